@@ -1,0 +1,1 @@
+"""The trail: who did what to which object, in a chain that shows every later change."""

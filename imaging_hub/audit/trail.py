@@ -1,0 +1,112 @@
+"""An append-only trail in which each entry seals the one before it.
+
+`hash = SHA-256(previous_hash ‖ canonical JSON of the entry)`. Changing, deleting, inserting or
+reordering any entry breaks the chain at that place. Entries hold row numbers, pseudonyms and
+reason codes: never an identity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from sqlalchemy import Connection, text
+
+GENESIS = "0" * 64
+_CHAIN_LOCK = 0x4155444954  # "AUDIT": appends take turns, so that the chain has one order
+
+
+class Action(StrEnum):
+    """What can be done that is worth remembering."""
+
+    STUDY_RECEIVED = "study-received"
+    STUDY_DEIDENTIFIED = "study-deidentified"
+    STUDY_ARCHIVED = "study-archived"
+    ORIGINALS_PURGED = "originals-purged"
+    SENDER_ADDED = "sender-added"
+    SNDS_LOADED = "snds-loaded"
+    DELIVERY_EXPORTED = "delivery-exported"
+    DELIVERY_LINKED = "delivery-linked"
+    DELIVERY_DESTROYED = "delivery-destroyed"
+    ACCOUNT_ADDED = "account-added"
+    PROJECT_ADDED = "project-added"
+    PERMIT_GRANTED = "permit-granted"
+    PERMIT_REVOKED = "permit-revoked"
+    COHORT_COUNTED = "cohort-counted"
+    COHORT_FROZEN = "cohort-frozen"
+    RELEASE_REQUESTED = "release-requested"
+    RELEASE_READY = "release-ready"
+    RELEASE_DOWNLOADED = "release-downloaded"
+    REVIEW_DECIDED = "review-decided"
+    IDENTITY_SEEN = "identity-seen"
+    ACCESS_DENIED = "access-denied"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Where a chain no longer holds."""
+
+    sequence: int
+    reason: str
+
+
+def append(
+    connection: Connection, actor: str, action: Action, obj: str, detail: Mapping[str, object] | None = None
+) -> None:
+    """Add one entry within the caller's transaction: what is rolled back was not done."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHAIN_LOCK})
+    last = connection.execute(
+        text("SELECT sequence, hash FROM audit.entry ORDER BY sequence DESC LIMIT 1")
+    ).one_or_none()
+    sequence, previous = (last.sequence + 1, last.hash) if last else (1, GENESIS)
+    at = datetime.now(UTC)
+    entry = _canonical(sequence, at, actor, action, obj, detail or {})
+    connection.execute(
+        text(
+            "INSERT INTO audit.entry (sequence, at, actor, action, object, detail, previous_hash, hash)"
+            " VALUES (:sequence, :at, :actor, :action, :object, CAST(:detail AS jsonb), :previous, :hash)"
+        ),
+        {
+            "sequence": sequence,
+            "at": at,
+            "actor": actor,
+            "action": action.value,
+            "object": obj,
+            "detail": json.dumps(detail or {}),
+            "previous": previous,
+            "hash": _seal(previous, entry),
+        },
+    )
+
+
+def verify(connection: Connection) -> int | Broken:
+    """Count of entries when the chain holds, else the first place where it does not."""
+    previous, expected = GENESIS, 1
+    rows = connection.execution_options(stream_results=True).execute(
+        text("SELECT sequence, at, actor, action, object, detail, previous_hash, hash FROM audit.entry ORDER BY sequence")
+    )
+    for row in rows:
+        if row.sequence != expected:
+            return Broken(expected, "missing")
+        if row.previous_hash != previous:
+            return Broken(row.sequence, "does not follow its predecessor")
+        if row.hash != _seal(previous, _canonical(row.sequence, row.at, row.actor, row.action, row.object, row.detail)):
+            return Broken(row.sequence, "altered")
+        previous, expected = row.hash, expected + 1
+    return expected - 1
+
+
+def _canonical(
+    sequence: int, at: datetime, actor: str, action: str, obj: str, detail: Mapping[str, object]
+) -> bytes:
+    moment = at.astimezone(UTC).isoformat(timespec="microseconds")
+    fields = [sequence, moment, actor, str(action), obj, detail]
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _seal(previous: str, entry: bytes) -> str:
+    return hashlib.sha256(previous.encode() + entry).hexdigest()

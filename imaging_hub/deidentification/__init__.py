@@ -1,0 +1,1 @@
+"""The one door between the zones: a `SourceInstance` goes in, a `DeidentifiedInstance` or a `Quarantined` comes out."""

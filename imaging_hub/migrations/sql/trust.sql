@@ -1,0 +1,21 @@
+-- trusted third party: tokens in, subjects out; no health datum, no NIR.
+
+CREATE TABLE trust.person (
+  token      text PRIMARY KEY,               -- t2, base32; the NIR is not recoverable without both keys
+  kind       text NOT NULL CHECK (kind IN ('INS', 'IPP')),
+  epoch      int  NOT NULL,
+  sid        text NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX person_by_sid ON trust.person (sid);
+
+CREATE TABLE trust.id_acc (                  -- one random identifier per delivery, destroyed after linkage
+  id_acc       text PRIMARY KEY,
+  sid          text,                         -- NULL once destroyed
+  delivery     text NOT NULL,
+  expires_at   timestamptz NOT NULL,
+  destroyed_at timestamptz,
+  CHECK ((sid IS NULL) = (destroyed_at IS NOT NULL))
+);
+
+GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA trust TO imaging_hub_trust;

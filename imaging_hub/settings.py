@@ -1,0 +1,138 @@
+"""Every setting of the hub, typed, with its unit, its default and the reason for it.
+
+Read once at start and passed on; nothing else reads the environment. Each setting is
+`IMAGING_HUB_<NAME>` in the environment or `<name>` in the TOML file given by `--config`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from imaging_hub.errors import SettingsError
+
+
+class Settings(BaseSettings):
+    """How this hub runs. Unsafe combinations are refused at start."""
+
+    model_config = SettingsConfigDict(env_prefix="IMAGING_HUB_", extra="forbid", frozen=True)
+
+    home: Path = Field(Path("hub-data"), description="Where everything lives that no other setting moves.")
+    environment: Literal["production", "demonstration"] = Field(
+        "production",
+        description="`demonstration` accepts the INS test and demo OIDs; production refuses them.",
+    )
+
+    database_url: SecretStr | None = Field(
+        None, description="PostgreSQL URL of the owner; unset starts an embedded server under `home`."
+    )
+    database_role_password: SecretStr | None = Field(
+        None, description="Password given to the hub's own database roles; needed with `database_url`."
+    )
+    object_store_url: str | None = Field(
+        None, description="Object store of the archive (s3://, gs://, az://, file://); unset is a folder under `home`."
+    )
+
+    bind_address: str = Field("127.0.0.1", description="Address that gateway, hub and console listen on.")
+    dicom_port: int = Field(11112, ge=0, le=65535, description="Port of the C-STORE receiver.")
+    hub_port: int = Field(8080, ge=0, le=65535, description="Port of the hub's API and pages.")
+    console_port: int = Field(8081, ge=0, le=65535, description="Port of the hospital's console.")
+    hub_origin: str | None = Field(None, description="Public origin of the hub; default from address and port.")
+    console_origin: str | None = Field(None, description="Public origin of the console, likewise.")
+    ae_title: str = Field("IMAGINGHUB", min_length=1, max_length=16, description="Called AE title we answer to.")
+
+    dicom_tls_certificate: Path | None = Field(None, description="PEM certificate; with the key, DICOM runs over TLS.")
+    dicom_tls_key: Path | None = Field(None, description="PEM private key of that certificate.")
+    dicom_tls_client_ca: Path | None = Field(None, description="PEM authorities that sign senders' certificates.")
+    allow_plaintext_dicom: bool = Field(
+        False, description="Must be said aloud to receive without TLS on an address other than loopback."
+    )
+
+    pdu_max_bytes: int = Field(1 << 20, ge=16384, description="A PDU announcing more is cut off.")
+    dataset_max_bytes: int = Field(4 << 30, ge=1 << 20, description="A dataset growing beyond this is cut off.")
+    pdu_deadline_seconds: float = Field(30.0, gt=0, description="A PDU begun must be whole by then.")
+    associations_max: int = Field(64, ge=1, description="Associations at once, all peers together.")
+    associations_per_peer: int = Field(16, ge=1, description="Associations at once of one address.")
+
+    spool_max_bytes: int = Field(100 << 30, ge=1 << 20, description="Spool quota that the watermarks refer to.")
+    spool_reserve_bytes: int = Field(5 << 30, ge=0, description="Free disk below which senders are asked to wait.")
+    quarantine_max_bytes: int = Field(10 << 30, ge=0, description="Unparseable bytes kept; beyond it only the reason.")
+    study_quiet_seconds: float = Field(60.0, gt=0, description="A study with no news for so long is complete.")
+    originals_days: int = Field(30, ge=0, description="Days that originals are kept for review after archiving.")
+
+    workers: int = Field(2, ge=1, description="Worker processes that `serve` starts.")
+    default_profile: str = Field("research-longitudinal", description="Profile of senders that name none.")
+    profiles: Path | None = Field(None, description="Folder of further profiles; the shipped ones are always there.")
+    small_cell: int = Field(11, ge=2, description="Counts below this are shown as `<k` (CASD rule for PMSI).")
+
+    orthanc_sink_url: str | None = Field(None, description="Orthanc that receives a copy of what is archived.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe event logged.")
+
+    @model_validator(mode="after")
+    def refuse_unsafe(self) -> Self:
+        """Refuse what would expose identities or lose the embedded database's protection."""
+        loopback = self.bind_address in ("127.0.0.1", "::1", "localhost")
+        tls = self.dicom_tls_certificate is not None
+        if tls != (self.dicom_tls_key is not None):
+            raise ValueError("dicom_tls_certificate and dicom_tls_key go together")
+        if not loopback and not tls and not self.allow_plaintext_dicom:
+            raise ValueError("DICOM without TLS beyond loopback needs allow_plaintext_dicom")
+        if self.database_url is not None and self.database_role_password is None:
+            raise ValueError("database_url needs database_role_password, the password of the hub's own roles")
+        if self.environment == "demonstration" and not loopback:
+            raise ValueError("a demonstration accepts test identities, so it stays on loopback")
+        return self
+
+    @property
+    def spool(self) -> Path:
+        """Originals of the identifying zone, content-addressed."""
+        return self.home / "identifying" / "spool"
+
+    @property
+    def keys(self) -> Path:
+        """Folder of the file keyrings, each 0600."""
+        return self.home / "keys"
+
+    @property
+    def objects(self) -> str:
+        """URL of the archive's object store."""
+        return self.object_store_url or (self.home / "archive" / "objects").absolute().as_uri()
+
+    @property
+    def tables(self) -> Path:
+        """Parquet tables of the de-identified zone (events, persons)."""
+        return self.home / "archive" / "tables"
+
+    @property
+    def hub_url(self) -> str:
+        """Origin under which browsers see the hub."""
+        return self.hub_origin or f"http://{self.bind_address}:{self.hub_port}"
+
+    @property
+    def console_url(self) -> str:
+        """Origin under which browsers see the console."""
+        return self.console_origin or f"http://{self.bind_address}:{self.console_port}"
+
+
+def load(config: Path | None = None, **overrides: object) -> Settings:
+    """Settings from the environment, a TOML file and explicit overrides, the later winning.
+
+    Raises `SettingsError`, naming the setting and not its value.
+    """
+    values: dict[str, object] = {}
+    if config is not None:
+        try:
+            values = tomllib.loads(config.read_text("utf-8"))
+        except (OSError, tomllib.TOMLDecodeError) as fault:
+            raise SettingsError("the configuration file cannot be read", hint=f"check {config}") from fault
+    try:
+        return Settings(**{**values, **overrides})  # type: ignore[arg-type]
+    except ValidationError as fault:
+        named = "; ".join(
+            ": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in fault.errors(include_input=False)
+        )
+        raise SettingsError(named, hint="see docs/operations.md for every setting") from None
