@@ -1,0 +1,81 @@
+"""What every test may ask for: a real PostgreSQL, settings on a folder of its own, the shared corpus."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from imaging_hub.database import Database, Role, embedded_server, migrate
+from imaging_hub.settings import Settings, load
+
+_SHARED = Path(__file__).resolve().parents[2] / "shared"
+_TEMPLATE = "hub_template"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """An embedded PostgreSQL for the whole run, with a migrated template database in it."""
+    base = Database(embedded_server(tmp_path_factory.mktemp("pg")), None)
+    with psycopg.connect(base.conninfo(Role.OWNER), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
+    template = Database(base.owner_url.set(database=_TEMPLATE), None)
+    migrate(template)
+    template.dispose()
+    yield base
+    base.dispose()
+
+
+@pytest.fixture
+def database(server: Database, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A freshly migrated database that nothing else uses."""
+    name = f"hub_{abs(hash(request.node.nodeid)):x}"
+    with psycopg.connect(server.conninfo(Role.OWNER), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(_TEMPLATE))
+        )
+    fresh = Database(server.owner_url.set(database=name), None)
+    yield fresh
+    fresh.dispose()
+    with psycopg.connect(server.conninfo(Role.OWNER), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database: Database) -> Settings:
+    """Demonstration settings on a folder of the test's own, joined to its database."""
+    return load(
+        home=tmp_path / "hub-data",
+        environment="demonstration",
+        database_url=database.owner_url.render_as_string(hide_password=False),
+        database_role_password="unused-by-the-embedded-server",
+    )
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """Folder of the shared corpus; the test is skipped where it is absent."""
+    tool = _SHARED / "tools" / "corpus"
+    if not tool.exists():
+        pytest.skip("the shared corpus is not beside the project")
+    return Path(subprocess.run([tool], check=True, capture_output=True, text=True).stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def shared_tools(corpus: Path) -> Path:
+    """Folder of the shared planting and scoring tools."""
+    return _SHARED / "tools"
