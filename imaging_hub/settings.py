@@ -6,6 +6,7 @@ Read once at start and passed on; nothing else reads the environment. Each setti
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Literal, Self
@@ -117,6 +118,16 @@ class Settings(BaseSettings):
         """Origin under which browsers see the console."""
         return self.console_origin or f"http://{self.bind_address}:{self.console_port}"
 
+    def as_environment(self) -> dict[str, str]:
+        """The same settings as environment variables, for the processes that `serve` starts."""
+        given = self.model_dump(mode="json", exclude_defaults=True)
+        for name in ("database_url", "database_role_password"):
+            secret: SecretStr | None = getattr(self, name)
+            if secret is not None:
+                given[name] = secret.get_secret_value()
+        given["home"] = str(self.home.absolute())
+        return {f"IMAGING_HUB_{name.upper()}": str(value) for name, value in given.items() if value is not None}
+
 
 def load(config: Path | None = None, **overrides: object) -> Settings:
     """Settings from the environment, a TOML file and explicit overrides, the later winning.
@@ -136,3 +147,8 @@ def load(config: Path | None = None, **overrides: object) -> Settings:
             ": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in fault.errors(include_input=False)
         )
         raise SettingsError(named, hint="see docs/operations.md for every setting") from None
+
+
+def process_environment() -> dict[str, str]:
+    """This process's environment, for handing on to the processes it starts."""
+    return dict(os.environ)

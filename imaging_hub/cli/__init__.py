@@ -1,0 +1,91 @@
+"""The command line: one file a verb group, loaded only when its verb is called.
+
+A plain install has the client verbs; the others ask for the `[hub]` extra by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import typer
+from click import Command, Context
+from rich.console import Console
+from typer.core import TyperGroup
+
+from imaging_hub import __version__
+from imaging_hub.errors import HubError
+
+_VERBS = {
+    "demo": "The whole story on one machine.",
+    "serve": "Run gateway, workers, hub and console together.",
+    "gateway": "Run the DICOM receiver alone.",
+    "worker": "Run one worker alone.",
+    "web": "Run the hub's API and pages alone.",
+    "console": "Run the hospital's console alone.",
+    "sender": "Hospitals that may send.",
+    "deidentify": "De-identify a folder offline.",
+    "profile": "De-identification profiles, for people.",
+    "snds": "SNDS tables: synthesize, load, link.",
+    "account": "People and programs of the hub.",
+    "project": "Research projects.",
+    "permit": "Permits: grant, revoke, list.",
+    "cohort": "Check, count, freeze and release cohorts.",
+    "download": "Download a release.",
+    "verify": "Verify a downloaded release.",
+    "audit": "Verify the audit trail.",
+}
+_MODULES = {"console": "web", "project": "permit", "verify": "download"}  # verbs that share a file
+
+
+class _Verbs(TyperGroup):
+    """Lists every verb at once and imports the file of the one that is called."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        if ctx.resilient_parsing or "--help" in sys.argv[1:2]:
+            return Command(cmd_name, help=_VERBS[cmd_name])
+        try:
+            module = importlib.import_module(f"imaging_hub.cli.{_MODULES.get(cmd_name, cmd_name)}")
+        except ModuleNotFoundError as missing:
+            if missing.name and missing.name.startswith("imaging_hub"):
+                raise
+            Console(stderr=True).print(
+                f"`{cmd_name}` needs the service: pip install 'imaging-hub[hub]'", markup=False, highlight=False
+            )
+            raise typer.Exit(2) from None
+        command = typer.main.get_command(getattr(module, f"{cmd_name}_app", None) or module.app)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(cls=_Verbs, no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def hub(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """A medical imaging data service with a DICOM gateway."""
+
+
+def main() -> None:
+    """Run the command line: 0 done, 1 failed, 2 wrong call."""
+    try:
+        app()
+    except HubError as fault:
+        console = Console(stderr=True)
+        console.print(f"{fault} [{fault.code}]", markup=False, highlight=False)
+        if fault.hint:
+            console.print(f"What to do: {fault.hint}", markup=False, highlight=False)
+        sys.exit(1)

@@ -1,0 +1,34 @@
+"""`imaging-hub audit verify`: does the chain of the trail still hold?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def audit() -> None:
+    """The audit trail."""
+
+
+@app.command()
+def verify(
+    config: Path | None = typer.Option(None, "--config", help="TOML settings file."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON object on standard output."),
+) -> None:
+    """Recompute every seal; status 1 when the chain is broken, naming the first place."""
+    from imaging_hub.audit import trail
+    from imaging_hub.database import Role, open_database
+    from imaging_hub.settings import load
+
+    with open_database(load(config)).begin(Role.WEB) as connection:
+        result = trail.verify(connection)
+    if isinstance(result, trail.Broken):
+        broken = {"ok": False, "sequence": result.sequence, "reason": result.reason}
+        typer.echo(json.dumps(broken) if as_json else f"broken at entry {result.sequence}: {result.reason}")
+        raise typer.Exit(1)
+    typer.echo(json.dumps({"ok": True, "entries": result}) if as_json else f"{result} entries, chain intact")
