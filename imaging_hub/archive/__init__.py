@@ -1,0 +1,1 @@
+"""The archive: de-identified objects under their digests, and the index that finds them."""
