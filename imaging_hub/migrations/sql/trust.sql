@@ -18,4 +18,12 @@ CREATE TABLE trust.id_acc (                  -- one random identifier per delive
   CHECK ((sid IS NULL) = (destroyed_at IS NOT NULL))
 );
 
+CREATE INDEX id_acc_alive ON trust.id_acc (delivery) WHERE sid IS NOT NULL;
+
+CREATE TABLE trust.epoch (                   -- tells a restored or lost keyring from the one the vault was filled with
+  epoch       int PRIMARY KEY,
+  fingerprint text NOT NULL,
+  started_at  timestamptz NOT NULL DEFAULT now()
+);
+
 GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA trust TO imaging_hub_trust;

@@ -1,0 +1,57 @@
+"""What goes to the SNDS operator: one line per subject, on an identifier that lives for this delivery only.
+
+Columns `id_acc, ins, birth_date, sex` as a SAFE file has them: NIR without key (13), SSAAMMJJ (8), sex (1). The
+lines are in the order of the random `id_acc`, which says nothing of the patients. No health datum goes along.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import Connection, text
+
+from imaging_hub.audit import trail
+from imaging_hub.pseudonymisation.third_party import ThirdParty
+
+COLUMNS = ("id_acc", "ins", "birth_date", "sex")
+DEFAULT_TTL = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An export that waits for its answer."""
+
+    id: str
+    path: Path
+    subjects: int
+
+
+def export(
+    connection: Connection, third_party: ThirdParty, path: Path, *, actor: str, ttl: timedelta = DEFAULT_TTL
+) -> Delivery:
+    """Write the delivery of every subject with a qualified INS to a new 0600 file, and an entry in the trail.
+
+    Runs as a role of the identifying zone. The trail learns the count and the delivery's name, never a line.
+    """
+    rows = connection.execute(
+        text(
+            "SELECT DISTINCT ON (sid) sid, left(ins, 13) AS ins, to_char(birth_date, 'YYYYMMDD') AS birth_date, sex"
+            " FROM identifying.identity WHERE ins IS NOT NULL AND sid IS NOT NULL ORDER BY sid, id"
+        )
+    ).all()
+    delivery = Delivery(f"delivery-{secrets.token_hex(8)}", path, len(rows))
+    issued = third_party.issue_id_acc([row.sid for row in rows], delivery.id, ttl)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "w", encoding="ascii", newline="") as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(COLUMNS)
+        writer.writerows(sorted((issued[row.sid], row.ins, row.birth_date, row.sex) for row in rows))
+        file.flush()
+        os.fsync(file.fileno())
+    trail.append(connection, actor, trail.Action.DELIVERY_EXPORTED, delivery.id, {"subjects": delivery.subjects})
+    return delivery

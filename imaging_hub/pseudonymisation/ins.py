@@ -1,0 +1,156 @@
+"""The INS of a patient (identité nationale de santé) as DICOM headers carry it, and whether it may be used.
+
+An INS is the patient's own NIR, 13 characters and a 2-digit key, under an issuer OID of the ANS. It lies in an
+item of Other Patient IDs Sequence, or in Patient ID itself (KOS of the DRIMbox). Only a *qualified* INS is used for
+linkage; everything else is refused with a reason code and never repaired: a key that fails says that a digit is
+wrong, not which.
+
+DICOM has no attribute for the reliability of an identity (HL7 PID-32). Sites that send it write it as Identifier
+Type Code (0040,0035) in place of `INS`; any other code than `INS` is therefore an identity not validated.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cache
+from importlib import resources
+from typing import Literal
+
+from stdnum.fr import nir
+
+from imaging_hub.dicom import values
+from imaging_hub.dicom.elements import Dataset
+
+Sex = Literal["1", "2"]
+Environment = Literal["production", "demonstration"]
+
+_PATIENT_ID = 0x00100020
+_PATIENT_BIRTH_DATE = 0x00100030
+_PATIENT_SEX = 0x00100040
+_ISSUER_QUALIFIERS = 0x00100024
+_OTHER_PATIENT_IDS = 0x00101002
+_UNIVERSAL_ENTITY_ID = 0x00400032
+_IDENTIFIER_TYPE_CODE = 0x00400035
+
+# stdnum drops separators before it checks; here a separator is a defect of the identifier.
+_SHAPE = re.compile(r"[0-9]{5}(?:[0-9]{2}|2[AB])[0-9]{8}")
+_SEX: dict[str, Sex] = {"M": "1", "F": "2"}
+
+
+@dataclass(frozen=True, slots=True)
+class Qualified:
+    """An INS that may be used, with the traits that go into the pseudonym chain."""
+
+    ins: str = field(repr=False)
+    """15 characters: NIR and key."""
+    birth_date: date = field(repr=False)
+    sex: Sex = field(repr=False)
+    """`1` male, `2` female, as the SNDS codes it."""
+
+    @property
+    def nir13(self) -> str:
+        """The NIR without its key."""
+        return self.ins[:13]
+
+
+@dataclass(frozen=True, slots=True)
+class NotQualified:
+    """There is no INS, or it may not be used."""
+
+    reason: str
+    """`no-ins`, `ins-nia`, `ins-retired`, `ins-test-issuer`, `ins-malformed`, `ins-key`, `ins-provisional`,
+    `ins-not-validated`, `ins-conflict`, `birth-date-missing`, `sex-missing`, `sex-mismatch`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    value: str = field(repr=False)
+    kind: str
+    environment: str
+    type_code: str
+
+
+def read(dataset: Dataset, environment: Environment) -> Qualified | NotQualified:
+    """Decide on the INS in a header; doubt (two different ones, one refused beside a good one) is refusal."""
+    candidates = _candidates(dataset)
+    numbers = [c for c in candidates if c.kind == "INS-NIR"]
+    if not numbers:
+        kinds = {c.kind for c in candidates}
+        return NotQualified("ins-nia" if "INS-NIA" in kinds else "ins-retired" if kinds else "no-ins")
+    for candidate in numbers:
+        if reason := _refusal(candidate, environment):
+            return NotQualified(reason)
+    found = {c.value for c in numbers}
+    if len(found) > 1:
+        return NotQualified("ins-conflict")
+    return _with_traits(found.pop(), dataset)
+
+
+def _with_traits(ins: str, dataset: Dataset) -> Qualified | NotQualified:
+    birth_date = _day(_ascii(dataset, _PATIENT_BIRTH_DATE))
+    if birth_date is None:
+        return NotQualified("birth-date-missing")
+    sex = _SEX.get(_ascii(dataset, _PATIENT_SEX))
+    if sex is None:
+        return NotQualified("sex-missing")
+    if sex != ins[0]:
+        return NotQualified("sex-mismatch")
+    return Qualified(ins, birth_date, sex)
+
+
+def _refusal(candidate: _Candidate, environment: Environment) -> str:
+    if environment == "production" and candidate.environment != "production":
+        return "ins-test-issuer"
+    if candidate.type_code not in ("", "INS"):
+        return "ins-not-validated"
+    if not _SHAPE.fullmatch(candidate.value):
+        return "ins-malformed"
+    if not nir.is_valid(candidate.value):
+        return "ins-key"
+    if candidate.value[0] not in "12":
+        return "ins-provisional"
+    return ""
+
+
+def _candidates(dataset: Dataset) -> list[_Candidate]:
+    """Every identifier under an issuer OID of the INS, wherever it lies."""
+    found = []
+    for holder in (dataset, *_items(dataset, _OTHER_PATIENT_IDS)):
+        for issuer in _items(holder, _ISSUER_QUALIFIERS):
+            known = _issuers().get(_ascii(issuer, _UNIVERSAL_ENTITY_ID))
+            if known is not None:
+                value, code = _ascii(holder, _PATIENT_ID), _ascii(issuer, _IDENTIFIER_TYPE_CODE)
+                found.append(_Candidate(value, known["kind"], known["environment"], code))
+    return found
+
+
+@cache
+def _issuers() -> dict[str, dict[str, str]]:
+    table = resources.files(__package__).joinpath("ins_identifiers.json").read_text("utf-8")
+    issuers: dict[str, dict[str, str]] = json.loads(table)["issuers"]
+    return issuers
+
+
+def _items(dataset: Dataset, tag: int) -> list[Dataset]:
+    element = values.find(dataset, tag)
+    return element.value if element is not None and isinstance(element.value, list) else []
+
+
+def _ascii(dataset: Dataset, tag: int) -> str:
+    """Value without padding; empty when absent, and `?` in place of what is not ASCII, which no rule accepts."""
+    element = values.find(dataset, tag)
+    if element is None or isinstance(element.value, list):
+        return ""
+    return bytes(element.value).decode("ascii", "replace").replace("\ufffd", "?").strip(" \0")
+
+
+def _day(digits: str) -> date | None:
+    if not re.fullmatch(r"[0-9]{8}", digits):
+        return None
+    try:
+        return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+    except ValueError:
+        return None

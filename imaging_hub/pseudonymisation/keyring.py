@@ -1,0 +1,188 @@
+"""Keys in files of their own: who can open one cannot open the next.
+
+    gateway.json    level1                     K1, the producers' side
+    trust.json      level2                     K2, the third party's side
+    hub.json        pseudonym, date-shift, uid the worker's: what is written in archived instances
+    projects.json   pid:<project>, uid:<project>   K3[p] and K4[p], made on demand, destroyed when a project ends
+
+A keyring that others can read, that is a link, or that holds a sample key is refused. Losing one means losing every
+pseudonym made with it: a missing file is created at first start only, by whoever says `create`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hmac
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal, Self
+
+from imaging_hub.errors import KeyringError
+
+KEY_BYTES = 32
+_FORMAT = "imaging-hub-keyring-1"
+_DISTINCT_BYTES_MIN = 16  # a random 256-bit key has about 30; fewer than 16 is a sample or a repeated pattern
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """Named 256-bit keys of one file, and the epoch they belong to."""
+
+    path: Path
+    epoch: int
+    _keys: dict[str, bytes] = field(repr=False)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """The keyring in `path`; raises `KeyringError` when it is missing, exposed or weak."""
+        epoch, keys = _read(path)
+        return cls(path, epoch, keys)
+
+    @classmethod
+    def create(cls, path: Path, names: tuple[str, ...] = ()) -> Self:
+        """A new keyring with random keys; never over an existing one."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        keys = {name: secrets.token_bytes(KEY_BYTES) for name in names}
+        try:
+            _write(path, 1, keys)
+        except FileExistsError:
+            raise KeyringError("the keyring is already there", code="keyring-exists") from None
+        return cls(path, 1, keys)
+
+    def key(self, name: str) -> bytes:
+        """The key of that name."""
+        try:
+            return self._keys[name]
+        except KeyError:
+            raise KeyringError("the keyring lacks a key it must have", code="key-missing", hint=f"`{name}`") from None
+
+    def fingerprint(self, name: str) -> str:
+        """Tells one key from another without giving it away."""
+        return hmac.digest(self.key(name), b"imaging-hub|fingerprint|1", "sha256").hex()[:32]
+
+    def project_key(self, use: Literal["pid", "uid"], project: str) -> bytes:
+        """K3[p] (`pid`) or K4[p] (`uid`) of a project, made on first use; safe among processes."""
+        name = f"{use}:{project}"
+        if name not in self._keys:
+            with _locked(self.path):
+                epoch, keys = _read(self.path)
+                if name not in keys:
+                    keys[name] = secrets.token_bytes(KEY_BYTES)
+                    _replace(self.path, epoch, keys)
+            self._keys.update(keys)
+        return self._keys[name]
+
+    def destroy_project(self, project: str) -> None:
+        """Forget a project's keys: its pseudonyms can no longer be made or checked by anyone."""
+        names = (f"pid:{project}", f"uid:{project}")
+        with _locked(self.path):
+            epoch, keys = _read(self.path)
+            _replace(self.path, epoch, {name: key for name, key in keys.items() if name not in names})
+        for name in names:
+            self._keys.pop(name, None)
+
+
+def gateway_keys(folder: Path) -> Keyring:
+    """K1 of the identifying zone; created at first start, like the next three."""
+    return _open_or_create(folder / "gateway.json", ("level1",))
+
+
+def trust_keys(folder: Path) -> Keyring:
+    """K2 of the third party."""
+    return _open_or_create(folder / "trust.json", ("level2",))
+
+
+def hub_keys(folder: Path) -> Keyring:
+    """Keys of what is written in archived instances."""
+    return _open_or_create(folder / "hub.json", ("pseudonym", "date-shift", "uid"))
+
+
+def project_keys(folder: Path) -> Keyring:
+    """Keys of projects, none at first."""
+    return _open_or_create(folder / "projects.json", ())
+
+
+def _open_or_create(path: Path, names: tuple[str, ...]) -> Keyring:
+    if not path.is_symlink() and not path.exists():
+        try:
+            return Keyring.create(path, names)
+        except KeyringError as fault:
+            if fault.code != "keyring-exists":  # another process was first
+                raise
+    return Keyring.open(path)
+
+
+def _read(path: Path) -> tuple[int, dict[str, bytes]]:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as fault:
+        raise KeyringError("the keyring cannot be opened, or is a link", code="keyring-missing") from fault
+    with os.fdopen(handle, "rb") as file:
+        state = os.fstat(file.fileno())
+        if not stat.S_ISREG(state.st_mode) or stat.S_IMODE(state.st_mode) & 0o077 or state.st_uid != os.geteuid():
+            raise KeyringError(
+                "the keyring can be reached by others",
+                code="keyring-exposed",
+                hint=f"chmod 600 {path}, or make new keys",
+            )
+        content = file.read()
+    try:
+        known = json.loads(content)
+        if known["format"] != _FORMAT:
+            raise ValueError
+        return int(known["epoch"]), {str(name): _parse(key) for name, key in known["keys"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise KeyringError("the keyring is not what this version writes", code="keyring-malformed") from None
+
+
+def _parse(digits: str) -> bytes:
+    if not re.fullmatch(r"[0-9a-f]{64}", digits):
+        raise ValueError
+    key = bytes.fromhex(digits)
+    steps = {(after - before) % 256 for before, after in pairwise(key)}
+    if len(set(key)) < _DISTINCT_BYTES_MIN or len(steps) == 1:
+        raise KeyringError("the keyring holds a sample key", code="key-weak", hint="make new keys")
+    return key
+
+
+def _write(path: Path, epoch: int, keys: Mapping[str, bytes]) -> None:
+    """Write a whole 0600 file under its name, or raise `FileExistsError`."""
+    draft = _draft(path, epoch, keys)
+    try:
+        path.hardlink_to(draft)
+    finally:
+        draft.unlink()
+
+
+def _replace(path: Path, epoch: int, keys: Mapping[str, bytes]) -> None:
+    _draft(path, epoch, keys).replace(path)
+
+
+def _draft(path: Path, epoch: int, keys: Mapping[str, bytes]) -> Path:
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    content = {"format": _FORMAT, "epoch": epoch, "keys": {name: key.hex() for name, key in keys.items()}}
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Writers of one keyring take turns; the lock file stays, as removing it would let two in."""
+    lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
