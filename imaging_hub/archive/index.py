@@ -1,0 +1,301 @@
+"""Admission of de-identified instances to the index, and the state of their study.
+
+All of it is idempotent: what is admitted twice is there once. Writers of one study take turns
+by an advisory lock, which comes before any row lock, so that they cannot deadlock.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+from sqlalchemy import Connection, text
+
+from imaging_hub.archive.filters import InstanceFilter, SeriesFilter, StudyFilter
+from imaging_hub.archive.header import Header
+from imaging_hub.archive.search import (
+    Instance,
+    Overview,
+    Series,
+    Study,
+    changes,
+    instances,
+    overview,
+    series,
+    series_of,
+    studies,
+)
+from imaging_hub.archive.series import describe, position_mm
+from imaging_hub.deidentification.instance import DeidentifiedInstance
+from imaging_hub.errors import HubError
+
+__all__ = [
+    "Admission",
+    "Instance",
+    "InstanceFilter",
+    "Overview",
+    "Series",
+    "SeriesFilter",
+    "Study",
+    "StudyFilter",
+    "admit",
+    "changes",
+    "instances",
+    "lock_study",
+    "overview",
+    "refresh_study_state",
+    "series",
+    "series_of",
+    "studies",
+]
+
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """An instance whose object is stored already, under `digest`."""
+
+    instance: DeidentifiedInstance
+    digest: str
+    size: int
+
+
+def admit(
+    connection: Connection,
+    *,
+    sid: str,
+    pseudonym: str,
+    finess: str,
+    date_shift_days: int,
+    profile: str,
+    admissions: Sequence[Admission],
+) -> None:
+    """Index instances of one study; the study's revision rises when that changes a study already there.
+
+    `profile` is `name@digest`. A series whose content changes and that its profile sends to review
+    waits for a new verdict. Raises `HubError` when the batch contradicts the index or itself:
+    `several-studies`, `subject-of-another-pseudonym`, `study-of-another-subject`, `series-of-another-study`,
+    `instance-of-another-series`, `date-not-shifted`.
+    """
+    if not admissions:
+        return
+    study = admissions[0].instance.study_instance_uid
+    if any(admission.instance.study_instance_uid != study for admission in admissions):
+        raise HubError("a batch holds instances of one study", code="several-studies")
+    lock_study(connection, study)
+    headers = [Header.read(a.instance.header, a.instance.transfer_syntax_uid) for a in admissions]
+    known = _admit_study(connection, study, sid, pseudonym, finess)
+    _admit_instances(connection, admissions, headers)
+    changed = False
+    for uid in sorted({admission.instance.series_instance_uid for admission in admissions}):
+        needs_review = any(a.instance.needs_review for a in admissions if a.instance.series_instance_uid == uid)
+        changed |= _refresh_series(connection, uid, study, profile, needs_review)
+    if changed or not known:
+        _describe_study(connection, study, admissions, headers, date_shift_days, raise_revision=known)
+    refresh_study_state(connection, study)
+
+
+def lock_study(connection: Connection, study_instance_uid: str) -> None:
+    """Take this study's turn until the transaction ends; before touching any row of it."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:study, 0))"), {"study": study_instance_uid})
+
+
+def refresh_study_state(connection: Connection, study_instance_uid: str) -> None:
+    """Derive the study's state from its series: one rejected vetoes it, one pending holds it in review.
+
+    A caller that changes series rows first takes `lock_study`.
+    """
+    lock_study(connection, study_instance_uid)
+    connection.execute(
+        text(
+            "UPDATE hub.study SET state = ("
+            "  SELECT CASE WHEN bool_or(review_state = 'REJECTED') THEN 'VETOED'"
+            "              WHEN bool_or(review_state = 'PENDING') THEN 'IN_REVIEW' ELSE 'RELEASABLE' END"
+            "  FROM hub.series WHERE study_instance_uid = :study) WHERE study_instance_uid = :study"
+        ),
+        {"study": study_instance_uid},
+    )
+
+
+def _admit_study(connection: Connection, study: str, sid: str, pseudonym: str, finess: str) -> bool:
+    """Whether the study was there before."""
+    connection.execute(
+        text("INSERT INTO hub.subject (sid, pseudonym) VALUES (:sid, :pseudonym) ON CONFLICT (sid) DO NOTHING"),
+        {"sid": sid, "pseudonym": pseudonym},
+    )
+    written = connection.execute(text("SELECT pseudonym FROM hub.subject WHERE sid = :sid"), {"sid": sid}).scalar_one()
+    if written != pseudonym:
+        raise HubError("this subject is known under another pseudonym", code="subject-of-another-pseudonym")
+    inserted = connection.execute(
+        text(
+            "INSERT INTO hub.study (study_instance_uid, sid, finess, state) VALUES (:study, :sid, :finess, 'COMPLETE')"
+            " ON CONFLICT (study_instance_uid) DO NOTHING"
+        ),
+        {"study": study, "sid": sid, "finess": finess},
+    ).rowcount
+    owner = connection.execute(
+        text("SELECT sid FROM hub.study WHERE study_instance_uid = :study"), {"study": study}
+    ).scalar_one()
+    if owner != sid:
+        raise HubError("this study belongs to another subject", code="study-of-another-subject")
+    return not inserted
+
+
+def _admit_instances(connection: Connection, admissions: Sequence[Admission], headers: Sequence[Header]) -> None:
+    connection.execute(
+        text("INSERT INTO hub.object (digest, size) VALUES (:digest, :size) ON CONFLICT (digest) DO NOTHING"),
+        sorted(({"digest": a.digest, "size": a.size} for a in admissions), key=lambda row: str(row["digest"])),
+    )
+    moved = connection.execute(
+        text(
+            "SELECT count(*) FROM hub.instance JOIN unnest(CAST(:instances AS text[]), CAST(:series AS text[]))"
+            " AS admitted (sop_instance_uid, series_instance_uid) USING (sop_instance_uid)"
+            " WHERE hub.instance.series_instance_uid <> admitted.series_instance_uid"
+        ),
+        {
+            "instances": [a.instance.sop_instance_uid for a in admissions],
+            "series": [a.instance.series_instance_uid for a in admissions],
+        },
+    ).scalar_one()
+    if moved:
+        raise HubError("an instance is known in another series", code="instance-of-another-series")
+    rows = [_instance_row(a, header) for a, header in zip(admissions, headers, strict=True)]
+    connection.execute(text(_UPSERT_INSTANCE), sorted(rows, key=lambda row: str(row["sop_instance_uid"])))
+
+
+_INSTANCE_COLUMNS = (
+    "sop_instance_uid",
+    "series_instance_uid",
+    "sop_class_uid",
+    "transfer_syntax_uid",
+    "instance_number",
+    "frames",
+    "rows",
+    "columns",
+    "position_mm",
+    "digest",
+    "header",
+    "changes",
+)
+
+_UPSERT_INSTANCE = f"""
+    INSERT INTO hub.instance ({", ".join(_INSTANCE_COLUMNS)})
+    VALUES ({", ".join(f":{name}" for name in _INSTANCE_COLUMNS[:-1])}, CAST(:changes AS jsonb))
+    ON CONFLICT (sop_instance_uid) DO UPDATE
+    SET {", ".join(f"{name} = EXCLUDED.{name}" for name in _INSTANCE_COLUMNS[2:])}, admitted_at = now()
+    WHERE hub.instance.digest <> EXCLUDED.digest
+"""  # noqa: S608 - names of columns, written above
+
+
+def _instance_row(admission: Admission, header: Header) -> dict[str, object]:
+    instance = admission.instance
+    return {
+        "sop_instance_uid": instance.sop_instance_uid,
+        "series_instance_uid": instance.series_instance_uid,
+        "sop_class_uid": instance.sop_class_uid,
+        "transfer_syntax_uid": instance.transfer_syntax_uid,
+        "instance_number": header.integer("InstanceNumber"),
+        "frames": max(header.integer("NumberOfFrames") or 1, 1),
+        "rows": header.integer("Rows"),
+        "columns": header.integer("Columns"),
+        "position_mm": position_mm(header),
+        "digest": admission.digest,
+        "header": instance.header,
+        "changes": json.dumps([[change.path, change.action, change.rule] for change in instance.changes]),
+    }
+
+
+def _refresh_series(connection: Connection, uid: str, study: str, profile: str, needs_review: bool) -> bool:
+    """Whether the content of the series is other than before."""
+    before = connection.execute(
+        text("SELECT study_instance_uid, content_digest FROM hub.series WHERE series_instance_uid = :uid"), {"uid": uid}
+    ).one_or_none()
+    if before is not None and before.study_instance_uid != study:
+        raise HubError("this series belongs to another study", code="series-of-another-study")
+    content = connection.execute(
+        text(
+            "SELECT count(*) AS instances, array_remove(array_agg(position_mm), NULL) AS positions,"
+            " encode(sha256(convert_to(string_agg(digest, '' ORDER BY digest COLLATE \"C\"), 'UTF8')), 'hex') AS digest"
+            " FROM hub.instance WHERE series_instance_uid = :uid"
+        ),
+        {"uid": uid},
+    ).one()
+    if before is not None and before.content_digest == content.digest:
+        return False
+    first = connection.execute(
+        text(
+            "SELECT sop_class_uid, transfer_syntax_uid, header FROM hub.instance WHERE series_instance_uid = :uid"
+            " ORDER BY instance_number NULLS LAST, sop_instance_uid LIMIT 1"
+        ),
+        {"uid": uid},
+    ).one()
+    attributes = asdict(describe(Header.read(bytes(first.header), first.transfer_syntax_uid), content.positions))
+    _upsert_series(
+        connection,
+        {
+            "series_instance_uid": uid,
+            "study_instance_uid": study,
+            "sop_class_uid": first.sop_class_uid,
+            **attributes,
+            "instances": content.instances,
+            "profile": profile,
+            "needs_review": needs_review,
+            "review_state": "PENDING" if needs_review else "NOT_NEEDED",
+            "content_digest": content.digest,
+        },
+    )
+    return True
+
+
+def _upsert_series(connection: Connection, row: Mapping[str, object]) -> None:
+    """Write the row; a series once sent to review is sent there by every later change of it."""
+    plain = [name for name in row if name not in ("series_instance_uid", "needs_review", "review_state")]
+    connection.execute(
+        text(
+            f"INSERT INTO hub.series ({', '.join(row)}) VALUES ({', '.join(f':{name}' for name in row)})"  # noqa: S608
+            f" ON CONFLICT (series_instance_uid) DO UPDATE SET {', '.join(f'{n} = EXCLUDED.{n}' for n in plain)},"
+            " needs_review = hub.series.needs_review OR EXCLUDED.needs_review,"
+            " review_state = CASE WHEN hub.series.needs_review OR EXCLUDED.needs_review"
+            " THEN 'PENDING' ELSE 'NOT_NEEDED' END"
+        ),
+        dict(row),
+    )
+
+
+def _describe_study(
+    connection: Connection,
+    study: str,
+    admissions: Sequence[Admission],
+    headers: Sequence[Header],
+    date_shift_days: int,
+    *,
+    raise_revision: bool,
+) -> None:
+    true_day = _first(admission.instance.study_date for admission in admissions)
+    written_day = _first(header.day("StudyDate") for header in headers)
+    if date_shift_days and true_day is not None and written_day == true_day:
+        raise HubError("an instance carries the true day of its study", code="date-not-shifted")
+    connection.execute(
+        text(
+            "UPDATE hub.study SET study_date = coalesce(:true_day, study_date),"
+            " shifted_date = coalesce(:written_day, shifted_date), description = coalesce(:description, description),"
+            " accession = coalesce(:accession, accession), revision = revision + :step, updated_at = now()"
+            " WHERE study_instance_uid = :study"
+        ),
+        {
+            "study": study,
+            "true_day": true_day,
+            "written_day": written_day,
+            "description": _first(header.text("StudyDescription") or None for header in headers),
+            "accession": _first(header.text("AccessionNumber") or None for header in headers),
+            "step": int(raise_revision),
+        },
+    )
+
+
+def _first(found: Iterable[_T | None]) -> _T | None:
+    return next((value for value in found if value is not None), None)

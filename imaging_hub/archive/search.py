@@ -1,0 +1,236 @@
+"""Questions to the index: studies, series, instances, and how many there are.
+
+Dates are those written in the instances; the true ones serve cohorts only and never leave here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import Connection, RowMapping, text
+
+from imaging_hub.archive.filters import ANY_INSTANCE, ANY_SERIES, ANY_STUDY, InstanceFilter, SeriesFilter, StudyFilter
+from imaging_hub.deidentification.instance import Change
+
+ALL = 1 << 31
+"""A limit that is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A study and what is in it."""
+
+    study_instance_uid: str
+    pseudonym: str
+    finess: str
+    shifted_date: date | None
+    revision: int
+    state: str
+    description: str | None
+    accession: str | None
+    updated_at: datetime
+    modalities: tuple[str, ...]
+    series: int
+    instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A series; attributes as `archive.series` computes them."""
+
+    series_instance_uid: str
+    study_instance_uid: str
+    pseudonym: str
+    modality: str
+    sop_class_uid: str
+    series_number: int | None
+    description: str | None
+    body_part: str | None
+    laterality: str | None
+    contrast: bool | None
+    manufacturer: str | None
+    model: str | None
+    kernel: str | None
+    kvp: float | None
+    slice_thickness_mm: float | None
+    slice_spacing_mm: float | None
+    pixel_spacing_mm: float | None
+    magnetic_field_t: float | None
+    image_type: tuple[str, ...]
+    is_scout: bool
+    is_derived: bool
+    instances: int
+    profile: str
+    needs_review: bool
+    review_state: str
+    content_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An instance and the object that holds it."""
+
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    instance_number: int | None
+    frames: int
+    rows: int | None
+    columns: int | None
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How much the archive holds."""
+
+    subjects: int
+    studies: int
+    series: int
+    instances: int
+    bytes: int
+    by_modality: Mapping[str, int]
+    """Series of each modality."""
+    by_study_state: Mapping[str, int]
+
+
+def studies(
+    connection: Connection,
+    wanted: StudyFilter = ANY_STUDY,
+    limit: int = ALL,
+    offset: int = 0,
+    *,
+    of_series: SeriesFilter = ANY_SERIES,
+) -> list[Study]:
+    """Studies of which at least one series also matches, the latest first."""
+    where, values = wanted.conditions()
+    inner, more = of_series.conditions()
+    if of_series != ANY_SERIES:
+        where += f" AND st.study_instance_uid IN (SELECT se.study_instance_uid FROM hub.series se WHERE true{inner})"  # noqa: S608
+    rows = connection.execute(
+        text(
+            "SELECT st.study_instance_uid, su.pseudonym, st.finess, st.shifted_date, st.revision, st.state,"  # noqa: S608
+            " st.description, st.accession, st.updated_at, held.modalities, held.series, held.instances"
+            " FROM hub.study st JOIN hub.subject su USING (sid) CROSS JOIN LATERAL ("
+            "  SELECT coalesce(array_agg(DISTINCT modality), '{}') AS modalities, count(*) AS series,"
+            "  coalesce(sum(instances), 0) AS instances"
+            "  FROM hub.series WHERE study_instance_uid = st.study_instance_uid) held"
+            f" WHERE true{where}"
+            " ORDER BY st.shifted_date DESC NULLS LAST, st.study_instance_uid LIMIT :limit OFFSET :offset"
+        ),
+        {**values, **more, "limit": limit, "offset": offset},
+    )
+    return [Study(**{**row, "modalities": tuple(row["modalities"])}) for row in rows.mappings()]
+
+
+def series(
+    connection: Connection,
+    wanted: SeriesFilter = ANY_SERIES,
+    limit: int = ALL,
+    offset: int = 0,
+    *,
+    of_study: StudyFilter = ANY_STUDY,
+) -> list[Series]:
+    """Series, in the order of their studies and numbers."""
+    where, values = wanted.conditions()
+    outer, more = of_study.conditions()
+    rows = connection.execute(
+        text(
+            "SELECT se.*, su.pseudonym FROM hub.series se JOIN hub.study st USING (study_instance_uid)"  # noqa: S608
+            f" JOIN hub.subject su USING (sid) WHERE true{where}{outer}"
+            " ORDER BY se.study_instance_uid, se.series_number NULLS LAST, se.series_instance_uid"
+            " LIMIT :limit OFFSET :offset"
+        ),
+        {**values, **more, "limit": limit, "offset": offset},
+    )
+    return [Series(**{**row, "image_type": tuple(row["image_type"])}) for row in rows.mappings()]
+
+
+def series_of(connection: Connection, study_instance_uid: str) -> list[Series]:
+    """The series of one study."""
+    return series(connection, of_study=StudyFilter(study_uids=[study_instance_uid]))
+
+
+def instances(
+    connection: Connection,
+    wanted: InstanceFilter = ANY_INSTANCE,
+    limit: int = ALL,
+    offset: int = 0,
+    *,
+    of_series: SeriesFilter = ANY_SERIES,
+    of_study: StudyFilter = ANY_STUDY,
+) -> list[Instance]:
+    """Instances, in the order of their series and numbers."""
+    where, values = wanted.conditions()
+    for condition, more in (of_series.conditions(), of_study.conditions()):
+        where, values = where + condition, {**values, **more}
+    rows = connection.execute(
+        text(
+            "SELECT i.sop_instance_uid, i.series_instance_uid, se.study_instance_uid, i.sop_class_uid,"  # noqa: S608
+            " i.transfer_syntax_uid, i.instance_number, i.frames, i.rows, i.columns, i.digest, o.size"
+            " FROM hub.instance i JOIN hub.object o USING (digest) JOIN hub.series se USING (series_instance_uid)"
+            " JOIN hub.study st USING (study_instance_uid) JOIN hub.subject su USING (sid)"
+            f" WHERE true{where}"
+            " ORDER BY se.study_instance_uid, se.series_number NULLS LAST, i.series_instance_uid,"
+            " i.instance_number NULLS LAST, i.sop_instance_uid LIMIT :limit OFFSET :offset"
+        ),
+        {**values, "limit": limit, "offset": offset},
+    )
+    return [Instance(**row) for row in rows.mappings()]
+
+
+def headers(connection: Connection, sop_instance_uids: Sequence[str]) -> dict[str, bytes]:
+    """Encoded headers by SOP Instance UID."""
+    rows = connection.execute(
+        text("SELECT sop_instance_uid, header FROM hub.instance WHERE sop_instance_uid = ANY(:uids)"),
+        {"uids": list(sop_instance_uids)},
+    )
+    return {row.sop_instance_uid: bytes(row.header) for row in rows}
+
+
+def first_headers(connection: Connection, series_instance_uids: Sequence[str]) -> dict[str, tuple[bytes, str]]:
+    """Header and transfer syntax of each series' first instance, by Series Instance UID."""
+    rows = connection.execute(
+        text(
+            "SELECT DISTINCT ON (series_instance_uid) series_instance_uid, header, transfer_syntax_uid"
+            " FROM hub.instance WHERE series_instance_uid = ANY(:uids)"
+            " ORDER BY series_instance_uid, instance_number NULLS LAST, sop_instance_uid"
+        ),
+        {"uids": list(series_instance_uids)},
+    )
+    return {row.series_instance_uid: (bytes(row.header), row.transfer_syntax_uid) for row in rows}
+
+
+def changes(connection: Connection, sop_instance_uid: str) -> list[Change]:
+    """What de-identification did to an instance; empty when it is not there."""
+    found = connection.execute(
+        text("SELECT changes FROM hub.instance WHERE sop_instance_uid = :uid"), {"uid": sop_instance_uid}
+    ).scalar_one_or_none()
+    return [Change(*change) for change in found or ()]
+
+
+def overview(connection: Connection) -> Overview:
+    """Counts over the whole archive; true counts, so for people of the hub only."""
+    totals: RowMapping = (
+        connection.execute(
+            text(
+                "SELECT (SELECT count(*) FROM hub.subject) AS subjects, (SELECT count(*) FROM hub.study) AS studies,"
+                " (SELECT count(*) FROM hub.series) AS series, (SELECT count(*) FROM hub.instance) AS instances,"
+                " (SELECT coalesce(sum(size), 0)::bigint FROM hub.instance JOIN hub.object USING (digest)) AS bytes"
+            )
+        )
+        .mappings()
+        .one()
+    )
+    modalities = connection.execute(text("SELECT modality, count(*) FROM hub.series GROUP BY modality ORDER BY 1"))
+    states = connection.execute(text("SELECT state, count(*) FROM hub.study GROUP BY state ORDER BY 1"))
+    return Overview(
+        **totals,
+        by_modality={row[0]: row[1] for row in modalities},
+        by_study_state={row[0]: row[1] for row in states},
+    )

@@ -1,0 +1,121 @@
+"""What cohorts ask of a series, computed from a header of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+
+from imaging_hub.archive.header import Header
+
+_SCOUT_WORDS = ("SCOUT", "LOCALIZER", "LOCALISER", "TOPOGRAM", "SURVIEW")
+_NO_AGENT = {"NO", "NONE", "N", "WITHOUT", "SANS"}
+_SAME_POSITION_MM = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesAttributes:
+    """Attributes of a series; `None` where the headers do not say. Units as the names say."""
+
+    modality: str
+    series_number: int | None
+    description: str | None
+    body_part: str | None
+    laterality: str | None
+    contrast: bool | None
+    manufacturer: str | None
+    model: str | None
+    kernel: str | None
+    kvp: float | None
+    slice_thickness_mm: float | None
+    slice_spacing_mm: float | None
+    pixel_spacing_mm: float | None
+    magnetic_field_t: float | None
+    image_type: list[str]
+    is_scout: bool
+    is_derived: bool
+
+
+def describe(header: Header, positions_mm: Iterable[float] = ()) -> SeriesAttributes:
+    """Attributes of the series that `header` is the first of; `positions_mm` are its instances'."""
+    image_type = [value.upper() for value in header.texts("ImageType")]
+    description = header.text("SeriesDescription")
+    measures = _shared(header, "PixelMeasuresSequence")
+    spacing = measures.numbers("PixelSpacing") or header.numbers("ImagerPixelSpacing")
+    return SeriesAttributes(
+        modality=header.text("Modality").upper() or "OT",
+        series_number=header.integer("SeriesNumber"),
+        description=description or None,
+        body_part=header.text("BodyPartExamined").upper() or None,
+        laterality=(header.text("Laterality") or header.text("ImageLaterality")).upper() or None,
+        contrast=_contrast(header),
+        manufacturer=header.text("Manufacturer") or None,
+        model=header.text("ManufacturerModelName") or None,
+        kernel=header.text("ConvolutionKernel") or None,
+        kvp=header.number("KVP"),
+        slice_thickness_mm=measures.number("SliceThickness"),
+        slice_spacing_mm=_spacing(positions_mm) or _spacing(_frame_positions(header)),
+        pixel_spacing_mm=max(spacing, default=None),
+        magnetic_field_t=header.number("MagneticFieldStrength"),
+        image_type=image_type,
+        is_scout="LOCALIZER" in image_type or any(word in description.upper() for word in _SCOUT_WORDS),
+        is_derived=image_type[:1] == ["DERIVED"],
+    )
+
+
+def position_mm(header: Header) -> float | None:
+    """Where a single-frame image lies along the normal of its own plane (PS3.3 §C.7.6.2.1.1)."""
+    return _along_normal(header.numbers("ImagePositionPatient"), header.numbers("ImageOrientationPatient"))
+
+
+def _along_normal(position: list[float], orientation: list[float]) -> float | None:
+    if len(position) != 3 or len(orientation) != 6:
+        return None
+    (a, b, c), (d, e, f) = orientation[:3], orientation[3:]
+    normal = (b * f - c * e, c * d - a * f, a * e - b * d)
+    return sum(p * n for p, n in zip(position, normal, strict=True))
+
+
+def _frame_positions(header: Header) -> list[float]:
+    """Positions of an enhanced multi-frame image's frames (PS3.3 §C.7.6.16)."""
+    orientation = _shared(header, "PlaneOrientationSequence").numbers("ImageOrientationPatient")
+    found = []
+    for frame in header.items("PerFrameFunctionalGroupsSequence"):
+        position = _first(frame, "PlanePositionSequence").numbers("ImagePositionPatient")
+        own = _first(frame, "PlaneOrientationSequence").numbers("ImageOrientationPatient") or orientation
+        along = _along_normal(position, own)
+        if along is not None:
+            found.append(along)
+    return found
+
+
+def _spacing(positions: Iterable[float]) -> float | None:
+    """Median distance between neighbours; phases at one position count once."""
+    steps, last = [], None
+    for position in sorted(positions):
+        if last is not None and position - last < _SAME_POSITION_MM:
+            continue
+        if last is not None:
+            steps.append(position - last)
+        last = position
+    return round(median(steps), 4) if steps else None
+
+
+def _contrast(header: Header) -> bool | None:
+    agent = header.text("ContrastBolusAgent")
+    if agent.upper() in _NO_AGENT:
+        return False
+    return True if agent or header.items("ContrastBolusAgentSequence") else None
+
+
+def _shared(header: Header, keyword: str) -> Header:
+    """The functional group that all frames share, else the first frame's, else the header itself."""
+    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        group = _first(_first(header, groups), keyword)
+        if group.dataset:
+            return group
+    return header
+
+
+def _first(header: Header, keyword: str) -> Header:
+    return next(iter(header.items(keyword)), Header([]))
