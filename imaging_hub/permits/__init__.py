@@ -1,0 +1,1 @@
+"""Who may do what: accounts, projects, permits, and the one function that decides."""

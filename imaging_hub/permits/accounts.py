@@ -1,0 +1,91 @@
+"""Accounts: a name, a role, a token that is shown once, and an end (REF 5.1: accounts are time-limited)."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from imaging_hub.audit import trail
+from imaging_hub.errors import HubError, NotFound
+from imaging_hub.permits.policy import Actor, Role
+
+_TOKEN_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account as the operator sees it; the token is not kept."""
+
+    name: str
+    role: Role
+    expires_at: datetime
+    finess: str | None
+
+
+def token_hash(token: str) -> str:
+    """What is stored of a token: SHA-256, enough for 256 random bits."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def add(
+    connection: Connection, name: str, role: Role, expires_at: datetime, *, finess: str | None = None, by: str
+) -> str:
+    """Add an account, or renew one with a new token; returns the token, which nobody can see again.
+
+    A renewed account keeps its role: a review or a download was made in that role.
+    """
+    if (role is Role.HOSPITAL) != (finess is not None):
+        raise HubError("a hospital account names its FINESS, others do not", code="account", hint="--finess 9 digits")
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    added = connection.execute(
+        text(
+            "INSERT INTO hub.account (name, role, token_hash, expires_at, finess)"
+            " VALUES (:name, :role, :hash, :expires, :finess)"
+            " ON CONFLICT (name) DO UPDATE SET token_hash = EXCLUDED.token_hash, expires_at = EXCLUDED.expires_at"
+            " WHERE account.role = EXCLUDED.role AND account.finess IS NOT DISTINCT FROM EXCLUDED.finess"
+            " RETURNING name"
+        ),
+        {"name": name, "role": role.value, "hash": token_hash(token), "expires": expires_at, "finess": finess},
+    ).one_or_none()
+    if added is None:
+        raise HubError("the name is taken by an account of another role", code="account", hint="choose another name")
+    detail = {"role": role.value, "expires": expires_at.isoformat()}
+    trail.append(connection, by, trail.Action.ACCOUNT_ADDED, name, detail)
+    return token
+
+
+def authenticate(connection: Connection, hashed_token: str, now: datetime) -> Actor | None:
+    """The bearer of the token whose `token_hash` this is; None when no account has it.
+
+    An expired account is known as such, so that its owner learns the cause.
+    """
+    row = connection.execute(
+        text("SELECT name, role, expires_at, finess FROM hub.account WHERE token_hash = :hash"),
+        {"hash": hashed_token},
+    ).one_or_none()
+    return _actor(row.name, row.role, row.expires_at, row.finess, now) if row else None
+
+
+def actor(connection: Connection, name: str, now: datetime) -> Actor:
+    """The account of that name, for a command run on the hub's own machine."""
+    row = connection.execute(
+        text("SELECT name, role, expires_at, finess FROM hub.account WHERE name = :name"), {"name": name}
+    ).one_or_none()
+    if row is None:
+        raise NotFound("there is no such account", hint="imaging-hub account list")
+    return _actor(row.name, row.role, row.expires_at, row.finess, now)
+
+
+def every(connection: Connection) -> Sequence[Account]:
+    """All accounts by name."""
+    rows = connection.execute(text("SELECT name, role, expires_at, finess FROM hub.account ORDER BY name"))
+    return [Account(row.name, Role(row.role), row.expires_at, row.finess) for row in rows]
+
+
+def _actor(name: str, role: str, expires_at: datetime, finess: str | None, now: datetime) -> Actor:
+    return Actor(name, Role(role), finess, expired=now >= expires_at)

@@ -1,0 +1,223 @@
+"""The one place that decides: `decide(actor, action, resource, permit=…, today=…)`, without any I/O.
+
+A role gives verbs, a permit gives rows, and what nothing allows is denied. Callers look up the facts
+(who asks, which permit, what the reviews say) and get a value back; see `permits.projects` and
+`cohorts.release` for the facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What an account is for."""
+
+    OPERATOR = "operator"  # runs the hub, grants permits, sees no image and downloads nothing
+    HOSPITAL = "hospital"  # sees what became of its own studies
+    RADIOLOGIST = "radiologist"  # looks at de-identified images and signs them off
+    RESEARCHER = "researcher"  # counts cohorts, and gets releases under a permit
+
+
+class Action(StrEnum):
+    """Everything the hub lets anyone do, as `<resource>:<verb>`."""
+
+    OVERVIEW_READ = "overview:read"
+    STUDIES_READ = "studies:read"
+    QUARANTINE_READ = "quarantine:read"  # reasons and counts; the images stay with the console
+    SERIES_READ = "series:read"
+    PIXELS_READ = "pixels:read"
+    REVIEW_READ = "review:read"
+    REVIEW_DECIDE = "review:decide"
+    COHORT_CHECK = "cohort:check"
+    COHORT_COUNT = "cohort:count"
+    COHORT_FREEZE = "cohort:freeze"
+    COHORT_READ = "cohort:read"
+    RELEASE_REQUEST = "release:request"
+    RELEASE_READ = "release:read"
+    RELEASE_DOWNLOAD = "release:download"
+    PROJECT_ADD = "project:add"
+    PROJECT_READ = "project:read"
+    PERMIT_GRANT = "permit:grant"
+    PERMIT_REVOKE = "permit:revoke"
+    PERMIT_READ = "permit:read"
+    ACCOUNT_ADD = "account:add"
+    ACCOUNT_READ = "account:read"
+    AUDIT_READ = "audit:read"
+    METRICS_READ = "metrics:read"
+
+
+class Reason(StrEnum):
+    """Why something is denied; stable, for programs and for the trail."""
+
+    ACCOUNT_EXPIRED = "account-expired"
+    ROLE_LACKS = "role-lacks"
+    OTHER_HOSPITAL = "other-hospital"
+    NO_PERMIT = "no-permit"
+    NOT_A_HOLDER = "not-a-holder"
+    PERMIT_REVOKED = "permit-revoked"
+    PERMIT_NOT_YET = "permit-not-yet"
+    PERMIT_EXPIRED = "permit-expired"
+    OTHER_PROJECT = "other-project"
+    SCOPE_EXCEEDED = "scope-exceeded"
+    REJECTED_IN_REVIEW = "rejected-in-review"
+    NOT_REVIEWED = "not-reviewed"
+
+
+HINTS: Mapping[Reason, str] = {
+    Reason.ACCOUNT_EXPIRED: "ask the operator to renew the account: imaging-hub account add",
+    Reason.ROLE_LACKS: "this needs another role; ask the operator",
+    Reason.OTHER_HOSPITAL: "an account of a hospital sees that hospital only",
+    Reason.NO_PERMIT: "name a permit: --permit ID; `imaging-hub permit list` shows them",
+    Reason.NOT_A_HOLDER: "ask the operator to name you in the permit",
+    Reason.PERMIT_REVOKED: "the permit was withdrawn; ask for a new one",
+    Reason.PERMIT_NOT_YET: "wait for the day the permit begins",
+    Reason.PERMIT_EXPIRED: "ask for a new permit: imaging-hub permit grant",
+    Reason.OTHER_PROJECT: "use a permit of the same project",
+    Reason.SCOPE_EXCEEDED: "ask for a permit whose scope covers these modalities and domains",
+    Reason.REJECTED_IN_REVIEW: "freeze a cohort without the rejected series",
+    Reason.NOT_REVIEWED: "wait for a radiologist to approve the waiting series: page /review",
+}
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who asks."""
+
+    name: str
+    role: Role
+    finess: str | None = None
+    """The hospital of a hospital account."""
+    expired: bool = False
+    """The account's time was over when it was looked up (REF 5.1)."""
+
+
+@dataclass(frozen=True)
+class Permit:
+    """What a permit says, as the database holds it."""
+
+    id: str
+    project: str
+    valid_from: date
+    valid_until: date
+    """Last day in force."""
+    revoked: bool
+    holders: frozenset[str]
+    modalities: frozenset[str]
+    """Modalities it covers; empty covers none."""
+    domains: frozenset[str]
+    """SNDS domains it covers (`diagnosis`, `act`, `drug`, `death`)."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """The facts about what is asked for; those that do not apply stay empty."""
+
+    finess: str | None = None
+    project: str | None = None
+    modalities: frozenset[str] = frozenset()
+    domains: frozenset[str] = frozenset()
+    waiting: int = 0
+    """Series of it that a radiologist has yet to look at."""
+    rejected: int = 0
+    """Series of it that a radiologist refused."""
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Go ahead."""
+
+
+@dataclass(frozen=True)
+class Denied:
+    """Do not, for this reason."""
+
+    reason: Reason
+    series: int = 0
+    """How many series stand in the way, where it is about reviews."""
+
+    @property
+    def hint(self) -> str:
+        """What the person can do about it."""
+        return HINTS[self.reason]
+
+
+Decision = Allowed | Denied
+
+ANYTHING = Resource()
+"""A resource that no permit and no hospital limits."""
+
+_A = Action
+_COHORTS = {_A.COHORT_CHECK, _A.COHORT_COUNT, _A.PROJECT_READ, _A.PERMIT_READ}
+VERBS: Mapping[Role, frozenset[Action]] = {
+    Role.OPERATOR: frozenset(
+        _COHORTS
+        | {_A.OVERVIEW_READ, _A.STUDIES_READ, _A.QUARANTINE_READ, _A.SERIES_READ, _A.COHORT_READ, _A.RELEASE_READ}
+        | {_A.PROJECT_ADD, _A.PERMIT_GRANT, _A.PERMIT_REVOKE, _A.ACCOUNT_ADD, _A.ACCOUNT_READ}
+        | {_A.AUDIT_READ, _A.METRICS_READ}
+    ),
+    Role.HOSPITAL: frozenset({_A.OVERVIEW_READ, _A.STUDIES_READ, _A.QUARANTINE_READ, _A.SERIES_READ}),
+    Role.RADIOLOGIST: frozenset(
+        {_A.OVERVIEW_READ, _A.STUDIES_READ, _A.SERIES_READ, _A.PIXELS_READ, _A.REVIEW_READ, _A.REVIEW_DECIDE}
+    ),
+    Role.RESEARCHER: frozenset(
+        _COHORTS
+        | {_A.OVERVIEW_READ, _A.COHORT_READ, _A.COHORT_FREEZE}
+        | {_A.RELEASE_REQUEST, _A.RELEASE_READ, _A.RELEASE_DOWNLOAD}
+    ),
+}
+"""The verbs of each role."""
+
+UNDER_PERMIT = frozenset({_A.COHORT_FREEZE, _A.RELEASE_REQUEST, _A.RELEASE_READ, _A.RELEASE_DOWNLOAD})
+"""What a researcher does under a permit in force only."""
+
+OF_A_HOSPITAL = frozenset({_A.STUDIES_READ, _A.QUARANTINE_READ, _A.SERIES_READ})
+"""What a hospital sees of its own only: ask with `Resource(finess=…)` of the rows that will be shown."""
+
+_FOR_OPERATION = frozenset({_A.RELEASE_READ})
+"""What an operator sees of a project's work without being of the project: states and sizes."""
+
+
+def decide(
+    actor: Actor, action: Action, resource: Resource = ANYTHING, *, permit: Permit | None = None, today: date
+) -> Decision:
+    """Whether `actor` may do `action` to `resource` today. Deny by default."""
+    if actor.expired:
+        return Denied(Reason.ACCOUNT_EXPIRED)
+    if action not in VERBS[actor.role]:
+        return Denied(Reason.ROLE_LACKS)
+    if actor.role is Role.HOSPITAL and action in OF_A_HOSPITAL and resource.finess not in {actor.finess} - {None}:
+        return Denied(Reason.OTHER_HOSPITAL)
+    if action in UNDER_PERMIT and not (actor.role is Role.OPERATOR and action in _FOR_OPERATION):
+        if permit is None:
+            return Denied(Reason.NO_PERMIT)
+        lacking = _permit_lacks(permit, actor, resource, today)
+        if lacking is not None:
+            return Denied(lacking)
+    return _review(action, resource)
+
+
+def _permit_lacks(permit: Permit, actor: Actor, resource: Resource, today: date) -> Reason | None:
+    """The first thing that is wrong; the holders first, so that nobody learns the state of others' permits."""
+    checks = (
+        (actor.name not in permit.holders, Reason.NOT_A_HOLDER),
+        (permit.revoked, Reason.PERMIT_REVOKED),
+        (today < permit.valid_from, Reason.PERMIT_NOT_YET),
+        (today > permit.valid_until, Reason.PERMIT_EXPIRED),
+        (resource.project not in (None, permit.project), Reason.OTHER_PROJECT),
+        (not resource.modalities <= permit.modalities, Reason.SCOPE_EXCEEDED),
+        (not resource.domains <= permit.domains, Reason.SCOPE_EXCEEDED),
+    )
+    return next((reason for fails, reason in checks if fails), None)
+
+
+def _review(action: Action, resource: Resource) -> Decision:
+    """A rejected series never leaves, not even from a release made before; an unseen one is not released."""
+    if action in (Action.RELEASE_REQUEST, Action.RELEASE_DOWNLOAD) and resource.rejected:
+        return Denied(Reason.REJECTED_IN_REVIEW, resource.rejected)
+    if action is Action.RELEASE_REQUEST and resource.waiting:
+        return Denied(Reason.NOT_REVIEWED, resource.waiting)
+    return Allowed()
