@@ -1,0 +1,132 @@
+"""Form of the source: small files with the field's names, each public name explained."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import imaging_hub.errors
+from imaging_hub.errors import HubError
+
+if TYPE_CHECKING:
+    from conftest import Module
+
+MODULE_LINES = 300
+FUNCTION_LINES = 60
+LONGER: dict[str, str] = {}
+"""Files or `file:function` that may be longer, each with the reason."""
+
+FORBIDDEN_NAMES = re.compile(r"(^|_)(utils?|common|helpers?|misc|managers?)(_|$)", re.IGNORECASE)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def test_a_module_is_short(modules: list[Module]) -> None:
+    long = {m.path: m.text.count("\n") for m in modules if m.text.count("\n") > MODULE_LINES}
+    assert {path: lines for path, lines in long.items() if path not in LONGER} == {}
+
+
+def test_a_function_is_short(modules: list[Module]) -> None:
+    long = {
+        f"{m.path}:{node.name}": node.end_lineno - node.lineno + 1
+        for m in modules
+        for node in ast.walk(m.tree)
+        if isinstance(node, Function) and node.end_lineno - node.lineno + 1 > FUNCTION_LINES
+    }
+    assert {name: lines for name, lines in long.items() if name not in LONGER} == {}
+
+
+def test_an_exception_to_the_sizes_is_still_needed(modules: list[Module]) -> None:
+    """A file that has become short again leaves the list."""
+    needed = {m.path for m in modules if m.text.count("\n") > MODULE_LINES} | {
+        f"{m.path}:{node.name}"
+        for m in modules
+        for node in ast.walk(m.tree)
+        if isinstance(node, Function) and node.end_lineno - node.lineno + 1 > FUNCTION_LINES
+    }
+    assert set(LONGER) <= needed
+
+
+def test_names_are_nouns_of_the_field(modules: list[Module]) -> None:
+    files = [m.path for m in modules if any(FORBIDDEN_NAMES.search(p.removesuffix(".py")) for p in m.path.split("/"))]
+    classes = [
+        f"{m.path}:{node.name}"
+        for m in modules
+        for node in ast.walk(m.tree)
+        if isinstance(node, ast.ClassDef) and FORBIDDEN_NAMES.search(_CAMEL.sub("_", node.name))
+    ]
+    assert files + classes == []
+
+
+def test_every_public_name_says_what_it_is(modules: list[Module]) -> None:
+    silent = [m.path for m in modules if ast.get_docstring(m.tree) is None]
+    for module in modules:
+        if not module.is_revision:
+            silent += [f"{module.path}:{name}" for name, node in _public(module.tree) if ast.get_docstring(node) is None]
+    assert silent == []
+
+
+def test_annotations_are_not_evaluated(modules: list[Module]) -> None:
+    """Annotations may then name what is imported only for the type checker."""
+    evaluated = [
+        m.path
+        for m in modules
+        if not m.is_revision
+        and any(isinstance(node, Function | ast.ClassDef) for node in m.tree.body)
+        and not any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in m.tree.body)
+    ]
+    assert evaluated == []
+
+
+def test_only_the_settings_read_the_environment(modules: list[Module]) -> None:
+    readers = {m.path for m in modules for node in ast.walk(m.tree) if _reads_environment(node)}
+    assert readers <= {"imaging_hub/settings.py"}
+
+
+def test_every_fault_has_a_code_of_its_own() -> None:
+    faults = [HubError, *_descendants(HubError)]
+    codes = [fault.__dict__.get("code") for fault in faults]
+    assert None not in codes
+    assert len(set(codes)) == len(codes)
+    assert [c for c in codes if not re.fullmatch(r"[a-z]+(-[a-z]+)*", c)] == []
+
+
+def test_the_tree_of_faults_is_drawn_as_it_is() -> None:
+    drawn = re.findall(r"[├└]── (\w+)", imaging_hub.errors.__doc__ or "")
+    assert drawn == [fault.__name__ for fault in _descendants(HubError)]
+
+
+def _public(tree: ast.Module) -> Iterator[tuple[str, Function | ast.ClassDef]]:
+    """Public functions and classes of a module, and the public methods of those classes."""
+    for node in tree.body:
+        if not isinstance(node, Function | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        yield node.name, node
+        if isinstance(node, ast.ClassDef):
+            for part in node.body:
+                if isinstance(part, Function) and not part.name.startswith("_") and not _says_override(part):
+                    yield f"{node.name}.{part.name}", part
+
+
+def _says_override(function: Function) -> bool:
+    """What overrides is explained where it was first declared."""
+    return any(isinstance(d, ast.Name) and d.id in ("override", "overload") for d in function.decorator_list)
+
+
+def _reads_environment(node: ast.AST) -> bool:
+    if isinstance(node, ast.Attribute):
+        return node.attr in ("environ", "environb", "getenv", "getenvb")
+    if isinstance(node, ast.ImportFrom) and node.module == "os":
+        return any(name.name.startswith(("environ", "getenv")) for name in node.names)
+    return False
+
+
+def _descendants(fault: type[HubError]) -> list[type[HubError]]:
+    """Subclasses that the errors module defines, in its order."""
+    found = []
+    for child in fault.__subclasses__():
+        found += [child, *_descendants(child)]
+    return found
