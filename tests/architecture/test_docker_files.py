@@ -24,7 +24,7 @@ def test_the_compose_file_is_one(root: Path) -> None:
 
 def test_the_image_runs_without_root(root: Path) -> None:
     last_stage = (root / "docker" / "Dockerfile").read_text("utf-8").split("\nFROM ")[-1]
-    assert re.findall(r"^USER (\S+)", last_stage, re.MULTILINE) == ["hub"]
+    assert re.findall(r"^USER (\S+)", last_stage, re.MULTILINE) == ["10001"]
 
 
 def test_the_image_installs_the_versions_that_were_tested(root: Path) -> None:
