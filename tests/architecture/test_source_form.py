@@ -65,7 +65,9 @@ def test_every_public_name_says_what_it_is(modules: list[Module]) -> None:
     silent = [m.path for m in modules if ast.get_docstring(m.tree) is None]
     for module in modules:
         if not module.is_revision:
-            silent += [f"{module.path}:{name}" for name, node in _public(module.tree) if ast.get_docstring(node) is None]
+            silent += [
+                f"{module.path}:{name}" for name, node in _public(module.tree) if ast.get_docstring(node) is None
+            ]
     assert silent == []
 
 

@@ -1,0 +1,123 @@
+"""The documentation says what is so: settings, terms, commands, links and decisions."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imaging_hub.settings import Settings
+
+if TYPE_CHECKING:
+    from conftest import Module
+
+ROOMS_WITHOUT_TERMS = ("cli", "http", "migrations", "web")
+"""What these define is form (pages, commands, responses), not a term of the field."""
+
+_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
+_COMMAND = re.compile(r"`(?:\./scripts/demo|imaging-hub) ([a-z]+)(?: ([a-z]+))?")
+
+
+def _pages(root: Path) -> list[Path]:
+    return [root / "README.md", root / "CHANGELOG.md", *sorted((root / "docs").rglob("*.md"))]
+
+
+def test_every_setting_is_documented_and_no_other(root: Path) -> None:
+    tables = (root / "docs" / "operations.md").read_text("utf-8")
+    documented = re.findall(r"^\| `([a-z_]+)` \|", tables, re.MULTILINE)
+    assert sorted(documented) == sorted(Settings.model_fields)
+
+
+def test_environment_variables_that_a_page_names_exist(root: Path) -> None:
+    known = {f"IMAGING_HUB_{name.upper()}" for name in Settings.model_fields}
+    files = [*_pages(root), root / "docker" / "Dockerfile", root / "docker" / "compose.yaml"]
+    named = {
+        f"{f.name}: {name}" for f in files for name in re.findall(r"IMAGING_HUB_[A-Z_]*[A-Z]", f.read_text("utf-8"))
+    }
+    assert {name for name in named if name.split(": ")[1] not in known} == set()
+
+
+def test_every_term_of_the_code_is_in_the_glossary(root: Path, modules: list[Module]) -> None:
+    glossary = set(re.findall(r"\w+", (root / "docs" / "glossary.md").read_text("utf-8")))
+    terms = {
+        node.name: module.path
+        for module in modules
+        for node in module.tree.body
+        if isinstance(node, ast.ClassDef)
+        and not node.name.startswith("_")
+        and _is_value(node)
+        and not any(module.path.startswith(f"imaging_hub/{room}/") for room in ROOMS_WITHOUT_TERMS)
+    }
+    assert {name: path for name, path in terms.items() if name not in glossary} == {}
+
+
+def test_links_lead_somewhere(root: Path) -> None:
+    broken = []
+    for page in _pages(root):
+        for target in _LINK.findall(page.read_text("utf-8")):
+            if "://" not in target and not (page.parent / target).exists():
+                broken.append(f"{page.relative_to(root)}: {target}")
+    assert broken == []
+
+
+def test_files_that_a_page_names_exist(root: Path) -> None:
+    named = {
+        f"{page.relative_to(root)}: {path}"
+        for page in _pages(root)
+        for path in re.findall(
+            r"`((?:tests|scripts|docker|imaging_hub|anonymization_profiles)/[\w./-]+)`", page.read_text("utf-8")
+        )
+    }
+    assert {name for name in named if not (root / name.split(": ")[1]).exists()} == set()
+
+
+def test_commands_that_a_page_names_exist(root: Path) -> None:
+    verbs = {}
+    for page in _pages(root):
+        for verb, noun in _COMMAND.findall(page.read_text("utf-8")):
+            verbs.setdefault(verb, set()).add(noun)
+    assert {verb: found for verb, found in _called(verbs).items() if found} == {}
+
+
+def test_decisions_have_one_form(root: Path) -> None:
+    pages = sorted((root / "docs" / "decisions").glob("*.md"))
+    assert [page.name[:4] for page in pages] == [f"{n:04}" for n in range(1, len(pages) + 1)]
+    for page in pages:
+        text = page.read_text("utf-8")
+        assert text.startswith(f"# {page.name[:4]} "), page.name
+        assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences", "Alternatives"]
+        assert text.split("## Decision\n\n")[1].startswith("**"), f"{page.name}: the line people will quote"
+        assert text.count("\n") < 70, f"{page.name}: one page"
+
+
+def test_every_dependency_has_its_reason(root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    names = {re.split(r"[^\w-]", requirement)[0].lower() for requirement in declared}
+    reasons = (root / "docs" / "decisions" / "0011-dependencies.md").read_text("utf-8")
+    assert names - set(re.findall(r"`([a-z0-9-]+)`", reasons)) == set()
+
+
+def _is_value(node: ast.ClassDef) -> bool:
+    """Dataclasses and enumerations: the nouns that travel between rooms."""
+    decorators = {ast.unparse(d).split("(")[0] for d in node.decorator_list}
+    bases = {ast.unparse(b) for b in node.bases}
+    return bool(decorators & {"dataclass", "dataclasses.dataclass"} or bases & {"StrEnum", "IntEnum", "Enum"})
+
+
+def _called(verbs: dict[str, set[str]]) -> dict[str, str]:
+    """For each verb, what its help says is wrong with how the pages use it; empty when nothing is."""
+    wrong = {}
+    for verb, nouns in verbs.items():
+        run = subprocess.run(
+            [sys.executable, "-m", "imaging_hub", verb, "--help"], capture_output=True, text=True, timeout=60
+        )
+        wrong[verb] = "no such command" if run.returncode else ""
+        if "COMMAND" in run.stdout:
+            wrong[verb] += " ".join(f"{noun}?" for noun in sorted(nouns) if noun and f" {noun} " not in run.stdout)
+    return wrong
