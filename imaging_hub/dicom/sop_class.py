@@ -1,0 +1,91 @@
+"""Storage SOP Classes (PS3.4 §B.5): their names, and what kind of thing their instances are."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from pydicom.uid import UID_dictionary
+
+
+class Kind(Enum):
+    """What an instance holds, as far as the hub treats kinds differently."""
+
+    IMAGE = "image"
+    """Pixel data: images, segmentations, parametric maps, dose grids."""
+    REPORT = "report"
+    """Structured Report, with text in its content tree."""
+    DOCUMENT = "document"
+    """An encapsulated file: PDF, CDA, 3D models."""
+    WAVEFORM = "waveform"
+    PRESENTATION_STATE = "presentation-state"
+    RADIOTHERAPY = "radiotherapy"
+    """Plans, structures, treatment records."""
+    VIDEO = "video"
+    OTHER = "other"
+    """Raw data, registrations, measurements, templates."""
+
+
+_COMPOSITE = "1.2.840.10008.5.1.4.1.1."
+_BEYOND = (
+    "1.2.840.10008.5.1.4.34.7",
+    "1.2.840.10008.5.1.4.34.10",
+    "1.2.840.10008.5.1.4.38.1",
+    "1.2.840.10008.5.1.4.39.1",
+    "1.2.840.10008.5.1.4.43.1",
+    "1.2.840.10008.5.1.4.44.1",
+    "1.2.840.10008.5.1.4.45.1",
+)
+# In the Standard since pydicom 3.0's dictionary was made.
+_NEWER = {
+    "1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage",
+    "1.2.840.10008.5.1.4.1.1.66.8": "Height Map Segmentation Storage",
+    "1.2.840.10008.5.1.4.1.1.9.100.1": "Waveform Presentation State Storage",
+    "1.2.840.10008.5.1.4.1.1.9.100.2": "Waveform Acquisition Presentation State Storage",
+}
+
+NAMES: dict[str, str] = {
+    uid: entry[0].removesuffix(" SOP Class")
+    for uid, entry in UID_dictionary.items()
+    if entry[1] == "SOP Class" and "Storage" in entry[0] and (uid.startswith(_COMPOSITE) or uid in _BEYOND)
+} | _NEWER
+"""Every storage SOP Class, retired ones too: hospitals' archives are full of them."""
+
+# The first words or roots that decide; a kind named earlier wins.
+_BY_NAME: tuple[tuple[str, Kind], ...] = (
+    ("Presentation State", Kind.PRESENTATION_STATE),
+    ("Waveform", Kind.WAVEFORM),
+    ("Encapsulated", Kind.DOCUMENT),
+    (" SR Storage", Kind.REPORT),
+    ("Key Object Selection", Kind.REPORT),
+    ("Procedure Log", Kind.REPORT),
+    ("Video", Kind.VIDEO),
+    ("Surface Segmentation", Kind.OTHER),
+    ("Image", Kind.IMAGE),
+    ("Segmentation", Kind.IMAGE),
+    ("Parametric Map", Kind.IMAGE),
+    ("RT Dose", Kind.IMAGE),
+    ("Tomography", Kind.IMAGE),
+    ("US Volume", Kind.IMAGE),
+    ("Thickness Map", Kind.IMAGE),
+    ("Topography Map", Kind.IMAGE),
+)
+_RADIOTHERAPY = ("1.2.840.10008.5.1.4.1.1.481.", "1.2.840.10008.5.1.4.34.")
+
+
+def is_storage(uid: str) -> bool:
+    """Whether instances of the SOP Class can be stored."""
+    return uid in NAMES
+
+
+def name(uid: str) -> str:
+    """The name of a storage SOP Class; its UID when the Standard has none."""
+    return NAMES.get(uid, uid)
+
+
+def kind(uid: str) -> Kind:
+    """What instances of the SOP Class hold; `OTHER` when it is unknown or private."""
+    title = NAMES.get(uid, "")
+    for words, named in _BY_NAME:
+        if words in title:
+            return named
+    return Kind.RADIOTHERAPY if uid.startswith(_RADIOTHERAPY) else Kind.OTHER

@@ -1,0 +1,57 @@
+"""What the storage SCP answers, and when (PS3.4 §B.2.3, PS3.8 §9.3.4)."""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum
+
+
+class StoreStatus(IntEnum):
+    """Status of a C-STORE response. Warnings (B000, B006, B007) are never sent: receivers read them unpredictably."""
+
+    SUCCESS = 0x0000
+    OUT_OF_RESOURCES = 0xA700
+    """The sender may try again."""
+    DOES_NOT_MATCH_SOP_CLASS = 0xA900
+    CANNOT_UNDERSTAND = 0xC000
+
+
+class Situation(Enum):
+    """What became of an instance that a hospital sent."""
+
+    STORED = "stored"
+    """Durable and in the journal."""
+    DUPLICATE = "duplicate"
+    """The very instance is already here: a resend after a lost answer is a success."""
+    QUARANTINED = "quarantined"
+    """Readable, but not to be decided by a machine; the hospital did its part."""
+    NO_SPACE = "no-space"
+    """The disk or the journal failed during the write."""
+    UID_MISMATCH = "uid-mismatch"
+    """The command's UID is not the dataset's, or is no valid UID; never repaired silently."""
+    MALFORMED = "malformed"
+    """The strict walk could not read it."""
+
+
+STORE_STATUS: dict[Situation, StoreStatus] = {
+    Situation.STORED: StoreStatus.SUCCESS,
+    Situation.DUPLICATE: StoreStatus.SUCCESS,
+    Situation.QUARANTINED: StoreStatus.SUCCESS,
+    Situation.NO_SPACE: StoreStatus.OUT_OF_RESOURCES,
+    Situation.UID_MISMATCH: StoreStatus.DOES_NOT_MATCH_SOP_CLASS,
+    Situation.MALFORMED: StoreStatus.CANNOT_UNDERSTAND,
+}
+
+
+class Rejection(Enum):
+    """An association refused, as (result, source, reason) of A-ASSOCIATE-RJ (PS3.8 §9.3.4)."""
+
+    UNKNOWN_CALLING_AE_TITLE = (1, 1, 3)
+    UNKNOWN_CALLED_AE_TITLE = (1, 1, 7)
+    CONGESTED = (2, 3, 1)
+    """Above a watermark or out of slots: nothing is half sent, the sender comes again."""
+    LOCAL_LIMIT = (2, 3, 2)
+    """Shutting down, or the journal cannot be reached."""
+
+
+CONSECUTIVE_FAILURES_BEFORE_ABORT = 3
+"""After so many 0xA700 in a row the association is aborted: some senders stop their whole queue otherwise."""

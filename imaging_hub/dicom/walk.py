@@ -1,0 +1,312 @@
+"""A strict, bounded reading of an encoded dataset (PS3.5 §7), before anything is believed or acknowledged.
+
+Every length, delimiter, VR and tag is checked against what encloses it; values are not decoded and not
+copied. Accepted, because harmless and unambiguous: values of odd length, group lengths and Data Set
+Trailing Padding (both dropped), zero bytes after the last element. Everything else that PS3.5 does not
+allow has a code:
+
+`truncated` · `bad-vr` · `bad-length` · `nested-too-deep` · `too-many-elements` · `duplicate-element` ·
+`out-of-order-element` · `trailing-bytes` · `unexpected-delimiter` · `unsupported-transfer-syntax` · `deflate-bomb`
+"""
+
+from __future__ import annotations
+
+import zlib
+from array import array
+from dataclasses import dataclass
+from struct import Struct, error
+
+from imaging_hub.dicom import dictionary
+from imaging_hub.dicom.elements import Buffer, Dataset, Element
+from imaging_hub.dicom.transfer_syntax import KNOWN, TransferSyntax
+from imaging_hub.errors import MalformedDataset
+
+UNDEFINED = 0xFFFFFFFF
+ITEM = 0xFFFEE000
+ITEM_DELIMITER = 0xFFFEE00D
+SEQUENCE_DELIMITER = 0xFFFEE0DD
+PIXEL_DATA = 0x7FE00010
+TRAILING_PADDING = 0xFFFCFFFC
+
+SHORT_VRS = (
+    *("AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO"),
+    *("LT", "PN", "SH", "SL", "SS", "ST", "TM", "UI", "UL", "US"),
+)
+"""Explicit VR with a length of 16 bits (PS3.5 §7.1.2, table 7.1-2)."""
+LONG_VRS = ("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV")
+"""Explicit VR with two reserved bytes and a length of 32 bits (table 7.1-1)."""
+
+_SHORT = {vr.encode(): vr for vr in SHORT_VRS}
+_LONG = {vr.encode(): vr for vr in LONG_VRS}
+# Groups 0000-0003 are of commands and file meta information, never of a dataset (PS3.5 §7.1).
+_BEFORE_FIRST = 0x0003FFFF
+# VR to the array type of one word: what changes with byte order (PS3.5 §7.3).
+_WORDS = {"H": "AT OW SS US", "I": "FL OF OL SL UL", "Q": "FD OD OV SV UV"}
+_WORD_OF = {vr: word for word, vrs in _WORDS.items() for vr in vrs.split()}
+
+_IMPLICIT = Struct("<HHL").unpack_from
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a dataset may cost at most."""
+
+    depth: int = 32
+    """Sequences within sequences."""
+    elements: int = 200_000
+    """Elements and items, at all depths together."""
+    inflated: int = 1 << 29
+    """Bytes of a deflated dataset when inflated."""
+
+
+def read(data: Buffer, transfer_syntax_uid: str, limits: Limits | None = None) -> Dataset:
+    """The elements of a whole encoded dataset, in order.
+
+    Raises `MalformedDataset` with one of the codes above, and nothing else.
+    """
+    syntax = KNOWN.get(transfer_syntax_uid)
+    if syntax is None:
+        raise MalformedDataset("The transfer syntax is not one the hub reads.", code="unsupported-transfer-syntax")
+    limits = limits or Limits()
+    view = memoryview(data)
+    if syntax.deflated:
+        view = memoryview(_inflate(view, limits.inflated))
+    walk = _Walk(view, syntax, limits)
+    try:
+        dataset, position = walk.dataset(0, len(view), False, 0, syntax.implicit)
+    except error:
+        raise MalformedDataset("The data end inside an element's header.", code="truncated") from None
+    if position != len(view) and view[position:].tobytes().strip(b"\0"):
+        raise MalformedDataset("Bytes follow the end of the dataset.", code="trailing-bytes")
+    return dataset
+
+
+def _inflate(data: memoryview, limit: int) -> bytes:
+    """A deflated dataset (PS3.5 §A.5), as far as `limit` bytes and no further."""
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        inflated = stream.decompress(data, limit)
+    except zlib.error:
+        raise MalformedDataset("The deflated stream is broken.", code="truncated") from None
+    if stream.unconsumed_tail:
+        raise MalformedDataset("The dataset inflates beyond the limit.", code="deflate-bomb")
+    if not stream.eof:
+        raise MalformedDataset("The deflated stream has no end.", code="truncated")
+    if stream.unused_data.strip(b"\0"):
+        raise MalformedDataset("Bytes follow the deflated stream.", code="trailing-bytes")
+    return inflated
+
+
+class _Walk:
+    """One walk over one buffer; recursion goes no deeper than `Limits.depth`."""
+
+    __slots__ = ("_budget", "_deepest", "_encapsulated", "_explicit", "_item", "_long", "_swap", "_view")
+
+    def __init__(self, view: memoryview, syntax: TransferSyntax, limits: Limits) -> None:
+        order = ">" if syntax.big_endian else "<"
+        self._view = view
+        self._explicit = Struct(f"{order}HH2sH").unpack_from
+        self._item = Struct(f"{order}HHL").unpack_from
+        self._long = Struct(f"{order}L").unpack_from
+        self._swap = syntax.big_endian
+        self._encapsulated = syntax.encapsulated
+        self._budget = limits.elements
+        self._deepest = limits.depth
+
+    def dataset(self, position: int, end: int, delimited: bool, depth: int, implicit: bool) -> tuple[Dataset, int]:
+        """Elements from `position` to `end`, or to an item delimiter; and the position after them."""
+        read = self._read_implicit if implicit else self._read_explicit
+        elements, position = read(position, end, delimited, depth)
+        self._spend(len(elements))
+        if elements and elements[-1].tag == TRAILING_PADDING:
+            elements.pop()
+        if self._swap and not implicit:
+            for element in elements:
+                element.value = _swapped(element)
+        return elements, position
+
+    def _read_explicit(self, position: int, end: int, delimited: bool, depth: int) -> tuple[Dataset, int]:
+        view, header, short = self._view, self._explicit, _SHORT.get
+        elements: Dataset = []
+        append = elements.append
+        previous = _BEFORE_FIRST
+        for _ in range(self._budget + 1):
+            if position >= end:
+                break
+            group, number, code, length = header(view, position)
+            tag = group << 16 | number
+            if tag <= previous:
+                if tag == 0 and depth == 0:
+                    return elements, position
+                raise _order_fault(elements, tag)
+            previous = tag
+            vr = short(code)
+            start = position + 8
+            if vr is None:
+                if group == 0xFFFE:
+                    return elements, _item_end(tag, start, delimited and length == 0 and code == b"\0\0")
+                vr = _LONG.get(code)
+                if vr is None:
+                    raise MalformedDataset("A Value Representation is not one of the Standard.", code="bad-vr")
+                (length,) = self._long(view, start)
+                start += 4
+                if vr in ("UN", "SQ") or length == UNDEFINED:
+                    element, position = self._special(tag, vr, start, length, end, depth, False)
+                    append(element)
+                    continue
+            position = start + length
+            if position > end:
+                raise self._beyond(position)
+            if number:
+                append(Element(tag, vr, view[start:position]))
+        else:
+            raise _too_many()
+        return elements, self._undelimited(position, delimited)
+
+    def _read_implicit(self, position: int, end: int, delimited: bool, depth: int) -> tuple[Dataset, int]:
+        view, public = self._view, dictionary.PUBLIC.get
+        elements: Dataset = []
+        append = elements.append
+        previous = _BEFORE_FIRST
+        for _ in range(self._budget + 1):
+            if position >= end:
+                break
+            group, number, length = _IMPLICIT(view, position)
+            tag = group << 16 | number
+            if tag <= previous:
+                if tag == 0 and depth == 0:
+                    return elements, position
+                raise _order_fault(elements, tag)
+            previous = tag
+            start = position + 8
+            if group == 0xFFFE:
+                return elements, _item_end(tag, start, delimited and length == 0)
+            vr = public(tag) or dictionary.vr(tag)
+            if vr == "SQ" or length == UNDEFINED:
+                element, position = self._special(tag, vr, start, length, end, depth, True)
+                append(element)
+                continue
+            position = start + length
+            if position > end:
+                raise self._beyond(position)
+            if number:
+                append(Element(tag, vr, view[start:position]))
+        else:
+            raise _too_many()
+        return elements, self._undelimited(position, delimited)
+
+    def _special(  # noqa: PLR0917
+        self, tag: int, vr: str, start: int, length: int, end: int, depth: int, implicit: bool
+    ) -> tuple[Element, int]:
+        """A sequence, a value of unknown VR, or pixel data in fragments; and the position after it."""
+        if vr == "UN":
+            # Whoever wrote UN wrote implicit VR little endian (PS3.5 §6.2.2); an undefined length is a sequence.
+            implicit = True
+            vr = "SQ" if length == UNDEFINED else dictionary.vr(tag)
+        if vr == "SQ":
+            items, position = self._sequence(start, length, end, depth + 1, implicit)
+            return Element(tag, "SQ", items), position
+        if length == UNDEFINED:
+            if tag != PIXEL_DATA or not self._encapsulated or vr not in ("OB", "OW"):
+                raise MalformedDataset("An undefined length stands where PS3.5 allows none.", code="bad-length")
+            position = self._fragments(start, end)
+            return Element(tag, vr, self._view[start : position - 8], encapsulated=True), position
+        position = start + length
+        if position > end:
+            raise self._beyond(position)
+        return Element(tag, vr, self._view[start:position]), position
+
+    def _sequence(self, position: int, length: int, end: int, depth: int, implicit: bool) -> tuple[list[Dataset], int]:
+        """The items of a sequence of defined or undefined length (PS3.5 §7.5); and the position after it."""
+        if depth > self._deepest:
+            raise MalformedDataset("Sequences are nested beyond the limit.", code="nested-too-deep")
+        header = _IMPLICIT if implicit else self._item
+        delimited = length == UNDEFINED
+        stop = end if delimited else position + length
+        if stop > end:
+            raise self._beyond(stop)
+        items: list[Dataset] = []
+        while position < stop:
+            group, number, size = header(self._view, position)
+            tag = group << 16 | number
+            position += 8
+            if delimited and tag == SEQUENCE_DELIMITER and size == 0 and position <= stop:
+                return items, position
+            if tag != ITEM:
+                raise _unexpected()
+            self._spend(1)
+            item_end = stop if size == UNDEFINED else position + size
+            if item_end > stop:
+                raise self._beyond(item_end)
+            item, position = self.dataset(position, item_end, size == UNDEFINED, depth, implicit)
+            items.append(item)
+        if position > stop:
+            raise self._beyond(position)
+        return items, self._undelimited(position, delimited)
+
+    def _fragments(self, position: int, end: int) -> int:
+        """Step over the fragments of encapsulated pixel data (PS3.5 §A.4); the position after the delimiter."""
+        view = self._view
+        while position < end:
+            group, number, size = _IMPLICIT(view, position)
+            tag = group << 16 | number
+            position += 8
+            if tag == SEQUENCE_DELIMITER and size == 0 and position <= end:
+                return position
+            if tag != ITEM:
+                raise _unexpected()
+            position += size
+            self._spend(1)
+        raise self._beyond(position)
+
+    def _spend(self, count: int) -> None:
+        self._budget -= count
+        if self._budget < 0:
+            raise _too_many()
+
+    def _undelimited(self, position: int, delimited: bool) -> int:
+        """`position` again, unless a delimiter should have come before it."""
+        if delimited:
+            raise self._beyond(position + 1)
+        return position
+
+    def _beyond(self, position: int) -> MalformedDataset:
+        """The fault of something that ends at `position`, past what encloses it."""
+        if position > len(self._view):
+            return MalformedDataset("The data end before what they announce.", code="truncated")
+        return MalformedDataset("A length reaches beyond what encloses it.", code="bad-length")
+
+
+def _item_end(tag: int, position: int, expected: bool) -> int:
+    """The position after an item delimiter, if one may stand here."""
+    if tag != ITEM_DELIMITER or not expected:
+        raise _unexpected()
+    return position
+
+
+def _swapped(element: Element) -> Buffer | list[Dataset]:
+    """A big endian value in little endian; the words of text, OB and UN have one byte."""
+    word = _WORD_OF.get(element.vr)
+    if word is None or isinstance(element.value, list):
+        return element.value
+    words = array(word)
+    if len(element.value) % words.itemsize:
+        raise MalformedDataset("A value is not made of whole words of its VR.", code="bad-length")
+    words.frombytes(element.value)
+    words.byteswap()
+    return words.tobytes()
+
+
+def _order_fault(elements: Dataset, tag: int) -> MalformedDataset:
+    """Why a tag that is not above the one before it is wrong."""
+    if any(element.tag == tag for element in elements):
+        return MalformedDataset("An attribute occurs twice.", code="duplicate-element")
+    return MalformedDataset("Attributes are not in ascending order.", code="out-of-order-element")
+
+
+def _unexpected() -> MalformedDataset:
+    return MalformedDataset("An item or delimiter is missing, or stands where none may.", code="unexpected-delimiter")
+
+
+def _too_many() -> MalformedDataset:
+    return MalformedDataset("The dataset has more elements and items than the limit.", code="too-many-elements")
