@@ -16,8 +16,10 @@ CREATE TABLE identifying.rejection (         -- associations and contexts refuse
   address          inet NOT NULL,
   calling_ae_title text NOT NULL,
   called_ae_title  text NOT NULL,
-  reason           text NOT NULL
+  reason           text NOT NULL,
+  syntax           text NOT NULL DEFAULT ''  -- SOP Class or Transfer Syntax, where it was that which was refused
 );
+CREATE INDEX rejection_since ON identifying.rejection (at);
 
 CREATE TABLE identifying.study (
   id                 bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -61,6 +63,63 @@ CREATE INDEX instance_by_study ON identifying.instance (study);
 CREATE INDEX instance_unsettled ON identifying.instance (study) WHERE state IN ('RECEIVED', 'DEIDENTIFIED');
 CREATE INDEX instance_by_uid ON identifying.instance (hospital, sop_instance_uid);
 CREATE INDEX instance_after ON identifying.instance (deidentified_series_instance_uid);
+CREATE INDEX instance_by_digest ON identifying.instance (digest);
+CREATE INDEX instance_in_spool ON identifying.instance (state) INCLUDE (size) WHERE purged_at IS NULL;
+-- One content under one SOP Instance UID: what comes later with another content is a conflict, and says so.
+CREATE UNIQUE INDEX instance_one_content ON identifying.instance (hospital, sop_instance_uid)
+  WHERE study IS NOT NULL AND reason IS DISTINCT FROM 'sop-instance-conflict';
+
+-- Journals a readable instance. Gives its row, new or not; or, where another content stands under the same
+-- SOP Instance UID, the digest of that one and no row.
+CREATE FUNCTION identifying.receive(
+  the_hospital text, the_finess text, the_profile text,
+  the_sop_instance_uid text, the_sop_class_uid text, the_transfer_syntax_uid text,
+  the_study_instance_uid text, the_series_instance_uid text, the_patient_id text, the_modality text,
+  the_digest text, the_size bigint,
+  OUT row_id bigint, OUT is_new boolean, OUT row_state text, OUT standing_id bigint, OUT standing_digest text
+) LANGUAGE plpgsql AS $$
+DECLARE
+  study_id bigint;
+BEGIN
+  LOOP
+    is_new := false;
+    SELECT i.id, i.state INTO row_id, row_state FROM identifying.instance i
+      WHERE i.hospital = the_hospital AND i.sop_instance_uid = the_sop_instance_uid AND i.digest = the_digest;
+    IF FOUND THEN RETURN; END IF;
+
+    SELECT i.id, i.digest INTO standing_id, standing_digest FROM identifying.instance i
+      WHERE i.hospital = the_hospital AND i.sop_instance_uid = the_sop_instance_uid
+        AND i.study IS NOT NULL AND i.reason IS DISTINCT FROM 'sop-instance-conflict';
+    IF FOUND THEN RETURN; END IF;
+
+    -- The lock keeps the study from completing between here and the commit.
+    SELECT s.id INTO study_id FROM identifying.study s
+      WHERE s.hospital = the_hospital AND s.study_instance_uid = the_study_instance_uid AND s.state = 'OPEN'
+      FOR NO KEY UPDATE;
+    IF FOUND THEN
+      UPDATE identifying.study SET last_received_at = clock_timestamp()
+        WHERE id = study_id AND last_received_at < clock_timestamp() - interval '100 milliseconds';
+    ELSE
+      INSERT INTO identifying.study (hospital, study_instance_uid, revision, profile)
+        SELECT the_hospital, the_study_instance_uid, coalesce(max(s.revision), 0) + 1, the_profile
+          FROM identifying.study s
+          WHERE s.hospital = the_hospital AND s.study_instance_uid = the_study_instance_uid
+        ON CONFLICT DO NOTHING RETURNING id INTO study_id;
+      CONTINUE WHEN study_id IS NULL;
+    END IF;
+
+    INSERT INTO identifying.instance
+        (hospital, finess, sop_instance_uid, sop_class_uid, transfer_syntax_uid, series_instance_uid, patient_id,
+         modality, study, digest, size, state)
+      VALUES (the_hospital, the_finess, the_sop_instance_uid, the_sop_class_uid, the_transfer_syntax_uid,
+         the_series_instance_uid, the_patient_id, the_modality, study_id, the_digest, the_size, 'RECEIVED')
+      ON CONFLICT DO NOTHING RETURNING id, state INTO row_id, row_state;
+    IF FOUND THEN
+      is_new := true;
+      RETURN;
+    END IF;
+  END LOOP;
+END $$;
 
 CREATE TABLE identifying.identity (          -- what linkage needs of a patient; leaves only towards the third party
   id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -83,5 +142,5 @@ CREATE TABLE identifying.operator (          -- people of the hospital and revie
 );
 
 GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA identifying TO imaging_hub_gateway, imaging_hub_worker;
-GRANT DELETE ON identifying.sender TO imaging_hub_gateway;
+GRANT DELETE ON identifying.sender, identifying.rejection TO imaging_hub_gateway;
 GRANT SELECT ON ALL TABLES IN SCHEMA identifying TO imaging_hub_console;

@@ -1,0 +1,70 @@
+"""When a study has arrived: the first quiet period after its last instance (as Orthanc's `StableAge`).
+
+A later instance opens a new revision of the study, so that what was done with the first one stays as it was.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, text
+
+from imaging_hub.audit import trail
+from imaging_hub.audit.trail import Action
+
+ACTOR = "intake"
+
+
+def complete_studies(connection: Connection, quiet_seconds: float) -> list[int]:
+    """Close the studies of which nothing came for `quiet_seconds`; their row numbers."""
+    studies = list(
+        connection.execute(
+            text(
+                "UPDATE identifying.study SET state = 'COMPLETE' WHERE state = 'OPEN'"
+                " AND last_received_at < clock_timestamp() - make_interval(secs => :quiet) RETURNING id"
+            ),
+            {"quiet": quiet_seconds},
+        ).scalars()
+    )
+    for study in sorted(studies):
+        received = connection.execute(
+            text(
+                "SELECT count(*) AS instances, count(*) FILTER (WHERE state = 'QUARANTINED') AS quarantined"
+                " FROM identifying.instance WHERE study = :study"
+            ),
+            {"study": study},
+        ).one()
+        trail.append(connection, ACTOR, Action.STUDY_RECEIVED, f"study:{study}", dict(received._mapping))
+    return sorted(studies)
+
+
+def awaiting(connection: Connection) -> list[int]:
+    """Studies that are complete and not yet processed, oldest first."""
+    return list(
+        connection.execute(text("SELECT id FROM identifying.study WHERE state = 'COMPLETE' ORDER BY id")).scalars()
+    )
+
+
+def patient_conflict(connection: Connection, study_id: int) -> bool:
+    """Whether a study, over all its revisions, names more than one patient: such a study is never guessed at."""
+    patients = connection.execute(
+        text(
+            "SELECT count(DISTINCT coalesce(i.patient_id, '')) FROM identifying.instance i"
+            " JOIN identifying.study s ON s.id = i.study JOIN identifying.study this"
+            " ON this.hospital = s.hospital AND this.study_instance_uid = s.study_instance_uid"
+            " WHERE this.id = :study AND i.reason IS DISTINCT FROM 'sop-instance-conflict'"
+        ),
+        {"study": study_id},
+    ).scalar_one()
+    return int(patients) > 1
+
+
+def processed(connection: Connection, study_id: int) -> bool:
+    """Mark a complete study as done with, unless one of its instances still waits; whether it is."""
+    done = connection.execute(
+        text(
+            "UPDATE identifying.study s SET state = 'PROCESSED' WHERE s.id = :study AND s.state = 'COMPLETE'"
+            " AND NOT EXISTS (SELECT 1 FROM identifying.instance i"
+            " WHERE i.study = s.id AND i.state IN ('RECEIVED', 'DEIDENTIFIED'))"
+        ),
+        {"study": study_id},
+    )
+    return done.rowcount == 1

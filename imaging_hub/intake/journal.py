@@ -1,0 +1,238 @@
+"""The journal: one row and one state for every instance that reached us. It is the truth; jobs and files follow it.
+
+`RECEIVED → DEIDENTIFIED → ARCHIVED`, or `QUARANTINED` with a reason. Rows are never deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import Connection, Row, text
+
+
+class State(StrEnum):
+    """Where an instance is."""
+
+    RECEIVED = "RECEIVED"  # durable and acknowledged, nothing done yet
+    DEIDENTIFIED = "DEIDENTIFIED"  # passed the door, not yet indexed
+    ARCHIVED = "ARCHIVED"  # stored and indexed in the de-identified zone
+    QUARANTINED = "QUARANTINED"  # stays in the identifying zone, with a reason
+
+
+CONFLICT = "sop-instance-conflict"
+"""Reason of an instance whose SOP Instance UID came before with another content; the first one stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An instance as it reached us. With `reason`, it is journalled as quarantined."""
+
+    hospital: str
+    finess: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    study_instance_uid: str | None
+    series_instance_uid: str | None
+    patient_id: str | None
+    modality: str | None
+    digest: str
+    """SHA-256 of the file in the spool."""
+    size: int
+    reason: str | None = None
+    kept: bool = True
+    """False when the bytes were beyond the quarantine quota, and only the reason is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The row of an arrival; `new` is false when it was there already."""
+
+    id: int
+    new: bool
+    state: State
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """A row of the journal, as the pipeline needs it."""
+
+    id: int
+    study: int | None
+    hospital: str
+    finess: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    series_instance_uid: str | None
+    patient_id: str | None
+    modality: str | None
+    digest: str
+    size: int
+    state: State
+
+
+_RECEIVE = text(
+    "SELECT row_id, is_new, row_state, standing_id, standing_digest FROM identifying.receive("
+    ":hospital, :finess, :profile, :sop_instance_uid, :sop_class_uid, :transfer_syntax_uid,"
+    " :study_instance_uid, :series_instance_uid, :patient_id, :modality, :digest, :size)"
+)
+_INSERT_QUARANTINED = text(
+    "INSERT INTO identifying.instance (hospital, finess, sop_instance_uid, sop_class_uid, transfer_syntax_uid,"
+    " series_instance_uid, patient_id, modality, study, digest, size, state, reason, settled_at, purged_at)"
+    " VALUES (:hospital, :finess, :sop_instance_uid, :sop_class_uid, :transfer_syntax_uid, :series_instance_uid,"
+    " :patient_id, :modality, :study, :digest, :size, 'QUARANTINED', :reason, now(),"
+    " CASE WHEN :kept THEN NULL ELSE now() END)"
+    " ON CONFLICT (hospital, sop_instance_uid, digest) DO NOTHING RETURNING id"
+)
+_EXISTING = text(
+    "SELECT id, state, reason FROM identifying.instance"
+    " WHERE hospital = :hospital AND sop_instance_uid = :sop_instance_uid AND digest = :digest"
+)
+_COLUMNS = (
+    "id, study, hospital, finess, sop_instance_uid, sop_class_uid, transfer_syntax_uid, series_instance_uid,"
+    " patient_id, modality, digest, size, state"
+)
+
+
+def record(
+    connection: Connection,
+    arrival: Arrival,
+    profile: str,
+    same_content: Callable[[str], bool] = lambda _digest: False,
+) -> Recorded:
+    """The row of `arrival`, made when it is not there: the same arrival twice is one row.
+
+    `profile` is that of a study which this arrival opens. When another file stands under the same SOP Instance
+    UID, `same_content` is asked with its digest whether it is the same instance encoded otherwise; if not,
+    the arrival becomes a second row, quarantined as a conflict.
+    """
+    values = {**_values(arrival), "profile": profile}
+    if arrival.reason is not None:
+        return _record_quarantined(connection, values, None, arrival.reason)
+    found = connection.execute(_RECEIVE, values).one()
+    if found.row_id is not None:
+        return Recorded(found.row_id, found.is_new, State(found.row_state))
+    if same_content(found.standing_digest):
+        return _existing(connection, {**values, "digest": found.standing_digest})
+    study = connection.execute(
+        text("SELECT study FROM identifying.instance WHERE id = :id"), {"id": found.standing_id}
+    ).scalar_one()
+    return _record_quarantined(connection, values, study, CONFLICT)
+
+
+def _values(arrival: Arrival) -> dict[str, object]:
+    return {name: getattr(arrival, name) for name in arrival.__slots__}
+
+
+def _record_quarantined(connection: Connection, values: dict[str, object], study: int | None, reason: str) -> Recorded:
+    row = connection.execute(_INSERT_QUARANTINED, {**values, "study": study, "reason": reason}).scalar_one_or_none()
+    if row is None:
+        return _existing(connection, values)
+    return Recorded(row, True, State.QUARANTINED, reason)
+
+
+def _existing(connection: Connection, values: dict[str, object]) -> Recorded:
+    row = connection.execute(_EXISTING, values).one()
+    return Recorded(row.id, False, State(row.state), row.reason)
+
+
+def unsettled(connection: Connection, study_id: int) -> list[JournalEntry]:
+    """The instances of a study revision that are neither archived nor quarantined, in order of arrival."""
+    rows = connection.execute(
+        text(
+            f"SELECT {_COLUMNS} FROM identifying.instance"  # noqa: S608 - constant columns
+            " WHERE study = :study AND state IN ('RECEIVED', 'DEIDENTIFIED') ORDER BY id"
+        ),
+        {"study": study_id},
+    )
+    return [_entry(row) for row in rows]
+
+
+def find(connection: Connection, instance_id: int) -> JournalEntry | None:
+    """One row of the journal."""
+    row = connection.execute(
+        text(f"SELECT {_COLUMNS} FROM identifying.instance WHERE id = :id"),  # noqa: S608 - constant columns
+        {"id": instance_id},
+    ).one_or_none()
+    return _entry(row) if row else None
+
+
+def _entry(row: Row[tuple[object, ...]]) -> JournalEntry:
+    return JournalEntry(**{**row._mapping, "state": State(row.state)})
+
+
+def settle_quarantined(connection: Connection, instance_id: int, reason: str, attribute: str = "", rule: str = "") -> None:
+    """The instance stays in the identifying zone; `attribute` is a path and never a value."""
+    connection.execute(
+        text(
+            "UPDATE identifying.instance SET state = 'QUARANTINED', reason = :reason, attribute = nullif(:attribute, ''),"
+            " rule = nullif(:rule, ''), settled_at = now() WHERE id = :id AND state <> 'ARCHIVED'"
+        ),
+        {"id": instance_id, "reason": reason, "attribute": attribute, "rule": rule},
+    )
+
+
+def settle_deidentified(
+    connection: Connection, instance_id: int, *, sop_instance_uid: str, series_instance_uid: str, digest: str
+) -> None:
+    """The instance passed the door as the given de-identified instance, whose object has `digest`."""
+    connection.execute(
+        text(
+            "UPDATE identifying.instance SET state = 'DEIDENTIFIED', deidentified_sop_instance_uid = :sop,"
+            " deidentified_series_instance_uid = :series, deidentified_digest = :digest"
+            " WHERE id = :id AND state IN ('RECEIVED', 'DEIDENTIFIED')"
+        ),
+        {"id": instance_id, "sop": sop_instance_uid, "series": series_instance_uid, "digest": digest},
+    )
+
+
+def settle_archived(connection: Connection, instance_ids: Sequence[int]) -> None:
+    """The instances are stored and indexed in the de-identified zone."""
+    connection.execute(
+        text(
+            "UPDATE identifying.instance SET state = 'ARCHIVED', settled_at = now()"
+            " WHERE id = ANY(:ids) AND state = 'DEIDENTIFIED'"
+        ),
+        {"ids": list(instance_ids)},
+    )
+
+
+def counts(connection: Connection) -> dict[tuple[State, str | None], int]:
+    """How many instances are in each state, and for which reason."""
+    rows = connection.execute(
+        text("SELECT state, reason, count(*) AS instances FROM identifying.instance GROUP BY state, reason")
+    )
+    return {(State(row.state), row.reason): row.instances for row in rows}
+
+
+def quarantined_bytes(connection: Connection) -> int:
+    """Bytes kept of what could not be parsed or keyed; the quarantine quota refers to them."""
+    return int(
+        connection.execute(
+            text(
+                "SELECT coalesce(sum(size), 0) FROM identifying.instance"
+                " WHERE state = 'QUARANTINED' AND study IS NULL AND purged_at IS NULL"
+            )
+        ).scalar_one()
+    )
+
+
+def spool_bytes(connection: Connection) -> int:
+    """Bytes of all originals that are still in the spool."""
+    total = connection.execute(text("SELECT coalesce(sum(size), 0) FROM identifying.instance WHERE purged_at IS NULL"))
+    return int(total.scalar_one())
+
+
+def largest_open_study_bytes(connection: Connection) -> int:
+    """Bytes of the largest study that is still arriving."""
+    total = connection.execute(
+        text(
+            "SELECT coalesce(max(bytes), 0) FROM (SELECT sum(i.size) AS bytes FROM identifying.instance i"
+            " JOIN identifying.study s ON s.id = i.study WHERE s.state = 'OPEN' GROUP BY s.id) AS study"
+        )
+    )
+    return int(total.scalar_one())

@@ -1,0 +1,208 @@
+"""Originals at rest: whole DICOM files under their SHA-256, written so that a power cut loses none that was acknowledged.
+
+The order is what counts: write `.part` → fsync the file → rename → fsync the folder; only then may a row
+of the journal name it. An original begins with a preamble (PS3.10 §7.1 leaves its use open) that says which
+hospital sent it, so that a file whose row was never written still belongs to somebody, and so that
+two hospitals never share a file.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from imaging_hub.dicom.elements import Buffer
+from imaging_hub.errors import NotFound, StorageUnavailable
+
+_PARTS = ".parts"
+_PREAMBLE = 128
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+
+FSYNC_FAILED = "fsync-failed"
+"""Code of the one fault after which a process must not go on: what the kernel dropped it will not report twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A file that is in the spool, durably."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose file it is; written into the preamble."""
+
+    hospital: str
+    finess: str
+
+    def preamble(self) -> bytes:
+        """The 128 bytes before `DICM`."""
+        return f"{self.finess} {self.hospital}".encode()[:_PREAMBLE].ljust(_PREAMBLE, b"\0")
+
+    @classmethod
+    def of(cls, file: Buffer) -> Origin | None:
+        """The origin that a file's preamble names, if it names one."""
+        finess, _, hospital = bytes(file[:_PREAMBLE]).rstrip(b"\0").decode("utf-8", "replace").partition(" ")
+        return cls(hospital, finess) if hospital else None
+
+
+def mark(file_meta: bytes, origin: Origin) -> bytes:
+    """`file_meta` with its preamble replaced by the one that names `origin`."""
+    return origin.preamble() + file_meta[_PREAMBLE:]
+
+
+class Spool:
+    """The originals below one folder, as `<first two digits>/<digest>.dcm`, mode 0600."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._made: set[str] = set()
+
+    def path(self, digest: str) -> Path:
+        """Where the original of this digest is, or would be."""
+        return self.folder / digest[:2] / f"{digest}.dcm"
+
+    def read(self, digest: str) -> bytes:
+        """The whole file; `NotFound` when it is not there."""
+        try:
+            return self.path(digest).read_bytes()
+        except FileNotFoundError:
+            raise NotFound("the original is no longer in the spool", code="original-gone") from None
+
+    def remove(self, digest: str) -> None:
+        """Delete an original; nothing happens when it is not there."""
+        self.path(digest).unlink(missing_ok=True)
+
+    def incoming(self) -> Incoming:
+        """A new file to write to; raises `StorageUnavailable`."""
+        parts = self.folder / _PARTS
+        with _storing():
+            if not parts.is_dir():
+                parts.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return Incoming(self, parts / f"{uuid4().hex}.part")
+
+    def store(self, chunks: Iterable[Buffer]) -> Spooled:
+        """Store the join of `chunks`; durable on return. Raises `StorageUnavailable`."""
+        with self.incoming() as part:
+            part.write(*chunks)
+            return part.keep()
+
+    def digests(self) -> Iterator[set[str]]:
+        """The digests of all originals, a folder at a time."""
+        for folder in sorted(self.folder.glob("[0-9a-f][0-9a-f]")):
+            yield {name.removesuffix(".dcm") for name in os.listdir(folder) if name.endswith(".dcm")}
+
+    def parts(self) -> list[Path]:
+        """Files that were begun and not kept."""
+        return list((self.folder / _PARTS).glob("*.part"))
+
+    def folder_of(self, digest: str) -> Path:
+        """The folder for `digest`, made durably when it is not there."""
+        folder = self.folder / digest[:2]
+        if digest[:2] not in self._made:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            _sync_folder(self.folder)
+            self._made.add(digest[:2])
+        return folder
+
+
+class Incoming:
+    """A file on its way into the spool; leaving the `with` block without `keep` removes it."""
+
+    def __init__(self, spool: Spool, path: Path) -> None:
+        self._spool = spool
+        self.path = path
+        self.size = 0
+        self._sha256 = hashlib.sha256()
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._kept = False
+
+    def write(self, *buffers: Buffer) -> None:
+        """Append `buffers`."""
+        with _storing():
+            for buffer in buffers:
+                self._sha256.update(buffer)
+                self.size += len(buffer)
+            _write_all(self._file, list(buffers))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what was written so far."""
+        return self._sha256.hexdigest()
+
+    def keep(self) -> Spooled:
+        """Make the file durable under its digest."""
+        with _storing():
+            try:
+                os.fsync(self._file)
+            except OSError as fault:
+                raise StorageUnavailable("the disk did not confirm what was written", code=FSYNC_FAILED) from fault
+            digest = self.digest
+            folder = self._spool.folder_of(digest)
+            # An original of the same digest is the same file: replacing it changes nothing, and the fsync
+            # of the folder then covers it whoever wrote it first.
+            self.path.rename(folder / f"{digest}.dcm")
+            self._kept = True
+            _sync_folder(folder)
+            return Spooled(digest, self.size)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, and remove it unless it was kept."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+        if not self._kept:
+            with suppress(FileNotFoundError):
+                self.path.unlink()
+
+
+class _storing:  # noqa: N801 - reads as a statement
+    """Turns the operating system's refusals into `StorageUnavailable`, with a code and without a path."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError):
+            code = "disk-full" if error.errno in _FULL else "storage-failed"
+            hint = "free space below the spool, or enlarge it" if code == "disk-full" else "look at the disk's health"
+            raise StorageUnavailable("the original could not be written", code=code, hint=hint) from error
+
+
+def _write_all(file: int, buffers: list[Buffer]) -> None:
+    while buffers:
+        written = os.writev(file, buffers)
+        while buffers and written >= len(buffers[0]):
+            written -= len(buffers.pop(0))
+        if written:
+            buffers[0] = memoryview(buffers[0])[written:]
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as fault:
+        raise StorageUnavailable("the disk did not confirm what was written", code=FSYNC_FAILED) from fault
+    finally:
+        os.close(descriptor)
