@@ -17,6 +17,7 @@ class StudyFilter:
 
     study_uids: Sequence[str] = ()
     patient: str = ""
+    patient_name: str = ""
     shifted_from: date | None = None
     shifted_to: date | None = None
     modalities: Sequence[str] = ()
@@ -29,7 +30,8 @@ class StudyFilter:
         """As SQL on `hub.study st` and `hub.subject su`."""
         return _conditions(
             ("st.study_instance_uid = ANY(:study_uids)", "study_uids", list(self.study_uids) or None),
-            ("su.pseudonym ILIKE :patient", "patient", _pattern(self.patient)),
+            _text("su.pseudonym", "patient", self.patient),
+            _text("su.pseudonym", "patient_name", self.patient_name),  # the engine writes the pseudonym as both
             ("st.shifted_date >= :shifted_from", "shifted_from", self.shifted_from),
             ("st.shifted_date <= :shifted_to", "shifted_to", self.shifted_to),
             (
@@ -38,8 +40,8 @@ class StudyFilter:
                 "modalities",
                 list(self.modalities) or None,
             ),
-            ("st.description ILIKE :study_description", "study_description", _pattern(self.description)),
-            ("st.accession ILIKE :accession", "accession", _pattern(self.accession)),
+            _text("st.description", "study_description", self.description, fold=True),
+            _text("st.accession", "accession", self.accession),
             ("st.state = :state", "state", self.state or None),
             ("st.finess = :finess", "finess", self.finess or None),
         )
@@ -60,10 +62,10 @@ class SeriesFilter:
         """As SQL on `hub.series se`."""
         return _conditions(
             ("se.series_instance_uid = ANY(:series_uids)", "series_uids", list(self.series_uids) or None),
-            ("se.modality ILIKE :modality", "modality", _pattern(self.modality)),
+            _text("se.modality", "modality", self.modality.upper()),
             ("se.series_number = :series_number", "series_number", self.number),
-            ("se.description ILIKE :series_description", "series_description", _pattern(self.description)),
-            ("se.body_part ILIKE :body_part", "body_part", _pattern(self.body_part)),
+            _text("se.description", "series_description", self.description, fold=True),
+            _text("se.body_part", "body_part", self.body_part.upper()),
             ("se.review_state = :review_state", "review_state", self.review_state or None),
         )
 
@@ -96,9 +98,11 @@ def _conditions(*conditions: tuple[str, str, object]) -> Conditions:
     return "".join(f" AND {sql}" for sql, _, _ in asked), {name: value for _, name, value in asked}
 
 
-def _pattern(wanted: str) -> str | None:
-    """DICOM's wildcards (PS3.4 §C.2.2.2.4) as SQL's; `*` alone asks nothing."""
+def _text(column: str, name: str, wanted: str, *, fold: bool = False) -> tuple[str, str, str | None]:
+    """DICOM's wildcards (PS3.4 §C.2.2.2.4) as SQL's; `*` alone asks nothing, `fold` overlooks case."""
     if not wanted.strip("*"):
-        return None
+        return "", name, None
+    if not fold and "*" not in wanted and "?" not in wanted:
+        return f"{column} = :{name}", name, wanted
     escaped = wanted.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return escaped.replace("*", "%").replace("?", "_")
+    return f"{column} {'ILIKE' if fold else 'LIKE'} :{name}", name, escaped.replace("*", "%").replace("?", "_")

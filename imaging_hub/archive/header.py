@@ -7,6 +7,8 @@ from datetime import date, datetime
 
 from imaging_hub.dicom import values, walk
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
+from imaging_hub.dicom.values import Charset
+from imaging_hub.errors import MalformedDataset
 
 _INTEGERS = 2**31  # IS is 32 bits wide (PS3.5 §6.2), and so are the index's columns
 
@@ -14,9 +16,9 @@ _INTEGERS = 2**31  # IS is 32 bits wide (PS3.5 §6.2), and so are the index's co
 class Header:
     """The attributes of one dataset or item; what is absent or unreadable is empty, never an error."""
 
-    def __init__(self, dataset: Dataset, charset: str | None = None) -> None:
+    def __init__(self, dataset: Dataset, inherited: Charset = values.LATIN_1) -> None:
         self.dataset = dataset
-        self._charset = values.charset_of(dataset) if charset is None else charset
+        self._charset = values.charset_of(dataset, inherited)
 
     @classmethod
     def read(cls, encoded: Buffer, transfer_syntax_uid: str) -> Header:
@@ -41,7 +43,7 @@ class Header:
             return []
         try:
             numbers = [float(number) for number in values.numbers(element)]
-        except ValueError:
+        except MalformedDataset:
             return []
         return numbers if all(map(math.isfinite, numbers)) else []
 
@@ -63,10 +65,7 @@ class Header:
 
     def items(self, keyword: str) -> list[Header]:
         """The items of a sequence."""
-        element = self._element(keyword)
-        if element is None or not isinstance(element.value, list):
-            return []
-        return [Header(item, self._charset) for item in element.value]
+        return [Header(item, self._charset) for item in values.items(self.dataset, values.tag(keyword))]
 
     def _element(self, keyword: str) -> Element | None:
         return values.find(self.dataset, values.tag(keyword))

@@ -214,6 +214,18 @@ def changes(connection: Connection, sop_instance_uid: str) -> list[Change]:
     return [Change(*change) for change in found or ()]
 
 
+def awaiting_sink(connection: Connection) -> list[str]:
+    """Releasable studies of which the sink was not seen to hold every object."""
+    rows = connection.execute(
+        text(
+            "SELECT DISTINCT study_instance_uid FROM hub.instance JOIN hub.series USING (series_instance_uid)"
+            " JOIN hub.study USING (study_instance_uid)"
+            " WHERE state = 'RELEASABLE' AND sink_digest IS DISTINCT FROM digest ORDER BY 1"
+        )
+    )
+    return list(rows.scalars())
+
+
 def overview(connection: Connection) -> Overview:
     """Counts over the whole archive; true counts, so for people of the hub only."""
     totals: RowMapping = (

@@ -69,8 +69,10 @@ CREATE TABLE hub.instance (
   digest              text NOT NULL REFERENCES hub.object,
   header              bytea NOT NULL,        -- de-identified header without pixels, as encoded in the object
   changes             jsonb NOT NULL,        -- [[attribute path, action, rule], …] without any value
+  sink_digest         text,                  -- the object that the Orthanc sink was last seen to hold
   admitted_at         timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX instance_not_in_sink ON hub.instance (series_instance_uid) WHERE sink_digest IS DISTINCT FROM digest;
 CREATE INDEX instance_by_series ON hub.instance (series_instance_uid, instance_number);
 
 -- What the hub may know of what did not pass: counts and reasons, never an identity.
