@@ -12,7 +12,8 @@ from struct import Struct
 from imaging_hub.dicom import dictionary
 from imaging_hub.dicom.elements import Buffer, Dataset
 from imaging_hub.dicom.transfer_syntax import KNOWN, output_syntax
-from imaging_hub.dicom.walk import LONG_VRS, SHORT_VRS, UNDEFINED
+from imaging_hub.dicom.value_representation import LONG_VRS, SHORT_VRS, TEXT_VRS
+from imaging_hub.dicom.walk import UNDEFINED
 from imaging_hub.errors import MalformedDataset
 
 __all__ = ["output_syntax", "write"]
@@ -23,8 +24,6 @@ _SHORT_HEADER = Struct("<HH2sH").pack
 _LONG_HEADER = Struct("<HH2sHL").pack
 _IMPLICIT_HEADER = Struct("<HHL").pack
 _SEQUENCE_END = _IMPLICIT_HEADER(0xFFFE, 0xE0DD, 0)
-# Padded with a space; a UID and bytes of any kind with a null (PS3.5 §6.2).
-_TEXT = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT"))
 # Larger values stand alone in the result, so that pixel data are never copied.
 _JOIN_BELOW = 4096
 
@@ -122,7 +121,8 @@ def _item(write_dataset: _WriteDataset, item: Dataset, parts: list[Buffer], enca
 
 
 def _padding(vr: str) -> bytes:
-    return b" " if vr in _TEXT else b"\0"
+    """Text is padded with a space, a UID and bytes of any kind with a null (PS3.5 §6.2)."""
+    return b" " if vr in TEXT_VRS and vr != "UI" else b"\0"
 
 
 def _joined(parts: list[Buffer]) -> list[Buffer]:

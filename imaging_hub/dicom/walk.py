@@ -2,8 +2,9 @@
 
 Every length, delimiter, VR and tag is checked against what encloses it; values are not decoded and not
 copied. Accepted, because harmless and unambiguous: values of odd length, group lengths and Data Set
-Trailing Padding (both dropped), zero bytes after the last element. Everything else that PS3.5 does not
-allow has a code:
+Trailing Padding (both dropped), zero bytes after the last element, a gzip trailer that fits after a
+deflated stream, a VR other than the dictionary's of the same nature. Everything else that PS3.5 does
+not allow has a code:
 
 `truncated` · `bad-vr` · `bad-length` · `nested-too-deep` · `too-many-elements` · `duplicate-element` ·
 `out-of-order-element` · `trailing-bytes` · `unexpected-delimiter` · `unsupported-transfer-syntax` · `deflate-bomb`
@@ -12,13 +13,13 @@ allow has a code:
 from __future__ import annotations
 
 import zlib
-from array import array
 from dataclasses import dataclass
 from struct import Struct, error
 
 from imaging_hub.dicom import dictionary
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
 from imaging_hub.dicom.transfer_syntax import KNOWN, TransferSyntax
+from imaging_hub.dicom.value_representation import LONG_VRS, NATURE, SHORT_VRS, little_endian
 from imaging_hub.errors import MalformedDataset
 
 UNDEFINED = 0xFFFFFFFF
@@ -28,22 +29,10 @@ SEQUENCE_DELIMITER = 0xFFFEE0DD
 PIXEL_DATA = 0x7FE00010
 TRAILING_PADDING = 0xFFFCFFFC
 
-SHORT_VRS = (
-    *("AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO"),
-    *("LT", "PN", "SH", "SL", "SS", "ST", "TM", "UI", "UL", "US"),
-)
-"""Explicit VR with a length of 16 bits (PS3.5 §7.1.2, table 7.1-2)."""
-LONG_VRS = ("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV")
-"""Explicit VR with two reserved bytes and a length of 32 bits (table 7.1-1)."""
-
 _SHORT = {vr.encode(): vr for vr in SHORT_VRS}
 _LONG = {vr.encode(): vr for vr in LONG_VRS}
 # Groups 0000-0003 are of commands and file meta information, never of a dataset (PS3.5 §7.1).
 _BEFORE_FIRST = 0x0003FFFF
-# VR to the array type of one word: what changes with byte order (PS3.5 §7.3).
-_WORDS = {"H": "AT OW SS US", "I": "FL OF OL SL UL", "Q": "FD OD OV SV UV"}
-_WORD_OF = {vr: word for word, vrs in _WORDS.items() for vr in vrs.split()}
-
 _IMPLICIT = Struct("<HHL").unpack_from
 
 
@@ -92,7 +81,9 @@ def _inflate(data: memoryview, limit: int) -> bytes:
         raise MalformedDataset("The dataset inflates beyond the limit.", code="deflate-bomb")
     if not stream.eof:
         raise MalformedDataset("The deflated stream has no end.", code="truncated")
-    if stream.unused_data.strip(b"\0"):
+    # Some writers leave the gzip trailer (RFC 1952 §2.3.1) where PS3.5 §A.5 wants nothing.
+    trailer = Struct("<LL").pack(zlib.crc32(inflated), len(inflated))
+    if stream.unused_data.strip(b"\0") and stream.unused_data != trailer:
         raise MalformedDataset("Bytes follow the deflated stream.", code="trailing-bytes")
     return inflated
 
@@ -122,11 +113,12 @@ class _Walk:
             elements.pop()
         if self._swap and not implicit:
             for element in elements:
-                element.value = _swapped(element)
+                if not isinstance(element.value, list):
+                    element.value = little_endian(element.vr, element.value)
         return elements, position
 
     def _read_explicit(self, position: int, end: int, delimited: bool, depth: int) -> tuple[Dataset, int]:
-        view, header, short = self._view, self._explicit, _SHORT.get
+        view, header, short, public = self._view, self._explicit, _SHORT.get, dictionary.PUBLIC.get
         elements: Dataset = []
         append = elements.append
         previous = _BEFORE_FIRST
@@ -154,6 +146,8 @@ class _Walk:
                     element, position = self._special(tag, vr, start, length, end, depth, False)
                     append(element)
                     continue
+            if public(tag, vr) != vr:
+                _same_nature(tag, vr)
             position = start + length
             if position > end:
                 raise self._beyond(position)
@@ -203,6 +197,7 @@ class _Walk:
             # Whoever wrote UN wrote implicit VR little endian (PS3.5 §6.2.2); an undefined length is a sequence.
             implicit = True
             vr = "SQ" if length == UNDEFINED else dictionary.vr(tag)
+        _same_nature(tag, vr)
         if vr == "SQ":
             items, position = self._sequence(start, length, end, depth + 1, implicit)
             return Element(tag, "SQ", items), position
@@ -257,7 +252,7 @@ class _Walk:
                 raise _unexpected()
             position += size
             self._spend(1)
-        raise self._beyond(position)
+        raise self._beyond(position + 1)
 
     def _spend(self, count: int) -> None:
         self._budget -= count
@@ -277,6 +272,12 @@ class _Walk:
         return MalformedDataset("A length reaches beyond what encloses it.", code="bad-length")
 
 
+def _same_nature(tag: int, vr: str) -> None:
+    """Refuse a sequence, text or bytes where the dictionary has another of the three."""
+    if NATURE[dictionary.PUBLIC.get(tag, vr)] != NATURE[vr]:
+        raise MalformedDataset("An attribute comes with a Value Representation it cannot have.", code="bad-vr")
+
+
 def _item_end(tag: int, position: int, expected: bool) -> int:
     """The position after an item delimiter, if one may stand here."""
     if tag != ITEM_DELIMITER or not expected:
@@ -284,23 +285,12 @@ def _item_end(tag: int, position: int, expected: bool) -> int:
     return position
 
 
-def _swapped(element: Element) -> Buffer | list[Dataset]:
-    """A big endian value in little endian; the words of text, OB and UN have one byte."""
-    word = _WORD_OF.get(element.vr)
-    if word is None or isinstance(element.value, list):
-        return element.value
-    words = array(word)
-    if len(element.value) % words.itemsize:
-        raise MalformedDataset("A value is not made of whole words of its VR.", code="bad-length")
-    words.frombytes(element.value)
-    words.byteswap()
-    return words.tobytes()
-
-
 def _order_fault(elements: Dataset, tag: int) -> MalformedDataset:
     """Why a tag that is not above the one before it is wrong."""
     if any(element.tag == tag for element in elements):
         return MalformedDataset("An attribute occurs twice.", code="duplicate-element")
+    if tag <= _BEFORE_FIRST:
+        return MalformedDataset("An element of a command or of file meta stands here.", code="out-of-order-element")
     return MalformedDataset("Attributes are not in ascending order.", code="out-of-order-element")
 
 
