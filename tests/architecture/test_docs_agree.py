@@ -11,13 +11,15 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imaging_hub.dicom.status import StoreStatus
+from imaging_hub.dicom.transfer_syntax import NEGOTIATED
 from imaging_hub.settings import Settings
 
 if TYPE_CHECKING:
     from conftest import Module
 
-ROOMS_WITHOUT_TERMS = ("cli", "http", "migrations", "web")
-"""What these define is form (pages, commands, responses), not a term of the field."""
+WITHOUT_TERMS = ("cli/", "http/", "migrations/", "web/", "snds/synthetic/", "database.py", "metrics.py")
+"""What these define is form (pages, commands, responses) or invention (synthetic people), not a term of the field."""
 
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 _COMMAND = re.compile(r"`(?:\./scripts/demo|imaging-hub) ([a-z]+)(?: ([a-z]+))?")
@@ -28,7 +30,9 @@ def _pages(root: Path) -> list[Path]:
 
 
 def test_every_setting_is_documented_and_no_other(root: Path) -> None:
-    tables = (root / "docs" / "operations.md").read_text("utf-8")
+    page = (root / "docs" / "operations.md").read_text("utf-8")
+    tables = re.split(r"^## ", page, flags=re.MULTILINE)[2]
+    assert tables.startswith("Settings")
     documented = re.findall(r"^\| `([a-z_]+)` \|", tables, re.MULTILINE)
     assert sorted(documented) == sorted(Settings.model_fields)
 
@@ -51,7 +55,7 @@ def test_every_term_of_the_code_is_in_the_glossary(root: Path, modules: list[Mod
         if isinstance(node, ast.ClassDef)
         and not node.name.startswith("_")
         and _is_value(node)
-        and not any(module.path.startswith(f"imaging_hub/{room}/") for room in ROOMS_WITHOUT_TERMS)
+        and not module.path.removeprefix("imaging_hub/").startswith(WITHOUT_TERMS)
     }
     assert {name: path for name, path in terms.items() if name not in glossary} == {}
 
@@ -59,9 +63,8 @@ def test_every_term_of_the_code_is_in_the_glossary(root: Path, modules: list[Mod
 def test_links_lead_somewhere(root: Path) -> None:
     broken = []
     for page in _pages(root):
-        for target in _LINK.findall(page.read_text("utf-8")):
-            if "://" not in target and not (page.parent / target).exists():
-                broken.append(f"{page.relative_to(root)}: {target}")
+        targets = [target for target in _LINK.findall(page.read_text("utf-8")) if "://" not in target]
+        broken += [f"{page.relative_to(root)}: {target}" for target in targets if not (page.parent / target).exists()]
     assert broken == []
 
 
@@ -82,6 +85,14 @@ def test_commands_that_a_page_names_exist(root: Path) -> None:
         for verb, noun in _COMMAND.findall(page.read_text("utf-8")):
             verbs.setdefault(verb, set()).add(noun)
     assert {verb: found for verb, found in _called(verbs).items() if found} == {}
+
+
+def test_the_conformance_statement_lists_what_is_negotiated_and_answered(root: Path) -> None:
+    statement = (root / "docs" / "conformance.md").read_text("utf-8")
+    listed = re.findall(r"^\| [^|]+ \| (1\.2\.840\.10008\.1\.2[\d.]*) \|$", statement, re.MULTILINE)
+    statuses = {int(code, 16) for code in re.findall(r"^\| (0x[0-9A-F]{4}) \|", statement, re.MULTILINE)}
+    assert listed == list(NEGOTIATED)
+    assert statuses == set(StoreStatus)
 
 
 def test_decisions_have_one_form(root: Path) -> None:
