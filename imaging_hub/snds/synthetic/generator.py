@@ -1,0 +1,149 @@
+"""Writes OUT/snds, OUT/dicom, OUT/operator and OUT/truth.json."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imaging_hub.errors import LinkageError
+from imaging_hub.snds.synthetic.claims import Claims, Event, beneficiaries, claim
+from imaging_hub.snds.synthetic.operator import Operator
+from imaging_hub.snds.synthetic.pathways import Care, drugs, pathway
+from imaging_hub.snds.synthetic.patients import Patient, studies_of
+from imaging_hub.snds.synthetic.people import HOSPITALS, Person, make_people
+from imaging_hub.snds.synthetic.studies import write_study
+from imaging_hub.snds.synthetic.traps import write_traps
+
+
+@dataclass(frozen=True, slots=True)
+class Synthesized:
+    """What was written."""
+
+    persons: int
+    patients: int
+    studies: int
+    instances: int
+    events: int
+
+
+def synthesize(out: Path, persons: int = 200, seed: int = 1) -> Synthesized:
+    """Write everything under `out`, which must be new or empty."""
+    if out.exists() and any(out.iterdir()):
+        raise LinkageError("the folder to write is not empty", code="not-empty", hint="name a new folder")
+    rng = np.random.default_rng(seed)
+    operator = Operator.of_seed(seed)
+    people = make_people(persons, operator, rng)
+    care = [item for person in people for item in pathway(person, rng)]
+    patients, studies = studies_of(care, rng)
+    claims = _claims(people, care, rng)
+    _write_tables(claims, out / "snds")
+    operator.save(out / "operator", {p.nir_ano for p in people if any(policy.ano_known for policy in p.policies)})
+    written = [write_study(study, out / "dicom", rng) for study in studies]
+    truth = {
+        "format": "imaging-hub-truth-1",
+        "seed": seed,
+        "hospitals": [_hospital(place) for place in range(len(HOSPITALS))],
+        "persons": [_person(person) for person in people],
+        "patients": [_patient(patient) for patient in patients],
+        "studies": written,
+        "events": _summed(claims.events),
+        "excluded_events": _summed(claims.excluded),
+        "traps": dict(sorted(claims.traps.items())),
+    }
+    (out / "truth.json").write_text(json.dumps(truth, default=date.isoformat, ensure_ascii=False, indent=1), "utf-8")
+    instances = sum(one["instances"] for study in written for one in study["series"])  # type: ignore[attr-defined]
+    return Synthesized(len(people), len(patients), len(studies), instances, len(truth["events"]))  # type: ignore[arg-type]
+
+
+def _claims(people: list[Person], care: list[Care], rng: np.random.Generator) -> Claims:
+    claims = Claims(rng)
+    for person in people:
+        beneficiaries(claims, person)
+    for item in care:
+        claim(claims, item)
+    write_traps(claims, people, care, rng)
+    for atc, cip13 in drugs().items():
+        claims.add("IR_PHA_R", "", PHA_CIP_C13=cip13, PHA_ATC_CLA=atc)
+    return claims
+
+
+def _write_tables(claims: Claims, folder: Path) -> None:
+    """One file for each table and part: `T_MCO19B.parquet`, `ER_PRS_F_201903.parquet`."""
+    folder.mkdir(parents=True)
+    schemas = {table: pa.Table.from_pylist(rows).schema for table, rows in _by_table(claims).items()}
+    for (table, part), rows in claims.rows.items():
+        name = table.replace("aa", part) if "aa" in table else f"{table}_{part}".rstrip("_")
+        pq.write_table(pa.Table.from_pylist(rows, schema=schemas[table]), folder / f"{name}.parquet")
+
+
+def _by_table(claims: Claims) -> dict[str, list[dict[str, object]]]:
+    """All rows of a table together, so that a column null in one file has the type of the others."""
+    together: dict[str, list[dict[str, object]]] = defaultdict(list)
+    for (table, _), rows in claims.rows.items():
+        together[table].extend(rows)
+    return together
+
+
+def _summed(events: list[Event]) -> list[Event]:
+    """Lines of one day in DCIR are one event with their quantities summed, as a load makes it."""
+    kept: list[Event] = []
+    lines: dict[tuple[object, ...], Event] = {}
+    for event in events:
+        if not str(event["source_table"]).startswith("ER_"):
+            kept.append(event)
+            continue
+        key = tuple(value for name, value in event.items() if name != "qty")
+        if key in lines:
+            lines[key]["qty"] += event["qty"]  # type: ignore[operator]
+        else:
+            lines[key] = dict(event)
+            kept.append(lines[key])
+    return kept
+
+
+def _hospital(place: int) -> dict[str, object]:
+    hospital = HOSPITALS[place]
+    return {
+        "name": hospital.name,
+        "finess": hospital.finess,
+        "sector": hospital.sector,
+        "ae_title": hospital.ae_title,
+        "institution": hospital.institution,
+        "folder": f"dicom/{hospital.name}",
+    }
+
+
+def _person(person: Person) -> dict[str, object]:
+    return {
+        "id": person.id,
+        "ins": person.ins,
+        "sex": person.sex,
+        "birth_date": person.birth_date,
+        "death_date": person.death_date,
+        "family_name": person.family_name,
+        "first_name": person.first_name,
+        "birth_name": person.birth_name,
+        "disease": person.disease,
+        "snds_person": person.snds_person,
+        "psa": sorted({policy.psa for policy in person.policies}),
+        "cdi": person.policies[0].cdi,
+        "twin": person.twin or None,
+    }
+
+
+def _patient(patient: Patient) -> dict[str, object]:
+    return {
+        "person": patient.person.id,
+        "hospital": patient.hospital.name,
+        "ipp": patient.ipp,
+        "patient_name": patient.pn,
+        "ins_state": patient.ins_state,
+        "linkable": patient.ins_state == "qualified",
+    }

@@ -1,0 +1,89 @@
+"""The same people as two hospitals know them: an IPP in each, and an INS that is there, missing or wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+
+from imaging_hub.snds.synthetic.pathways import Care, Exam
+from imaging_hub.snds.synthetic.people import HOSPITALS, Hospital, Person
+
+INS_STATES = {"qualified": 0.85, "none": 0.10, "wrong-key": 0.015, "not-validated": 0.02, "nia": 0.015}
+_HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "'; DROP TABLE hub.study; --")
+
+
+@dataclass(slots=True)
+class Patient:
+    """A person under a hospital's own number."""
+
+    person: Person
+    hospital: Hospital
+    ipp: str
+    ins_state: str
+    hostile_name: str = ""
+
+    @property
+    def pn(self) -> str:
+        """Patient's Name as the hospital's PACS has it."""
+        if self.hostile_name:
+            return f"{self.hostile_name}^{self.person.first_name}"
+        title = "Mme" if self.person.sex == "2" else "M."
+        return f"{self.person.family_name}^{self.person.first_name}^^{title}"
+
+
+@dataclass(slots=True)
+class Study:
+    """An exam whose images the hospital holds."""
+
+    patient: Patient
+    exam: Exam
+    number: int
+    day: date
+    """As the modality wrote it; a day off the claim for 2 %."""
+
+    @property
+    def accession(self) -> str:
+        """The RIS's number."""
+        return f"{self.patient.hospital.name[:3]}{self.day:%y}{self.number:06d}"
+
+
+def studies_of(care: list[Care], rng: np.random.Generator) -> tuple[list[Patient], list[Study]]:
+    """Every exam of our hospitals has images; 5 % were never billed, and some bills elsewhere have none here."""
+    exams = sorted(
+        (item for item in care if isinstance(item, Exam) and item.hospital in HOSPITALS),
+        key=lambda exam: (exam.person.id, exam.day, exam.ccam),
+    )
+    patients: dict[tuple[str, str], Patient] = {}
+    studies = []
+    for number, exam in enumerate(exams, start=1):
+        key = (exam.person.id, exam.hospital.name)
+        if key not in patients:
+            ipp = f"{int(rng.integers(10**7, 10**8))}{len(patients):03d}"
+            patients[key] = Patient(exam.person, exam.hospital, ipp, "")
+        day = exam.day
+        if exam.inpatient is None:
+            if rng.random() < 0.02:
+                day += timedelta(days=int(rng.choice([-1, 1])))
+            exam.claimed = bool(rng.random() >= 0.05)
+        studies.append(Study(patients[key], exam, number, day))
+    _give_ins(list(patients.values()), rng)
+    return list(patients.values()), studies
+
+
+def _give_ins(patients: list[Patient], rng: np.random.Generator) -> None:
+    """Shares as `INS_STATES` has them, at least one of each, and a few hostile names among the qualified."""
+    count = len(patients)
+    states = [
+        state
+        for state, share in INS_STATES.items()
+        if state != "qualified"
+        for _ in range(max(1, round(share * count)))
+    ]
+    states += ["qualified"] * max(0, count - len(states))
+    for patient, place in zip(patients, rng.permutation(count), strict=True):
+        patient.ins_state = states[int(place)]
+    qualified = [patient for patient in patients if patient.ins_state == "qualified"]
+    for patient, name in zip(qualified[3::7], _HOSTILE, strict=False):
+        patient.hostile_name = name
