@@ -22,7 +22,7 @@ WITHOUT_TERMS = ("cli/", "http/", "migrations/", "web/", "snds/synthetic/", "dat
 """What these define is form (pages, commands, responses) or invention (synthetic people), not a term of the field."""
 
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
-_COMMAND = re.compile(r"`(?:\./scripts/demo|imaging-hub) ([a-z]+)(?: ([a-z]+))?")
+_COMMAND = re.compile(r"(?:^|`)imaging-hub ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
 
 
 def _pages(root: Path) -> list[Path]:
