@@ -1,0 +1,61 @@
+"""Attributes by keyword, tag and VR, as a profile speaks of them."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from imaging_hub.deidentification import standard
+from imaging_hub.dicom import dictionary
+
+TEXT_VRS = frozenset(("CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"))
+"""VRs whose values are words."""
+ONE_VALUE_VRS = frozenset(("LT", "ST", "UR", "UT"))
+"""VRs in which a backslash is a letter like others (PS3.5 §6.2)."""
+
+# Attributes that Table E.1-1 names and PS3.6 2026c has, but the dictionary of pydicom 3.0.2 not yet.
+_NEWER = {
+    0x00080404: "DT",
+    0x00081301: "SQ", 0x00081302: "SQ", 0x00081303: "SQ", 0x00081304: "SQ",
+    0x00100011: "SQ", 0x00100012: "LT", 0x00100013: "LT", 0x00100014: "SQ", 0x00100015: "SQ", 0x00100016: "LT",
+    0x00100041: "SQ", 0x00100042: "LT", 0x00100043: "SQ", 0x00100044: "SQ", 0x00100045: "LT", 0x00100046: "SQ",
+    0x00100047: "UR", 0x00102162: "UC", 0x0040A034: "DT", 0x0040A035: "DT", 0x0040B034: "DT", 0x0040B036: "DT",
+    0x0040B03B: "LO", 0x0040B03F: "SH", 0x0040E012: "UR",
+}  # fmt: skip
+
+_TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?\s*([0-9A-Fa-f]{4})\)?\Z")
+
+
+@cache
+def vr_of(tag: int) -> str:
+    """VR of an attribute, `UN` when neither the dictionary nor Table E.1-1 knows it."""
+    vr = dictionary.vr(tag)
+    return _NEWER.get(tag, "UN") if vr == "UN" else vr
+
+
+@cache
+def is_known(tag: int) -> bool:
+    """Whether the Standard names this public attribute: what it does not name is not kept."""
+    return bool(dictionary.keyword(tag)) or tag in standard.by_tag()
+
+
+@cache
+def attribute_name(tag: int) -> str:
+    """Keyword of an attribute, or its tag `(gggg,eeee)`; of a newer attribute its name in Table E.1-1."""
+    row = standard.by_tag().get(tag)
+    word = dictionary.keyword(tag)
+    if not word and row is not None:
+        word = re.sub(r"[^A-Za-z0-9]", "", row.name.replace("'s", "s"))
+    return word or f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+def parse_attribute(text: str) -> int | None:
+    """Tag of a keyword or of a tag written `(0010,4000)` or `00104000`; None when it is neither."""
+    match = _TAG.match(text.strip())
+    if match is not None:
+        tag = int(match[1] + match[2], 16)
+        return tag if is_known(tag) else None
+    try:
+        return dictionary.tag(text.strip())
+    except KeyError:
+        return next((tag for tag in standard.by_tag() if attribute_name(tag) == text.strip()), None)

@@ -1,0 +1,311 @@
+"""De-identification profiles: YAML that a data-protection officer can read, checked to the line.
+
+A profile starts from the Basic Profile of PS3.15 §E.2 (or from another profile by `extends`), names the options of §E.3
+it uses, and may add rules of its own, the first that matches winning:
+
+    name: cardiology
+    title: Cardiac CT for the registry
+    extends: research-longitudinal
+    options: [retain-device-identity]
+    rules:
+      - {attribute: ImageComments, action: X}
+      - {private: {creator: GEMS_PARM_01, element: 0x39}, action: K, when: {modality: [MR]}}
+    burned_in: {trust: [DX]}
+    review: [DX]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from imaging_hub.deidentification import standard
+from imaging_hub.deidentification.attribute import TEXT_VRS, attribute_name, parse_attribute, vr_of
+from imaging_hub.errors import ProfileError
+
+Action: TypeAlias = Literal["X", "Z", "D", "K", "C", "U", "shift"]
+
+_SHIPPED = Path(__file__).with_name("profiles")
+_CHECKOUT = Path(__file__).resolve().parents[2] / "anonymization_profiles"
+_DATES = frozenset(("DA", "DT"))
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class When(_Strict):
+    """For which instances a rule holds; both conditions where both are given."""
+
+    modality: tuple[str, ...] = ()
+    sop_class: tuple[str, ...] = ()
+
+    def holds(self, modality: str, sop_class_uid: str) -> bool:
+        """Whether an instance of this modality and SOP Class is meant."""
+        return (not self.modality or modality in self.modality) and (
+            not self.sop_class or sop_class_uid in self.sop_class
+        )
+
+
+class Private(_Strict):
+    """A private attribute: its creator, and its element within the block the creator reserved."""
+
+    creator: str = Field(min_length=1, max_length=64)
+    element: Annotated[int, Field(ge=0, le=0xFF)]
+    group: int | None = None
+
+
+class Rule(_Strict):
+    """One rule: what it selects, and what becomes of it."""
+
+    attribute: str | None = None
+    private: Private | None = None
+    vr: str | None = Field(None, pattern=r"^[A-Z]{2}$")
+    action: Action
+    when: When = When()
+    line: int = 0
+    source: str = ""
+
+    @property
+    def tag(self) -> int | None:
+        """Tag of the attribute selected, if it is one public attribute."""
+        return None if self.attribute is None else parse_attribute(self.attribute)
+
+    @property
+    def name(self) -> str:
+        """How the rule is called where it fired: profile and line."""
+        return f"{self.source}:{self.line}"
+
+    @model_validator(mode="after")
+    def _is_sensible(self) -> Rule:
+        selectors = [self.attribute, self.private, self.vr]
+        if sum(selector is not None for selector in selectors) != 1:
+            raise ValueError("a rule selects by one of attribute, private, vr")
+        if self.attribute is not None and self.tag is None:
+            raise ValueError("no attribute of the data dictionary has this keyword or tag")
+        vr = self.vr or (vr_of(self.tag) if self.tag is not None else "")
+        if vr and self.action == "shift" and vr not in _DATES:
+            raise ValueError("only dates (DA, DT) can be shifted")
+        if vr and self.action == "U" and vr != "UI":
+            raise ValueError("only UIDs (UI) can be remapped")
+        if vr and self.action == "C" and vr not in TEXT_VRS | _DATES | {"SQ"}:
+            raise ValueError("only text, dates and sequences can be cleaned")
+        return self
+
+
+class BurnedIn(_Strict):
+    """Modalities whose pixels may hold text (`suspect`), and those taken as clean (`trust`); others are suspect."""
+
+    suspect: tuple[str, ...] = ()
+    trust: tuple[str, ...] = ()
+
+
+class _Document(_Strict):
+    """One YAML file, before `extends` is followed."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    title: str = Field(min_length=1, max_length=120)
+    description: str = ""
+    extends: str | None = None
+    options: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    burned_in: BurnedIn = BurnedIn()
+    review: tuple[str, ...] = ()
+    age_cap_years: Annotated[int, Field(ge=1, le=150)] | None = None
+
+    @field_validator("options")
+    @classmethod
+    def _are_options(cls, options: tuple[str, ...]) -> tuple[str, ...]:
+        for option in options:
+            if option == "clean-graphics":
+                raise ValueError("clean-graphics is not offered: graphics are removed")
+            if option not in standard.OPTIONS:
+                raise ValueError(f"options are {', '.join(standard.OPTIONS)}")
+        return options
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profile with everything it extends worked in."""
+
+    name: str
+    title: str
+    description: str
+    options: frozenset[str]
+    rules: tuple[Rule, ...]
+    """In order of precedence, those of the profile itself before those it inherits."""
+    suspect: frozenset[str]
+    trust: frozenset[str]
+    review: frozenset[str]
+    age_cap_years: int | None
+    lineage: tuple[str, ...]
+    """Names of the profile and of those it extends, the nearest first."""
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what the profile does: equal for equal effect, whatever the comments and the order of keys."""
+        effect = {
+            "edition": standard.edition(),
+            "name": self.name,
+            "options": sorted(self.options),
+            "rules": [rule.model_dump(exclude={"line", "source"}) for rule in self.rules],
+            "suspect": sorted(self.suspect),
+            "trust": sorted(self.trust),
+            "review": sorted(self.review),
+            "age_cap_years": self.age_cap_years,
+        }
+        return hashlib.sha256(json.dumps(effect, sort_keys=True).encode()).hexdigest()
+
+    def kept_against_advice(self) -> list[Rule]:
+        """Rules that keep an attribute which Table E.1-1 removes, replaces or cleans."""
+        return [rule for rule in self.rules if rule.action == "K" and (rule.tag in standard.by_tag() or rule.private)]
+
+
+def load(name_or_path: str | Path, folders: Iterable[Path] = ()) -> Profile:
+    """The profile of this name, from `folders` or the shipped ones, or of this file.
+
+    Raises `ProfileError`, its message `file:line: what is wrong`, its hint the cure.
+    """
+    return _resolve(_find(name_or_path, tuple(folders)), tuple(folders), ())
+
+
+def shipped() -> list[str]:
+    """Names of the profiles that come with the hub."""
+    return sorted(path.stem for path in _shipped_folder().glob("*.yaml"))
+
+
+def _shipped_folder() -> Path:
+    if _SHIPPED.is_dir():
+        return Path(str(files(__package__).joinpath("profiles")))
+    return _CHECKOUT
+
+
+def _find(name_or_path: str | Path, folders: Sequence[Path]) -> Path:
+    text = str(name_or_path)
+    if isinstance(name_or_path, Path) or text.endswith((".yaml", ".yml")) or "/" in text:
+        return Path(text)
+    for folder in (*folders, _shipped_folder()):
+        path = folder / f"{text}.yaml"
+        if path.is_file():
+            return path
+    raise ProfileError(
+        f"{text}:1: there is no profile of this name", hint=f"shipped profiles: {', '.join(shipped())}; or give a file"
+    )
+
+
+def _resolve(path: Path, folders: Sequence[Path], children: tuple[Path, ...]) -> Profile:
+    if path in children:
+        raise ProfileError(f"{path}:1: the profile extends itself", hint="break the circle of `extends`")
+    document, lines = _read(path)
+    where = f"{path.name}:{lines.get(('extends',), 1)}"
+    parent = None
+    if document.extends is not None:
+        beside = path.parent / f"{document.extends}.yaml"
+        inherited = beside if beside.is_file() else _find(document.extends, folders)
+        parent = _resolve(inherited, folders, (*children, path))
+    elif document.name != standard.BASIC:
+        raise ProfileError(f"{where}: a profile extends another", hint="write `extends: basic`")
+    profile = _merged(document, parent)
+    dates = {"retain-longitudinal-full-dates", "retain-longitudinal-modified-dates"}
+    if dates <= profile.options:
+        line = lines.get(("options",), 1)
+        raise ProfileError(
+            f"{path.name}:{line}: full dates and modified dates contradict each other",
+            hint="name one of the two longitudinal options, here or in the profile extended",
+        )
+    return profile
+
+
+def _merged(document: _Document, parent: Profile | None) -> Profile:
+    """A document over the profile it extends: what it says itself goes first."""
+    suspect, trust = frozenset(document.burned_in.suspect), frozenset(document.burned_in.trust)
+    return Profile(
+        name=document.name,
+        title=document.title,
+        description=document.description.strip(),
+        options=frozenset(document.options) | (parent.options if parent else frozenset()),
+        rules=document.rules + (parent.rules if parent else ()),
+        suspect=suspect | ((parent.suspect - trust) if parent else frozenset()),
+        trust=trust | ((parent.trust - suspect) if parent else frozenset()),
+        review=frozenset(document.review) | (parent.review if parent else frozenset()),
+        age_cap_years=document.age_cap_years or (parent.age_cap_years if parent else None),
+        lineage=(document.name, *(parent.lineage if parent else ())),
+    )
+
+
+def _read(path: Path) -> tuple[_Document, Mapping[tuple[str | int, ...], int]]:
+    """One YAML file, validated, and the line of each of its keys."""
+    try:
+        node = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
+    except OSError:
+        raise ProfileError(f"{path}:1: the file cannot be read", hint="check its path and permissions") from None
+    except UnicodeDecodeError:
+        raise ProfileError(f"{path}:1: the file is not UTF-8", hint="save it as UTF-8") from None
+    except yaml.YAMLError as fault:
+        mark = getattr(fault, "problem_mark", None)
+        problem = getattr(fault, "problem", None) or "not YAML"
+        line = mark.line + 1 if mark else 1
+        raise ProfileError(f"{path.name}:{line}: {problem}", hint="correct the YAML at this line") from None
+    lines: dict[tuple[str | int, ...], int] = {}
+    if not isinstance(node, yaml.MappingNode):
+        raise ProfileError(f"{path.name}:1: a profile is a mapping", hint="start with `name:`")
+    values = _plain(node, (), lines, path)
+    for place, rule in enumerate(values.get("rules") or ()):
+        if isinstance(rule, dict):
+            rule.update(line=lines["rules", place], source=str(values.get("name")))
+    try:
+        return _Document.model_validate(values), lines
+    except ValidationError as fault:
+        first = fault.errors(include_input=False, include_url=False)[0]
+        raise _explained(path, first, lines) from None
+
+
+def _explained(path: Path, error: Any, lines: Mapping[tuple[str | int, ...], int]) -> ProfileError:
+    place = tuple(error["loc"])
+    known = place
+    while known and known not in lines:
+        known = known[:-1]
+    field = ".".join(str(part) for part in place if not isinstance(part, int))
+    message = error["msg"].removeprefix("Value error, ")
+    hint = {
+        "extra_forbidden": "remove this key, or correct its spelling; see docs for the keys of a profile",
+        "missing": "add this key",
+        "literal_error": "actions are X, Z, D, K, C, U, shift",
+    }.get(error["type"], "correct the value on this line")
+    subject = f"{field}: " if field else ""
+    return ProfileError(f"{path.name}:{lines.get(known, 1)}: {subject}{message}", hint=hint)
+
+
+def _plain(node: yaml.Node, at: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int], path: Path) -> Any:
+    """A YAML node as plain values; notes the line of each key and refuses keys written twice."""
+    lines.setdefault(at, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        result: dict[str, Any] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in result:
+                raise ProfileError(f"{path.name}:{line}: this key stands twice", hint="keep one of the two")
+            lines[*at, key.value] = line
+            result[key.value] = _plain(value, (*at, key.value), lines, path)
+        return result
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(value, (*at, place), lines, path) for place, value in enumerate(node.value)]
+    return yaml.SafeLoader("").construct_object(node)
+
+
+def selected(rule: Rule) -> str:
+    """What a rule selects, for people."""
+    if rule.private is not None:
+        return f'private "{rule.private.creator}" xx{rule.private.element:02X}'
+    if rule.vr is not None:
+        return f"every {rule.vr}"
+    return attribute_name(rule.tag or 0)

@@ -1,0 +1,156 @@
+"""What PS3.15 Annex E says, as data: the tables of this package and nothing of our own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any
+
+BASIC = "basic"
+"""Name of the Basic Application Level Confidentiality Profile itself, beside its options."""
+
+OPTIONS = (
+    "clean-descriptors",
+    "clean-graphics",
+    "clean-structured-content",
+    "retain-device-identity",
+    "retain-institution-identity",
+    "retain-longitudinal-full-dates",
+    "retain-longitudinal-modified-dates",
+    "retain-patient-characteristics",
+    "retain-safe-private",
+    "retain-uids",
+)
+"""The options of PS3.15 §E.3 that have a column in Table E.1-1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of Table E.1-1."""
+
+    pattern: str
+    """Tag in hexadecimal, `50XXXXXX` for a repeating group, `private` for private attributes."""
+    name: str
+    basic: str
+    """Action of the Basic Profile, e.g. `X/Z`."""
+    options: Mapping[str, str]
+    """Action of each option that has one."""
+
+    @property
+    def tag(self) -> int | None:
+        """The tag, unless the row stands for many."""
+        return None if self.pattern == "private" or "X" in self.pattern else int(self.pattern, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class SafePrivate:
+    """One row of Table E.3.10-1: a private attribute known to be safe from identity leakage."""
+
+    group: int
+    creator: str
+    element: int
+    """The last two digits: the block is where the creator reserved it."""
+    vr: str
+    """Empty where the table names none."""
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContentItem:
+    """One row of Table E.3.4-1: what to do with an SR content item of this concept and value type."""
+
+    meaning: str
+    code: str
+    scheme: str
+    value_type: str
+    basic: str
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One code of CID 7050."""
+
+    option: str
+    code: str
+    meaning: str
+
+
+def edition() -> str:
+    """The edition of the Standard that the tables are of, e.g. `DICOM PS3.15 2026c`."""
+    return str(_table("e1_1")["edition"])
+
+
+@cache
+def rows() -> tuple[Row, ...]:
+    """Table E.1-1, in its order."""
+    return tuple(
+        Row(pattern, name, basic, MappingProxyType(options)) for pattern, name, basic, options in _table("e1_1")["rows"]
+    )
+
+
+@cache
+def by_tag() -> Mapping[int, Row]:
+    """The rows of Table E.1-1 that stand for one attribute."""
+    return MappingProxyType({row.tag: row for row in rows() if row.tag is not None})
+
+
+@cache
+def safe_private() -> Mapping[tuple[int, str, int], SafePrivate]:
+    """Table E.3.10-1 by group, creator and element."""
+    found = {}
+    for tag, creator, vr, _, meaning in _table("e3_10_1")["rows"]:
+        row = SafePrivate(int(tag[:4], 16), creator, int(tag[-2:], 16), vr.partition("/")[0], meaning)
+        found[row.group, row.creator, row.element] = row
+    return MappingProxyType(found)
+
+
+@cache
+def content_items() -> Mapping[tuple[str, str, str], ContentItem]:
+    """Table E.3.4-1 by code, scheme and value type."""
+    found = {}
+    for meaning, code, scheme, value_type, basic, options in _table("e3_4_1")["rows"]:
+        found[code, scheme, value_type] = ContentItem(
+            meaning, code, scheme, value_type, basic, MappingProxyType(options)
+        )
+    return MappingProxyType(found)
+
+
+@cache
+def methods() -> Mapping[str, Method]:
+    """CID 7050 by the option it stands for."""
+    return MappingProxyType({option: Method(option, code, meaning) for option, code, meaning in _table("cid7050")["rows"]})
+
+
+@cache
+def _table(name: str) -> dict[str, Any]:
+    table: dict[str, Any] = json.loads(files(__package__).joinpath("tables", f"{name}.json").read_text("utf-8"))
+    return table
+
+
+@cache
+def _types() -> dict[str, Any]:
+    return _table("iod_types")
+
+
+def iod(sop_class_uid: str) -> str | None:
+    """The IOD of a storage SOP Class, `ct-image`; None for a class that is not of the Standard's storage classes."""
+    found: str | None = _types()["sop_classes"].get(sop_class_uid)
+    return found
+
+
+def type_of(sop_class_uid: str, path: tuple[int, ...]) -> str:
+    """Type of an attribute in an IOD (PS3.5 §7.4): `1`, `2` or `3`.
+
+    `path` holds the tags of the enclosing sequences and of the attribute. A conditional Type counts as
+    required, since its condition may well be met; what the IOD does not name is Type 3.
+    """
+    key = "/".join(f"{tag:08X}" for tag in path)
+    types = _types()
+    own = types["iods"].get(iod(sop_class_uid) or "", {})
+    found: str = own.get(key) or types["everywhere"].get(key, "3")
+    return found[0]
