@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,6 +19,7 @@ from imaging_hub.snds.synthetic.patients import Patient, studies_of
 from imaging_hub.snds.synthetic.people import HOSPITALS, Person, make_people
 from imaging_hub.snds.synthetic.studies import write_study
 from imaging_hub.snds.synthetic.traps import write_traps
+from imaging_hub.snds.tables import Column, schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +77,17 @@ def _claims(people: list[Person], care: list[Care], rng: np.random.Generator) ->
 def _write_tables(claims: Claims, folder: Path) -> None:
     """One file for each table and part: `T_MCO19B.parquet`, `ER_PRS_F_201903.parquet`."""
     folder.mkdir(parents=True)
-    schemas = {table: pa.Table.from_pylist(rows).schema for table, rows in _by_table(claims).items()}
+    schemas = {table: pa.schema([(c.name, _arrow_type(c)) for c in columns]) for table, columns in schema().items()}
     for (table, part), rows in claims.rows.items():
         name = table.replace("aa", part) if "aa" in table else f"{table}_{part}".rstrip("_")
-        pq.write_table(pa.Table.from_pylist(rows, schema=schemas[table]), folder / f"{name}.parquet")
+        columns = {c.name: [row[c.name] for row in rows] for c in schema()[table]}
+        pq.write_table(pa.Table.from_pydict(columns, schema=schemas[table]), folder / f"{name}.parquet")
 
 
-def _by_table(claims: Claims) -> dict[str, list[dict[str, object]]]:
-    """All rows of a table together, so that a column null in one file has the type of the others."""
-    together: dict[str, list[dict[str, object]]] = defaultdict(list)
-    for (table, _), rows in claims.rows.items():
-        together[table].extend(rows)
-    return together
+def _arrow_type(column: Column) -> pa.DataType:
+    if column.format or column.type == "string":
+        return pa.string()
+    return {"integer": pa.int64(), "number": pa.float64(), "date": pa.date32()}[column.type]
 
 
 def _summed(events: list[Event]) -> list[Event]:

@@ -130,8 +130,8 @@ def _equipment(ds: Dataset, study: Study, machine: Machine) -> None:
     ds.DeviceSerialNumber = f"{100000 + study.number % 7}"
     ds.SoftwareVersions = "syngo VA48A"
     block = ds.private_block(machine.private_group, machine.private_creator, create=True)
-    block.add_new(0x10, "LO", f"{study.patient.person.family_name} {study.patient.ipp}")
-    block.add_new(0x20, "OB", b"\0\1" * 32)
+    block.add_new(0xF0, "LO", f"{study.patient.person.family_name} {study.patient.ipp}")
+    block.add_new(0xF1, "OB", b"\0\1" * 32)
 
 
 def _age(birth: date, day: date) -> int:

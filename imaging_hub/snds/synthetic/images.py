@@ -54,7 +54,7 @@ def mr_series(study: Dataset, wanted: Wanted, rng: np.random.Generator) -> Itera
     size = 128
     ds = _series(study, "MR", MR, wanted, rng)
     ds.ImageType = ["ORIGINAL", "PRIMARY", "M", "ND"]
-    ds.ScanningSequence, ds.SequenceVariant, ds.ScanOptions, ds.MRAcquisitionType = "SE", "SK", "", "2D"
+    ds.ScanningSequence, ds.SequenceVariant, ds.ScanOptions, ds.MRAcquisitionType = ["SE", "IR"], "SK", "", "2D"
     ds.RepetitionTime, ds.EchoTime, ds.EchoTrainLength, ds.InversionTime = "9000", "94", "15", "2500"
     ds.MagneticFieldStrength, ds.FlipAngle, ds.SequenceName = "3", "150", "*tir2d1_15"
     if wanted.contrast:
@@ -78,10 +78,7 @@ def dx_image(study: Dataset, wanted: Wanted, rng: np.random.Generator) -> Iterat
     ds.ImageLaterality, ds.ViewPosition, ds.PatientOrientation = "U", "PA", ["L", "F"]
     ds.KVP, ds.Exposure, ds.PositionerType = "125", "2", "NONE"
     ds.AnatomicRegionSequence = Sequence([_code("43799004", "SCT", "Thoracic cavity structure")])
-    ds.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = Sequence()
-    view = _code("399348003", "SCT", "antero-posterior")
-    view.ViewModifierCodeSequence = Sequence()
-    ds.ViewCodeSequence = Sequence([view])
+    ds.ViewCodeSequence = Sequence([_code("272479007", "SCT", "postero-anterior")])
     ds.AcquisitionContextSequence = Sequence()
     ds.WindowCenter, ds.WindowWidth = "1900", "3200"
     ds.InstanceNumber, ds.SOPInstanceUID = 1, new_uid(rng)
@@ -114,12 +111,10 @@ def _series(study: Dataset, modality: str, sop_class: str, wanted: Wanted, rng: 
     ds.SOPClassUID, ds.Modality = sop_class, modality
     ds.SeriesInstanceUID, ds.SeriesNumber = new_uid(rng), wanted.number
     ds.SeriesDescription, ds.ProtocolName = wanted.description, wanted.description
-    ds.BodyPartExamined, ds.Laterality = wanted.region, ""
+    ds.BodyPartExamined = wanted.region
     if modality in ("CT", "MR"):
-        del ds.Laterality  # 2C: unpaired
         ds.FrameOfReferenceUID, ds.PositionReferenceIndicator, ds.PatientPosition = new_uid(rng), "", "HFS"
     if modality == "DX":
-        del ds.Laterality
         ds.PerformedProcedureStepID = "1"
     ds.AcquisitionNumber = 1
     return ds

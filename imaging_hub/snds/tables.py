@@ -1,0 +1,167 @@
+"""SNDS tables as data: which columns are loaded, of which type, and how a file that lacks one is refused.
+
+SQL here is put together from the names of `columns.csv` and of the folder's files only.
+
+A table is one file or many: `IR_BEN_R.parquet`, `ER_PRS_F_201903.parquet` (flux month), `T_MCO19B.parquet` (year `aa`
+of the stays' end). Parquet, or CSV with a header.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import duckdb
+
+from imaging_hub.errors import LinkageError
+
+JOIN_KEY = (
+    "DCT_ORD_NUM",
+    "FLX_DIS_DTD",
+    "FLX_EMT_ORD",
+    "FLX_EMT_NUM",
+    "FLX_EMT_TYP",
+    "FLX_TRT_DTD",
+    "ORG_CLE_NUM",
+    "PRS_ORD_NUM",
+    "REM_TYP_AFF",
+)
+"""The nine columns that join ER_PRS_F to its affined tables."""
+
+_SQL_TYPE = {"string": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "date": "DATE"}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column as the SNDS dictionary has it."""
+
+    name: str
+    type: str
+    """`string`, `integer`, `number` or `date`."""
+    format: str
+    """strptime format of a date written as text, else empty."""
+
+    @property
+    def cast(self) -> str:
+        """SQL expression that reads it, NULL where it cannot be read."""
+        text = f"nullif(trim(CAST({self.name} AS VARCHAR)), '')"
+        if self.type == "string":
+            return text
+        if self.type == "date" and self.format:
+            return f"coalesce(TRY_CAST({text} AS DATE), CAST(try_strptime({text}, '{self.format}') AS DATE))"
+        if self.type == "date":
+            return f"CAST(TRY_CAST({text} AS TIMESTAMP) AS DATE)"
+        return f"TRY_CAST({text} AS {_SQL_TYPE[self.type]})"
+
+
+@cache
+def schema() -> dict[str, tuple[Column, ...]]:
+    """Columns by table."""
+    tables: dict[str, list[Column]] = {}
+    for line in csv.DictReader(_data("columns.csv").splitlines()):
+        tables.setdefault(line["table"], []).append(Column(line["column"], line["type"], line["format"]))
+    return {table: tuple(columns) for table, columns in tables.items()}
+
+
+@cache
+def duplicate_finess() -> tuple[str, ...]:
+    """FINESS numbers that repeat the stays of AP-HP, AP-HM and HCL up to 2017."""
+    return tuple(json.loads(_data("finess_duplicates.json"))["eta_num"])
+
+
+@dataclass(frozen=True, slots=True)
+class ImagingAct:
+    """An imaging act of the CCAM; what is derived from its label wants a radiologist's review."""
+
+    code: str
+    label: str
+    modality: str
+    """DICOM modality, empty where the label does not say."""
+    contrast: str
+    """`yes`, `no` or `na`."""
+    regions: tuple[str, ...]
+
+
+@cache
+def imaging_acts() -> dict[str, ImagingAct]:
+    """The 655 imaging acts of the CCAM, by code."""
+    return {
+        line["code"]: ImagingAct(
+            line["code"],
+            line["label_fr"],
+            line["dicom_modality"],
+            line["contrast"],
+            tuple(filter(None, line["body_regions"].split("|"))),
+        )
+        for line in csv.DictReader(_data("ccam_imaging.csv").splitlines())
+    }
+
+
+def attach(database: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, int]:
+    """Make each table of `folder` a table of `database` under its generic name; returns the count of rows read.
+
+    PMSI tables get a column `aa`, the year in the file's name. Raises `LinkageError` naming table, column and cure.
+    """
+    return {table: _attach_one(database, folder, table, columns) for table, columns in schema().items()}
+
+
+def _attach_one(database: duckdb.DuckDBPyConnection, folder: Path, table: str, columns: tuple[Column, ...]) -> int:
+    files = _files(folder, table)
+    if not files:
+        what = f"table {table} is not there"
+        hint = f"put {table.replace('aa', '19')}.parquet or .csv into the folder"
+        raise LinkageError(what, code="table-missing", hint=hint)
+    source = _source(files)
+    present = {row[0].upper() for row in database.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}  # noqa: S608
+    for column in columns:
+        if column.name not in present:
+            what = f"table {table} lacks column {column.name}"
+            raise LinkageError(what, code="column-missing", hint="extract the table again with this column")
+    casts = ", ".join(f"{column.cast} AS {column.name}" for column in columns)
+    year = ", 2000 + CAST(regexp_extract(filename, 'T_MCO(\\d\\d)', 1) AS INT) AS aa" if "aa" in table else ""
+    database.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT {casts}{year} FROM {source}")  # noqa: S608
+    _refuse_unreadable(database, table, columns, source)
+    return int(database.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])  # noqa: S608
+
+
+def _refuse_unreadable(
+    database: duckdb.DuckDBPyConnection, table: str, columns: tuple[Column, ...], source: str
+) -> None:
+    """A value that is there and cannot be read as its type means that the extraction went wrong."""
+    for column in columns:
+        if column.type == "string":
+            continue
+        unreadable = database.execute(
+            f"SELECT count(*) FROM {source}"  # noqa: S608
+            f" WHERE nullif(trim(CAST({column.name} AS VARCHAR)), '') IS NOT NULL AND {column.cast} IS NULL"
+        ).fetchall()[0][0]
+        if unreadable:
+            what = f"table {table}, column {column.name}: {unreadable} values are not of type {column.type}"
+            raise LinkageError(what, code="column-type", hint=f"write it as {column.format or column.type}")
+
+
+def _files(folder: Path, table: str) -> list[Path]:
+    stem = re.escape(table).replace("aa", r"\d\d") if "aa" in table else re.escape(table) + r"(_\d{4,6})?"
+    named = re.compile(stem + r"\.(parquet|csv)", re.IGNORECASE)
+    return sorted(path for path in folder.iterdir() if named.fullmatch(path.name))
+
+
+def _source(files: list[Path]) -> str:
+    parts = []
+    for suffix, reader in (
+        (".parquet", "read_parquet({}, union_by_name=true, filename=true)"),
+        (".csv", "read_csv({}, header=true, all_varchar=true, union_by_name=true, filename=true)"),
+    ):
+        paths = [str(path).replace("'", "''") for path in files if path.suffix.lower() == suffix]
+        if paths:
+            parts.append("SELECT * FROM " + reader.format("[" + ", ".join(f"'{path}'" for path in paths) + "]"))  # noqa: S608
+    return "(" + " UNION ALL BY NAME ".join(parts) + ")"
+
+
+def _data(name: str) -> str:
+    return resources.files(__package__).joinpath("schemas", name).read_text("utf-8")
