@@ -1,0 +1,149 @@
+"""Reading a cohort definition: YAML to a checked `Definition`, with every fault at its line and its cure."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from imaging_hub.cohorts import criteria, nomenclature
+from imaging_hub.cohorts.criteria import Acts, CodeSet, Definition, IndexEvent, Occurrence
+from imaging_hub.cohorts.source import Path as Place
+from imaging_hub.cohorts.source import Source
+from imaging_hub.errors import DefinitionError
+
+_NOMENCLATURE = {"diagnosis": "icd10", "act": "ccam", "drug": "atc"}
+_NOT_RE2 = re.compile(r"\\[1-9]|\(\?[^:i]")  # back-references and look-around: DuckDB's and Spark's engines differ
+
+Finding = tuple[Place, str]
+
+
+def read(path: Path) -> Definition:
+    """The definition in a file. Raises `DefinitionError`, one `file:line: problem; cure` per line."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        message = f"{path}:1: the file cannot be read; check its name, and that it is UTF-8"
+        raise DefinitionError(message) from fault
+    return parse(text, str(path))
+
+
+def parse(text: str, name: str = "definition") -> Definition:
+    """The definition in `text`; `name` stands before the lines of faults."""
+    source = Source(text, name)
+    try:
+        definition = Definition.model_validate_json(json.dumps(source.content, allow_nan=False))
+    except ValidationError as fault:
+        raise source.fault(list(_translated(fault))) from None
+    except ValueError:
+        raise source.fault([((), "a number is not finite; write digits")]) from None
+    findings = [*_set_findings(definition), *_event_findings(definition), *_other_findings(definition)]
+    if findings:
+        raise source.fault(findings)
+    return definition
+
+
+def _translated(fault: ValidationError) -> Iterator[Finding]:
+    """Pydantic's errors in our words."""
+    errors = fault.errors(include_url=False)
+    for error in errors:
+        place, context = error["loc"], error.get("ctx", {})
+        key = next((part for part in reversed(place) if isinstance(part, str)), "")
+        match error["type"]:
+            case "extra_forbidden":
+                yield place, f"unknown key `{key}`; {_suggestion(key)}"
+            case "missing":
+                yield place, f"`{key}` is missing; add it"
+            case "value_error":
+                yield place, str(context["error"])
+            case "too_short" if any(place == other["loc"][: len(place)] != other["loc"] for other in errors):
+                continue  # pydantic counts the items that are right
+            case "too_short" if context.get("actual_length") == 0:
+                yield place, f"`{key}` is empty and would select nobody; fill it or remove it"
+            case _:
+                yield place, f"`{key}`: {error['msg'][:1].lower()}{error['msg'][1:]}"
+
+
+def _suggestion(key: str) -> str:
+    models = [model for model in vars(criteria).values() if isinstance(model, type) and issubclass(model, BaseModel)]
+    known = sorted({field for model in models for field in model.model_fields})
+    near = difflib.get_close_matches(key, known, 1)
+    return f"did you mean `{near[0]}`?" if near else "remove it"
+
+
+def _set_findings(definition: Definition) -> Iterator[Finding]:
+    for name, codes in definition.sets.items():
+        yield from _code_findings(codes, ("sets", name))
+    for event, place in _events(definition):
+        if isinstance(event.set, CodeSet):
+            yield from _code_findings(event.set, (*place, "set"))
+    used = {event.set for event, _ in _events(definition) if isinstance(event.set, str)}
+    for name in definition.sets.keys() - used:
+        yield ("sets", name), f"set `{name}` is not used; remove it"
+
+
+def _code_findings(codes: CodeSet, place: Place) -> Iterator[Finding]:
+    if isinstance(codes.ccam, Acts):
+        acts = codes.ccam
+        if not nomenclature.acts_of(acts.modality, acts.region, acts.contrast).exact:
+            yield (*place, "ccam"), "no act of the CCAM has these attributes; widen region or contrast"
+        return
+    for key, patterns, check in (
+        ("icd10", codes.icd10, nomenclature.icd10_fault),
+        ("ccam", codes.ccam, nomenclature.ccam_fault),
+        ("atc", codes.atc, nomenclature.atc_fault),
+    ):
+        for number, pattern in enumerate(patterns or ()):
+            problem = check(pattern)
+            if problem:
+                yield (*place, key, number), problem
+
+
+def _event_findings(definition: Definition) -> Iterator[Finding]:
+    for event, place in _events(definition):
+        codes = definition.codes(event.set)
+        wanted = _NOMENCLATURE[event.domain]
+        if codes is None:
+            near = difflib.get_close_matches(str(event.set), definition.sets, 1)
+            cure = f"did you mean `{near[0]}`?" if near else "add it under sets"
+            yield (*place, "set"), f"there is no set `{event.set}`; {cure}"
+        elif getattr(codes, wanted) is None:
+            yield (*place, "set"), f"events of domain {event.domain} have {wanted} codes; use a set of those"
+        if event.position and event.domain != "diagnosis":
+            yield (*place, "position"), "only diagnoses have positions; remove it"
+
+
+def _other_findings(definition: Definition) -> Iterator[Finding]:
+    years = definition.scope.snds_years
+    if years is not None and years[0] > years[1]:
+        yield ("scope", "snds_years"), "the years are upside down; write the earlier first"
+    included = (step.name for step in definition.inclusion)
+    excluded = (step.name for step in definition.exclusion if step.name)
+    names = [*included, *excluded, definition.imaging[0].name]
+    for name in {name for name in names if names.count(name) > 1}:
+        yield (), f"two steps are called `{name}`; rename one, the flowchart shows both"
+    kernel = definition.imaging[0].series.kernel
+    if kernel is not None:
+        try:
+            re.compile(kernel.regex)
+            usable = not _NOT_RE2.search(kernel.regex)
+        except re.error:
+            usable = False
+        if not usable:
+            place: Place = ("imaging", 0, "series", "kernel", "regex")
+            yield place, "not a regular expression of RE2; write it without back-references and look-around"
+
+
+def _events(definition: Definition) -> Iterator[tuple[IndexEvent | Occurrence, Place]]:
+    """Every use of events, and where it stands."""
+    yield definition.index.event, ("index", "event")
+    for number, inclusion in enumerate(definition.inclusion):
+        for key, occurrences in (("any", inclusion.any), ("all", inclusion.all)):
+            for place, occurrence in enumerate(occurrences or ()):
+                yield occurrence, ("inclusion", number, key, place)
+    for number, occurrence in enumerate(definition.exclusion):
+        yield occurrence, ("exclusion", number)

@@ -1,0 +1,108 @@
+"""Codes that exist: CIM-10 diagnoses, CCAM imaging acts, and the form of CCAM and ATC codes.
+
+A code that does not exist selects nobody, silently: it is refused instead. What may not be asked for at
+all is refused too, also when a wide prefix covers it.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from imaging_hub.snds.tables import imaging_acts
+
+_CCAM = re.compile(r"[A-Z]{4}[0-9]{3}\Z")
+_ATC = re.compile(r"[ABCDGHJLMNPRSV]([0-9]{2}([A-Z]([A-Z]([0-9]{2})?)?)?)?\Z")
+_SUPPLEMENT = "YYYY"  # billed beside an exam, and no exam itself
+_ATC_SUBSTANCE_LENGTH = 7
+_ICD10 = re.compile(r"[A-Z][0-9A-Z]{0,5}\Z")
+
+SENSITIVE_ICD10 = ("O04", "O05", "O06", "O07", *(f"A{number}" for number in range(50, 65)))
+"""Terminations of pregnancy, and sexually transmitted infections: often under fictive NIRs for good reason."""
+SENSITIVE_CCAM = frozenset({"JNJD002", "JNJP001"})
+"""Acts of termination of pregnancy."""
+
+
+@dataclass(frozen=True, order=True)
+class Codes:
+    """What a code must be: one of `exact`, or begin with one of `prefixes`."""
+
+    exact: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, patterns: Iterable[str]) -> Codes:
+        """From codes as people write them: `C34.9`, `c34*`."""
+        plain = {pattern.upper().replace(".", "") for pattern in patterns}
+        return cls(
+            tuple(sorted(code for code in plain if not code.endswith("*"))),
+            tuple(sorted(code[:-1] for code in plain if code.endswith("*"))),
+        )
+
+
+@cache
+def icd10() -> tuple[str, ...]:
+    """All codes of the CIM-10, sorted."""
+    return tuple(resources.files(__package__).joinpath("nomenclatures/cim10.txt").read_text("ascii").split())
+
+
+def acts_of(modality: str, region: str | None, contrast: str) -> Codes:
+    """The imaging acts with these attributes; `contrast` is `yes`, `no` or `any`."""
+    return Codes.of(
+        act.code
+        for act in imaging_acts().values()
+        if act.modality == modality
+        and region in (None, *act.regions)
+        and contrast in ("any", act.contrast)
+        and not act.code.startswith(_SUPPLEMENT)
+    )
+
+
+def icd10_fault(pattern: str) -> str | None:
+    """What is wrong with a diagnosis code or prefix, and the cure."""
+    code = pattern.upper().replace(".", "")
+    prefix = code.removesuffix("*")
+    if not _ICD10.match(prefix):
+        return f"`{pattern}` is not a CIM-10 code; write a letter and digits, `C34*` for all below C34"
+    if any(prefix.startswith(refused) or refused.startswith(prefix) for refused in SENSITIVE_ICD10):
+        return f"`{pattern}` covers a sensitive diagnosis, which no cohort may ask for; narrow it"
+    below = _next_code(prefix)
+    if not below.startswith(prefix):
+        return f"`{pattern}` is not in the CIM-10 (IR_CIM_V 2017); check it against the nomenclature"
+    if not code.endswith("*") and _next_code(prefix + "0").startswith(prefix):
+        return f"`{pattern}` has subdivisions; write `{prefix}*` for all of them"
+    return None
+
+
+def ccam_fault(code: str) -> str | None:
+    """What is wrong with an act's code, and the cure."""
+    code = code.upper()
+    if not _CCAM.match(code):
+        return f"`{code}` is not a CCAM code; write four letters and three digits, as in ZBQK001"
+    if code in SENSITIVE_CCAM:
+        return f"`{code}` is a sensitive act, which no cohort may ask for; remove it"
+    # Letter 3 `Q` is examining, and letter 4 its technique: such a code is of the imaging chapter, which we have whole.
+    if code[2] == "Q" and code[3] in "HJKLMN" and code not in imaging_acts():
+        return f"`{code}` is no imaging act of the CCAM; check it, or use modality and region"
+    return None
+
+
+def atc_fault(pattern: str) -> str | None:
+    """What is wrong with a drug's code or prefix, and the cure."""
+    code = pattern.upper()
+    if not _ATC.match(code.removesuffix("*")):
+        return f"`{pattern}` is not an ATC code; write it as in `L01EB02` or `L01EB*`"
+    if not code.endswith("*") and len(code) < _ATC_SUBSTANCE_LENGTH:
+        return f"`{pattern}` is a group; write `{code}*` for all of it"
+    return None
+
+
+def _next_code(prefix: str) -> str:
+    """The first code that is `prefix` or after it."""
+    codes = icd10()
+    place = bisect_left(codes, prefix)
+    return codes[place] if place < len(codes) else ""

@@ -1,0 +1,230 @@
+"""What a definition means, as a small logical plan: sets resolved to codes, windows to signed days.
+
+The plan knows no engine. It is what the digest is made of: two definitions that mean the same have the
+same one, whatever their layout, names of sets or order of codes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from imaging_hub.cohorts import criteria, nomenclature
+from imaging_hub.cohorts.criteria import Acts, CodeSet, Definition, SeriesCriterion
+from imaging_hub.cohorts.nomenclature import Codes
+
+Offsets = tuple[tuple[int, int], ...]
+"""Closed ranges of days relative to the index date, negative before it."""
+
+
+@dataclass(frozen=True)
+class Events:
+    """Events of a domain with one of these codes, at one of these positions (empty: any)."""
+
+    domain: str
+    codes: Codes
+    positions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Occurs:
+    """At least so many of these events within the offsets, days counted once if `by_day`."""
+
+    events: Events
+    offsets: Offsets
+    at_least: int
+    by_day: bool
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The data reach so many days before and after the index date."""
+
+    name: str
+    before_days: int
+    after_days: int
+
+
+@dataclass(frozen=True)
+class Aged:
+    """Completed years at the index date, closed."""
+
+    name: str
+    youngest: int
+    oldest: int
+    keep_missing: bool
+
+
+@dataclass(frozen=True)
+class OfSex:
+    """`female` or `male`."""
+
+    name: str
+    sex: str
+    keep_missing: bool
+
+
+@dataclass(frozen=True)
+class Alive:
+    """No death before the index date."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Included:
+    """Any, or all, of the occurrences."""
+
+    name: str
+    every: bool
+    occurrences: tuple[Occurs, ...]
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """Not this."""
+
+    name: str
+    occurrence: Occurs
+
+
+Step = Observed | Aged | OfSex | Alive | Included | Excluded
+
+
+@dataclass(frozen=True)
+class ImagesOf:
+    """The series wanted of each subject."""
+
+    name: str
+    modality: str
+    body_parts: tuple[str, ...]
+    series: SeriesCriterion
+    offsets: Offsets
+    order: str
+    limit: int | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A cohort ready to be compiled for an engine."""
+
+    cohort: str
+    version: int
+    years: tuple[int, int] | None
+    index: Events
+    first: bool
+    steps: tuple[Step, ...]
+    images: ImagesOf
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the plan in canonical form."""
+        series = self.images.series.model_dump(mode="json")
+        plain = asdict(self) | {"images": asdict(self.images) | {"series": series}}
+        kinds = [type(step).__name__ for step in self.steps]
+        canonical = json.dumps([plain, kinds], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @property
+    def domains(self) -> frozenset[str]:
+        """Domains of the SNDS that it looks at."""
+        found = {self.index.domain}
+        for step in self.steps:
+            if isinstance(step, Included):
+                found |= {occurrence.events.domain for occurrence in step.occurrences}
+            elif isinstance(step, Excluded):
+                found.add(step.occurrence.events.domain)
+            elif isinstance(step, Alive):
+                found.add("death")
+        return frozenset(found)
+
+    @property
+    def modalities(self) -> frozenset[str]:
+        """Modalities of the images it selects."""
+        return frozenset({self.images.modality})
+
+
+def plan(definition: Definition) -> Plan:
+    """The plan of a checked definition."""
+    event = definition.index.event
+    return Plan(
+        cohort=definition.cohort,
+        version=definition.version,
+        years=definition.scope.snds_years,
+        index=_events(definition, event),
+        first=event.first,
+        steps=(*_about_the_subject(definition), *_about_the_pathway(definition)),
+        images=_images(definition.imaging[0]),
+    )
+
+
+def _about_the_subject(definition: Definition) -> list[Step]:
+    steps: list[Step] = []
+    observation, who = definition.index.observation, definition.demographics
+    keep = who.missing == "keep"
+    if observation.before_days or observation.after_days:
+        steps.append(Observed("observed", observation.before_days, observation.after_days))
+    if who.age_at_index is not None:
+        steps.append(Aged("age at index", *who.age_at_index, keep))
+    if who.sex != "any":
+        steps.append(OfSex("sex", who.sex, keep))
+    if who.alive_at_index:
+        steps.append(Alive("alive at index"))
+    return steps
+
+
+def _about_the_pathway(definition: Definition) -> list[Step]:
+    included: list[Step] = [
+        Included(
+            f"with {inclusion.name}",
+            inclusion.all is not None,
+            tuple(_occurs(definition, occurrence) for occurrence in inclusion.any or inclusion.all or ()),
+        )
+        for inclusion in definition.inclusion
+    ]
+    excluded = [
+        Excluded(f"without {exclusion.name or f'exclusion {number}'}", _occurs(definition, exclusion))
+        for number, exclusion in enumerate(definition.exclusion, start=1)
+    ]
+    return [*included, *excluded]
+
+
+def _occurs(definition: Definition, occurrence: criteria.Occurrence) -> Occurs:
+    return Occurs(
+        _events(definition, occurrence),
+        _offsets(occurrence.window),
+        occurrence.at_least,
+        occurrence.distinct == "day",
+    )
+
+
+def _events(definition: Definition, event: criteria.IndexEvent | criteria.Occurrence) -> Events:
+    codes = definition.codes(event.set)
+    if codes is None:
+        raise AssertionError("a definition is checked before it is planned")
+    return Events(event.domain, _resolved(codes), tuple(sorted(set(event.position))))
+
+
+def _resolved(codes: CodeSet) -> Codes:
+    if isinstance(codes.ccam, Acts):
+        return nomenclature.acts_of(codes.ccam.modality, codes.ccam.region, codes.ccam.contrast)
+    return Codes.of(codes.icd10 or codes.ccam or codes.atc or ())
+
+
+def _offsets(window: criteria.Window) -> Offsets:
+    before = [(-window.before[1], -window.before[0])] if window.before else []
+    after = [window.after] if window.after else []
+    return (*before, *after)
+
+
+def _images(images: criteria.Images) -> ImagesOf:
+    return ImagesOf(
+        name=f"with {images.name}",
+        modality=images.modality,
+        body_parts=tuple(sorted({part.upper() for part in images.body_part or ()})),
+        series=images.series,
+        offsets=_offsets(images.window),
+        order=images.pick.order if images.pick else "nearest_to_index",
+        limit=images.pick.limit if images.pick else None,
+    )
