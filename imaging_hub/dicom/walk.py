@@ -2,9 +2,8 @@
 
 Every length, delimiter, VR and tag is checked against what encloses it; values are not decoded and not
 copied. Accepted, because harmless and unambiguous: values of odd length, group lengths and Data Set
-Trailing Padding (both dropped), zero bytes after the last element, a gzip trailer that fits after a
-deflated stream, a VR other than the dictionary's of the same nature. Everything else that PS3.5 does
-not allow has a code:
+Trailing Padding (both dropped), zeros after the last element, a fitting gzip trailer after a deflated
+stream, a VR other than the dictionary's of the same nature. What else PS3.5 does not allow has a code:
 
 `truncated` · `bad-vr` · `bad-length` · `nested-too-deep` · `too-many-elements` · `duplicate-element` ·
 `out-of-order-element` · `trailing-bytes` · `unexpected-delimiter` · `unsupported-transfer-syntax` · `deflate-bomb`
@@ -17,9 +16,10 @@ from dataclasses import dataclass
 from struct import Struct, error
 
 from imaging_hub.dicom import dictionary
+from imaging_hub.dicom.big_endian import put_into_little_endian
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
 from imaging_hub.dicom.transfer_syntax import KNOWN, TransferSyntax
-from imaging_hub.dicom.value_representation import LONG_VRS, NATURE, SHORT_VRS, little_endian
+from imaging_hub.dicom.value_representation import LONG_VRS, NATURE, SHORT_VRS
 from imaging_hub.errors import MalformedDataset
 
 UNDEFINED = 0xFFFFFFFF
@@ -112,9 +112,7 @@ class _Walk:
         if elements and elements[-1].tag == TRAILING_PADDING:
             elements.pop()
         if self._swap and not implicit:
-            for element in elements:
-                if not isinstance(element.value, list):
-                    element.value = little_endian(element.vr, element.value)
+            put_into_little_endian(elements)
         return elements, position
 
     def _read_explicit(self, position: int, end: int, delimited: bool, depth: int) -> tuple[Dataset, int]:
@@ -241,9 +239,8 @@ class _Walk:
 
     def _fragments(self, position: int, end: int) -> int:
         """Step over the fragments of encapsulated pixel data (PS3.5 §A.4); the position after the delimiter."""
-        view = self._view
         while position < end:
-            group, number, size = _IMPLICIT(view, position)
+            group, number, size = _IMPLICIT(self._view, position)
             tag = group << 16 | number
             position += 8
             if tag == SEQUENCE_DELIMITER and size == 0 and position <= end:
