@@ -1,0 +1,110 @@
+"""What stands around every request: safe headers, a bound on bodies, and no traceback that could quote a value.
+
+Plain ASGI, so that a streamed download passes through without being gathered in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from imaging_hub.http.problems import Problem, from_fault
+
+_log = logging.getLogger("imaging_hub.http")
+
+
+def content_security_policy(partner: str = "") -> str:
+    """Only our own files run or show; images and data may also come from `partner`, the other zone's origin."""
+    also = f" {partner}" if partner else ""
+    return (
+        f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'{also}; connect-src 'self'{also};"
+        " form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    )
+
+
+class Protection:
+    """ASGI middleware of both apps; `respond` turns a problem into a response."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        policy: str,
+        respond: Callable[[Request, Problem], Response],
+        body_max_bytes: int = 1 << 20,
+    ) -> None:
+        self.app = app
+        self.policy = policy
+        self.respond = respond
+        self.body_max_bytes = body_max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; whatever fails inside becomes a 500 that names nothing."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def guarded(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                self._harden(scope, MutableHeaders(scope=message))
+            await send(message)
+
+        try:
+            _refuse_nul(scope)
+            await self.app(scope, self._bounded(scope, receive), guarded)
+        except Exception as fault:
+            # The door of the web: nothing from below may reach a log with its values.
+            problem = from_fault(fault)
+            if problem.status_code == 500:
+                _log.error("request failed: %s at %s", type(fault).__name__, _place(fault))
+            if started:
+                raise ConnectionAbortedError("a response could not be finished") from None
+            await self.respond(Request(scope), problem)(scope, receive, guarded)
+
+    def _harden(self, scope: Scope, headers: MutableHeaders) -> None:
+        headers["Content-Security-Policy"] = self.policy
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Referrer-Policy"] = "no-referrer"
+        headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        headers["Cross-Origin-Resource-Policy"] = "same-site"
+        if not scope["path"].startswith("/static/"):
+            headers.setdefault("Cache-Control", "no-store")
+
+    def _bounded(self, scope: Scope, receive: Receive) -> Callable[[], Awaitable[Message]]:
+        """Count what arrives; an announced length is checked at once, a lying one while it streams."""
+        seen = 0
+        encoding = Request(scope).headers.get("content-encoding", "identity")
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self.body_max_bytes:
+                raise Problem(413, "too-large", "The request is too large.", hint="send less than 1 MiB")
+            if seen and encoding != "identity":
+                raise Problem(415, "content-encoding", "Compressed requests are not taken.", hint="send it plain")
+            return message
+
+        return counted
+
+
+def _refuse_nul(scope: Scope) -> None:
+    """No text of ours holds NUL, and PostgreSQL takes none."""
+    if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+        raise Problem(400, "nul", "A NUL character has no place in an address.")
+
+
+def _place(fault: BaseException) -> str:
+    """File and line where a fault rose: what an operator can look up, and no value."""
+    trace = fault.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "unknown"

@@ -1,0 +1,1 @@
+"""The hub's API and pages: the de-identified zone as people and programs see it. Cannot read an identity."""

@@ -1,0 +1,67 @@
+"""The hub's web app, put together: API under /api/v1, DICOMweb under /dicom-web, pages under /."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+
+from imaging_hub import __version__
+from imaging_hub.archive import dicomweb
+from imaging_hub.archive.objects import ObjectStore
+from imaging_hub.database import Database
+from imaging_hub.dicom.pictures import Pictures
+from imaging_hub.http import problems
+from imaging_hub.http.once import Once
+from imaging_hub.http.pages import STATIC, Pages
+from imaging_hub.http.protection import Protection, content_security_policy
+from imaging_hub.http.sessions import Sessions
+from imaging_hub.settings import Settings
+from imaging_hub.web import (
+    cohorts,
+    documentation,
+    health,
+    login,
+    overview,
+    permits,
+    quarantine,
+    releases,
+    reviews,
+    site,
+    studies,
+    trail,
+)
+from imaging_hub.web.hub import Hub, Needs
+
+_RESOURCES = (overview, studies, quarantine, reviews, cohorts, releases, permits, trail)
+
+
+def create_app(settings: Settings, database: Database) -> FastAPI:
+    """The app of one hub; it reaches the database as the web's role only."""
+    app = FastAPI(
+        title="Imaging Hub",
+        version=__version__,
+        description="De-identified medical images: studies, reviews, cohorts and releases. Errors are RFC 9457.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    pages = Pages(Path(__file__).parent / "templates", site.context)
+    objects = ObjectStore(settings.objects)
+    sessions = Sessions.named("imaging_hub", settings.hub_url)
+    app.state.hub = Hub(settings, database, objects, pages, sessions, Pictures(objects.get), Once())
+    for resource in _RESOURCES:
+        app.include_router(resource.api)
+        app.include_router(resource.pages)
+    app.include_router(login.pages)
+    app.include_router(documentation.pages)
+    app.include_router(health.router)
+    app.include_router(dicomweb.router(database, objects, Needs), prefix="/dicom-web")
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    problems.install(app, pages)
+    app.add_middleware(
+        Protection,
+        policy=content_security_policy(settings.console_url),
+        respond=lambda request, problem: problems.respond(request, problem, pages),
+    )
+    return app

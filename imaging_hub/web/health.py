@@ -1,0 +1,75 @@
+"""For the machinery around the hub: alive, ready, and figures without any UID or name."""
+
+from __future__ import annotations
+
+import re
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import Response
+
+from imaging_hub.permits.policy import Action
+from imaging_hub.web.hub import Permission, hub_of
+
+router = APIRouter(tags=["operation"])
+
+_KIND = re.compile(r"[A-Za-z][A-Za-z_-]{1,39}")  # a code; a modality comes from data and might be anything
+
+_FIGURES = {
+    "imaging_hub_instances": (
+        "Instances by journal state.",
+        "SELECT state, sum(instances) FROM hub.reception GROUP BY 1",
+    ),
+    "imaging_hub_quarantined": (
+        "Instances in quarantine by reason.",
+        "SELECT reason, sum(instances) FROM hub.reception WHERE state = 'QUARANTINED' GROUP BY 1",
+    ),
+    "imaging_hub_studies": ("Archived studies by state.", "SELECT state, count(*) FROM hub.study GROUP BY 1"),
+    "imaging_hub_series": ("Archived series by modality.", "SELECT modality, count(*) FROM hub.series GROUP BY 1"),
+    "imaging_hub_reviews": ("Series by review state.", "SELECT review_state, count(*) FROM hub.series GROUP BY 1"),
+    "imaging_hub_releases": ("Releases by state.", "SELECT state, count(*) FROM hub.release GROUP BY 1"),
+}
+
+
+@router.get("/healthz")
+def alive() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+def ready(request: Request) -> Response:
+    """The database answers too; 503 until it does."""
+    try:
+        with hub_of(request).begin() as connection:
+            connection.execute(text("SELECT 1 FROM hub.study LIMIT 1"))
+    except SQLAlchemyError:
+        return JSONResponse({"status": "database-unavailable"}, 503)
+    return JSONResponse({"status": "ready"})
+
+
+@router.get("/metrics", response_class=Response)
+def metrics(request: Request) -> Response:
+    """Figures for Prometheus; to an operator, or to a collector on the same machine."""
+    if not _is_local(request):
+        Permission(Action.METRICS_READ)(request)
+    with hub_of(request).begin() as connection:
+        return Response(generate_latest(_collected(connection)), media_type=CONTENT_TYPE_LATEST)
+
+
+def _is_local(request: Request) -> bool:
+    """From this machine and not through a proxy, whose every request would look local."""
+    forwarded = {"x-forwarded-for", "forwarded", "x-real-ip"} & set(request.headers)
+    return request.client is not None and request.client.host in ("127.0.0.1", "::1") and not forwarded
+
+
+def _collected(connection: Connection) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    for name, (help_text, query) in _FIGURES.items():
+        gauge = Gauge(name, help_text, ["kind"], registry=registry)
+        for kind, count in connection.execute(text(query)):
+            gauge.labels(kind if _KIND.fullmatch(kind or "") else "other").set(count)
+    return registry

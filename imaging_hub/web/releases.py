@@ -1,0 +1,172 @@
+"""Releases: state, manifest and objects for those whose permit is in force *at this request* (reliability.md A17, A18).
+
+The permit, its holders and the verdicts are read again every time: a revocation bites at the next request,
+also in the middle of a download.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from sqlalchemy import Connection, text
+from starlette.responses import Response, StreamingResponse
+
+from imaging_hub.audit import trail
+from imaging_hub.errors import NotFound
+from imaging_hub.permits import projects
+from imaging_hub.permits.policy import Action, Actor, Permit, Resource, Role
+from imaging_hub.web.byterange import Span, asked_span
+from imaging_hub.web.hub import Needs, Visit, today
+
+api = APIRouter(prefix="/api/v1/releases", tags=["releases"])
+pages = APIRouter(include_in_schema=False)
+
+Reader = Annotated[Visit, Needs(Action.RELEASE_READ)]
+Downloader = Annotated[Visit, Needs(Action.RELEASE_DOWNLOAD)]
+
+_NOT_YOURS = "There is no such release, or it is not yours."
+
+
+@dataclass(frozen=True)
+class Release:
+    """A frozen list of digests, and whether it can be fetched yet."""
+
+    id: str
+    cohort: str
+    cohort_name: str
+    project: str
+    permit: str
+    state: str
+    instances: int | None
+    bytes: int | None
+    manifest_digest: str | None
+    requested_by: str
+    created_at: datetime
+    ready_at: datetime | None
+
+
+_SELECT = (
+    "SELECT r.id, r.cohort, c.name, c.project, r.permit, r.state, r.instances, r.bytes, r.manifest_digest,"
+    " r.requested_by, r.created_at, r.ready_at FROM hub.release r JOIN hub.cohort c ON c.id = r.cohort"
+)
+
+
+def visible(connection: Connection, actor: Actor) -> Sequence[Release]:
+    """Releases of the actor's permits, the newest first; an operator sees all."""
+    rows = connection.execute(
+        text(
+            f"{_SELECT} WHERE :all OR EXISTS (SELECT 1 FROM hub.permit_holder h WHERE h.permit = r.permit"
+            " AND h.account = :actor) ORDER BY r.created_at DESC, r.id"
+        ),
+        {"all": actor.role is Role.OPERATOR, "actor": actor.name},
+    )
+    return [Release(*row) for row in rows]
+
+
+def _facts(connection: Connection, release_id: str) -> tuple[Release, Resource, Permit | None]:
+    """The release with what policy needs to know of it, as it is now."""
+    row = connection.execute(text(f"{_SELECT} WHERE r.id = :id"), {"id": release_id}).one_or_none()
+    if row is None:
+        raise NotFound(_NOT_YOURS)
+    release = Release(*row)
+    rejected = connection.execute(
+        text(
+            "SELECT count(*) FROM hub.cohort_member m JOIN hub.series s USING (series_instance_uid)"
+            " WHERE m.cohort = :cohort AND s.review_state = 'REJECTED'"
+        ),
+        {"cohort": release.cohort},
+    ).scalar_one()
+    return release, Resource(project=release.project, rejected=rejected), projects.permit(connection, release.permit)
+
+
+def _admitted(visit: Visit, release_id: str) -> Release:
+    with visit.begin() as connection:
+        release, resource, permit = _facts(connection, release_id)
+    visit.require(resource, permit, obj=release_id)
+    return release
+
+
+@api.get("")
+def list_releases(visit: Reader) -> list[Release]:
+    """Your releases, the newest first."""
+    with visit.begin() as connection:
+        return list(visible(connection, visit.actor))
+
+
+@api.get("/{release_id}")
+def show_release(visit: Reader, release_id: str) -> Release:
+    """One release: `PREPARING`, `READY` or `FAILED`, with its size."""
+    return _admitted(visit, release_id)
+
+
+@api.get("/{release_id}/manifest", response_class=Response)
+def manifest(visit: Downloader, request: Request, release_id: str) -> Response:
+    """The manifest as Parquet: `path`, `digest`, `size` and more, a row for each file."""
+    release = _admitted(visit, release_id)
+    if release.manifest_digest is None:
+        raise NotFound("This release is not ready.", code="not-ready", hint="ask again in a minute")
+    size = visit.hub.objects.size(release.manifest_digest)
+    return _sent(visit, request, release, release.manifest_digest, size, "application/vnd.apache.parquet")
+
+
+@api.get("/{release_id}/objects/{digest}", response_class=Response)
+def release_object(visit: Downloader, request: Request, release_id: str, digest: str) -> Response:
+    """One file of the release by its SHA-256; `Range` is honoured, so a broken download goes on."""
+    release = _admitted(visit, release_id)
+    with visit.begin() as connection:
+        size = connection.execute(
+            text("SELECT size FROM hub.release_item WHERE release = :release AND digest = :digest LIMIT 1"),
+            {"release": release_id, "digest": digest},
+        ).scalar_one_or_none()
+    if size is None or release.state != "READY":
+        raise NotFound(_NOT_YOURS)
+    return _sent(visit, request, release, digest, size, "application/dicom")
+
+
+def _sent(visit: Visit, request: Request, release: Release, digest: str, size: int, media_type: str) -> Response:
+    """An object or the part asked for, streamed: memory does not grow with the file."""
+    _remember_download(visit, release)
+    headers = {"ETag": f'"{digest}"', "Accept-Ranges": "bytes", "Content-Disposition": "attachment"}
+    span = asked_span(request.headers, digest, size)
+    if span is None:
+        headers["Content-Length"] = str(size)
+        return StreamingResponse(_pieces(visit, digest, None), 200, headers, media_type)
+    headers |= {"Content-Length": str(span.end - span.start), "Content-Range": span.content_range(size)}
+    return StreamingResponse(_pieces(visit, digest, span), 206, headers, media_type)
+
+
+def _pieces(visit: Visit, digest: str, span: Span | None) -> Iterator[bytes]:
+    if span is None:
+        return visit.hub.objects.stream(digest)
+    return visit.hub.objects.stream(digest, span.start, span.end)
+
+
+def _remember_download(visit: Visit, release: Release) -> None:
+    """One entry on the trail for a session, a release and a day, before the first byte leaves."""
+    what = (visit.session, release.id, today().isoformat())
+    if visit.hub.remembered.is_new(*what):
+        with visit.begin() as connection:
+            detail = {"permit": release.permit, "manifest_digest": release.manifest_digest}
+            trail.append(connection, visit.actor.name, trail.Action.RELEASE_DOWNLOADED, release.id, detail)
+        visit.hub.remembered.done(*what)
+
+
+@pages.get("/releases")
+def releases_page(visit: Reader) -> Response:
+    """Your releases."""
+    with visit.begin() as connection:
+        found = visible(connection, visit.actor)
+    return visit.page("releases.html", releases=found)
+
+
+@pages.get("/releases/{release_id}")
+def release_page(visit: Reader, release_id: str) -> Response:
+    """One release with the command that fetches it."""
+    release = _admitted(visit, release_id)
+    with visit.begin() as connection:
+        permit = projects.permit(connection, release.permit)
+    return visit.page("release.html", release=release, permit=permit, origin=visit.hub.settings.hub_url)

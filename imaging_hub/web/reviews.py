@@ -1,0 +1,173 @@
+"""The radiologist's look: the queue, AFTER pictures with what changed and why, and the verdict.
+
+BEFORE never passes here: the page loads it from the hospital's console, with the console's own session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Path, Query
+from fastapi.responses import RedirectResponse
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from imaging_hub.archive import search
+from imaging_hub.archive.filters import SeriesFilter
+from imaging_hub.errors import NotFound
+from imaging_hub.http.problems import Problem
+from imaging_hub.permits.policy import Action
+from imaging_hub.review import differences, slices, verdicts
+from imaging_hub.review.differences import Difference
+from imaging_hub.review.slices import Slice
+from imaging_hub.review.verdicts import REASONS, Basis, Decided, Outcome, Reason, Stale, Waiting
+from imaging_hub.web.hub import Needs, Visit
+
+api = APIRouter(prefix="/api/v1", tags=["review"])
+pages = APIRouter(include_in_schema=False)
+
+Reader = Annotated[Visit, Needs(Action.REVIEW_READ)]
+Decider = Annotated[Visit, Needs(Action.REVIEW_DECIDE)]
+Looker = Annotated[Visit, Needs(Action.PIXELS_READ)]
+Uid = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$")]
+Number = Annotated[float | None, Query(ge=-1e6, le=1e6, allow_inf_nan=False)]
+Digest = Annotated[str, Form(pattern=r"^[0-9a-f]{64}$")]
+
+
+class VerdictIn(BaseModel):
+    """A verdict as a program gives it."""
+
+    verdict: str = Field(pattern="^(APPROVED|REJECTED)$")
+    content_digest: str = Field(pattern="^[0-9a-f]{64}$", description="The series' content that was looked at.")
+    reason: Reason | None = Field(None, description="Needed to reject.")
+    basis: Basis = Basis.AFTER_ONLY
+
+
+@dataclass(frozen=True)
+class Review:
+    """What is needed to look at a series."""
+
+    series: search.Series
+    slices: Sequence[Slice]
+    changes: Sequence[Difference]
+    verdicts: Sequence[verdicts.Verdict]
+
+
+def _review(visit: Visit, series_uid: str, number: int | None = None) -> tuple[Review, Slice | None]:
+    """The series, with the attributes of its middle slice or of the one asked for."""
+    with visit.begin() as connection:
+        found = search.series(connection, SeriesFilter(series_uids=[series_uid]))
+        if not found:
+            raise NotFound("There is no such series.")
+        held = slices.of_series(connection, series_uid)
+        shown = held[min(len(held) // 2 if number is None else number, len(held) - 1)] if held else None
+        changed = differences.of_series(connection, series_uid, shown.sop_instance_uid if shown else None)
+        return Review(found[0], held, changed, verdicts.history(connection, series_uid)), shown
+
+
+def _settle(outcome: Outcome) -> None:
+    if isinstance(outcome, Stale):
+        raise Problem(409, "content-changed", "The series has changed since you looked.", hint="look at it again")
+    if not isinstance(outcome, Decided):
+        raise NotFound("There is no such series.")
+
+
+def _decide(visit: Visit, series_uid: str, digest: str, reason: Reason | None, basis: Basis, *, approved: bool) -> None:
+    who = visit.actor.name
+    with visit.begin() as connection:
+        if approved:
+            outcome = verdicts.approve(connection, series_uid, digest, reviewer=who, basis=basis)
+        elif reason is None:
+            raise Problem(422, "reason-missing", "A rejection needs its reason.", hint="choose one from the list")
+        else:
+            outcome = verdicts.reject(connection, series_uid, digest, reason=reason, reviewer=who, basis=basis)
+    _settle(outcome)
+
+
+@api.get("/reviews")
+def list_waiting(visit: Reader) -> list[Waiting]:
+    """Series that wait for a verdict, the riskiest first."""
+    with visit.begin() as connection:
+        return list(verdicts.queue(connection))
+
+
+@api.get("/reviews/{series_instance_uid}")
+def show_review(visit: Reader, series_instance_uid: Uid) -> Review:
+    """A series with what changed in it, by which rule, and the verdicts on it."""
+    return _review(visit, series_instance_uid)[0]
+
+
+@api.post("/reviews/{series_instance_uid}", status_code=204, response_class=Response)
+def give_verdict(visit: Decider, series_instance_uid: Uid, body: VerdictIn) -> Response:
+    """Approve or reject the series' present content."""
+    approved = body.verdict == "APPROVED"
+    _decide(visit, series_instance_uid, body.content_digest, body.reason, body.basis, approved=approved)
+    return Response(status_code=204)
+
+
+@pages.get("/reviews")
+def queue_page(visit: Reader, done: Annotated[str, Query(max_length=64, pattern=r"^[0-9.]*$")] = "") -> Response:
+    """The queue."""
+    with visit.begin() as connection:
+        waiting, counted = verdicts.queue(connection), verdicts.counts(connection)
+    return visit.page("reviews.html", waiting=waiting, counts=counted, done=done)
+
+
+@pages.get("/reviews/{series_instance_uid}")
+def review_page(
+    visit: Reader,
+    series_instance_uid: Uid,
+    n: Annotated[int | None, Query(ge=0, lt=1 << 31)] = None,
+    done: Annotated[str, Query(max_length=64, pattern=r"^[0-9.]*$")] = "",
+) -> Response:
+    """BEFORE and AFTER side by side, the differences, and the verdict."""
+    review, shown = _review(visit, series_instance_uid, n)
+    with visit.begin() as connection:
+        waiting = [other.series_instance_uid for other in verdicts.queue(connection)]
+    return visit.page(
+        "review.html",
+        review=review,
+        shown=shown,
+        window=visit.hub.pictures.window(shown.digest) if shown else None,
+        reasons=REASONS,
+        waiting=waiting,
+        done=done,
+        console=visit.hub.settings.console_url,
+    )
+
+
+@pages.post("/reviews/{series_instance_uid}")
+def verdict_form(
+    visit: Decider,
+    series_instance_uid: Uid,
+    verdict: Annotated[str, Form(pattern="^(APPROVED|REJECTED)$")],
+    content_digest: Digest,
+    basis: Annotated[Basis, Form()],
+    reason: Annotated[Reason | None, Form()] = None,
+) -> Response:
+    """Take the verdict and go on to the next series."""
+    approved = verdict == "APPROVED"
+    _decide(visit, series_instance_uid, content_digest, reason, basis, approved=approved)
+    with visit.begin() as connection:
+        following = next(iter(verdicts.queue(connection, limit=1)), None)
+    path = f"/reviews/{following.series_instance_uid}" if following else "/reviews"
+    return RedirectResponse(f"{path}?done={series_instance_uid}", 303)
+
+
+@pages.get("/reviews/{series_instance_uid}/after/{sop_instance_uid}/{frame}.png")
+def after_picture(
+    visit: Looker,
+    series_instance_uid: Uid,
+    sop_instance_uid: Uid,
+    frame: Annotated[int, Path(ge=0, lt=1 << 31)],
+    center: Number = None,
+    width: Annotated[float | None, Query(gt=0, le=1e6, allow_inf_nan=False)] = None,
+) -> Response:
+    """One frame of the archived instance, re-encoded as PNG."""
+    with visit.begin() as connection:
+        held = slices.find(connection, series_instance_uid, sop_instance_uid)
+    if held is None or frame >= held.frames:
+        raise NotFound("There is no such picture.")
+    return Response(visit.hub.pictures.png(held.digest, frame, center, width), media_type="image/png")

@@ -1,0 +1,61 @@
+"""The words around every page of the hub."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request
+
+from imaging_hub.permits.policy import ANYTHING, Action, Actor, Denied, decide
+from imaging_hub.web.hub import today
+
+_NAVIGATION = (
+    ("/", "Overview", Action.OVERVIEW_READ),
+    ("/studies", "Studies", Action.STUDIES_READ),
+    ("/quarantine", "Quarantine", Action.QUARANTINE_READ),
+    ("/reviews", "Review", Action.REVIEW_READ),
+    ("/cohorts", "Cohorts", Action.COHORT_READ),
+    ("/releases", "Releases", Action.RELEASE_READ),
+    ("/permits", "Permits", Action.PERMIT_READ),
+    ("/audit", "Audit", Action.AUDIT_READ),
+)
+
+SITE: dict[str, Any] = {
+    "name": "Imaging Hub",
+    "tagline": "de-identified archive",
+    "zone": "deidentified",
+    "lang": "en",
+    "footer": "No page of this hub holds an identity. Dates are shifted per patient; identifiers are pseudonyms.",
+    "roles": {
+        "operator": "operator",
+        "hospital": "hospital",
+        "radiologist": "radiologist",
+        "researcher": "researcher",
+    },
+    "problems": {},
+    "words": {
+        "skip": "Skip to the content",
+        "main": "Main",
+        "sign_in": "Sign in",
+        "sign_out": "Sign out",
+        "sign_in_how": "Paste the token that the operator gave you. It is sent once and kept in this browser only.",
+        "sign_in_refused": "No account has this token, or its time is over.",
+        "token": "Token",
+        "problem": "This did not work",
+        "what_to_do": "What to do:",
+        "home": "Back to the overview",
+    },
+}
+
+
+def context(request: Request) -> dict[str, Any]:
+    """What every page gets: who is there, and where they may go."""
+    person: Actor | None = getattr(request.state, "person", None)
+    navigation = [(href, label) for href, label, action in _NAVIGATION if person and may(person, action)]
+    return {"site": SITE, "person": person, "navigation": navigation}
+
+
+def may(actor: Actor, action: Action) -> bool:
+    """Whether the role has this verb at all: what a link is shown for. The route decides again."""
+    decision = decide(actor, action, ANYTHING, today=today())
+    return not (isinstance(decision, Denied) and decision.reason in ("role-lacks", "account-expired"))

@@ -1,0 +1,121 @@
+"""Studies and their series: what the archive holds, as the one who asks may see it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from imaging_hub.archive import search
+from imaging_hub.archive.filters import SeriesFilter, StudyFilter
+from imaging_hub.archive.search import Series, Study
+from imaging_hub.errors import NotFound
+from imaging_hub.permits.policy import Action, Actor, Resource, Role
+from imaging_hub.web.hub import Needs, Visit
+
+PAGE = 50
+
+api = APIRouter(prefix="/api/v1", tags=["studies"])
+pages = APIRouter(include_in_schema=False)
+
+StudyReader = Annotated[Visit, Needs(Action.STUDIES_READ)]
+SeriesReader = Annotated[Visit, Needs(Action.SERIES_READ)]
+Word = Annotated[str, Query(max_length=64)]
+States = ("OPEN", "COMPLETE", "IN_REVIEW", "RELEASABLE", "VETOED")
+
+
+def _filter(actor: Actor, modality: str, state: str, description: str, patient: str) -> StudyFilter:
+    """The question, narrowed in the query itself to the hospital of a hospital's account."""
+    return StudyFilter(
+        modalities=(modality.upper(),) if modality else (),
+        state=state,
+        description=f"*{description}*" if description else "",
+        patient=patient,
+        finess=(actor.finess or "none") if actor.role is Role.HOSPITAL else "",
+    )
+
+
+def _study(visit: Visit, uid: str) -> tuple[Study, list[Series]]:
+    with visit.begin() as connection:
+        found = search.studies(connection, StudyFilter(study_uids=[uid]))
+        held = search.series_of(connection, uid)
+    if not found:
+        raise NotFound("There is no such study, or it is not yours.")
+    visit.require(Resource(finess=found[0].finess))
+    return found[0], held
+
+
+@api.get("/studies")
+def list_studies(
+    visit: StudyReader,
+    modality: Word = "",
+    state: Word = "",
+    description: Word = "",
+    patient: Word = "",
+    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = PAGE,
+) -> list[Study]:
+    """Studies in the archive, the latest first; dates are the shifted ones."""
+    with visit.begin() as connection:
+        return search.studies(
+            connection, _filter(visit.actor, modality, state, description, patient), limit=limit, offset=offset
+        )
+
+
+@api.get("/studies/{study_instance_uid}")
+def show_study(visit: StudyReader, study_instance_uid: str) -> Study:
+    """One study."""
+    return _study(visit, study_instance_uid)[0]
+
+
+@api.get("/studies/{study_instance_uid}/series")
+def list_series(visit: StudyReader, study_instance_uid: str) -> list[Series]:
+    """The series of one study, with the attributes that cohorts ask for."""
+    return _study(visit, study_instance_uid)[1]
+
+
+@api.get("/series/{series_instance_uid}")
+def show_series(visit: SeriesReader, series_instance_uid: str) -> Series:
+    """One series."""
+    with visit.begin() as connection:
+        found = search.series(connection, SeriesFilter(series_uids=[series_instance_uid]))
+        study = search.studies(connection, StudyFilter(study_uids=[found[0].study_instance_uid])) if found else []
+    if not found or not study:
+        raise NotFound("There is no such series, or it is not yours.")
+    visit.require(Resource(finess=study[0].finess))
+    return found[0]
+
+
+@pages.get("/studies")
+def studies_page(
+    visit: StudyReader,
+    modality: Word = "",
+    state: Word = "",
+    description: Word = "",
+    patient: Word = "",
+    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+) -> Response:
+    """The list with its filters."""
+    asked = {"modality": modality, "state": state, "description": description, "patient": patient}
+    with visit.begin() as connection:
+        wanted = _filter(visit.actor, **asked)
+        found = search.studies(connection, wanted, limit=PAGE + 1, offset=offset)
+        modalities = sorted(search.overview(connection).by_modality)
+    return visit.page(
+        "studies.html",
+        studies=found[:PAGE],
+        more=len(found) > PAGE,
+        offset=offset,
+        size=PAGE,
+        asked=asked,
+        modalities=modalities,
+        states=States,
+    )
+
+
+@pages.get("/studies/{study_instance_uid}")
+def study_page(visit: StudyReader, study_instance_uid: str) -> Response:
+    """One study with its series."""
+    study, held = _study(visit, study_instance_uid)
+    return visit.page("study.html", study=study, series=held)
