@@ -90,41 +90,50 @@ class Keyring:
             self._keys.pop(name, None)
 
 
+_FILES: dict[str, tuple[str, ...]] = {
+    "gateway.json": ("level1",),
+    "trust.json": ("level2",),
+    "hub.json": ("pseudonym", "date-shift", "uid"),
+    "projects.json": (),
+}
+
+
+def create_missing(folder: Path) -> None:
+    """Make the four keyrings at first start; later, one that is missing was lost and is not replaced."""
+    missing = [name for name in _FILES if not (folder / name).is_symlink() and not (folder / name).exists()]
+    if missing and len(missing) < len(_FILES):
+        hint = f"restore {', '.join(missing)} from the backup: with new keys every patient would be somebody new"
+        raise KeyringError("a keyring is missing while others are there", code="keyring-lost", hint=hint)
+    for name in missing:
+        Keyring.create(folder / name, _FILES[name])
+
+
 def gateway_keys(folder: Path) -> Keyring:
-    """K1 of the identifying zone; created at first start, like the next three."""
-    return _open_or_create(folder / "gateway.json", ("level1",))
+    """K1 of the identifying zone."""
+    return Keyring.open(folder / "gateway.json")
 
 
 def trust_keys(folder: Path) -> Keyring:
     """K2 of the third party."""
-    return _open_or_create(folder / "trust.json", ("level2",))
+    return Keyring.open(folder / "trust.json")
 
 
 def hub_keys(folder: Path) -> Keyring:
     """Keys of what is written in archived instances."""
-    return _open_or_create(folder / "hub.json", ("pseudonym", "date-shift", "uid"))
+    return Keyring.open(folder / "hub.json")
 
 
 def project_keys(folder: Path) -> Keyring:
     """Keys of projects, none at first."""
-    return _open_or_create(folder / "projects.json", ())
-
-
-def _open_or_create(path: Path, names: tuple[str, ...]) -> Keyring:
-    if not path.is_symlink() and not path.exists():
-        try:
-            return Keyring.create(path, names)
-        except KeyringError as fault:
-            if fault.code != "keyring-exists":  # another process was first
-                raise
-    return Keyring.open(path)
+    return Keyring.open(folder / "projects.json")
 
 
 def _read(path: Path) -> tuple[int, dict[str, bytes]]:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as fault:
-        raise KeyringError("the keyring cannot be opened, or is a link", code="keyring-missing") from fault
+        hint = f"{path} is made by `imaging-hub serve` at first start"
+        raise KeyringError("the keyring cannot be opened, or is a link", code="keyring-missing", hint=hint) from fault
     with os.fdopen(handle, "rb") as file:
         state = os.fstat(file.fileno())
         if not stat.S_ISREG(state.st_mode) or stat.S_IMODE(state.st_mode) & 0o077 or state.st_uid != os.geteuid():

@@ -1,8 +1,8 @@
 """One extractor for each SNDS table, with its mandatory filters; together they make the `event` table.
 
 Every extractor first judges its rows (`reason`, NULL where a row is kept) and then takes what is kept, so that a load
-can say of each row what became of it. Filters are those of the SNDS documentation (fiches `sas_prestation_dcir`,
-`requete_type_pmsi_mco`, `depenses_hopital_public`, `actes_consult_externes`, `beneficiaires_ald`, `fiche_beneficiaire`).
+can say of each row what became of it. Filters are those of the SNDS documentation: fiches `sas_prestation_dcir`,
+`requete_type_pmsi_mco`, `depenses_hopital_public`, `actes_consult_externes`, `beneficiaires_ald`, `fiche_beneficiaire`.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class DataVersion:
 
 
 def load(folder: Path, tables: Path) -> DataVersion:
-    """Load the extraction in `folder` into `tables` and make it current; raises `LinkageError` naming table and cure."""
+    """Load the extraction in `folder` into `tables` and make it current; `LinkageError` names table and cure."""
     if not folder.is_dir():
         raise LinkageError("there is no such folder", code="no-folder", hint="name the folder of the extraction")
     version = _digest(folder)

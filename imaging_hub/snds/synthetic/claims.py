@@ -118,26 +118,23 @@ def write_stay(claims: Claims, stay: Stay, *, sej_typ: str = "A", nir: str | Non
 
 def _stay(claims: Claims, stay: Stay) -> None:
     write_stay(claims, stay)
-    place = {"start": stay.entry, "end": stay.exit, "finess": stay.finess[:8]}
-    record = claims.record
-    record(stay.person, stay.entry, "T_MCOaaB", **_event("stay", "GHM", stay.ghm, **place, qty=float(stay.nights)))
-    record(stay.person, stay.entry, "T_MCOaaB", **_event("diagnosis", "CIM10", stay.principal, **place, position="DP"))
-    for code in filter(None, (stay.principal, stay.related)):
-        record(stay.person, stay.entry, "T_MCOaaUM", **_event("diagnosis", "CIM10", code, **place, position="UM"))
+
+    def record(source: str, domain: str, system: str, code: str, position: str | None, qty: float | None) -> None:
+        where = _event(domain, system, code, stay.entry, stay.exit, position=position, qty=qty, finess=stay.finess[:8])
+        claims.record(stay.person, stay.entry, source, **where)
+
+    record("T_MCOaaB", "stay", "GHM", stay.ghm, None, float(stay.nights))
+    record("T_MCOaaB", "diagnosis", "CIM10", stay.principal, "DP", None)
+    record("T_MCOaaUM", "diagnosis", "CIM10", stay.principal, "UM", None)
     if stay.related:
-        record(
-            stay.person, stay.entry, "T_MCOaaB", **_event("diagnosis", "CIM10", stay.related, **place, position="DR")
-        )
+        record("T_MCOaaB", "diagnosis", "CIM10", stay.related, "DR", None)
+        record("T_MCOaaUM", "diagnosis", "CIM10", stay.related, "UM", None)
     for code in stay.associated:
-        record(stay.person, stay.entry, "T_MCOaaD", **_event("diagnosis", "CIM10", code, **place, position="DAS"))
+        record("T_MCOaaD", "diagnosis", "CIM10", code, "DAS", None)
     for code, delay in stay.acts:
         day = stay.entry + timedelta(days=delay)
-        record(
-            stay.person,
-            stay.entry,
-            "T_MCOaaA",
-            **_event("act", "CCAM", code, day, day, qty=1.0, finess=stay.finess[:8]),
-        )
+        what = _event("act", "CCAM", code, day, day, qty=1.0, finess=stay.finess[:8])
+        claims.record(stay.person, stay.entry, "T_MCOaaA", **what)
 
 
 def write_external_act(claims: Claims, exam: Exam, code: str, *, activity: str = "1", sex_ret: str = "0") -> None:

@@ -14,8 +14,8 @@ import numpy as np
 from imaging_hub.snds.synthetic.people import END, HOSPITALS, START, Hospital, Person
 
 ELSEWHERE = (
-    Hospital("ELSEWHERE-PUBLIC", "990000333", "public", "", ""),
-    Hospital("ELSEWHERE-PRIVATE", "990000440", "private", "", ""),
+    Hospital("ELSEWHERE-PUBLIC", "990000432", "public", "", ""),
+    Hospital("ELSEWHERE-PRIVATE", "990000549", "private", "", ""),
 )
 CHEST_CT, CHEST_CT_CONTRAST, CHEST_XRAY = "ZBQK001", "ZBQH001", "ZBQK002"
 BRAIN_CT, BRAIN_MR, BRAIN_MR_CONTRAST, MAMMOGRAPHY = "ACQK001", "ACQN001", "ACQJ002", "QEQK004"
@@ -215,5 +215,6 @@ def _either(rng: np.random.Generator, often: str, seldom: str) -> str:
 
 
 def _place(rng: np.random.Generator, ours: float) -> Hospital:
-    among = HOSPITALS if rng.random() < ours else ELSEWHERE
-    return among[int(rng.random() < 0.35)]
+    if rng.random() < ours:
+        return HOSPITALS[int(rng.choice(len(HOSPITALS), p=[0.5, 0.3, 0.2]))]
+    return ELSEWHERE[int(rng.random() < 0.35)]

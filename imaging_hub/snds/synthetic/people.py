@@ -44,6 +44,7 @@ class Hospital:
 HOSPITALS = (
     Hospital("CHU-VALMONT", "990000101", "public", "VALMONT_PACS", "CHU de Valmont"),
     Hospital("CLINIQUE-TILLEULS", "990000218", "private", "TILLEULS_PACS", "Clinique des Tilleuls"),
+    Hospital("CH-BELLERIVE", "990000325", "public", "BELLERIVE_PACS", "Centre hospitalier de Bellerive"),
 )
 
 
@@ -80,7 +81,7 @@ class Person:
     @property
     def ins(self) -> str:
         """NIR and key."""
-        return self.nir13 + nir.calc_check_digits(self.nir13 + "00")
+        return f"{self.nir13}{nir.calc_check_digits(self.nir13 + '00')}"
 
     @property
     def snds_person(self) -> str:
@@ -103,7 +104,7 @@ def french_names() -> dict[str, list[str]]:
 
 
 def make_people(count: int, operator: Operator, rng: np.random.Generator) -> list[Person]:
-    """`count` people; the last ones carry the oddities that only people without hospital images have."""
+    """`count` people; some without hospital images carry the oddities of the beneficiaries' table."""
     diseases = rng.permutation([d for d, share in DISEASES.items() for _ in range(round(share * count))])
     people: list[Person] = []
     taken: set[str] = set()

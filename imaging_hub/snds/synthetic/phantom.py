@@ -49,14 +49,14 @@ def _body(region: str, size: int, slices: int, lesion: bool) -> Volume:
 def ct(region: str, size: int, slices: int, lesion: bool, rng: np.random.Generator) -> Volume:
     """A CT volume in Hounsfield units, with noise."""
     noise = rng.integers(-12, 13, (slices, size, size), np.int16)
-    return np.clip(_body(region, size, slices, lesion) + noise, -1000, 3000)
+    return np.asarray(np.clip(_body(region, size, slices, lesion) + noise, -1000, 3000), np.int16)
 
 
 def mr(size: int, slices: int, lesion: bool, rng: np.random.Generator) -> Volume:
     """A T2-like brain: cerebrospinal fluid and lesions bright, bone dark, no negative value."""
     body = _body("BRAIN", size, slices, lesion)
     signal = np.select([body <= -900, body >= 800, body == 8, body == 70], [10, 60, 900, 750], 400).astype(np.int16)
-    return np.clip(signal + rng.integers(-10, 11, signal.shape, np.int16), 0, 4095)
+    return np.asarray(np.clip(signal + rng.integers(-10, 11, signal.shape, np.int16), 0, 4095), np.int16)
 
 
 def radiograph(size: int, rng: np.random.Generator) -> Volume:
@@ -65,4 +65,4 @@ def radiograph(size: int, rng: np.random.Generator) -> Volume:
     along = np.clip(body + 1000, 0, None).mean(axis=1)
     rows = np.repeat(along, -(-size // along.shape[0]), axis=0)[:size]
     image = 400 + 3000 * rows / rows.max()
-    return np.clip(image + rng.normal(0, 15, image.shape), 0, 4095).astype(np.int16)
+    return np.asarray(np.clip(image + rng.normal(0, 15, image.shape), 0, 4095), np.int16)

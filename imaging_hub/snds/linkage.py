@@ -1,0 +1,118 @@
+"""The answer of the SNDS operator becomes links: one subject, one SNDS person, or none.
+
+Direct linkage only: the operator turned a qualified INS into its own pseudonym, so a link holds or it does not. What
+is not one to one is counted and left alone; nobody guesses. `BEN_NIR_ANO` is the person's own pseudonym and the name
+under which `loading` files that person's events (BEN_IDT_ANO).
+
+The operator changes its pseudonyms about every two years: a new extraction then comes with a new delivery, whose links
+differ from those in force and are counted as `changed` until an operator of the hub replaces them.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, text
+
+from imaging_hub.audit import trail
+from imaging_hub.errors import LinkageError
+
+COLUMNS = ("id_acc", "BEN_NIR_ANO")
+
+
+@dataclass(frozen=True, slots=True)
+class LinkReport:
+    """What became of the lines of a return file; the counts add up to `lines`."""
+
+    lines: int
+    linked: int
+    """New links."""
+    unchanged: int
+    """Links that were there already."""
+    not_found: int
+    """The operator knows nobody."""
+    unresolved: int
+    """The id_acc is unknown, expired or destroyed."""
+    not_archived: int
+    """The subject has nothing in the archive."""
+    collisions: int
+    """Two subjects with one person, or one subject with two: none of them is linked."""
+    changed: int
+    """The subject, or the person, is linked otherwise already."""
+
+
+def import_return(
+    connection: Connection, return_file: Path, *, delivery: str, resolve: Callable[[str], str | None], actor: str
+) -> LinkReport:
+    """Link the subjects of one delivery and leave an entry in the trail; importing again changes nothing.
+
+    `resolve` is the third party's: from an id_acc of this delivery to a subject. The caller has the id_acc destroyed
+    once this transaction is committed. Raises `LinkageError` when the file is not a return file.
+    """
+    answers = _read(return_file)
+    outcomes: Counter[str] = Counter()
+    pairs: set[tuple[str, str]] = set()
+    for id_acc, person in answers:
+        sid = resolve(id_acc) if person else None
+        if not person:
+            outcomes["not_found"] += 1
+        elif sid is None:
+            outcomes["unresolved"] += 1
+        elif (sid, person) in pairs:
+            outcomes["unchanged"] += 1
+        else:
+            pairs.add((sid, person))
+    for sid, person in _one_to_one(pairs, outcomes):
+        outcomes[_link(connection, sid, person, delivery)] += 1
+    names = ("linked", "unchanged", "not_found", "unresolved", "not_archived", "collisions", "changed")
+    report = LinkReport(len(answers), **{name: outcomes[name] for name in names})
+    trail.append(connection, actor, trail.Action.DELIVERY_LINKED, delivery, dict(sorted(outcomes.items())))
+    return report
+
+
+def _one_to_one(pairs: Iterable[tuple[str, str]], outcomes: Counter[str]) -> list[tuple[str, str]]:
+    subjects, persons = Counter(sid for sid, _ in pairs), Counter(person for _, person in pairs)
+    single = [(sid, person) for sid, person in sorted(pairs) if subjects[sid] == 1 and persons[person] == 1]
+    outcomes["collisions"] += sum(subjects.values()) - len(single)
+    return single
+
+
+def _link(connection: Connection, sid: str, person: str, delivery: str) -> str:
+    """Outcome of one pair that is single in its file."""
+    known = connection.execute(
+        text("SELECT sid, snds_person FROM hub.link WHERE sid = :sid OR snds_person = :person"),
+        {"sid": sid, "person": person},
+    ).all()
+    if known:
+        return "unchanged" if [tuple(row) for row in known] == [(sid, person)] else "changed"
+    made = connection.execute(
+        text(
+            "INSERT INTO hub.link (sid, snds_person, method, score, delivery)"
+            " SELECT sid, :person, 'ins', 1.0, :delivery FROM hub.subject WHERE sid = :sid"
+        ),
+        {"sid": sid, "person": person, "delivery": delivery},
+    ).rowcount
+    return "linked" if made else "not_archived"
+
+
+def _read(return_file: Path) -> list[tuple[str, str]]:
+    """Pairs of id_acc and person, empty where nobody was found."""
+    try:
+        with return_file.open(encoding="ascii", newline="") as file:
+            reader = csv.DictReader(file, delimiter=";", strict=True)
+            if tuple(reader.fieldnames or ()) != COLUMNS:
+                raise LinkageError(
+                    "the return file does not have the columns id_acc and BEN_NIR_ANO",
+                    code="return-columns",
+                    hint="a semicolon between them, names in the first line",
+                )
+            lines = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as fault:
+        raise LinkageError("the return file cannot be read", code="return-unreadable", hint="ASCII text") from fault
+    if any(None in line.values() or None in line for line in lines):
+        raise LinkageError("a line of the return file does not have two fields", code="return-columns")
+    return [(line["id_acc"], line["BEN_NIR_ANO"].strip()) for line in lines]
