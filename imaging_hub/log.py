@@ -37,7 +37,9 @@ def _number(value: object) -> object:
 
 
 def _code(value: object) -> object:
-    return str(value) if isinstance(value, str) and _CODE.match(value) else WITHHELD
+    if value is None or (isinstance(value, str) and _CODE.match(value)):
+        return value
+    return WITHHELD
 
 
 def _address(value: object) -> object:
@@ -53,11 +55,33 @@ def _of(form: re.Pattern[str]) -> Callable[[object], object]:
 
 _FIELDS: dict[str, Callable[[object], object]] = {
     **dict.fromkeys(
-        ("row", "study", "sequence", "status", "port", "seconds", "bytes", "attempts", "pid", "version", "count",
-         "instances", "studies", "stored", "duplicates", "quarantined", "failed", "archived", "purged", "rejected"),
+        (
+            "row",
+            "study",
+            "sequence",
+            "status",
+            "port",
+            "seconds",
+            "bytes",
+            "attempts",
+            "pid",
+            "version",
+            "count",
+            "instances",
+            "studies",
+            "stored",
+            "duplicates",
+            "quarantined",
+            "failed",
+            "archived",
+            "purged",
+            "rejected",
+        ),
         _number,
     ),
-    **dict.fromkeys(("reason", "code", "outcome", "state", "fault", "part", "job", "role", "profile", "library"), _code),
+    **dict.fromkeys(
+        ("reason", "code", "outcome", "state", "fault", "part", "job", "role", "profile", "library"), _code
+    ),
     "address": _address,
     "finess": _of(_FINESS),
     "release": _of(_HEX),
@@ -100,7 +124,7 @@ def allow(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         if name in _FIELDS:
             kept[name] = _FIELDS[name](value)
     if fault:
-        kept |= _fault(fault)
+        kept.update(_fault(fault))
     return kept
 
 

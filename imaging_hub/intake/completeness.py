@@ -5,12 +5,32 @@ A later instance opens a new revision of the study, so that what was done with t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import Action
 
 ACTOR = "intake"
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRevision:
+    """What came of a study between two quiet periods."""
+
+    id: int
+    hospital: str
+    profile: str
+    revision: int
+
+
+def revision(connection: Connection, study_id: int) -> StudyRevision:
+    """The study revision of that row number."""
+    row = connection.execute(
+        text("SELECT id, hospital, profile, revision FROM identifying.study WHERE id = :study"), {"study": study_id}
+    ).one()
+    return StudyRevision(*row)
 
 
 def complete_studies(connection: Connection, quiet_seconds: float) -> list[int]:

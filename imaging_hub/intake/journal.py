@@ -165,12 +165,14 @@ def _entry(row: Row[tuple[object, ...]]) -> JournalEntry:
     return JournalEntry(**{**row._mapping, "state": State(row.state)})
 
 
-def settle_quarantined(connection: Connection, instance_id: int, reason: str, attribute: str = "", rule: str = "") -> None:
+def settle_quarantined(
+    connection: Connection, instance_id: int, reason: str, attribute: str = "", rule: str = ""
+) -> None:
     """The instance stays in the identifying zone; `attribute` is a path and never a value."""
     connection.execute(
         text(
-            "UPDATE identifying.instance SET state = 'QUARANTINED', reason = :reason, attribute = nullif(:attribute, ''),"
-            " rule = nullif(:rule, ''), settled_at = now() WHERE id = :id AND state <> 'ARCHIVED'"
+            "UPDATE identifying.instance SET state = 'QUARANTINED', reason = :reason,"
+            " attribute = nullif(:attribute, ''), rule = nullif(:rule, ''), settled_at = now() WHERE id = :id AND state <> 'ARCHIVED'"
         ),
         {"id": instance_id, "reason": reason, "attribute": attribute, "rule": rule},
     )

@@ -1,4 +1,4 @@
-"""Originals at rest: whole DICOM files under their SHA-256, written so that a power cut loses none that was acknowledged.
+"""Originals at rest: whole DICOM files under their SHA-256; a power cut loses none that was acknowledged.
 
 The order is what counts: write `.part` → fsync the file → rename → fsync the folder; only then may a row
 of the journal name it. An original begins with a preamble (PS3.10 §7.1 leaves its use open) that says which
@@ -97,10 +97,19 @@ class Spool:
             part.write(*chunks)
             return part.keep()
 
+    @staticmethod
+    def name(chunks: Iterable[Buffer]) -> Spooled:
+        """What `store` would return, without storing."""
+        sha256, size = hashlib.sha256(), 0
+        for chunk in chunks:
+            sha256.update(chunk)
+            size += len(chunk)
+        return Spooled(sha256.hexdigest(), size)
+
     def digests(self) -> Iterator[set[str]]:
         """The digests of all originals, a folder at a time."""
         for folder in sorted(self.folder.glob("[0-9a-f][0-9a-f]")):
-            yield {name.removesuffix(".dcm") for name in os.listdir(folder) if name.endswith(".dcm")}
+            yield {file.stem for file in folder.iterdir() if file.suffix == ".dcm"}
 
     def parts(self) -> list[Path]:
         """Files that were begun and not kept."""
@@ -174,7 +183,7 @@ class Incoming:
                 self.path.unlink()
 
 
-class _storing:  # noqa: N801 - reads as a statement
+class _storing:
     """Turns the operating system's refusals into `StorageUnavailable`, with a code and without a path."""
 
     def __enter__(self) -> None:

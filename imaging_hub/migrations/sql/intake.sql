@@ -85,7 +85,11 @@ BEGIN
     is_new := false;
     SELECT i.id, i.state INTO row_id, row_state FROM identifying.instance i
       WHERE i.hospital = the_hospital AND i.sop_instance_uid = the_sop_instance_uid AND i.digest = the_digest;
-    IF FOUND THEN RETURN; END IF;
+    IF FOUND THEN
+      -- A purged original that was sent again lies in the spool again, until retention finds it.
+      UPDATE identifying.instance SET purged_at = NULL WHERE id = row_id AND purged_at IS NOT NULL;
+      RETURN;
+    END IF;
 
     SELECT i.id, i.digest INTO standing_id, standing_digest FROM identifying.instance i
       WHERE i.hospital = the_hospital AND i.sop_instance_uid = the_sop_instance_uid

@@ -1,0 +1,100 @@
+"""`imaging-hub sender`: the hospitals that may send."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+_CONFIG = typer.Option(None, "--config", help="TOML settings file.")
+
+
+@app.callback()
+def sender() -> None:
+    """Hospitals that may send."""
+
+
+@app.command()
+def add(
+    ae_title: str = typer.Argument(help="Calling AE title of the sender."),
+    address: str = typer.Argument(help="Its address, or a network such as 10.1.2.0/24."),
+    hospital: str = typer.Option(help="Short name of the hospital."),
+    finess: str = typer.Option(help="FINESS number, nine digits."),
+    profile: str | None = typer.Option(None, help="De-identification profile; default from the settings."),
+    config: Path | None = _CONFIG,
+) -> None:
+    """Let a sender in, or describe a known one anew."""
+    from imaging_hub.database import Role, open_database
+    from imaging_hub.gateway import senders
+    from imaging_hub.settings import load
+
+    settings = load(config)
+    with open_database(settings).begin(Role.GATEWAY) as connection:
+        added = senders.add(
+            connection,
+            calling_ae_title=ae_title,
+            address=address,
+            hospital=hospital,
+            finess=finess,
+            profile=profile or settings.default_profile,
+        )
+    typer.echo(
+        f"{added.calling_ae_title} from {added.address} may send for {added.hospital}"
+        f" to {settings.ae_title}@{settings.bind_address}:{settings.dicom_port}"
+    )
+
+
+@app.command("list")
+def list_(
+    config: Path | None = _CONFIG,
+    as_json: bool = typer.Option(False, "--json", help="One JSON object on standard output."),
+) -> None:
+    """Who may send."""
+    from imaging_hub.database import Role, open_database
+    from imaging_hub.gateway import senders
+    from imaging_hub.settings import load
+
+    with open_database(load(config)).begin(Role.GATEWAY) as connection:
+        known = senders.list_senders(connection)
+    if as_json:
+        typer.echo(json.dumps({"senders": [asdict(one) for one in known]}))
+        return
+    for one in known:
+        typer.echo(f"{one.calling_ae_title:<16}  {one.address:<20}  {one.finess}  {one.hospital}  ({one.profile})")
+    if not known:
+        typer.echo("Nobody may send yet: imaging-hub sender add AE_TITLE ADDRESS --hospital NAME --finess NUMBER")
+
+
+@app.command()
+def echo(
+    host: str = typer.Argument(help="Host of the hospital's own receiver."),
+    port: int = typer.Argument(help="Its port."),
+    ae_title: str = typer.Argument(help="Its AE title."),
+    config: Path | None = _CONFIG,
+) -> None:
+    """Ask a hospital's application entity for a C-ECHO, under our own AE title; status 1 when it does not answer."""
+    from pynetdicom import AE
+
+    from imaging_hub import log
+    from imaging_hub.settings import load
+
+    settings = load(config)
+    log.configure(settings.log_level)
+    entity = AE(ae_title=settings.ae_title)
+    entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = 10
+    entity.add_requested_context("1.2.840.10008.1.1")
+    association = entity.associate(host, port, ae_title=ae_title)
+    answered = False
+    if association.is_established:
+        answered = association.send_c_echo().get("Status") == 0
+        association.release()
+    if answered:
+        typer.echo(f"{ae_title} answers")
+        return
+    refused = "refused the association" if association.is_rejected else "does not answer"
+    typer.echo(f"{ae_title} {refused}: check host, port, its AE title, and that it knows {settings.ae_title}", err=True)
+    raise typer.Exit(1)

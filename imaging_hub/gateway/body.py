@@ -1,0 +1,108 @@
+"""A dataset while it arrives: in memory as long as it is small, in a file of the spool beyond that."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from imaging_hub.dicom.elements import Buffer
+from imaging_hub.errors import StorageUnavailable
+from imaging_hub.gateway.association_guard import Connection
+from imaging_hub.intake.spool import Incoming, Spool, Spooled
+
+IN_MEMORY_BYTES = 8 << 20
+"""Largest dataset held in memory; bounds what an association costs."""
+_FIRST_BYTES = 1 << 18
+
+
+class Body:
+    """Receives one dataset after another; the memory is used again."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._buffer = bytearray(_FIRST_BYTES)
+        self._filled = 0
+        self._head = b""
+        self._part: Incoming | None = None
+        self._mapped: mmap.mmap | None = None
+        self.fault: StorageUnavailable | None = None
+        """The disk failed; the rest of the dataset is taken from the wire and dropped."""
+        self.size = 0
+
+    def begin(self, head: bytes) -> None:
+        """A new dataset; `head` is what stands before it in its file."""
+        self.discard()
+        self._head = head
+
+    def receive(self, connection: Connection, size: int) -> None:
+        """Take the next `size` bytes of the dataset from the wire."""
+        self.size += size
+        while size:
+            view = self._room(size)
+            connection.read_into(view)
+            self._filled += len(view)
+            size -= len(view)
+
+    @contextmanager
+    def dataset(self) -> Iterator[Buffer]:
+        """The whole dataset, not copied; raises `StorageUnavailable`."""
+        if self.fault is not None:
+            raise self.fault
+        if self._part is None:
+            yield memoryview(self._buffer)[: self._filled].toreadonly()
+            return
+        self._spill()
+        if self.fault is not None:
+            raise self.fault
+        if self._mapped is None:
+            with self._part.path.open("rb") as file:
+                self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        yield memoryview(self._mapped)[len(self._head) :]
+
+    def keep(self) -> Spooled:
+        """Put the file into the spool, durably; raises `StorageUnavailable`."""
+        with self.dataset() as view:
+            if self._part is None:
+                return self._spool.store([self._head, view])
+        return self._part.keep()
+
+    def digest(self) -> Spooled:
+        """Digest and size of the file that `keep` would store, without storing it."""
+        with self.dataset() as view:
+            if self._part is None:
+                return self._spool.name([self._head, view])
+        return Spooled(self._part.digest, self._part.size)
+
+    def discard(self) -> None:
+        """Forget the dataset."""
+        if self._part is not None:
+            self._part.close()
+            self._part = None
+        # Elements of the walk may still look into it; it goes when they do.
+        self._mapped = None
+        self._filled = self.size = 0
+        self.fault = None
+
+    def _room(self, wanted: int) -> memoryview:
+        """A writable stretch of the buffer of at most `wanted` bytes."""
+        if self._filled + wanted > len(self._buffer):
+            if self._part is None and self._filled + wanted <= IN_MEMORY_BYTES:
+                larger = bytearray(min(IN_MEMORY_BYTES, max(2 * len(self._buffer), self._filled + wanted)))
+                larger[: self._filled] = memoryview(self._buffer)[: self._filled]
+                self._buffer = larger
+            elif self._filled:
+                self._spill()
+        return memoryview(self._buffer)[self._filled : self._filled + wanted]
+
+    def _spill(self) -> None:
+        """Move what is in memory to a file of the spool."""
+        try:
+            if self.fault is None:
+                if self._part is None:
+                    self._part = self._spool.incoming()
+                    self._part.write(self._head)
+                self._part.write(memoryview(self._buffer)[: self._filled])
+        except StorageUnavailable as fault:
+            self.fault = fault
+        self._filled = 0

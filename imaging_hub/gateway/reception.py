@@ -1,0 +1,163 @@
+"""What happens to one instance between its last byte and the answer: examined, spooled, journalled, in this order."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from imaging_hub.database import Database, Role
+from imaging_hub.dicom import part10, uid, walk
+from imaging_hub.dicom.elements import Buffer
+from imaging_hub.dicom.status import Situation
+from imaging_hub.errors import MalformedDataset, NotFound, StorageUnavailable
+from imaging_hub.gateway.body import Body
+from imaging_hub.gateway.senders import Sender
+from imaging_hub.intake import journal
+from imaging_hub.intake.admission import Admission
+from imaging_hub.intake.examination import Examination, content_digest, examine
+from imaging_hub.intake.group_commit import GroupCommit
+from imaging_hub.intake.journal import Arrival, Recorded
+from imaging_hub.intake.spool import Origin, Spool, Spooled, mark
+from imaging_hub.log import log
+from imaging_hub.metrics import GatewayMetrics
+from imaging_hub.settings import Settings
+
+
+class Reception:
+    """Takes instances of known senders; every one that reached us ends in exactly one row of the journal."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        spool: Spool,
+        commits: GroupCommit,
+        admission: Admission,
+        metrics: GatewayMetrics,
+    ) -> None:
+        self._quarantine_max_bytes = settings.quarantine_max_bytes
+        self._database = database
+        self._spool = spool
+        self._commits = commits
+        self._admission = admission
+        self._metrics = metrics
+
+    def head(self, sender: Sender, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
+        """What stands before the dataset in its file; an invalid UID is left out of it."""
+        meta = part10.file_meta(_valid(sop_class_uid), _valid(sop_instance_uid), transfer_syntax_uid)
+        return mark(meta, Origin(sender.hospital, sender.finess))
+
+    def store(
+        self, sender: Sender, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, body: Body
+    ) -> Situation:
+        """Take one instance; any situation but NO_SPACE is durable when this returns.
+
+        Raises `StorageUnavailable` only for the fault after which the process must end.
+        """
+        begun = time.monotonic()
+        try:
+            situation, recorded = self._store(sender, sop_class_uid, sop_instance_uid, transfer_syntax_uid, body)
+        except (StorageUnavailable, SQLAlchemyError) as fault:
+            log.error("instance-not-stored", finess=sender.finess, exc_info=fault)
+            self._metrics.instances.labels(sender.finess, Situation.NO_SPACE.value).inc()
+            if isinstance(fault, StorageUnavailable) and fault.code == "fsync-failed":
+                raise
+            return Situation.NO_SPACE
+        self._metrics.instances.labels(sender.finess, situation.value).inc()
+        self._metrics.received_bytes.labels(sender.finess).inc(body.size)
+        self._metrics.spool_bytes.set(self._admission.spool_bytes)
+        log.info(
+            "instance",
+            row=recorded.id,
+            outcome=situation.value,
+            reason=recorded.reason,
+            finess=sender.finess,
+            bytes=body.size,
+            seconds=round(time.monotonic() - begun, 4),
+        )
+        return situation
+
+    def _store(
+        self, sender: Sender, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, body: Body
+    ) -> tuple[Situation, Recorded]:
+        if self._admission.full():
+            raise StorageUnavailable("the spool quota is used up", code="spool-full")
+        with body.dataset() as dataset:
+            found = examine(dataset, transfer_syntax_uid, sop_class_uid, sop_instance_uid)
+            spooled, kept = self._keep(found, body)
+            arrival = _arrival(sender, sop_class_uid, sop_instance_uid, transfer_syntax_uid, found, spooled, kept)
+            recorded = self._commits.record(
+                arrival, sender.profile, lambda digest: self._same_content(digest, dataset, transfer_syntax_uid)
+            )
+        if found.situation is not Situation.STORED:
+            return found.situation, recorded
+        if recorded.reason == journal.CONFLICT:
+            return Situation.QUARANTINED, recorded
+        if not recorded.new:
+            self._drop_other_encoding(recorded, spooled)
+            return Situation.DUPLICATE, recorded
+        self._admission.added(spooled.size)
+        return Situation.STORED, recorded
+
+    def _keep(self, found: Examination, body: Body) -> tuple[Spooled, bool]:
+        """Spool the file; what can belong to no study is kept within the quarantine quota only."""
+        if found.situation is Situation.STORED:
+            return body.keep(), True
+        with self._database.begin(Role.GATEWAY) as connection:
+            used = journal.quarantined_bytes(connection)
+        if used + body.size > self._quarantine_max_bytes:
+            return body.digest(), False
+        return body.keep(), True
+
+    def _same_content(self, standing: str, dataset: Buffer, transfer_syntax_uid: str) -> bool:
+        """Whether the original `standing` is this dataset, encoded otherwise; False when it cannot be told."""
+        try:
+            meta, original = part10.split(self._spool.read(standing))
+            return content_digest(walk.read(original, meta.transfer_syntax_uid)) == content_digest(
+                walk.read(dataset, transfer_syntax_uid)
+            )
+        except (NotFound, MalformedDataset):
+            return False
+
+    def _drop_other_encoding(self, recorded: Recorded, spooled: Spooled) -> None:
+        """Remove what was just spooled when its row names another file: the first original is the one kept."""
+        with self._database.begin(Role.GATEWAY) as connection:
+            row = journal.find(connection, recorded.id)
+        if row is not None and row.digest != spooled.digest:
+            self._spool.remove(spooled.digest)
+
+
+def _arrival(
+    sender: Sender,
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    transfer_syntax_uid: str,
+    found: Examination,
+    spooled: Spooled,
+    kept: bool,
+) -> Arrival:
+    return Arrival(
+        hospital=sender.hospital,
+        finess=sender.finess,
+        sop_instance_uid=_storable(sop_instance_uid),
+        sop_class_uid=_storable(sop_class_uid),
+        transfer_syntax_uid=transfer_syntax_uid,
+        study_instance_uid=found.study_instance_uid,
+        series_instance_uid=found.series_instance_uid,
+        patient_id=found.patient_id,
+        modality=found.modality,
+        digest=spooled.digest,
+        size=spooled.size,
+        reason=found.reason,
+        kept=kept,
+    )
+
+
+def _valid(given: str) -> str:
+    return given if uid.is_valid(given) else ""
+
+
+def _storable(given: str) -> str:
+    """A UID as the journal holds it: an invalid one too, as far as a text column can."""
+    return given.replace("\0", "")[: uid.MAX_LENGTH]

@@ -1,0 +1,106 @@
+"""What was refused at the door, so that a page can name the cure: bounded, whoever knocks however often."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from threading import Lock
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from imaging_hub.database import Database, Role
+from imaging_hub.log import log
+from imaging_hub.metrics import GatewayMetrics
+
+ONCE_PER_SECONDS = 60.0
+"""The same cause is written down once in this time."""
+CAUSES = 256
+"""Causes remembered; beyond it in one minute, further causes are counted and not written."""
+KEPT_DAYS = 30
+
+
+class Reason(StrEnum):
+    """Why an association or a presentation context was refused."""
+
+    UNKNOWN_SENDER = "unknown-sender"  # add it with `sender add`, or correct its AE title or address
+    WRONG_CALLED_AE_TITLE = "wrong-called-ae-title"  # the sender must call us by the title of the settings
+    NOT_DICOM_CONTEXT = "application-context"  # not the DICOM application context
+    SPOOL_FULL = "spool-full"  # above a watermark; senders come again
+    DATABASE_AWAY = "database-away"  # the journal cannot be reached; senders come again
+    SHUTTING_DOWN = "shutting-down"
+    TOO_MANY_ASSOCIATIONS = "too-many-associations"  # raise associations_max or associations_per_peer
+    SOP_CLASS = "sop-class-refused"  # not a storage SOP Class
+    TRANSFER_SYNTAX = "transfer-syntax-refused"  # none of the proposed ones can be kept
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Who was refused what, and why."""
+
+    address: str
+    calling_ae_title: str
+    called_ae_title: str
+    reason: Reason
+    syntax: str = ""
+    """The SOP Class or Transfer Syntax that was refused."""
+
+
+class Rejections:
+    """Writes causes down, each at most once a minute."""
+
+    def __init__(
+        self, database: Database, metrics: GatewayMetrics, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._database = database
+        self._metrics = metrics
+        self._clock = clock
+        self._recent: OrderedDict[Cause, float] = OrderedDict()
+        self._lock = Lock()
+
+    def record(self, *causes: Cause) -> None:
+        """Remember what was refused. A database that is away is no reason to fail here."""
+        for cause in causes:
+            self._metrics.rejections.labels(cause.reason).inc()
+        fresh = [cause for cause in causes if self._is_fresh(cause)]
+        if not fresh:
+            return
+        for cause in fresh:
+            log.warning("rejected", reason=cause.reason.value, address=cause.address)
+        try:
+            with self._database.begin(Role.GATEWAY) as connection:
+                connection.execute(
+                    text(
+                        "INSERT INTO identifying.rejection (address, calling_ae_title, called_ae_title, reason, syntax)"
+                        " VALUES (CAST(:address AS inet), :calling, :called, :reason, :syntax)"
+                    ),
+                    [
+                        {
+                            "address": cause.address,
+                            "calling": cause.calling_ae_title,
+                            "called": cause.called_ae_title,
+                            "reason": cause.reason.value,
+                            "syntax": cause.syntax,
+                        }
+                        for cause in fresh
+                    ],
+                )
+                connection.execute(
+                    text("DELETE FROM identifying.rejection WHERE at < now() - make_interval(days => :days)"),
+                    {"days": KEPT_DAYS},
+                )
+        except SQLAlchemyError as fault:
+            log.warning("rejection-not-recorded", fault=type(fault).__name__)
+
+    def _is_fresh(self, cause: Cause) -> bool:
+        now = self._clock()
+        with self._lock:
+            while self._recent and now - next(iter(self._recent.values())) >= ONCE_PER_SECONDS:
+                self._recent.popitem(last=False)
+            if cause in self._recent or len(self._recent) >= CAUSES:
+                return False
+            self._recent[cause] = now
+            return True

@@ -1,0 +1,229 @@
+"""The receiver: C-ECHO and C-STORE for known senders (PS3.4 annexes A and B)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from imaging_hub.database import Database, Role
+from imaging_hub.dicom import sop_class, transfer_syntax
+from imaging_hub.dicom.status import STORE_STATUS, Rejection, Situation, StoreStatus
+from imaging_hub.errors import StorageUnavailable
+from imaging_hub.gateway import senders
+from imaging_hub.gateway.association import (
+    APPLICATION_CONTEXT,
+    Accepted,
+    Association,
+    AssociationRequest,
+    Proposal,
+    Refused,
+)
+from imaging_hub.gateway.association_guard import Connection, Ending, GuardedServer, Hangup, Limits
+from imaging_hub.gateway.body import Body
+from imaging_hub.gateway.dimse import Request
+from imaging_hub.gateway.reception import Reception
+from imaging_hub.gateway.rejections import Cause, Reason, Rejections
+from imaging_hub.gateway.senders import Sender
+from imaging_hub.gateway.tls import server_context
+from imaging_hub.intake import journal, recovery
+from imaging_hub.intake.admission import Admission, Load
+from imaging_hub.intake.group_commit import GroupCommit
+from imaging_hub.intake.spool import Spool
+from imaging_hub.log import log
+from imaging_hub.metrics import GatewayMetrics
+from imaging_hub.settings import Settings
+
+VERIFICATION = "1.2.840.10008.1.1"
+STANDARD_ROOT = "1.2.840.10008."
+DRAIN_SECONDS = 10.0
+_KEPT = frozenset(transfer_syntax.NEGOTIATED)
+
+
+class StorageServer:
+    """One receiver on one port. `failed` is set when it can no longer vouch for the disk and must be started anew."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self.metrics = GatewayMetrics()
+        self.failed = threading.Event()
+        self._spool = Spool(settings.spool)
+        self._admission = Admission(settings, self._load)
+        self._commits = GroupCommit(database)
+        self._rejections = Rejections(database, self.metrics)
+        self._reception = Reception(settings, database, self._spool, self._commits, self._admission, self.metrics)
+        self._server: GuardedServer | None = None
+        self.stopping = False
+
+    @property
+    def port(self) -> int:
+        """The port listened on."""
+        return self._server.port if self._server else self._settings.dicom_port
+
+    def start(self) -> None:
+        """Put right what a sudden end left behind, then accept senders."""
+        self._settings.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        context = server_context(self._settings)
+        with self._database.begin(Role.GATEWAY) as connection:
+            recovered = recovery.recover(connection, self._spool)
+        self.metrics.alarms.set(len(recovered.missing))
+        self._commits.start()
+        self._server = GuardedServer(
+            (self._settings.bind_address, self._settings.dicom_port),
+            Limits.of(self._settings),
+            context,
+            self._serve,
+            self._ended,
+        )
+        self._server.start()
+        log.info("gateway-started", port=self.port)
+
+    def stop(self) -> None:
+        """Accept no more, answer what is under way, end."""
+        self.stopping = True
+        if self._server:
+            self._server.stop(DRAIN_SECONDS)
+        self._commits.stop()
+        log.info("gateway-stopped")
+
+    def _serve(self, connection: Connection) -> None:
+        session = _Session(self, connection.address)
+        with self.metrics.associations.track_inprogress():
+            Association(connection, session, Body(self._spool), self._settings.dataset_max_bytes).run()
+        session.summarise("released")
+
+    def _ended(self, connection: Connection, reason: Ending) -> None:
+        self.metrics.hangups.labels(reason.value).inc()
+        log.warning("hangup", reason=reason.value, address=connection.address)
+
+    def _load(self) -> Load:
+        with self._database.begin(Role.GATEWAY) as connection:
+            return Load(journal.spool_bytes(connection), journal.largest_open_study_bytes(connection))
+
+    def identify(self, request: AssociationRequest) -> Sender | Reason:
+        """The sender behind an association request, or why there is none."""
+        if request.application_context != APPLICATION_CONTEXT:
+            return Reason.NOT_DICOM_CONTEXT
+        if request.called_ae_title != self._settings.ae_title:
+            return Reason.WRONG_CALLED_AE_TITLE
+        if self.stopping or self.failed.is_set():
+            return Reason.SHUTTING_DOWN
+        try:
+            with self._database.begin(Role.GATEWAY) as connection:
+                sender = senders.identify(connection, request.calling_ae_title, request.address)
+            if sender is None:
+                return Reason.UNKNOWN_SENDER
+            return sender if self._admission.accepting() else Reason.SPOOL_FULL
+        except SQLAlchemyError:
+            return Reason.DATABASE_AWAY
+
+    def refuse(self, *causes: Cause) -> None:
+        """Write down what was refused."""
+        self._rejections.record(*causes)
+
+    @property
+    def reception(self) -> Reception:
+        """Where instances go."""
+        return self._reception
+
+
+_REJECTION = {
+    Reason.NOT_DICOM_CONTEXT: Rejection.UNKNOWN_CALLING_AE_TITLE,
+    Reason.WRONG_CALLED_AE_TITLE: Rejection.UNKNOWN_CALLED_AE_TITLE,
+    Reason.UNKNOWN_SENDER: Rejection.UNKNOWN_CALLING_AE_TITLE,
+    Reason.SPOOL_FULL: Rejection.CONGESTED,
+    Reason.SHUTTING_DOWN: Rejection.LOCAL_LIMIT,
+    Reason.DATABASE_AWAY: Rejection.LOCAL_LIMIT,
+}
+
+
+class _Session:
+    """What one association does: the `Service` of its sender."""
+
+    def __init__(self, server: StorageServer, address: str) -> None:
+        self._server = server
+        self._address = address
+        self._sender: Sender | None = None
+        self._outcomes: dict[Situation, int] = {}
+
+    def negotiate(self, request: AssociationRequest) -> Rejection | Sequence[Accepted | Refused]:
+        """Only known senders; all their storage SOP Classes, in every transfer syntax that can be kept."""
+        found = self._server.identify(request)
+        if isinstance(found, Reason):
+            self._server.refuse(Cause(self._address, request.calling_ae_title, request.called_ae_title, found))
+            return _REJECTION[found]
+        self._sender = found
+        contexts = [_negotiate(proposal) for proposal in request.contexts]
+        refused = [
+            Cause(self._address, request.calling_ae_title, request.called_ae_title, *_why(context, proposal))
+            for context, proposal in zip(contexts, request.contexts, strict=True)
+            if isinstance(context, Refused)
+        ]
+        if refused:
+            self._server.refuse(*refused)
+        return contexts
+
+    def head(self, request: Request, transfer_syntax: str) -> bytes:
+        """What stands before the dataset in its file."""
+        return self._server.reception.head(
+            self._known(), request.sop_class_uid, request.sop_instance_uid, transfer_syntax
+        )
+
+    def store(self, request: Request, transfer_syntax: str, body: Body) -> StoreStatus:
+        """Take an instance and say what the Standard has the sender told."""
+        try:
+            situation = self._server.reception.store(
+                self._known(), request.sop_class_uid, request.sop_instance_uid, transfer_syntax, body
+            )
+        except StorageUnavailable:
+            self._server.failed.set()
+            situation = Situation.NO_SPACE
+        self._outcomes[situation] = self._outcomes.get(situation, 0) + 1
+        return STORE_STATUS[situation]
+
+    def summarise(self, outcome: str) -> None:
+        """One event for the whole association."""
+        if self._sender is None:
+            return
+        failed = (Situation.NO_SPACE, Situation.MALFORMED, Situation.UID_MISMATCH)
+        log.info(
+            "association",
+            outcome=outcome,
+            address=self._address,
+            finess=self._sender.finess,
+            stored=self._outcomes.get(Situation.STORED, 0),
+            duplicates=self._outcomes.get(Situation.DUPLICATE, 0),
+            quarantined=self._outcomes.get(Situation.QUARANTINED, 0),
+            failed=sum(self._outcomes.get(situation, 0) for situation in failed),
+        )
+
+    def _known(self) -> Sender:
+        if self._sender is None:
+            raise Hangup(Ending.PROTOCOL)
+        return self._sender
+
+
+def _negotiate(proposal: Proposal) -> Accepted | Refused:
+    """Accept a context whose SOP Class is stored, or Verification; of its transfer syntaxes the first that we keep.
+
+    A SOP Class that is not of the Standard is taken for a private storage class: what a known sender
+    has must not be lost, and the de-identification decides what becomes of it.
+    """
+    abstract = proposal.abstract_syntax
+    private = not abstract.startswith(STANDARD_ROOT)
+    if not (abstract == VERIFICATION or sop_class.is_storage(abstract) or private):
+        return Refused(proposal.id, abstract, 3)
+    usable = [syntax for syntax in proposal.transfer_syntaxes if syntax in _KEPT]
+    if not usable:
+        return Refused(proposal.id, abstract, 4)
+    # Big endian is retired; a sender that offers something else beside it can send that.
+    usable.sort(key=lambda syntax: syntax == transfer_syntax.EXPLICIT_VR_BIG_ENDIAN)
+    return Accepted(proposal.id, abstract, usable[0])
+
+
+def _why(refused: Refused, proposal: Proposal) -> tuple[Reason, str]:
+    if refused.result == 3:
+        return Reason.SOP_CLASS, refused.abstract_syntax[:64]
+    return Reason.TRANSFER_SYNTAX, (proposal.transfer_syntaxes or ("",))[0][:64]
