@@ -119,18 +119,18 @@ def write_stay(claims: Claims, stay: Stay, *, sej_typ: str = "A", nir: str | Non
 def _stay(claims: Claims, stay: Stay) -> None:
     write_stay(claims, stay)
 
-    def record(source: str, domain: str, system: str, code: str, position: str | None, qty: float | None) -> None:
-        where = _event(domain, system, code, stay.entry, stay.exit, position=position, qty=qty, finess=stay.finess[:8])
-        claims.record(stay.person, stay.entry, source, **where)
+    def record(source: str, what: tuple[str, str, str], position: str | None = None, qty: float | None = None) -> None:
+        event = _event(*what, stay.entry, stay.exit, position=position, qty=qty, finess=stay.finess[:8])
+        claims.record(stay.person, stay.entry, source, **event)
 
-    record("T_MCOaaB", "stay", "GHM", stay.ghm, None, float(stay.nights))
-    record("T_MCOaaB", "diagnosis", "CIM10", stay.principal, "DP", None)
-    record("T_MCOaaUM", "diagnosis", "CIM10", stay.principal, "UM", None)
+    record("T_MCOaaB", ("stay", "GHM", stay.ghm), qty=float(stay.nights))
+    record("T_MCOaaB", ("diagnosis", "CIM10", stay.principal), "DP")
+    record("T_MCOaaUM", ("diagnosis", "CIM10", stay.principal), "UM")
     if stay.related:
-        record("T_MCOaaB", "diagnosis", "CIM10", stay.related, "DR", None)
-        record("T_MCOaaUM", "diagnosis", "CIM10", stay.related, "UM", None)
+        record("T_MCOaaB", ("diagnosis", "CIM10", stay.related), "DR")
+        record("T_MCOaaUM", ("diagnosis", "CIM10", stay.related), "UM")
     for code in stay.associated:
-        record("T_MCOaaD", "diagnosis", "CIM10", code, "DAS", None)
+        record("T_MCOaaD", ("diagnosis", "CIM10", code), "DAS")
     for code, delay in stay.acts:
         day = stay.entry + timedelta(days=delay)
         what = _event("act", "CCAM", code, day, day, qty=1.0, finess=stay.finess[:8])

@@ -1,0 +1,140 @@
+"""`imaging-hub snds`: make a synthetic SNDS, load tables, link subjects through the third party."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from imaging_hub.audit import trail
+from imaging_hub.database import Database, Role, migrate, open_database
+from imaging_hub.errors import LinkageError
+from imaging_hub.pseudonymisation import delivery
+from imaging_hub.pseudonymisation.keyring import trust_keys
+from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.settings import Settings, load
+from imaging_hub.snds import linkage, loading
+from imaging_hub.snds.synthetic import operator as simulated_operator
+from imaging_hub.snds.synthetic.generator import synthesize as write_synthetic
+
+app = typer.Typer(no_args_is_help=True, help="SNDS tables: synthesize, load, link.")
+
+ACTOR = "operator"
+Config = Annotated[Path | None, typer.Option("--config", help="TOML settings file.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+
+
+@app.command()
+def synthesize(
+    out: Annotated[Path, typer.Argument(help="New folder to write.")],
+    persons: Annotated[int, typer.Option(min=50, help="Persons of the synthetic SNDS.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same files.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Write a small coherent SNDS and the hospital studies that match it; nobody in it exists."""
+    made = write_synthetic(out, persons, seed)
+    _say(as_json, {"folder": str(out), **asdict(made)})
+
+
+@app.command("load")
+def load_tables(
+    folder: Annotated[Path, typer.Argument(help="Folder of SNDS tables, Parquet or CSV.")],
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Load SNDS tables with their mandatory filters; says of every row what became of it."""
+    settings = load(config)
+    version = loading.load(folder, settings.tables)
+    with _database(settings).begin(Role.WORKER) as connection:
+        counts = {"persons": version.persons, "events": version.events}
+        trail.append(connection, ACTOR, trail.Action.SNDS_LOADED, version.version, counts)
+    if as_json:
+        _say(True, {**asdict(version), "folder": str(version.folder)})
+        return
+    table = Table("table", "read", "kept", "dropped")
+    for one in version.tables:
+        dropped = ", ".join(f"{number} {reason}" for reason, number in one.dropped.items())
+        table.add_row(one.table, str(one.read), str(one.kept), dropped)
+    console = Console()
+    console.print(table)
+    console.print(f"version {version.version}: {version.persons} persons, events {version.events}", highlight=False)
+
+
+@app.command()
+def link(  # noqa: PLR0917 - options of a command are given by name
+    export: Annotated[Path | None, typer.Option("--export", help="Write a delivery for the SNDS operator.")] = None,
+    answer: Annotated[Path | None, typer.Option("--import", help="Read the operator's answer.")] = None,
+    delivery_id: Annotated[str | None, typer.Option("--delivery", help="The delivery that --import answers.")] = None,
+    operator: Annotated[
+        Path | None, typer.Option("--operator", help="Export, let this simulated operator answer, import.")
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Link subjects to SNDS persons through the third party, on identifiers that live for one delivery."""
+    if sum(choice is not None for choice in (export, answer, operator)) != 1:
+        raise typer.BadParameter("one of --export, --import and --operator")
+    if (answer is None) != (delivery_id is None):
+        raise typer.BadParameter("--import and --delivery go together")
+    settings = load(config)
+    database = _database(settings)
+    third_party = ThirdParty(database, trust_keys(settings.keys))
+    third_party.destroy_expired()
+    if answer is not None and delivery_id is not None:
+        _say(as_json, _import(database, third_party, answer, delivery_id))
+    elif export is not None:
+        _say(as_json, asdict(_export(database, third_party, export)))
+    elif operator is not None:
+        _say(as_json, _round_trip(settings, database, third_party, operator))
+
+
+def _round_trip(settings: Settings, database: Database, third_party: ThirdParty, operator: Path) -> dict[str, object]:
+    """A whole linkage with the simulated operator; its files do not outlive it."""
+    folder = settings.home / "identifying" / "deliveries"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    outgoing, answer = folder / "outgoing.csv", folder / "return.csv"
+    outgoing.unlink(missing_ok=True)
+    try:
+        sent = _export(database, third_party, outgoing)
+        simulated_operator.answer(outgoing, operator, answer)
+        return {"subjects": sent.subjects, **_import(database, third_party, answer, sent.id)}
+    finally:
+        outgoing.unlink(missing_ok=True)
+        answer.unlink(missing_ok=True)
+
+
+def _export(database: Database, third_party: ThirdParty, path: Path) -> delivery.Delivery:
+    try:
+        with database.begin(Role.GATEWAY) as connection:
+            return delivery.export(connection, third_party, path, actor=ACTOR)
+    except FileExistsError:
+        raise LinkageError("the file to write is there already", code="not-empty", hint="name a new file") from None
+
+
+def _import(database: Database, third_party: ThirdParty, path: Path, name: str) -> dict[str, object]:
+    with database.begin(Role.WORKER) as connection:
+        report = linkage.import_return(
+            connection, path, delivery=name, resolve=lambda id_acc: third_party.resolve(name, id_acc), actor=ACTOR
+        )
+    return {"delivery": name, **asdict(report), "id_acc_destroyed": third_party.destroy(name)}
+
+
+def _database(settings: Settings) -> Database:
+    database = open_database(settings)
+    migrate(database)
+    return database
+
+
+def _say(as_json: bool, what: dict[str, Any]) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(what, default=str) + "\n")
+        return
+    console = Console()
+    for name, value in what.items():
+        console.print(f"{name.replace('_', ' '):<20} {value}", highlight=False, markup=False)
