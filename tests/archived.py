@@ -14,6 +14,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from sqlalchemy import Connection
 
 from imaging_hub.archive.index import Admission, admit
 from imaging_hub.archive.objects import ObjectStore
@@ -133,12 +134,24 @@ def archive(
 ) -> None:
     """Store and index instances of one study."""
     with database.begin(Role.WORKER) as connection:
-        admit(
-            connection,
-            sid=sid,
-            pseudonym=pseudonym,
-            finess=FINESS,
-            date_shift_days=437,
-            profile="research-longitudinal@0123",
-            admissions=admissions(instances, objects),
-        )
+        admit_in(connection, instances, objects, sid=sid, pseudonym=pseudonym)
+
+
+def admit_in(
+    connection: Connection,
+    instances: Sequence[DeidentifiedInstance],
+    objects: ObjectStore | None = None,
+    *,
+    sid: str = SID,
+    pseudonym: str = PSEUDONYM,
+) -> None:
+    """The same within a transaction of the test's own."""
+    admit(
+        connection,
+        sid=sid,
+        pseudonym=pseudonym,
+        finess=FINESS,
+        date_shift_days=437,
+        profile="research-longitudinal@0123",
+        admissions=admissions(instances, objects),
+    )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import date
 from threading import Thread
 
 import pytest
-from archived import FINESS, PSEUDONYM, SID, archive, deidentified, from_file, slice_of
+from archived import FINESS, PSEUDONYM, SID, admit_in, archive, deidentified, from_file, slice_of
 from sqlalchemy import text
 
 from imaging_hub.archive import index, search
@@ -21,6 +22,24 @@ def volume(slices: int = 4, **attributes: object) -> list[index.DeidentifiedInst
     needs_review = bool(attributes.pop("needs_review", False))
     made = [slice_of(STUDY, SERIES, n, z=2.5 * n, **attributes) for n in range(1, slices + 1)]
     return [deidentified(dataset, needs_review=needs_review) for dataset in made]
+
+
+def faults_of(work: Sequence[Callable[[], None]]) -> list[BaseException]:
+    """What goes wrong when all of it is done at once."""
+    faults: list[BaseException] = []
+
+    def attempt(piece: Callable[[], None]) -> None:
+        try:
+            piece()
+        except BaseException as fault:
+            faults.append(fault)
+
+    threads = [Thread(target=attempt, args=(piece,)) for piece in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return faults
 
 
 def the_study(database: Database) -> search.Study:
@@ -141,35 +160,35 @@ def test_a_batch_of_two_studies_is_a_wrong_call(database: Database) -> None:
 
 
 def test_workers_that_admit_one_study_at_once_neither_deadlock_nor_duplicate(database: Database) -> None:
-    faults: list[BaseException] = []
-
-    def work(part: list[index.DeidentifiedInstance]) -> None:
-        try:
-            archive(database, part)
-        except BaseException as fault:
-            faults.append(fault)
-
-    instances = volume(12, needs_review=True)
-    parts = [instances, instances[::-1], instances[:7], instances[5:]]
-    threads = [Thread(target=work, args=(part,)) for part in parts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not faults
-    assert the_series(database).instances == 12
+    instances = volume(40, needs_review=True)
+    archive(database, instances[:1])  # from here on, no insert of the study makes them wait for each other
+    parts = [instances[1:20], instances[39:15:-1], instances[:7], instances[20:]]
+    assert not faults_of([lambda part=part: archive(database, part) for part in parts])
+    assert the_series(database).instances == 40
     assert the_study(database).state == "IN_REVIEW"
     with database.begin(Role.WORKER) as connection:
-        assert connection.execute(text("SELECT count(*) FROM hub.instance")).scalar_one() == 12
+        assert connection.execute(text("SELECT count(*) FROM hub.instance")).scalar_one() == 40
+
+
+def test_a_second_worker_waits_for_the_first_before_it_touches_the_study(database: Database) -> None:
+    instances = volume(4)
+    archive(database, instances[:1])
+    with database.begin(Role.WORKER) as first:
+        admit_in(first, instances[1:3])
+        second = Thread(target=archive, args=(database, instances[3:]))
+        second.start()
+        waiting = text("SELECT locktype FROM pg_locks WHERE NOT granted")
+        found: list[str] = []
+        while second.is_alive() and not found:
+            found = list(first.execute(waiting).scalars())
+        assert found == ["advisory"]
+    second.join()
+    assert the_series(database).instances == 4
 
 
 def test_two_studies_of_one_subject_are_admitted_at_once(database: Database) -> None:
     parts = [[deidentified(slice_of(f"2.25.30{n}", f"2.25.40{n}", i, z=i)) for i in range(5)] for n in range(4)]
-    threads = [Thread(target=archive, args=(database, part)) for part in parts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    assert not faults_of([lambda part=part: archive(database, part) for part in parts])
     with database.begin(Role.WEB) as connection:
         assert search.overview(connection).studies == 4
 
