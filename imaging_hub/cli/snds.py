@@ -91,10 +91,10 @@ def link(  # noqa: PLR0917 - options of a command are given by name
     elif export is not None:
         _say(as_json, asdict(_export(database, third_party, export)))
     elif operator is not None:
-        _say(as_json, _round_trip(settings, database, third_party, operator))
+        _say(as_json, round_trip(settings, database, third_party, operator))
 
 
-def _round_trip(settings: Settings, database: Database, third_party: ThirdParty, operator: Path) -> dict[str, object]:
+def round_trip(settings: Settings, database: Database, third_party: ThirdParty, operator: Path) -> dict[str, object]:
     """A whole linkage with the simulated operator; its files do not outlive it."""
     folder = settings.home / "identifying" / "deliveries"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,0 +1,90 @@
+"""`imaging-hub serve`: gateway, workers, hub and console, each its own process and database role."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import typer
+
+from imaging_hub.database import Database, migrate, open_database
+from imaging_hub.pseudonymisation.keyring import create_missing
+from imaging_hub.settings import Settings, load, process_environment
+
+app = typer.Typer()
+
+RESTART_SECONDS = 2.0
+"""Pause before a part that ended is started again."""
+
+
+class Parts:
+    """The running processes of a hub; a part that ends is started again."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._environment = {**process_environment(), **_joined(settings, database).as_environment()}
+        names = ["gateway", *["worker"] * settings.workers, "web", "console"]
+        self._processes = [(name, self._start(name)) for name in names]
+        self.stopping = False
+
+    def _start(self, name: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-m", "imaging_hub", name], env=self._environment)
+
+    def watch(self) -> None:
+        """Start again what has ended, until `stop` was called."""
+        while not self.stopping:
+            for number, (name, process) in enumerate(self._processes):
+                if process.poll() is not None and not self.stopping:
+                    typer.echo(f"{name} ended with status {process.returncode}; starting it again", err=True)
+                    time.sleep(RESTART_SECONDS)
+                    self._processes[number] = (name, self._start(name))
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """End every part, politely first."""
+        self.stopping = True
+        for _, process in self._processes:
+            process.terminate()
+        for _, process in self._processes:
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def prepare(settings: Settings) -> Database:
+    """Folders, keys and schema: what must be there before any part starts."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    database = open_database(settings)
+    migrate(database)
+    create_missing(settings.keys)
+    return database
+
+
+def _joined(settings: Settings, database: Database) -> Settings:
+    """The settings that the parts get: they join the database that is already running."""
+    if settings.database_url is not None:
+        return settings
+    url = database.owner_url.render_as_string(hide_password=False)
+    return load(
+        **{**settings.model_dump(exclude_defaults=True), "database_url": url, "database_role_password": "local"}
+    )
+
+
+@app.command()
+def serve(config: Path | None = typer.Option(None, "--config", help="TOML settings file.")) -> None:
+    """Run the whole hub until it is told to stop."""
+    settings = load(config)
+    parts = Parts(settings, prepare(settings))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: setattr(parts, "stopping", True))
+    typer.echo(
+        f"hub {settings.hub_url}  console {settings.console_url}  DICOM {settings.ae_title}@{settings.bind_address}:{settings.dicom_port}"
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        parts.watch()
+    parts.stop()

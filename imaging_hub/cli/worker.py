@@ -1,0 +1,22 @@
+"""`imaging-hub worker`: one worker alone, beside as many others as you like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def worker(config: Path | None = typer.Option(None, "--config", help="TOML settings file.")) -> None:
+    """Run one worker until it is told to stop."""
+    from imaging_hub import log
+    from imaging_hub.database import open_database
+    from imaging_hub.settings import load
+    from imaging_hub.work.worker import run
+
+    settings = load(config)
+    log.configure(settings.log_level)
+    run(settings, open_database(settings))

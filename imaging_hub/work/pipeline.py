@@ -1,0 +1,232 @@
+"""The way of a study, from complete to archived, on one page.
+
+Every step may be repeated: objects are named by their digest, and a study settles in one
+transaction of the one database, so that its instances are indexed and journalled together or not
+at all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection, text
+
+from imaging_hub.archive import index
+from imaging_hub.archive.index import Admission
+from imaging_hub.archive.objects import ObjectStore
+from imaging_hub.archive.orthanc_sink import OrthancSink
+from imaging_hub.audit import trail
+from imaging_hub.audit.trail import Action
+from imaging_hub.cohorts import release as releases
+from imaging_hub.database import Database, Role
+from imaging_hub.deidentification import identifiers, plan, profile
+from imaging_hub.deidentification.engine import Engine
+from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
+from imaging_hub.dicom import part10, walk
+from imaging_hub.intake import completeness, journal, retention
+from imaging_hub.intake.completeness import StudyRevision
+from imaging_hub.intake.journal import JournalEntry
+from imaging_hub.intake.spool import Spool
+from imaging_hub.log import log
+from imaging_hub.pseudonymisation import identity, ins, pseudonyms
+from imaging_hub.pseudonymisation.identity import Contested
+from imaging_hub.pseudonymisation.ins import NotQualified, Qualified
+from imaging_hub.pseudonymisation.keyring import gateway_keys, hub_keys, project_keys, trust_keys
+from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.settings import Settings
+
+ACTOR = "worker"
+
+
+@dataclass(frozen=True)
+class Due:
+    """Rows that wait for work."""
+
+    studies: Sequence[int]
+    releases: Sequence[str]
+    sinks: Sequence[str]
+
+
+class Pipeline:
+    """What a worker can do; it logs in as the one role that sees both zones."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self._spool = Spool(settings.spool)
+        self._objects = ObjectStore(settings.objects)
+        self._gateway_keys = gateway_keys(settings.keys)
+        self._hub_keys = hub_keys(settings.keys)
+        self._third_party = ThirdParty(database, trust_keys(settings.keys))
+        self._engines: dict[str, tuple[Engine, str]] = {}
+
+    def due(self) -> Due:
+        """Close the studies that have gone quiet, and name every row that waits."""
+        with self._database.begin(Role.WORKER) as connection:
+            completeness.complete_studies(connection, self._settings.study_quiet_seconds)
+            return Due(
+                completeness.awaiting(connection),
+                releases.awaiting(connection),
+                index.awaiting_sink(connection) if self._settings.orthanc_sink_url else (),
+            )
+
+    def process_study(self, study: int) -> None:
+        """De-identify, archive, index and journal what a complete study still holds."""
+        with self._database.begin(Role.WORKER) as connection:
+            revision = completeness.revision(connection, study)
+            entries = journal.unsettled(connection, study)
+            conflict = completeness.patient_conflict(connection, study)
+        if not entries:
+            self._conclude(revision, [], [])
+        elif conflict:
+            self._conclude(revision, [], [(entry, Quarantined("patient-conflict")) for entry in entries])
+        else:
+            self._deidentify(revision, entries)
+
+    def give_up(self, study: int) -> None:
+        """Quarantine what could not be processed in so many attempts."""
+        with self._database.begin(Role.WORKER) as connection:
+            revision = completeness.revision(connection, study)
+            entries = journal.unsettled(connection, study)
+        self._conclude(revision, [], [(entry, Quarantined("processing-failed")) for entry in entries])
+
+    def prepare_release(self, release: str) -> None:
+        """Write the release's own copies, under its project's pseudonyms."""
+        with self._database.begin(Role.WORKER) as connection:
+            project = releases.project_of(connection, release)
+        keys = project_keys(self._settings.keys)
+        releases.prepare(
+            self._database, self._objects, release, keys.project_key("pid", project), keys.project_key("uid", project)
+        )
+
+    def fail_release(self, release: str) -> None:
+        """Say that a release could not be prepared."""
+        with self._database.begin(Role.WORKER) as connection:
+            releases.fail(connection, release)
+
+    def send_to_sink(self, study_uid: str) -> None:
+        """Copy an archived study into the Orthanc that wants one, and verify it there."""
+        sink = OrthancSink(self._settings.orthanc_sink_url or "", self._objects)
+        sink.send_study(self._database, study_uid)
+
+    def purge(self) -> None:
+        """Remove the originals that retention no longer keeps; those under review stay."""
+        with self._database.begin(Role.WORKER) as connection:
+            under_review = set(
+                connection.execute(
+                    text("SELECT series_instance_uid FROM hub.series WHERE review_state = 'PENDING'")
+                ).scalars()
+            )
+            expired = retention.expired(connection, self._settings.originals_days)
+            retention.purge(
+                connection,
+                self._spool,
+                [original for original in expired if original.deidentified_series_instance_uid not in under_review],
+            )
+
+    def _deidentify(self, revision: StudyRevision, entries: Sequence[JournalEntry]) -> None:
+        known, reading = self._read_patient(entries)
+        with self._database.begin(Role.WORKER) as connection:
+            who = identity.register(
+                connection,
+                self._gateway_keys,
+                self._third_party,
+                hospital=revision.hospital,
+                patient_id=entries[0].patient_id or "",
+                reading=reading,
+            )
+        if isinstance(who, Contested):
+            self._conclude(revision, [], [(entry, Quarantined(who.reason)) for entry in entries])
+            return
+        stand_ins = replace(pseudonyms.for_subject(self._hub_keys, who.sid, revision.hospital), identifiers=known)
+        engine, label = self._engine(revision.profile)
+        admissions: list[tuple[JournalEntry, Admission]] = []
+        refusals: list[tuple[JournalEntry, Quarantined]] = []
+        for entry in entries:
+            outcome = self._through_the_door(engine, entry, stand_ins)
+            if isinstance(outcome, Quarantined):
+                refusals.append((entry, outcome))
+            else:
+                stored = self._objects.put(outcome.part10)
+                # The object is durable: let go of its bytes, so that a long study needs little memory.
+                admissions.append((entry, Admission(replace(outcome, part10=()), stored.digest, stored.size)))
+        self._conclude(revision, admissions, refusals, sid=who.sid, stand_ins=stand_ins, profile=label)
+
+    def _through_the_door(
+        self, engine: Engine, entry: JournalEntry, stand_ins: Pseudonyms
+    ) -> DeidentifiedInstance | Quarantined:
+        meta, dataset = part10.split(self._spool.read(entry.digest))
+        return engine.deidentify(SourceInstance(dataset, meta.transfer_syntax_uid), stand_ins)
+
+    def _read_patient(self, entries: Sequence[JournalEntry]) -> tuple[frozenset[str], Qualified | NotQualified]:
+        """Every identifier that the study's headers hold of this patient, and what they say of the INS."""
+        known: set[str] = set()
+        readings: set[Qualified | NotQualified] = set()
+        for entry in entries:
+            meta, encoded = part10.split(self._spool.read(entry.digest))
+            dataset = walk.read(encoded, meta.transfer_syntax_uid)
+            known |= identifiers.collect(dataset)
+            readings.add(ins.read(dataset, self._settings.environment))
+        qualified = [reading for reading in readings if isinstance(reading, Qualified)]
+        if len(qualified) > 1:
+            return frozenset(known), NotQualified("ins-conflict")
+        if qualified and readings <= {qualified[0], NotQualified("no-ins")}:
+            return frozenset(known), qualified[0]
+        refused = sorted(r.reason for r in readings if isinstance(r, NotQualified) and r.reason != "no-ins")
+        return frozenset(known), NotQualified(refused[0] if refused else "no-ins")
+
+    def _engine(self, name: str) -> tuple[Engine, str]:
+        if name not in self._engines:
+            folders = [self._settings.profiles] if self._settings.profiles else []
+            chosen = profile.load(name, folders)
+            self._engines[name] = (Engine(plan.compile(chosen)), f"{chosen.name}@{chosen.digest[:16]}")
+        return self._engines[name]
+
+    def _conclude(
+        self,
+        revision: StudyRevision,
+        admissions: Sequence[tuple[JournalEntry, Admission]],
+        refusals: Sequence[tuple[JournalEntry, Quarantined]],
+        *,
+        sid: str = "",
+        stand_ins: Pseudonyms | None = None,
+        profile: str = "",
+    ) -> None:
+        """Index, journal and trail a study's outcome in one transaction."""
+        with self._database.begin(Role.WORKER) as connection:
+            if stand_ins is not None:
+                for study_uid in sorted({a.instance.study_instance_uid for _, a in admissions}):
+                    index.admit(
+                        connection,
+                        sid=sid,
+                        pseudonym=stand_ins.patient,
+                        finess=admissions[0][0].finess,
+                        date_shift_days=stand_ins.date_shift_days,
+                        profile=profile,
+                        admissions=[a for _, a in admissions if a.instance.study_instance_uid == study_uid],
+                    )
+            for entry, admission in admissions:
+                journal.settle_deidentified(
+                    connection,
+                    entry.id,
+                    sop_instance_uid=admission.instance.sop_instance_uid,
+                    series_instance_uid=admission.instance.series_instance_uid,
+                    digest=admission.digest,
+                )
+            journal.settle_archived(connection, [entry.id for entry, _ in admissions])
+            for entry, refusal in refusals:
+                journal.settle_quarantined(connection, entry.id, refusal.reason, refusal.attribute, refusal.rule)
+            completeness.processed(connection, revision.id)
+            _remember(connection, revision, len(admissions), Counter(refusal.reason for _, refusal in refusals))
+        log.info(
+            "study-settled", study=revision.id, archived=len(admissions), quarantined=len(refusals), profile=profile
+        )
+
+
+def _remember(connection: Connection, revision: StudyRevision, archived: int, refused: Counter[str]) -> None:
+    detail: dict[str, object] = {"hospital": revision.hospital, "revision": revision.revision, "archived": archived}
+    if refused:
+        detail["quarantined"] = dict(sorted(refused.items()))
+    trail.append(connection, ACTOR, Action.STUDY_ARCHIVED, f"study:{revision.id}", detail)

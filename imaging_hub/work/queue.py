@@ -1,0 +1,67 @@
+"""Jobs carried by procrastinate on the hub's own PostgreSQL; the tables, not the queue, say what is to be done.
+
+A job names a row and nothing else. It may be lost or done twice: the sweep finds it again in the
+tables, and every step of the pipeline is idempotent.
+"""
+
+from __future__ import annotations
+
+from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
+from procrastinate.exceptions import AlreadyEnqueued
+
+from imaging_hub.database import Database, Role
+from imaging_hub.work.pipeline import Pipeline
+
+ATTEMPTS = 5
+"""A study that fails so often is quarantined, so that it cannot be tried for ever."""
+HEARTBEAT_SECONDS = 5.0
+STALLED_SECONDS = 20.0
+"""A worker silent for so long is dead; its jobs go back to the queue (procrastinate #1518)."""
+
+
+def connect(database: Database, pipeline: Pipeline) -> App:
+    """The queue's application, its tasks bound to `pipeline`."""
+    connector = PsycopgConnector(
+        conninfo=database.conninfo(Role.WORKER), kwargs={"options": "-c search_path=work"}, min_size=1, max_size=4
+    )
+    app = App(connector=connector)
+    retry = RetryStrategy(max_attempts=ATTEMPTS, exponential_wait=2)
+
+    @app.task(name="study", retry=retry, pass_context=True)
+    def study(context: JobContext, study: int) -> None:
+        try:
+            pipeline.process_study(study)
+        except Exception:
+            if context.job.attempts + 1 < ATTEMPTS:
+                raise
+            pipeline.give_up(study)
+
+    @app.task(name="release", retry=retry, pass_context=True)
+    def release(context: JobContext, release: str) -> None:
+        try:
+            pipeline.prepare_release(release)
+        except Exception:
+            if context.job.attempts + 1 < ATTEMPTS:
+                raise
+            pipeline.fail_release(release)
+
+    @app.task(name="sink", retry=RetryStrategy(max_attempts=20, exponential_wait=2))
+    def sink(study: str) -> None:
+        pipeline.send_to_sink(study)
+
+    return app
+
+
+async def enqueue(app: App, task: str, **row: int | str) -> None:
+    """Put one job in the queue unless it waits there already; two of a row never run at once."""
+    key = f"{task}:{next(iter(row.values()))}"
+    try:
+        await app.configure_task(task, lock=key, queueing_lock=key).defer_async(**row)
+    except AlreadyEnqueued:
+        return
+
+
+async def requeue_stalled(app: App) -> None:
+    """Give the jobs of dead workers to living ones."""
+    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
+        await app.job_manager.retry_job(job)

@@ -1,0 +1,86 @@
+"""A worker process: runs jobs, and sweeps the tables for what is to be done."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import psycopg
+from sqlalchemy.exc import OperationalError
+
+from imaging_hub.database import Database
+from imaging_hub.log import log
+from imaging_hub.settings import Settings
+from imaging_hub.work import queue
+from imaging_hub.work.pipeline import Pipeline
+
+SWEEP_SECONDS = 1.0
+PURGE_EVERY = 600
+"""Sweeps between two looks at what retention no longer needs."""
+
+
+def run(settings: Settings, database: Database) -> None:
+    """Work until asked to stop; a database that is away is waited for."""
+    asyncio.run(_run(settings, database))
+
+
+async def _run(settings: Settings, database: Database) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    pipeline = Pipeline(settings, database)
+    while not stop.is_set():
+        try:
+            await _work(pipeline, database, stop)
+        except (psycopg.Error, OperationalError, OSError) as fault:
+            log.warning("database-away", fault=type(fault).__name__)
+            await _pause(stop, SWEEP_SECONDS)
+
+
+async def _work(pipeline: Pipeline, database: Database, stop: asyncio.Event) -> None:
+    app = queue.connect(database, pipeline)
+    async with app.open_async():
+        jobs = asyncio.create_task(
+            app.run_worker_async(
+                install_signal_handlers=False,
+                fetch_job_polling_interval=SWEEP_SECONDS,
+                update_heartbeat_interval=queue.HEARTBEAT_SECONDS,
+                stalled_worker_timeout=queue.STALLED_SECONDS,
+                delete_jobs="successful",
+                shutdown_graceful_timeout=10,
+            )
+        )
+        sweeps = asyncio.create_task(_sweep(app, pipeline, stop))
+        try:
+            done, _ = await asyncio.wait({jobs, sweeps}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (jobs, sweeps):
+                task.cancel()
+            await asyncio.gather(jobs, sweeps, return_exceptions=True)
+
+
+async def _sweep(app: queue.App, pipeline: Pipeline, stop: asyncio.Event) -> None:
+    """Until told to stop, turn what the tables say is due into jobs."""
+    count = 0
+    while not stop.is_set():
+        due = await asyncio.to_thread(pipeline.due)
+        for study in due.studies:
+            await queue.enqueue(app, "study", study=study)
+        for release in due.releases:
+            await queue.enqueue(app, "release", release=release)
+        for study_uid in due.sinks:
+            await queue.enqueue(app, "sink", study=study_uid)
+        await queue.requeue_stalled(app)
+        if count % PURGE_EVERY == 0:
+            await asyncio.to_thread(pipeline.purge)
+        count += 1
+        await _pause(stop, SWEEP_SECONDS)
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return

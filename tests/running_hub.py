@@ -1,0 +1,123 @@
+"""A whole hub as `imaging-hub serve` runs it, on free ports and a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from sqlalchemy import text
+
+from imaging_hub.cli.serve import prepare
+from imaging_hub.database import Database, Role
+from imaging_hub.gateway import senders
+from imaging_hub.settings import Settings, load
+
+SENDER = "HOSPITAL"
+PATIENCE_SECONDS = 120.0
+
+
+@dataclass
+class RunningHub:
+    """The processes of one hub; `log` gathers everything they print."""
+
+    settings: Settings
+    database: Database
+    log: Path
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    def start(self) -> None:
+        """Start every part and wait until the hub answers."""
+        environment = {**os.environ, **self.settings.as_environment()}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "imaging_hub", "serve"], env=environment, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        self.wait(self._answers, "the hub answers")
+
+    def stop(self) -> None:
+        """End every part politely."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(30)
+            self.process = None
+
+    def wait(self, done: Callable[[], bool], what: str) -> None:
+        """Wait until something is so; a fault names it and shows the last of the log."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not done():
+            if time.monotonic() > deadline or (self.process and self.process.poll() is not None):
+                tail = self.log.read_text("utf-8", "replace")[-3000:]
+                raise AssertionError(f"waited in vain until {what}\n{tail}")
+            time.sleep(0.2)
+
+    def wait_until_settled(self) -> None:
+        """Wait until every instance received is archived or quarantined."""
+        self.wait(lambda: not self.count("state IN ('RECEIVED', 'DEIDENTIFIED')"), "every instance is settled")
+
+    def count(self, where: str = "true") -> int:
+        """Journal rows for which `where` holds."""
+        with self.database.begin(Role.OWNER) as connection:
+            found: int = connection.execute(
+                text(f"SELECT count(*) FROM identifying.instance WHERE {where}")
+            ).scalar_one()
+        return found
+
+    def states(self) -> dict[str, int]:
+        """Journal rows by state and, for the quarantined, reason."""
+        with self.database.begin(Role.OWNER) as connection:
+            rows = connection.execute(
+                text("SELECT state, reason, count(*) FROM identifying.instance GROUP BY state, reason")
+            ).all()
+        return {f"{state}: {reason}" if reason else state: number for state, reason, number in rows}
+
+    def _answers(self) -> bool:
+        try:
+            ready = httpx.get(f"{self.settings.hub_url}/readyz").is_success
+            with socket.create_connection(("127.0.0.1", self.settings.dicom_port), 1):
+                return ready
+        except (httpx.HTTPError, OSError):
+            return False
+
+
+def free_ports(number: int) -> list[int]:
+    """TCP ports that were free a moment ago."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def a_hub(folder: Path, database_url: str, **overrides: object) -> RunningHub:
+    """A hub on `folder`, not started yet, with one known sender on loopback."""
+    dicom, hub, console = free_ports(3)
+    settings = load(
+        **{
+            "home": folder / "hub-data",
+            "environment": "demonstration",
+            "database_url": database_url,
+            "database_role_password": "unused-by-the-embedded-server",
+            "dicom_port": dicom,
+            "hub_port": hub,
+            "console_port": console,
+            "study_quiet_seconds": 2.0,
+            "spool_reserve_bytes": 0,
+            **overrides,
+        }
+    )
+    database = prepare(settings)
+    with database.begin(Role.GATEWAY) as connection:
+        senders.add(
+            connection,
+            senders.Sender(SENDER, "127.0.0.1/32", hospital="chu-test", finess="750000001", profile="research-longitudinal"),
+        )
+    return RunningHub(settings, database, folder / "hub.log")
