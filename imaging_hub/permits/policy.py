@@ -65,6 +65,7 @@ class Reason(StrEnum):
     SCOPE_EXCEEDED = "scope-exceeded"
     REJECTED_IN_REVIEW = "rejected-in-review"
     NOT_REVIEWED = "not-reviewed"
+    CHANGED_SINCE_FROZEN = "changed-since-frozen"
 
 
 HINTS: Mapping[Reason, str] = {
@@ -80,6 +81,7 @@ HINTS: Mapping[Reason, str] = {
     Reason.SCOPE_EXCEEDED: "ask for a permit whose scope covers these modalities and domains",
     Reason.REJECTED_IN_REVIEW: "freeze a cohort without the rejected series",
     Reason.NOT_REVIEWED: "wait for a radiologist to approve the waiting series: page /review",
+    Reason.CHANGED_SINCE_FROZEN: "images came in late or were re-made; freeze the cohort again",
 }
 
 
@@ -124,6 +126,8 @@ class Resource:
     """Series of it that a radiologist has yet to look at."""
     rejected: int = 0
     """Series of it that a radiologist refused."""
+    changed: int = 0
+    """Series of it whose content is not what was frozen."""
 
 
 @dataclass(frozen=True)
@@ -220,4 +224,6 @@ def _review(action: Action, resource: Resource) -> Decision:
         return Denied(Reason.REJECTED_IN_REVIEW, resource.rejected)
     if action is Action.RELEASE_REQUEST and resource.waiting:
         return Denied(Reason.NOT_REVIEWED, resource.waiting)
+    if action is Action.RELEASE_REQUEST and resource.changed:
+        return Denied(Reason.CHANGED_SINCE_FROZEN, resource.changed)
     return Allowed()

@@ -60,7 +60,14 @@ PERMITS: dict[str, tuple[Permit | None, Reason | None]] = {
     "no-modality": (replace(IN_FORCE, modalities=frozenset()), Reason.SCOPE_EXCEEDED),
     "too-few-domains": (replace(IN_FORCE, domains=frozenset()), Reason.SCOPE_EXCEEDED),
 }
-REVIEWS: dict[str, tuple[int, int]] = {"reviewed": (0, 0), "waiting": (3, 0), "rejected": (0, 2), "both": (3, 2)}
+REVIEWS: dict[str, tuple[int, int, int]] = {
+    "reviewed": (0, 0, 0),
+    "waiting": (3, 0, 0),
+    "rejected": (0, 2, 0),
+    "waiting-and-rejected": (3, 2, 0),
+    "changed": (0, 0, 4),
+    "waiting-and-changed": (3, 0, 4),
+}
 
 # Written by hand, apart from the module's own table: who may do what at all.
 MAY: dict[Action, str] = {
@@ -102,11 +109,13 @@ def expected(role: Role, action: Action, permit: str, review: str) -> Reason | N
     )
     if needs_permit and PERMITS[permit][1] is not None:
         return PERMITS[permit][1]
-    waiting, rejected = REVIEWS[review]
+    waiting, rejected, changed = REVIEWS[review]
     if action in (Action.RELEASE_REQUEST, Action.RELEASE_DOWNLOAD) and rejected:
         return Reason.REJECTED_IN_REVIEW
     if action is Action.RELEASE_REQUEST and waiting:
         return Reason.NOT_REVIEWED
+    if action is Action.RELEASE_REQUEST and changed:
+        return Reason.CHANGED_SINCE_FROZEN
     return None
 
 
@@ -115,7 +124,7 @@ def expected(role: Role, action: Action, permit: str, review: str) -> Reason | N
 def test_the_whole_matrix_of_role_action_permit_and_review(role: Role, action: Action) -> None:
     actor = Actor("ada", role, FINESS if role is Role.HOSPITAL else None)
     for permit, review in product(PERMITS, REVIEWS):
-        waiting, rejected = REVIEWS[review]
+        waiting, rejected, changed = REVIEWS[review]
         resource = replace(CT, waiting=waiting, rejected=rejected)
         decision = decide(actor, action, resource, permit=PERMITS[permit][0], today=TODAY)
         reason = decision.reason if isinstance(decision, Denied) else None

@@ -46,13 +46,13 @@ CREATE TABLE hub.link (                      -- a subject's SNDS person, as the 
 CREATE UNIQUE INDEX link_one_person ON hub.link (snds_person);
 
 CREATE TABLE hub.cohort (                    -- a frozen run of a definition
-  id                text PRIMARY KEY,        -- digest of definition and data version: same in, same out
+  id                text PRIMARY KEY,        -- digest of project, definition and data version: same in, same out
   project           text NOT NULL REFERENCES hub.project,
   name              text NOT NULL,
   definition        text NOT NULL,           -- YAML as given
   definition_digest text NOT NULL,
   data_version      text NOT NULL,
-  flowchart         jsonb NOT NULL,
+  flowchart         jsonb NOT NULL,          -- as shown: small cells are held back before they are stored
   frozen_by         text NOT NULL,
   frozen_at         timestamptz NOT NULL DEFAULT now()
 );
@@ -62,6 +62,9 @@ CREATE TABLE hub.cohort_member (
   sid                 text NOT NULL REFERENCES hub.subject,
   index_date          date NOT NULL,
   series_instance_uid text NOT NULL REFERENCES hub.series,
+  content_digest      text NOT NULL,         -- of the series when it was frozen: a later content is not released
+  age_band            text NOT NULL,         -- five years, empty when unknown
+  sex                 text NOT NULL,
   PRIMARY KEY (cohort, series_instance_uid)
 );
 

@@ -1,0 +1,211 @@
+"""A plan as Ibis expressions over the tables `subject`, `event` and `series`; run by whatever engine holds them.
+
+Only what Ibis compiles alike for DuckDB and Spark is used: filter, join, aggregate, `row_number`, `delta`
+between dates, `startswith`, `re_search`. A cohort under way is a table of one row per subject with `sid`,
+`person`, `index_date` and what is known of the person; each step narrows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import Any
+
+import ibis
+from ibis import _
+
+from imaging_hub.cohorts.criteria import SeriesCriterion
+from imaging_hub.cohorts.nomenclature import Codes
+from imaging_hub.cohorts.plan import (
+    Aged,
+    Alive,
+    Events,
+    Excluded,
+    ImagesOf,
+    Included,
+    Observed,
+    Occurs,
+    Offsets,
+    OfSex,
+    Plan,
+    Step,
+)
+
+Table = Any  # Ibis ships no types that strict mode can follow
+Column = Any
+
+_CONTRAST = {"yes": True, "no": False}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What a cohort is computed from."""
+
+    subject: Table
+    """`sid`, `person`, `birth_month` (first day of it), `sex` (`female`, `male`, NULL), `death_date`."""
+    event: Table
+    """`person`, `domain`, `code`, `position`, `start`."""
+    series: Table
+    """`sid`, `series_instance_uid`, `study_date` and the attributes of `hub.series`."""
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """A cohort after a step, and the subjects that left it because a value is missing."""
+
+    name: str
+    cohort: Table
+    missing: Table | None = None
+    """None where nothing can be missing, or where what is missing is kept."""
+
+
+def indexed(plan: Plan, tables: Tables) -> Narrowed:
+    """Subjects with their index date: of the first, or last, index event."""
+    event = _events(plan, tables, plan.index)
+    day = event.start.min() if plan.first else event.start.max()
+    dates = event.group_by("person").aggregate(index_date=day)
+    subject = tables.subject
+    return Narrowed("with index event", subject.join(dates, "person"))
+
+
+def narrowed(plan: Plan, tables: Tables, cohort: Table, step: Step) -> Narrowed:
+    """The cohort after one step."""
+    match step:
+        case Observed(name, before_days, after_days):
+            return Narrowed(name, _observed(plan, tables, cohort, before_days, after_days))
+        case Aged(name, youngest, oldest, keep):
+            born, at = cohort.birth_month, cohort.index_date
+            months = (at.year() * 12 + at.month()) - (born.year() * 12 + born.month())
+            return _by(name, cohort, months.between(youngest * 12, oldest * 12 + 11), born.isnull(), keep)
+        case OfSex(name, sex, keep):
+            return _by(name, cohort, cohort.sex == sex, cohort.sex.isnull(), keep)
+        case Alive(name):
+            alive = cohort.death_date.isnull() | (cohort.death_date >= cohort.index_date)
+            return Narrowed(name, cohort.filter(alive))
+        case Included(name, every, occurrences):
+            found = [_sids(plan, tables, cohort, occurrence) for occurrence in occurrences]
+            if every:
+                kept = reduce(lambda left, sids: left.semi_join(sids, "sid"), found, cohort)
+            else:
+                kept = cohort.semi_join(reduce(lambda left, right: left.union(right), found), "sid")
+            return Narrowed(name, kept)
+        case Excluded(name, occurrence):
+            return Narrowed(name, cohort.anti_join(_sids(plan, tables, cohort, occurrence), "sid"))
+
+
+def pictured(images: ImagesOf, tables: Tables, cohort: Table) -> Narrowed:
+    """Members: a row per series that is wanted, with `sid`, `index_date`, `study_date`, `offset`."""
+    known = _matching(images, tables, cohort, keep_missing=False)
+    unknown = _matching(images, tables, cohort, keep_missing=True)
+    keep = images.series.missing == "keep"
+    missing = None if keep else unknown.select("sid").distinct().anti_join(known, "sid")
+    return Narrowed(images.name, _picked(images, unknown if keep else known), missing)
+
+
+def _by(name: str, cohort: Table, holds: Column, missing: Column, keep: bool) -> Narrowed:
+    """Keep the rows for which it holds; where it is unknown, as the definition says."""
+    if keep:
+        return Narrowed(name, cohort.filter(holds.fill_null(False) | missing))
+    return Narrowed(name, cohort.filter(holds), cohort.filter(missing))
+
+
+def _events(plan: Plan, tables: Tables, wanted: Events) -> Table:
+    event = tables.event.filter(_.domain == wanted.domain, _coded(tables.event.code, wanted.codes))
+    if wanted.positions:
+        event = event.filter(_.position.isin(wanted.positions))
+    if plan.years is not None:
+        event = event.filter(_.start.year().between(*plan.years))
+    return event.select("person", "start")
+
+
+def _coded(code: Column, codes: Codes) -> Column:
+    tests = [code.startswith(prefix) for prefix in codes.prefixes]
+    if codes.exact:
+        tests.append(code.isin(codes.exact))
+    return reduce(or_, tests)
+
+
+def _observed(plan: Plan, tables: Tables, cohort: Table, before_days: int, after_days: int) -> Table:
+    """The data begin with the first event of anybody, or the scope's first year, and end likewise."""
+    event = tables.event
+    if plan.years is not None:
+        event = event.filter(_.start.year().between(*plan.years))
+    reach = event.aggregate(first_day=event.start.min(), last_day=event.start.max())
+    around = cohort.cross_join(reach)
+    return around.filter(
+        around.index_date.delta(around.first_day, unit="day") >= before_days,
+        around.last_day.delta(around.index_date, unit="day") >= after_days,
+    ).drop("first_day", "last_day")
+
+
+def _sids(plan: Plan, tables: Tables, cohort: Table, wanted: Occurs) -> Table:
+    """Subjects with enough of the events within the offsets."""
+    dated = cohort.select("sid", "person", "index_date").join(_events(plan, tables, wanted.events), "person")
+    within = dated.filter(_inside(dated.start.delta(dated.index_date, unit="day"), wanted.offsets))
+    count = within.start.nunique() if wanted.by_day else within.start.count()
+    return within.group_by("sid").aggregate(found=count).filter(_.found >= wanted.at_least).select("sid")
+
+
+def _inside(offset: Column, offsets: Offsets) -> Column:
+    return reduce(or_, (offset.between(low, high) for low, high in offsets))
+
+
+def _matching(images: ImagesOf, tables: Tables, cohort: Table, *, keep_missing: bool) -> Table:
+    series = tables.series.filter(_.modality == images.modality)
+    if images.body_parts:
+        series = series.filter(_known(series.body_part.upper().isin(images.body_parts), keep_missing))
+    for test in _tests(series, images.series):
+        series = series.filter(_known(test, keep_missing))
+    dated = cohort.select("sid", "index_date").join(series, "sid")
+    dated = dated.mutate(offset=dated.study_date.delta(dated.index_date, unit="day"))
+    return dated.filter(_known(_inside(dated.offset, images.offsets), keep_missing and _undated_too(images)))
+
+
+def _known(test: Column, keep_missing: bool) -> Column:
+    """A test that is NULL where the attribute is missing, decided."""
+    return test.fill_null(keep_missing)
+
+
+def _undated_too(images: ImagesOf) -> bool:
+    """An undated series is in no window: it is counted as missing, and never kept."""
+    return images.series.missing == "drop"
+
+
+def _tests(series: Table, wanted: SeriesCriterion) -> list[Column]:
+    """What the header must say; NULL where it says nothing."""
+    tests = []
+    if wanted.slice_thickness_mm is not None:
+        if wanted.slice_thickness_mm.min is not None:
+            tests.append(series.slice_thickness_mm >= wanted.slice_thickness_mm.min)
+        if wanted.slice_thickness_mm.max is not None:
+            tests.append(series.slice_thickness_mm <= wanted.slice_thickness_mm.max)
+    if wanted.contrast is not None:
+        said = [_CONTRAST[word] for word in wanted.contrast if word in _CONTRAST]
+        among = series.contrast.isin(said) if said else ibis.literal(False)
+        tests.append(among.fill_null(True) if "unknown" in wanted.contrast else among)
+    if wanted.manufacturer is not None:
+        maker = series.manufacturer.upper()
+        tests.append(reduce(or_, (maker.contains(word.upper()) for word in wanted.manufacturer.any)))
+    if wanted.kernel is not None:
+        tests.append(series.kernel.re_search(wanted.kernel.regex))
+    if wanted.image_type is not None:
+        tests += [series.image_type.contains(value.upper()) for value in wanted.image_type.all]
+    if wanted.min_instances is not None:
+        tests.append(series.instances >= wanted.min_instances)
+    tests += [~series[f"is_{kind}"] for kind in wanted.exclude]
+    return tests
+
+
+def _picked(images: ImagesOf, matching: Table) -> Table:
+    columns = ("sid", "index_date", "series_instance_uid", "study_date")
+    if images.limit is None:
+        return matching.select(*columns)
+    first = {
+        "nearest_to_index": matching.offset.abs(),
+        "earliest": matching.study_date,
+        "latest": matching.study_date.desc(),
+    }[images.order]
+    window = ibis.window(group_by="sid", order_by=[first, matching.study_date, matching.series_instance_uid])
+    ranked = matching.mutate(rank=ibis.row_number().over(window))
+    return ranked.filter(_.rank < images.limit).select(*columns)
