@@ -20,7 +20,7 @@ from functools import cache
 from io import BytesIO
 from pathlib import Path
 from queue import LifoQueue
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,11 +102,15 @@ class Decoders:
 
     def decode(self, part10: Path | bytes, frame: int) -> Frame:
         """As the function `decode`."""
+        with _source(part10) as source:
+            return self._decode(source, frame)
+
+    def _decode(self, source: BinaryIO, frame: int) -> Frame:
         decoder = self._idle.get()
         try:
             if decoder is None:
                 decoder = _Decoder()
-            result = decoder.decode(part10, frame, self._wall_seconds)
+            result = decoder.decode(source, frame, self._wall_seconds)
         except OSError:
             # It is dead or hangs: the next frame gets a fresh one.
             if decoder is not None:
@@ -135,14 +139,16 @@ class _Decoder:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "imaging_hub.dicom.frame_decoder", str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
+                # Neither the database's address nor a key is in what hostile data might get hold of.
+                env={"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
 
-    def decode(self, part10: Path | bytes, frame: int, wall_seconds: float) -> Frame:
-        with _source(part10) as source, os.fdopen(os.memfd_create("frame"), "r+b") as result:
+    def decode(self, source: BinaryIO, frame: int, wall_seconds: float) -> Frame:
+        with os.fdopen(os.memfd_create("frame"), "r+b") as result:
             self._socket.settimeout(wall_seconds)
             socket.send_fds(
                 self._socket, [frame.to_bytes(4, "little", signed=True)], [source.fileno(), result.fileno()]
@@ -164,7 +170,7 @@ class _Decoder:
         self._process.wait()
 
 
-def _source(part10: Path | bytes) -> Any:
+def _source(part10: Path | bytes) -> BinaryIO:
     """An open file of the instance; bytes lie in memory, never on a disk."""
     if isinstance(part10, Path):
         return part10.open("rb")
