@@ -125,7 +125,7 @@ def test_the_whole_matrix_of_role_action_permit_and_review(role: Role, action: A
     actor = Actor("ada", role, FINESS if role is Role.HOSPITAL else None)
     for permit, review in product(PERMITS, REVIEWS):
         waiting, rejected, changed = REVIEWS[review]
-        resource = replace(CT, waiting=waiting, rejected=rejected)
+        resource = replace(CT, waiting=waiting, rejected=rejected, changed=changed)
         decision = decide(actor, action, resource, permit=PERMITS[permit][0], today=TODAY)
         reason = decision.reason if isinstance(decision, Denied) else None
         assert reason == expected(role, action, permit, review), (permit, review)
