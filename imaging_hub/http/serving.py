@@ -25,5 +25,5 @@ async def _serve(app: Any, address: str, port: int, stop: threading.Event) -> No
     running = asyncio.create_task(server.serve())
     while not stop.is_set() and not running.done():
         await asyncio.sleep(0.1)
-    server.stop()
+    server.stop()  # type: ignore[no-untyped-call]
     await running

@@ -98,7 +98,7 @@ def queue(connection: Connection, *, limit: int = 100) -> Sequence[Waiting]:
     """Series waiting for a verdict, the riskiest first."""
     rows = connection.execute(
         text(
-            "SELECT series.series_instance_uid, modality, series.description, body_part, instances, profile,"
+            "SELECT series.series_instance_uid, modality, series.description, body_part, instances, profile,"  # noqa: S608
             " study.updated_at FROM hub.series JOIN hub.study USING (study_instance_uid)"
             f" WHERE review_state = 'PENDING' {_QUEUE} LIMIT :limit"
         ),
@@ -109,22 +109,22 @@ def queue(connection: Connection, *, limit: int = 100) -> Sequence[Waiting]:
 
 def counts(connection: Connection) -> dict[str, int]:
     """Series by review state."""
-    rows = connection.execute(text("SELECT review_state, count(*) FROM hub.series GROUP BY review_state"))
-    return {state: count for state, count in rows}
+    rows = connection.execute(text("SELECT review_state, count(*) AS series FROM hub.series GROUP BY review_state"))
+    return {row.review_state: row.series for row in rows}
 
 
 def history(connection: Connection, series_instance_uid: str) -> Sequence[Verdict]:
     """Verdicts on a series, the newest first."""
     rows = connection.execute(
         text(
-            "SELECT verdict, reason, reviewer, decided_at, review.content_digest = series.content_digest"
+            "SELECT verdict, reason, reviewer, decided_at, review.content_digest = series.content_digest AS now"
             " FROM hub.review JOIN hub.series USING (series_instance_uid)"
             " WHERE series_instance_uid = :series ORDER BY review.id DESC"
         ),
         {"series": series_instance_uid},
     )
     return [
-        Verdict(verdict, Reason(reason) if reason else None, who, at, now) for verdict, reason, who, at, now in rows
+        Verdict(row.verdict, row.reason and Reason(row.reason), row.reviewer, row.decided_at, row.now) for row in rows
     ]
 
 
@@ -132,7 +132,7 @@ def approve(
     connection: Connection, series_instance_uid: str, content_digest: str, *, reviewer: str, basis: Basis
 ) -> Outcome:
     """Approve the content that has this digest; it may be released from now on."""
-    return _decide(connection, series_instance_uid, content_digest, "APPROVED", None, reviewer, basis)
+    return _decide(connection, series_instance_uid, content_digest, _Opinion("APPROVED", None, reviewer, basis))
 
 
 def reject(
@@ -145,18 +145,18 @@ def reject(
     basis: Basis,
 ) -> Outcome:
     """Reject the content that has this digest: its study is vetoed, and no release holds it any more."""
-    return _decide(connection, series_instance_uid, content_digest, "REJECTED", reason, reviewer, basis)
+    return _decide(connection, series_instance_uid, content_digest, _Opinion("REJECTED", reason, reviewer, basis))
 
 
-def _decide(
-    connection: Connection,
-    series: str,
-    content_digest: str,
-    verdict: str,
-    reason: Reason | None,
-    reviewer: str,
-    basis: Basis,
-) -> Outcome:
+@dataclass(frozen=True)
+class _Opinion:
+    verdict: str
+    reason: Reason | None
+    reviewer: str
+    basis: Basis
+
+
+def _decide(connection: Connection, series: str, content_digest: str, opinion: _Opinion) -> Outcome:
     study = connection.execute(
         text("SELECT study_instance_uid FROM hub.series WHERE series_instance_uid = :series"), {"series": series}
     ).scalar_one_or_none()
@@ -168,7 +168,7 @@ def _decide(
             "UPDATE hub.series SET review_state = :verdict"
             " WHERE series_instance_uid = :series AND content_digest = :digest"
         ),
-        {"verdict": verdict, "series": series, "digest": content_digest},
+        {"verdict": opinion.verdict, "series": series, "digest": content_digest},
     )
     if changed.rowcount == 0:
         return Stale()
@@ -177,9 +177,20 @@ def _decide(
             "INSERT INTO hub.review (series_instance_uid, content_digest, verdict, reason, reviewer)"
             " VALUES (:series, :digest, :verdict, :reason, :reviewer)"
         ),
-        {"series": series, "digest": content_digest, "verdict": verdict, "reason": reason, "reviewer": reviewer},
+        {
+            "series": series,
+            "digest": content_digest,
+            "verdict": opinion.verdict,
+            "reason": opinion.reason,
+            "reviewer": opinion.reviewer,
+        },
     )
     refresh_study_state(connection, study)
-    detail = {"verdict": verdict, "reason": reason, "basis": basis, "content_digest": content_digest}
-    trail.append(connection, reviewer, trail.Action.REVIEW_DECIDED, series, detail)
+    detail = {
+        "verdict": opinion.verdict,
+        "reason": opinion.reason,
+        "basis": opinion.basis,
+        "content_digest": content_digest,
+    }
+    trail.append(connection, opinion.reviewer, trail.Action.REVIEW_DECIDED, series, detail)
     return Decided()

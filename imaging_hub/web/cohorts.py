@@ -5,21 +5,47 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Body, File, Form, Query, UploadFile
+from fastapi.responses import RedirectResponse
 from sqlalchemy import Connection, text
 from starlette.responses import Response
 
-from imaging_hub.errors import NotFound
+from imaging_hub.cohorts import flowchart, release
+from imaging_hub.cohorts import frozen as freezing
+from imaging_hub.cohorts.definition import parse
+from imaging_hub.cohorts.flowchart import Flowchart
+from imaging_hub.cohorts.frozen import Frozen
+from imaging_hub.cohorts.plan import plan
+from imaging_hub.cohorts.release import Requested
+from imaging_hub.errors import DefinitionError, HubError, NotFound
 from imaging_hub.permits import projects
-from imaging_hub.permits.policy import Action, Actor, Role
-from imaging_hub.web.hub import Needs, Visit
+from imaging_hub.permits.policy import Action, Actor, Denied, Role
+from imaging_hub.web.hub import Needs, Visit, denial, today
+
+T = TypeVar("T")
 
 api = APIRouter(prefix="/api/v1/cohorts", tags=["cohorts"])
 pages = APIRouter(include_in_schema=False)
 
 Reader = Annotated[Visit, Needs(Action.COHORT_READ)]
+Checker = Annotated[Visit, Needs(Action.COHORT_CHECK)]
+Counter = Annotated[Visit, Needs(Action.COHORT_COUNT)]
+Freezer = Annotated[Visit, Needs(Action.COHORT_FREEZE)]
+Requester = Annotated[Visit, Needs(Action.RELEASE_REQUEST)]
+Yaml = Annotated[str, Body(media_type="application/yaml", description="The definition, as YAML.", max_length=200_000)]
+Text = Annotated[str, Form(max_length=200_000)]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A definition that is right, and what it would look at."""
+
+    cohort: str
+    digest: str
+    modalities: list[str]
+    domains: list[str]
 
 
 @dataclass(frozen=True)
@@ -72,10 +98,142 @@ def show_cohort(visit: Reader, cohort_id: str) -> Cohort:
         return _cohort(connection, visit.actor, cohort_id)
 
 
+@api.post("/check")
+def check(visit: Checker, definition: Yaml) -> Checked:
+    """Whether a definition (YAML) is right; 422 with file, line and cure when it is not."""
+    wanted = plan(parse(definition))
+    return Checked(wanted.cohort, wanted.digest, sorted(wanted.modalities), sorted(wanted.domains))
+
+
+@api.post("/count")
+def count(visit: Counter, definition: Yaml) -> Flowchart:
+    """How many there would be, rounded and with small cells held back; nothing is kept."""
+    return _counted(visit, definition)
+
+
+@api.post("/freeze")
+def freeze(visit: Freezer, definition: Yaml, permit: Annotated[str, Query(max_length=64)]) -> Frozen:
+    """Freeze a definition on the data as they are now; the same in gives the same cohort."""
+    return _frozen(visit, definition, permit)
+
+
+@api.post("/{cohort_id}/releases")
+def request_release(visit: Requester, cohort_id: str, permit: Annotated[str, Query(max_length=64)]) -> Requested:
+    """Ask for a release of a frozen cohort; a worker prepares it."""
+    return _requested(visit, cohort_id, permit)
+
+
 @pages.get("/cohorts")
 def cohorts_page(visit: Reader) -> Response:
     """Frozen cohorts, and the form that counts a new definition."""
+    return _form(visit, "")
+
+
+@pages.post("/cohorts/count")
+def count_form(visit: Counter, definition: Text = "", file: Annotated[UploadFile | None, File()] = None) -> Response:
+    """Count the definition in the form, or in the file that came with it."""
+    given = _uploaded(file) or definition
+    try:
+        return _form(visit, given, flowchart=_counted(visit, given))
+    except HubError as fault:
+        return _form(visit, given, fault=fault)
+
+
+@pages.post("/cohorts/freeze")
+def freeze_form(visit: Freezer, definition: Text, permit: Annotated[str, Form(max_length=64)]) -> Response:
+    """Freeze what was counted."""
+    try:
+        frozen = _frozen(visit, definition, permit)
+    except HubError as fault:
+        return _form(visit, definition, fault=fault)
+    return RedirectResponse(f"/cohorts/{frozen.id}", 303)
+
+
+@pages.get("/cohorts/{cohort_id}")
+def cohort_page(visit: Reader, cohort_id: str) -> Response:
+    """One frozen cohort, its flowchart, and the release one can ask for."""
+    with visit.begin() as connection:
+        cohort = _cohort(connection, visit.actor, cohort_id)
+        permits = projects.permits(connection, holder=visit.actor.name, project=cohort.project)
+        reviews = _reviews(connection, cohort_id)
+    return visit.page("cohort.html", cohort=cohort, permits=permits, reviews=reviews)
+
+
+@pages.post("/cohorts/{cohort_id}/releases")
+def release_form(visit: Requester, cohort_id: str, permit: Annotated[str, Form(max_length=64)]) -> Response:
+    """Ask for a release and go to its page."""
+    return RedirectResponse(f"/releases/{_requested(visit, cohort_id, permit).id}", 303)
+
+
+def _form(
+    visit: Visit, definition: str, *, flowchart: Flowchart | None = None, fault: HubError | None = None
+) -> Response:
     with visit.begin() as connection:
         found = visible(connection, visit.actor)
         permits = projects.permits(connection, holder=visit.actor.name)
-    return visit.page("cohorts.html", cohorts=found, permits=permits, definition="", counted=None, fault="")
+    status = 422 if fault else 200
+    return visit.page(
+        "cohorts.html", status, cohorts=found, permits=permits, definition=definition, flowchart=flowchart, fault=fault
+    )
+
+
+def _uploaded(file: UploadFile | None) -> str:
+    """The text of an uploaded file; the browser sends an empty one when none was chosen."""
+    try:
+        return file.file.read().decode() if file is not None and file.filename else ""
+    except UnicodeDecodeError:
+        raise DefinitionError("definition:1: the file is not text; save it as UTF-8") from None
+
+
+def _counted(visit: Visit, definition: str) -> Flowchart:
+    settings = visit.hub.settings
+    with visit.begin() as connection:
+        counted = flowchart.count(
+            connection,
+            parse(definition),
+            actor=visit.actor,
+            tables=settings.tables,
+            small_cell=settings.small_cell,
+            today=today(),
+        )
+    return _allowed(counted)
+
+
+def _frozen(visit: Visit, definition: str, permit_id: str) -> Frozen:
+    settings = visit.hub.settings
+    with visit.begin() as connection:
+        frozen = freezing.freeze(
+            connection,
+            definition,
+            actor=visit.actor,
+            permit=projects.permit(connection, permit_id),
+            tables=settings.tables,
+            small_cell=settings.small_cell,
+            today=today(),
+        )
+    return _allowed(frozen)
+
+
+def _requested(visit: Visit, cohort_id: str, permit_id: str) -> Requested:
+    with visit.begin() as connection:
+        _cohort(connection, visit.actor, cohort_id)
+        requested = release.request(connection, actor=visit.actor, cohort=cohort_id, permit_id=permit_id, today=today())
+    return _allowed(requested)
+
+
+def _allowed(outcome: T | Denied) -> T:
+    if isinstance(outcome, Denied):
+        raise denial(outcome)
+    return outcome
+
+
+def _reviews(connection: Connection, cohort_id: str) -> dict[str, int]:
+    """The cohort's series by review state: what a release may have to wait for."""
+    rows = connection.execute(
+        text(
+            "SELECT s.review_state, count(*) AS series FROM hub.cohort_member m"
+            " JOIN hub.series s USING (series_instance_uid) WHERE m.cohort = :cohort GROUP BY 1"
+        ),
+        {"cohort": cohort_id},
+    )
+    return {row.review_state: row.series for row in rows}

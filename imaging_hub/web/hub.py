@@ -15,6 +15,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.params import Depends
 from sqlalchemy import Connection
+from starlette.responses import Response
 
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.audit import trail
@@ -43,6 +44,7 @@ _MESSAGES: dict[Reason, str] = {
     Reason.SCOPE_EXCEEDED: "The permit's scope does not cover this.",
     Reason.REJECTED_IN_REVIEW: "A series of it was rejected in review.",
     Reason.NOT_REVIEWED: "A series of it is still waiting for review.",
+    Reason.CHANGED_SINCE_FROZEN: "A series of it has changed since it was frozen.",
 }
 
 
@@ -87,9 +89,9 @@ class Visit:
         with self.hub.begin() as connection:
             yield connection
 
-    def page(self, template: str, **values: Any) -> Any:
+    def page(self, template: str, status: int = 200, /, **values: Any) -> Response:
         """The page of that template for this person."""
-        return self.hub.pages.render(self.request, template, values)
+        return self.hub.pages.render(self.request, template, values, status=status)
 
     def require(self, resource: Resource, permit: Permit | None = None, *, obj: str = "") -> None:
         """Go on, or end the request: 404 for what belongs to others, 403 with a hint otherwise.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from sqlalchemy import Connection, text
 from starlette.responses import Response, StreamingResponse
 
@@ -59,7 +59,7 @@ def visible(connection: Connection, actor: Actor) -> Sequence[Release]:
     """Releases of the actor's permits, the newest first; an operator sees all."""
     rows = connection.execute(
         text(
-            f"{_SELECT} WHERE :all OR EXISTS (SELECT 1 FROM hub.permit_holder h WHERE h.permit = r.permit"
+            f"{_SELECT} WHERE :all OR EXISTS (SELECT 1 FROM hub.permit_holder h WHERE h.permit = r.permit"  # noqa: S608
             " AND h.account = :actor) ORDER BY r.created_at DESC, r.id"
         ),
         {"all": actor.role is Role.OPERATOR, "actor": actor.name},
@@ -104,17 +104,17 @@ def show_release(visit: Reader, release_id: str) -> Release:
 
 
 @api.get("/{release_id}/manifest", response_class=Response)
-def manifest(visit: Downloader, request: Request, release_id: str) -> Response:
+def manifest(visit: Downloader, release_id: str) -> Response:
     """The manifest as Parquet: `path`, `digest`, `size` and more, a row for each file."""
     release = _admitted(visit, release_id)
     if release.manifest_digest is None:
         raise NotFound("This release is not ready.", code="not-ready", hint="ask again in a minute")
     size = visit.hub.objects.size(release.manifest_digest)
-    return _sent(visit, request, release, release.manifest_digest, size, "application/vnd.apache.parquet")
+    return _sent(visit, release, release.manifest_digest, size, "application/vnd.apache.parquet")
 
 
 @api.get("/{release_id}/objects/{digest}", response_class=Response)
-def release_object(visit: Downloader, request: Request, release_id: str, digest: str) -> Response:
+def release_object(visit: Downloader, release_id: str, digest: str) -> Response:
     """One file of the release by its SHA-256; `Range` is honoured, so a broken download goes on."""
     release = _admitted(visit, release_id)
     with visit.begin() as connection:
@@ -124,14 +124,14 @@ def release_object(visit: Downloader, request: Request, release_id: str, digest:
         ).scalar_one_or_none()
     if size is None or release.state != "READY":
         raise NotFound(_NOT_YOURS)
-    return _sent(visit, request, release, digest, size, "application/dicom")
+    return _sent(visit, release, digest, size, "application/dicom")
 
 
-def _sent(visit: Visit, request: Request, release: Release, digest: str, size: int, media_type: str) -> Response:
+def _sent(visit: Visit, release: Release, digest: str, size: int, media_type: str) -> Response:
     """An object or the part asked for, streamed: memory does not grow with the file."""
     _remember_download(visit, release)
     headers = {"ETag": f'"{digest}"', "Accept-Ranges": "bytes", "Content-Disposition": "attachment"}
-    span = asked_span(request.headers, digest, size)
+    span = asked_span(visit.request.headers, digest, size)
     if span is None:
         headers["Content-Length"] = str(size)
         return StreamingResponse(_pieces(visit, digest, None), 200, headers, media_type)

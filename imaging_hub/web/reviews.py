@@ -140,6 +140,7 @@ def review_page(
 
 @pages.post("/reviews/{series_instance_uid}")
 def verdict_form(
+    *,
     visit: Decider,
     series_instance_uid: Uid,
     verdict: Annotated[str, Form(pattern="^(APPROVED|REJECTED)$")],
@@ -158,6 +159,7 @@ def verdict_form(
 
 @pages.get("/reviews/{series_instance_uid}/after/{sop_instance_uid}/{frame}.png")
 def after_picture(
+    *,
     visit: Looker,
     series_instance_uid: Uid,
     sop_instance_uid: Uid,

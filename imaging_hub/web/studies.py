@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from imaging_hub.archive import search
@@ -21,17 +22,26 @@ pages = APIRouter(include_in_schema=False)
 
 StudyReader = Annotated[Visit, Needs(Action.STUDIES_READ)]
 SeriesReader = Annotated[Visit, Needs(Action.SERIES_READ)]
-Word = Annotated[str, Query(max_length=64)]
-States = ("OPEN", "COMPLETE", "IN_REVIEW", "RELEASABLE", "VETOED")
+Offset = Annotated[int, Query(ge=0, le=10_000_000)]
+STATES = ("COMPLETE", "IN_REVIEW", "RELEASABLE", "VETOED")
 
 
-def _filter(actor: Actor, modality: str, state: str, description: str, patient: str) -> StudyFilter:
+class Asked(BaseModel):
+    """The filters of the list; an empty one asks nothing."""
+
+    modality: str = Field("", max_length=16)
+    state: str = Field("", max_length=16)
+    description: str = Field("", max_length=64)
+    patient: str = Field("", max_length=64)
+
+
+def _filter(actor: Actor, asked: Asked) -> StudyFilter:
     """The question, narrowed in the query itself to the hospital of a hospital's account."""
     return StudyFilter(
-        modalities=(modality.upper(),) if modality else (),
-        state=state,
-        description=f"*{description}*" if description else "",
-        patient=patient,
+        modalities=(asked.modality.upper(),) if asked.modality else (),
+        state=asked.state,
+        description=f"*{asked.description}*" if asked.description else "",
+        patient=asked.patient,
         finess=(actor.finess or "none") if actor.role is Role.HOSPITAL else "",
     )
 
@@ -49,18 +59,13 @@ def _study(visit: Visit, uid: str) -> tuple[Study, list[Series]]:
 @api.get("/studies")
 def list_studies(
     visit: StudyReader,
-    modality: Word = "",
-    state: Word = "",
-    description: Word = "",
-    patient: Word = "",
-    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+    asked: Annotated[Asked, Depends()],
+    offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = PAGE,
 ) -> list[Study]:
     """Studies in the archive, the latest first; dates are the shifted ones."""
     with visit.begin() as connection:
-        return search.studies(
-            connection, _filter(visit.actor, modality, state, description, patient), limit=limit, offset=offset
-        )
+        return search.studies(connection, _filter(visit.actor, asked), limit=limit, offset=offset)
 
 
 @api.get("/studies/{study_instance_uid}")
@@ -88,19 +93,10 @@ def show_series(visit: SeriesReader, series_instance_uid: str) -> Series:
 
 
 @pages.get("/studies")
-def studies_page(
-    visit: StudyReader,
-    modality: Word = "",
-    state: Word = "",
-    description: Word = "",
-    patient: Word = "",
-    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
-) -> Response:
+def studies_page(visit: StudyReader, asked: Annotated[Asked, Depends()], offset: Offset = 0) -> Response:
     """The list with its filters."""
-    asked = {"modality": modality, "state": state, "description": description, "patient": patient}
     with visit.begin() as connection:
-        wanted = _filter(visit.actor, **asked)
-        found = search.studies(connection, wanted, limit=PAGE + 1, offset=offset)
+        found = search.studies(connection, _filter(visit.actor, asked), limit=PAGE + 1, offset=offset)
         modalities = sorted(search.overview(connection).by_modality)
     return visit.page(
         "studies.html",
@@ -108,9 +104,9 @@ def studies_page(
         more=len(found) > PAGE,
         offset=offset,
         size=PAGE,
-        asked=asked,
+        asked=asked.model_dump(),
         modalities=modalities,
-        states=States,
+        states=STATES,
     )
 
 

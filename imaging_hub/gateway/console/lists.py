@@ -1,0 +1,108 @@
+"""The console's pages for people of the hospital."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from starlette.responses import Response
+
+from imaging_hub.errors import NotFound
+from imaging_hub.gateway.console import originals, receipts
+from imaging_hub.gateway.console.receipts import Held
+from imaging_hub.gateway.console.visit import EVERYBODY, STAFF, For, Role, Visit
+from imaging_hub.gateway.console.words import why_held, why_refused
+
+router = APIRouter(include_in_schema=False)
+
+Staff = Annotated[Visit, For(STAFF)]
+Anybody = Annotated[Visit, For(EVERYBODY)]
+Before = Annotated[int | None, Query(ge=1, lt=1 << 62)]
+Row = Annotated[int, Path(ge=1, lt=1 << 62)]
+
+
+@router.get("/")
+def reception(visit: Anybody, before: Before = None) -> Response:
+    """Receipts per study; for a reviewer, the way to the reviews."""
+    if visit.person.role is Role.RADIOLOGIST:
+        return visit.page("reviewer.html", hub=visit.console.settings.hub_url)
+    with visit.begin() as connection:
+        found = receipts.receipts(connection, before)
+    return visit.page("reception.html", receipts=found, more=len(found) == receipts.MOST, why=why_held)
+
+
+@router.get("/studies/{study}")
+def study_receipt(visit: Staff, study: Row) -> Response:
+    """One study's receipt with what is held of it."""
+    with visit.begin() as connection:
+        found, held = receipts.receipt(connection, study), receipts.held(connection, study=study)
+    if found is None:
+        raise NotFound("Il n'y a pas de tel examen.")
+    return visit.page("receipt.html", receipt=found, held=held, why=why_held)
+
+
+@router.get("/quarantine")
+def quarantine(
+    visit: Staff, reason: Annotated[str | None, Query(max_length=64)] = None, before: Before = None
+) -> Response:
+    """What is held, by reason."""
+    with visit.begin() as connection:
+        groups = receipts.groups(connection)
+        held = receipts.held(connection, reason=reason, before=before)
+    more = len(held) == receipts.MOST
+    return visit.page("held.html", groups=groups, held=held, reason=reason, more=more, why=why_held)
+
+
+@router.get("/quarantine/{instance}")
+def held_instance(visit: Staff, instance: Row) -> Response:
+    """One held instance, without any value of it."""
+    held, _ = _held(visit, instance)
+    return visit.page("held_instance.html", held=held, why=why_held(held.reason), attributes=None)
+
+
+@router.get("/quarantine/{instance}/original")
+def held_original(visit: Staff, instance: Row) -> Response:
+    """The same with its attributes and first picture: an identity, so on the trail each time."""
+    held, digest = _held(visit, instance)
+    if not held.kept:
+        raise NotFound("L'original n'est plus conservé.", code="original-gone")
+    visit.identity_seen(f"instance:{instance}", "attributes", every_time=True)
+    found = originals.readable(visit.console.spool, digest)
+    return visit.page("held_instance.html", held=held, why=why_held(held.reason), attributes=found)
+
+
+@router.get("/quarantine/{instance}/{frame}.png")
+def held_picture(visit: Staff, instance: Row, frame: Annotated[int, Path(ge=0, lt=1 << 31)]) -> Response:
+    """One frame of a held instance as PNG."""
+    held, digest = _held(visit, instance)
+    if not held.kept:
+        raise NotFound("L'original n'est plus conservé.", code="original-gone")
+    png = visit.console.pictures.png(digest, frame)
+    visit.identity_seen(f"instance:{instance}", "pixels")
+    return Response(png, media_type="image/png")
+
+
+@router.get("/senders")
+def senders(visit: Staff) -> Response:
+    """Who may send."""
+    with visit.begin() as connection:
+        found = receipts.senders(connection)
+    return visit.page("senders.html", senders=found, settings=visit.console.settings)
+
+
+@router.get("/refusals")
+def refusals(visit: Staff) -> Response:
+    """What was refused at the door, why, and what cures it."""
+    ours = visit.console.settings.ae_title
+    with visit.begin() as connection:
+        found = receipts.refusals(connection)
+    rows = [(one, *why_refused(one.reason, one.calling_ae_title, one.address, ours)) for one in found]
+    return visit.page("refusals.html", refusals=rows)
+
+
+def _held(visit: Visit, instance: int) -> tuple[Held, str]:
+    with visit.begin() as connection:
+        found = receipts.held_instance(connection, instance)
+    if found is None:
+        raise NotFound("Il n'y a pas de telle instance en quarantaine.")
+    return found

@@ -1,0 +1,175 @@
+"""What the console tells of the journal: receipts per study, quarantine by reason, refusals; no patient's name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+MOST = 200
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of one revision of a study."""
+
+    id: int
+    hospital: str
+    revision: int
+    state: str
+    profile: str
+    modalities: str
+    received: int
+    deidentified: int
+    quarantined: int
+    waiting: int
+    reasons: list[str]
+    last_received_at: datetime
+
+
+@dataclass(frozen=True)
+class Group:
+    """Instances in quarantine for one reason."""
+
+    reason: str
+    hospital: str
+    instances: int
+    latest_at: datetime
+
+
+@dataclass(frozen=True)
+class Held:
+    """One instance in quarantine, by its row number."""
+
+    id: int
+    hospital: str
+    study: int | None
+    modality: str | None
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    reason: str
+    attribute: str | None
+    rule: str | None
+    size: int
+    received_at: datetime
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Sender:
+    """An application entity that may send."""
+
+    calling_ae_title: str
+    address: str
+    hospital: str
+    finess: str
+    profile: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An association or context that was refused."""
+
+    at: datetime
+    address: str
+    calling_ae_title: str
+    called_ae_title: str
+    reason: str
+    syntax: str
+
+
+_RECEIPT = """
+    SELECT s.id, s.hospital, s.revision, s.state, s.profile,
+           coalesce(string_agg(DISTINCT i.modality, ', '), '') AS modalities, count(i.id) AS received,
+           count(i.id) FILTER (WHERE i.state = 'ARCHIVED') AS deidentified,
+           count(i.id) FILTER (WHERE i.state = 'QUARANTINED') AS quarantined,
+           count(i.id) FILTER (WHERE i.state IN ('RECEIVED', 'DEIDENTIFIED')) AS waiting,
+           coalesce(array_agg(DISTINCT i.reason) FILTER (WHERE i.reason IS NOT NULL), '{}') AS reasons,
+           s.last_received_at
+    FROM identifying.study s LEFT JOIN identifying.instance i ON i.study = s.id
+"""
+_HELD = """
+    SELECT id, hospital, study, modality, sop_class_uid, transfer_syntax_uid, reason, attribute, rule, size,
+           received_at, purged_at IS NULL AS kept
+    FROM identifying.instance WHERE state = 'QUARANTINED'
+"""
+
+
+def receipts(connection: Connection, before: int | None = None) -> Sequence[Receipt]:
+    """Studies received, the latest first."""
+    rows = connection.execute(
+        text(
+            f"{_RECEIPT} WHERE CAST(:before AS bigint) IS NULL OR s.id < :before"
+            " GROUP BY s.id ORDER BY s.id DESC LIMIT :most"
+        ),
+        {"before": before, "most": MOST},
+    )
+    return [Receipt(*row) for row in rows]
+
+
+def receipt(connection: Connection, study: int) -> Receipt | None:
+    """One study revision's receipt."""
+    row = connection.execute(text(f"{_RECEIPT} WHERE s.id = :study GROUP BY s.id"), {"study": study}).one_or_none()
+    return Receipt(*row) if row else None
+
+
+def groups(connection: Connection) -> Sequence[Group]:
+    """Quarantine by reason and hospital, the most first."""
+    rows = connection.execute(
+        text(
+            "SELECT reason, hospital, count(*), max(received_at) FROM identifying.instance"
+            " WHERE state = 'QUARANTINED' GROUP BY reason, hospital ORDER BY 3 DESC, 1, 2"
+        )
+    )
+    return [Group(*row) for row in rows]
+
+
+def held(
+    connection: Connection, *, reason: str | None = None, study: int | None = None, before: int | None = None
+) -> Sequence[Held]:
+    """Instances in quarantine, the latest first."""
+    rows = connection.execute(
+        text(
+            f"{_HELD} AND (CAST(:reason AS text) IS NULL OR reason = :reason)"
+            " AND (CAST(:study AS bigint) IS NULL OR study = :study)"
+            " AND (CAST(:before AS bigint) IS NULL OR id < :before) ORDER BY id DESC LIMIT :most"
+        ),
+        {"reason": reason, "study": study, "before": before, "most": MOST},
+    )
+    return [Held(*row) for row in rows]
+
+
+def held_instance(connection: Connection, instance: int) -> tuple[Held, str] | None:
+    """One instance in quarantine with its digest in the spool."""
+    row = connection.execute(text(f"{_HELD} AND id = :id"), {"id": instance}).one_or_none()
+    if row is None:
+        return None
+    digest = connection.execute(
+        text("SELECT digest FROM identifying.instance WHERE id = :id"), {"id": instance}
+    ).scalar_one()
+    return Held(*row), digest
+
+
+def senders(connection: Connection) -> Sequence[Sender]:
+    """Who may send."""
+    rows = connection.execute(
+        text(
+            "SELECT calling_ae_title, CAST(address AS text), hospital, finess, profile FROM identifying.sender"
+            " ORDER BY hospital, calling_ae_title, address"
+        )
+    )
+    return [Sender(*row) for row in rows]
+
+
+def refusals(connection: Connection) -> Sequence[Refusal]:
+    """What was refused at the door lately."""
+    rows = connection.execute(
+        text(
+            "SELECT at, CAST(address AS text), calling_ae_title, called_ae_title, reason, syntax"
+            " FROM identifying.rejection ORDER BY id DESC LIMIT :most"
+        ),
+        {"most": MOST},
+    )
+    return [Refusal(*row) for row in rows]

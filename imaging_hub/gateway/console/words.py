@@ -1,0 +1,128 @@
+"""The console's words, in French: what a reason means to people of the hospital, and what cures it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SITE: dict[str, Any] = {
+    "name": "Console de l'établissement",
+    "tagline": "zone identifiante",
+    "zone": "identifying",
+    "lang": "fr",
+    "footer": "Zone identifiante : chaque consultation d'un original est inscrite au journal d'audit.",
+    "roles": {"hospital": "établissement", "radiologist": "radiologue"},
+    "problems": {
+        "not-found": "Cette page n'existe pas.",
+        "not-authenticated": "Veuillez vous identifier.",
+        "role-lacks": "Votre rôle ne permet pas cette consultation.",
+        "original-gone": "L'original n'est plus conservé.",
+        "undecodable-pixels": "L'image ne peut pas être décodée.",
+        "internal-error": "La console n'a pas pu répondre.",
+        "database-unavailable": "La base de données ne répond pas ; réessayez dans une minute.",
+        "foreign-origin": "Cette demande vient d'un autre site et a été refusée.",
+        "invalid-request": "L'adresse demandée n'a pas la bonne forme.",
+        "method-not-allowed": "Cette action n'existe pas.",
+    },
+    "words": {
+        "skip": "Aller au contenu",
+        "main": "Navigation principale",
+        "sign_in": "Se connecter",
+        "sign_out": "Se déconnecter",
+        "sign_in_how": "Collez le jeton remis par votre établissement. Il donne accès à des données identifiantes.",
+        "sign_in_refused": "Ce jeton est inconnu ou son accès est expiré.",
+        "token": "Jeton",
+        "problem": "La demande n'a pas abouti",
+        "what_to_do": "Que faire :",
+        "home": "Retour à l'accueil",
+    },
+}
+
+QUARANTINE: dict[str, tuple[str, str]] = {
+    "burned-in-text-possible": (
+        "L'image peut contenir du texte incrusté (nom, date de naissance).",
+        "Rien à faire : ces images restent en quarantaine tant que les pixels ne sont pas nettoyés.",
+    ),
+    "residual-identifier": (
+        "Un identifiant du patient restait après dé-identification.",
+        "Signalez l'attribut indiqué au délégué à la protection des données ; le profil doit être complété.",
+    ),
+    "unknown-sop-class": (
+        "Aucun profil ne couvre ce type d'objet.",
+        "Choisissez un profil qui le couvre : imaging-hub profile list.",
+    ),
+    "sop-instance-conflict": (
+        "La même instance est déjà arrivée avec un autre contenu.",
+        "Vérifiez au PACS laquelle fait foi ; la première est conservée, rien n'est écrasé.",
+    ),
+    "patient-conflict": (
+        "L'examen porte deux identifiants de patient.",
+        "Corrigez l'identité au PACS, puis renvoyez l'examen.",
+    ),
+    "engine-fault": (
+        "Le moteur de dé-identification a échoué sur cette instance.",
+        "Transmettez son numéro à l'exploitant du hub.",
+    ),
+}
+
+MALFORMED: tuple[str, str] = (
+    "Le fichier n'est pas un objet DICOM bien formé.",
+    "Renvoyez l'examen ; si cela se répète, vérifiez l'équipement d'origine.",
+)
+OTHER: tuple[str, str] = (
+    "Un doute subsiste : l'instance ne sort pas de la zone identifiante.",
+    "Transmettez son numéro et ce code à l'exploitant du hub.",
+)
+_MALFORMED_CODES = frozenset(
+    (
+        *("truncated", "bad-vr", "bad-length", "bad-value", "nested-too-deep", "too-many-elements", "not-dicom"),
+        *("duplicate-element", "out-of-order-element", "trailing-bytes", "unexpected-delimiter", "deflate-bomb"),
+        *("unsupported-transfer-syntax", "no-transfer-syntax"),
+    )
+)
+
+REFUSALS: dict[str, tuple[str, str]] = {
+    "unknown-sender": (
+        "Cet AE title n'est pas connu à cette adresse.",
+        "imaging-hub sender add {calling} {address} --hospital NOM --finess NUMÉRO",
+    ),
+    "wrong-called-ae-title": (
+        "L'expéditeur appelle un autre AE title que le nôtre.",
+        "Configurez « {ours} » comme AE title appelé au PACS.",
+    ),
+    "application-context": (
+        "Ce n'est pas une association DICOM.",
+        "Vérifiez que l'expéditeur est bien un nœud DICOM.",
+    ),
+    "spool-full": (
+        "L'espace d'arrivée est plein ; l'expéditeur réessaiera.",
+        "Libérez de l'espace ou augmentez IMAGING_HUB_SPOOL_MAX_BYTES.",
+    ),
+    "database-away": (
+        "Le journal n'était pas joignable ; l'expéditeur réessaiera.",
+        "Vérifiez PostgreSQL ; la console répond si elle est revenue.",
+    ),
+    "shutting-down": ("Le service s'arrêtait ; l'expéditeur réessaiera.", "Rien à faire."),
+    "too-many-associations": (
+        "Trop d'associations simultanées.",
+        "Réduisez-les au PACS, ou augmentez IMAGING_HUB_ASSOCIATIONS_PER_PEER.",
+    ),
+    "sop-class-refused": (
+        "Ce type d'objet n'est pas un objet à archiver.",
+        "Retirez-le de l'envoi ; les autres objets passent.",
+    ),
+    "transfer-syntax-refused": (
+        "Aucune des syntaxes de transfert proposées n'est acceptée.",
+        "Proposez aussi Explicit VR Little Endian.",
+    ),
+}
+
+
+def why_held(reason: str) -> tuple[str, str]:
+    """What a quarantine reason means, and what to do."""
+    return QUARANTINE.get(reason, MALFORMED if reason in _MALFORMED_CODES else OTHER)
+
+
+def why_refused(reason: str, calling: str, address: str, ours: str) -> tuple[str, str]:
+    """What a refusal means, and the command or setting that cures it."""
+    cause, cure = REFUSALS.get(reason, ("L'association a été refusée.", "Transmettez ce code à l'exploitant du hub."))
+    return cause, cure.format(calling=calling, address=address, ours=ours)
