@@ -15,7 +15,6 @@ ONE_VALUE_VRS = frozenset(("LT", "ST", "UR", "UT"))
 
 # Attributes that Table E.1-1 names and PS3.6 2026c has, but the dictionary of pydicom 3.0.2 not yet.
 _NEWER = {
-    0x00080404: "DT",
     0x00081301: "SQ", 0x00081302: "SQ", 0x00081303: "SQ", 0x00081304: "SQ",
     0x00100011: "SQ", 0x00100012: "LT", 0x00100013: "LT", 0x00100014: "SQ", 0x00100015: "SQ", 0x00100016: "LT",
     0x00100041: "SQ", 0x00100042: "LT", 0x00100043: "SQ", 0x00100044: "SQ", 0x00100045: "LT", 0x00100046: "SQ",

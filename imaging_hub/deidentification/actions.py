@@ -1,0 +1,306 @@
+"""The actions of a plan applied to one instance, element by element, at every depth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from imaging_hub.deidentification import dates, dummy
+from imaging_hub.deidentification.content import Verdict, holds_references, verdict
+from imaging_hub.deidentification.instance import Change, Pseudonyms
+from imaging_hub.deidentification.patient import Patient, Undecodable
+from imaging_hub.deidentification.plan import Decision, Handling, Plan, Scope
+from imaging_hub.deidentification.wellknown import is_well_known
+from imaging_hub.dicom import uid, values
+from imaging_hub.dicom.elements import Dataset, Element
+from imaging_hub.dicom.values import Charset
+
+_CHARSET = 0x00080005
+_TEXT_VALUE = 0x0040A160
+_PRIVATE = 0x10000
+_NUMERIC = bytes(b"0123456789+-.eE \\\0")
+_AGE_UNITS = {b"D": 365, b"W": 52, b"M": 12, b"Y": 1}
+
+
+class Actions:
+    """One pass over one instance. Whatever it learns of the patient dies with it."""
+
+    def __init__(self, plan: Plan, pseudonyms: Pseudonyms, patient: Patient) -> None:
+        self._plan = plan
+        self._pseudonyms = pseudonyms
+        self._patient = patient
+        self._charset: Charset = values.LATIN_1
+        self._items_may_go = True
+        self.changes: list[Change] = []
+        self.uids: dict[str, str] = {}
+        """UIDs of the source and what stands for them."""
+        self.days: set[str] = set()
+        """Days of the source that were shifted, `YYYYMMDD`."""
+        self.shifted_days: set[str] = set()
+        """Days that were written in their place."""
+        self._handlers: dict[Handling, Callable[[Element, Decision, Scope, str], Element | None]] = {
+            Handling.REMOVE: self._remove,
+            Handling.EMPTY: self._empty,
+            Handling.DUMMY: self._dummy,
+            Handling.PSEUDONYM: self._pseudonym,
+            Handling.SCAN: self._scan,
+            Handling.CLEAN: self._clean,
+            Handling.REMAP: self._remap,
+            Handling.SHIFT: self._shift,
+            Handling.TIME: self._time,
+            Handling.NUMBER: self._number,
+            Handling.AGE: self._age,
+            Handling.RECURSE: self._recurse,
+            Handling.CONTENT: self._content,
+        }
+
+    def apply(self, dataset: Dataset, scope: Scope, path: str = "") -> Dataset:
+        """The de-identified elements of a dataset or item at `scope`."""
+        outer = self._charset
+        if dataset and dataset[0].tag <= _CHARSET:
+            self._charset = values.charset_of(dataset, outer)
+        decided = scope.decisions.get
+        handlers = self._handlers
+        keep = Handling.KEEP
+        result: Dataset = []
+        append = result.append
+        creators: dict[int, Element] = {}
+        for element in dataset:
+            tag = element.tag
+            if tag & _PRIVATE:
+                self._private(element, scope, path, creators, result)
+                continue
+            decision = decided(tag)
+            if decision is None or decision.vr != element.vr:
+                decision = scope.decide(tag, element.vr)
+            handling = decision.handling
+            if handling is keep:
+                append(element)
+                continue
+            kept = handlers[handling](element, decision, scope, path)
+            if kept is not None:
+                append(kept)
+        self._charset = outer
+        return result
+
+    def remap(self, text: str) -> str:
+        """The UID that stands for one of the source's; those of the Standard stand for themselves."""
+        known = self.uids.get(text)
+        if known is None:
+            if is_well_known(text):
+                return text
+            known = self.uids[text] = uid.remap(text, self._pseudonyms.uid_key)
+        return known
+
+    def _note(self, decision: Decision, path: str, action: str = "") -> None:
+        change = decision.change
+        if path or action:
+            change = replace(change, path=path + change.path, action=action or change.action)
+        self.changes.append(change)
+
+    def _fall_back(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
+        fallback = {Handling.REMOVE: "X", Handling.EMPTY: "Z"}.get(decision.fallback, "D")
+        return self._handlers[decision.fallback](element, _with_action(decision, fallback), scope, path)
+
+    # What each handling does. An element is returned to be written, or None to be left out.
+
+    def _remove(self, element: Element, decision: Decision, scope: Scope, path: str) -> None:
+        self._note(decision, path)
+
+    def _empty(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element:
+        if len(element.value):
+            self._note(decision, path)
+        return Element(element.tag, element.vr, [] if element.vr == "SQ" else b"")
+
+    def _dummy(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element:
+        self._note(decision, path)
+        vr = element.vr
+        if vr == "SQ":
+            if isinstance(element.value, list):
+                made = dummy.items(element.tag, decision.change.path)
+                return Element(element.tag, vr, made or [self._blank(item) for item in element.value or [[]]])
+            return Element(element.tag, vr, [])
+        if vr == "UI" and len(element.value):
+            return self._remapped(element)
+        return Element(element.tag, vr, dummy.value(vr))
+
+    def _blank(self, item: Dataset) -> Dataset:
+        """The structure of an item without anything it says."""
+        blank: Dataset = []
+        for element in item:
+            if element.tag & _PRIVATE:
+                continue
+            value = element.value
+            if isinstance(value, list):
+                blank.append(Element(element.tag, "SQ", [self._blank(inner) for inner in value]))
+            elif element.vr == "UI":
+                blank.append(self._remapped(element))
+            elif element.vr == "CS" and self._patient.is_vocabulary(value):
+                blank.append(element)
+            else:
+                blank.append(Element(element.tag, element.vr, dummy.value(element.vr) if len(value) else b""))
+        return blank
+
+    def _pseudonym(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element:
+        self._note(decision, path)
+        return Element(element.tag, element.vr, self._pseudonyms.patient.encode("ascii"))
+
+    def _scan(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
+        return self._text(element, decision, scope, path, strict=False)
+
+    def _clean(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
+        return self._text(element, decision, scope, path, strict=True)
+
+    def _text(
+        self, element: Element, decision: Decision, scope: Scope, path: str, *, strict: bool
+    ) -> Element | None:
+        value: bytes = bytes(element.value)  # type: ignore[arg-type]
+        try:
+            cleaned = self._patient.cleaned(value, element.vr, self._charset, strict)
+        except Undecodable:
+            if decision.fallback is not Handling.REMOVE and not path:
+                raise Undecodable(decision.change.path) from None
+            return self._fall_back(element, decision, scope, path)
+        if cleaned is None:
+            return element
+        if not cleaned.strip(b" \\"):
+            return self._fall_back(element, decision, scope, path)
+        self._note(decision, path, "C")
+        return Element(element.tag, element.vr, cleaned)
+
+    def _remap(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element:
+        remapped = self._remapped(element)
+        if remapped is not element:
+            self._note(decision, path, "U")
+        return remapped
+
+    def _remapped(self, element: Element) -> Element:
+        text = str(element.value, "latin-1")  # type: ignore[arg-type]
+        found = [part.strip(" \0") for part in text.split("\\")]
+        mapped = [self.remap(part) if part else "" for part in found]
+        if mapped == found:
+            return element
+        return Element(element.tag, element.vr, "\\".join(mapped).encode("ascii"))
+
+    def _shift(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
+        found = str(element.value, "latin-1").split("\\")  # type: ignore[arg-type]
+        moved: list[str] = []
+        for part in found:
+            text = part.strip(" \0")
+            shifted = dates.shift(text, self._pseudonyms.date_shift_days) if text else ""
+            if shifted is None:
+                return self._fall_back(element, decision, scope, path)
+            moved.append(shifted)
+            self.days.add(text[:8])
+            self.shifted_days.add(shifted[:8])
+        if not any(moved):
+            return element
+        self._note(decision, path, "shift")
+        return Element(element.tag, element.vr, "\\".join(moved).encode("ascii"))
+
+    def _time(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
+        parts = str(element.value, "latin-1").split("\\")  # type: ignore[arg-type]
+        if all(not part.strip(" \0") or dates.is_temporal(part.strip(" \0")) for part in parts):
+            return element
+        return self._fall_back(element, decision, scope, path)
+
+    def _number(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
+        if not bytes(element.value).translate(None, _NUMERIC):  # type: ignore[arg-type]
+            return element
+        return self._fall_back(element, decision, scope, path)
+
+    def _age(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
+        value = bytes(element.value).strip(b" \0")  # type: ignore[arg-type]
+        if not value:
+            return element
+        units = _AGE_UNITS.get(value[-1:])
+        if units is None or not value[:-1].isdigit() or len(value) > 4:
+            return self._fall_back(element, decision, scope, path)
+        cap = self._plan.profile.age_cap_years
+        if cap is None or int(value[:-1]) // units <= cap:
+            return element
+        self._note(decision, path, "C")
+        return Element(element.tag, element.vr, b"%03dY" % (cap + 1))
+
+    def _recurse(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
+        if not isinstance(element.value, list):
+            return self._fall_back(element, decision, scope, path)
+        inner = scope.child(element.tag)
+        name = path + decision.change.path
+        items = [self.apply(item, inner, f"{name}[{place}].") for place, item in enumerate(element.value)]
+        return Element(element.tag, "SQ", items)
+
+    def _content(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
+        if not isinstance(element.value, list):
+            return self._fall_back(element, decision, scope, path)
+        if not scope.path:
+            self._items_may_go = not any(holds_references(item) for item in element.value)
+        inner = scope.child(element.tag)
+        options = self._plan.profile.options
+        kept: list[Dataset] = []
+        for place, item in enumerate(element.value):
+            name = f"{path}{decision.change.path}[{place}]"
+            found, rule = verdict(item, options, self._items_may_go)
+            if found is Verdict.REMOVE:
+                self.changes.append(Change(name, "X", rule))
+                continue
+            cleaned = self.apply(item, inner, f"{name}.")
+            if found is Verdict.REPLACE:
+                cleaned = self._replaced(cleaned, name, rule)
+            kept.append(cleaned)
+        return Element(element.tag, "SQ", kept)
+
+    def _replaced(self, item: Dataset, name: str, rule: str) -> Dataset:
+        """A content item whose text is a dummy."""
+        self.changes.append(Change(f"{name}.TextValue", "D", rule))
+        return [
+            Element(_TEXT_VALUE, element.vr, dummy.TEXT.encode()) if element.tag == _TEXT_VALUE else element
+            for element in item
+        ]
+
+    def _private(
+        self, element: Element, scope: Scope, path: str, creators: dict[int, Element], result: Dataset
+    ) -> None:
+        """A private element: kept only when the plan knows its creator and place; its creator goes with it."""
+        group, number = element.tag >> 16, element.tag & 0xFFFF
+        if 0x10 <= number <= 0xFF:
+            creators[group << 8 | number] = element
+            return
+        creator = creators.get(group << 8 | number >> 8)
+        if creator is None or isinstance(creator.value, list):
+            self.changes.append(Change(f'{path}({group:04X},"?",{number & 0xFF:02X})', "X", "E.1-1 Basic"))
+            return
+        name = str(creator.value, "latin-1").strip(" \0")
+        decision = scope.private(group, name, number & 0xFF, element.vr)
+        if decision.handling is Handling.REMOVE:
+            # An unknown creator could itself be a name, and is not put on record.
+            known = self._plan.knows(name)
+            shown = decision if known else _without_creator(decision, group, number)
+            self._note(shown, path)
+            return
+        if decision.vr != element.vr and element.vr == "UN":
+            element = Element(element.tag, decision.vr, element.value)
+        kept: Element | None = element
+        if decision.handling is not Handling.KEEP:
+            kept = self._handlers[decision.handling](element, decision, scope, path)
+        if kept is None:
+            return
+        if not any(known.tag == creator.tag for known in result):
+            _insert(result, creator)
+        result.append(kept)
+
+
+def _insert(result: Dataset, creator: Element) -> None:
+    """Put a private creator before the elements of its group that are already there."""
+    place = len(result)
+    while place and result[place - 1].tag > creator.tag:
+        place -= 1
+    result.insert(place, creator)
+
+
+def _with_action(decision: Decision, action: str) -> Decision:
+    return replace(decision, change=replace(decision.change, action=action))
+
+
+def _without_creator(decision: Decision, group: int, number: int) -> Decision:
+    return replace(decision, change=replace(decision.change, path=f"({group:04X},private,{number & 0xFF:02X})"))

@@ -1,0 +1,82 @@
+"""Values that mean nothing and fit their VR (action D of PS3.15 §E.1.2)."""
+
+from __future__ import annotations
+
+from imaging_hub.dicom.elements import Dataset, Element
+
+TEXT = "REMOVED"
+
+_BY_VR: dict[str, bytes] = {
+    "AE": b"REMOVED",
+    "AS": b"000Y",
+    "CS": b"REMOVED",
+    "DA": b"19000101",
+    "DT": b"19000101000000",
+    "DS": b"0",
+    "IS": b"0",
+    "TM": b"000000",
+    "UI": b"2.25.0",
+    "UR": b"urn:removed",
+    "AT": bytes(4),
+    "SS": bytes(2),
+    "US": bytes(2),
+    "OW": bytes(2),
+    "FL": bytes(4),
+    "SL": bytes(4),
+    "UL": bytes(4),
+    "OF": bytes(4),
+    "OL": bytes(4),
+    "FD": bytes(8),
+    "SV": bytes(8),
+    "UV": bytes(8),
+    "OD": bytes(8),
+    "OV": bytes(8),
+    "OB": bytes(2),
+    "UN": bytes(2),
+}
+
+
+def value(vr: str) -> bytes:
+    """The dummy of a VR that is not a sequence."""
+    return _BY_VR.get(vr, b"REMOVED")
+
+
+def _code(code: str, scheme: str, meaning: str) -> Dataset:
+    return [
+        Element(0x00080100, "SH", code.encode()),
+        Element(0x00080102, "SH", scheme.encode()),
+        Element(0x00080104, "LO", meaning.encode()),
+    ]
+
+
+def items(tag: int, name: str) -> list[Dataset]:
+    """Items of a dummy sequence, valid by themselves."""
+    if tag == 0x0040A730:
+        # One text item in place of a report.
+        return [
+            [
+                Element(0x0040A010, "CS", b"CONTAINS"),
+                Element(0x0040A040, "CS", b"TEXT"),
+                Element(0x0040A043, "SQ", [_code("121106", "DCM", "Comment")]),
+                Element(0x0040A160, "UT", TEXT.encode()),
+            ]
+        ]
+    if tag == 0x0040A073:
+        return [
+            [
+                Element(0x0040A027, "LO", TEXT.encode()),
+                Element(0x0040A030, "DT", value("DT")),
+                Element(0x0040A075, "PN", TEXT.encode()),
+                Element(0x0040A088, "SQ", []),
+            ]
+        ]
+    if tag == 0x00081072:
+        return [
+            [
+                Element(0x00080080, "LO", TEXT.encode()),
+                Element(0x00401101, "SQ", [_code(TEXT, "99REMOVED", "Removed")]),
+            ]
+        ]
+    if name.endswith("CodeSequence"):
+        return [_code(TEXT, "99REMOVED", "Removed")]
+    return []

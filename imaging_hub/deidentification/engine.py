@@ -1,0 +1,168 @@
+"""The door: a source instance goes in, a de-identified one or the reason for its quarantine comes out.
+
+    plan = compile(load("research-longitudinal"))
+    engine = Engine(plan)
+    outcome = engine.deidentify(SourceInstance(dataset, transfer_syntax_uid), pseudonyms)
+
+It fails closed: whatever cannot be examined, decided or proven is quarantined, and no exception leaves it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from itertools import chain
+
+from imaging_hub.deidentification import burned_in, identifiers, residual, standard
+from imaging_hub.deidentification.actions import Actions
+from imaging_hub.deidentification.instance import (
+    DeidentifiedInstance,
+    Pseudonyms,
+    Quarantined,
+    SourceInstance,
+)
+from imaging_hub.deidentification.dates import day_of
+from imaging_hub.deidentification.patient import Patient, Undecodable
+from imaging_hub.deidentification.plan import Plan
+from imaging_hub.dicom import encode, part10, values, walk
+from imaging_hub.dicom.elements import Buffer, Dataset, Element
+from imaging_hub.errors import MalformedDataset
+
+_SOP_CLASS, _SOP_INSTANCE, _MODALITY = 0x00080016, 0x00080018, 0x00080060
+_STUDY_DATE, _STUDY, _SERIES = 0x00080020, 0x0020000D, 0x0020000E
+_DOCUMENT = 0x00420011
+_PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_PATIENTS_REMEMBERED = 4
+_VERSION = "imaging-hub 1"
+
+
+class Engine:
+    """De-identifies instances by one plan. One engine serves one thread."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._patients: OrderedDict[object, Patient] = OrderedDict()
+        self._own = _method_elements(plan)
+
+    def deidentify(self, source: SourceInstance, pseudonyms: Pseudonyms) -> DeidentifiedInstance | Quarantined:
+        """One instance through the door; never raises on data."""
+        try:
+            return self._deidentify(source, pseudonyms)
+        except MalformedDataset as fault:
+            return Quarantined(f"malformed-{fault.code}", rule="dicom")
+        except Undecodable as fault:
+            return Quarantined("undecodable-text", attribute=str(fault), rule="SpecificCharacterSet")
+        except Exception:  # noqa: BLE001 - the door is the one place where any fault must become quarantine
+            return Quarantined("engine-fault")
+
+    def _deidentify(self, source: SourceInstance, pseudonyms: Pseudonyms) -> DeidentifiedInstance | Quarantined:
+        dataset = walk.read(source.dataset, source.transfer_syntax_uid)
+        sop_class_uid = values.text_at(dataset, _SOP_CLASS)
+        modality = values.text_at(dataset, _MODALITY)
+        refused = self._refused(dataset, sop_class_uid, modality, pseudonyms)
+        if refused is not None:
+            return refused
+        patient = self._patient(dataset, pseudonyms)
+        actions = Actions(self._plan, pseudonyms, patient)
+        cleaned = actions.apply(dataset, self._plan.scope(sop_class_uid, modality))
+        pixels = [element for element in cleaned if element.tag in _PIXELS]
+        cleaned = _with(self._own, [element for element in cleaned if element.tag not in _PIXELS])
+        before = [element for element in cleaned if element.tag < _PIXELS[0]]
+        syntax = encode.output_syntax(source.transfer_syntax_uid)
+        header = b"".join(encode.write(before, syntax))
+        behind = encode.write(cleaned[len(before) :], syntax)
+        days = frozenset(day.encode() for day in actions.days - actions.shifted_days)
+        hit = residual.check(cleaned, b"".join((header, *behind)), patient.needles, actions.uids, days)
+        if hit is not None:
+            return Quarantined("residual-identifier", hit.path, self._rule(hit.path, cleaned, sop_class_uid, modality))
+        uids = {tag: values.text_at(cleaned, tag) for tag in (_SOP_INSTANCE, _SERIES, _STUDY)}
+        meta = part10.file_meta(sop_class_uid, uids[_SOP_INSTANCE], syntax)
+        parts: tuple[Buffer, ...] = (meta, header, *encode.write(pixels, syntax), *behind)
+        return DeidentifiedInstance(
+            sop_class_uid=sop_class_uid,
+            sop_instance_uid=uids[_SOP_INSTANCE],
+            series_instance_uid=uids[_SERIES],
+            study_instance_uid=uids[_STUDY],
+            transfer_syntax_uid=syntax,
+            part10=parts,
+            header=header,
+            changes=tuple(actions.changes),
+            needs_review=modality in self._plan.profile.review,
+            study_date=day_of(values.text_at(dataset, _STUDY_DATE)),
+        )
+
+    def _refused(
+        self, dataset: Dataset, sop_class_uid: str, modality: str, pseudonyms: Pseudonyms
+    ) -> Quarantined | None:
+        """Why an instance is not even tried."""
+        iod = standard.iod(sop_class_uid)
+        if iod is None or iod == "basic-directory":
+            return Quarantined("unknown-sop-class", "SOPClassUID")
+        for tag in (_SOP_INSTANCE, _SERIES, _STUDY):
+            if not values.text_at(dataset, tag):
+                return Quarantined("missing-uid", values.keyword(tag))
+        if iod.startswith("encapsulated") or values.find(dataset, _DOCUMENT) is not None:
+            return Quarantined("encapsulated-document", "EncapsulatedDocument")
+        if self._plan.dates == "MODIFIED" and not pseudonyms.date_shift_days:
+            return Quarantined("no-date-shift", rule="E.1-1 Retain Longitudinal Modified Dates")
+        return burned_in.decide(dataset, sop_class_uid, modality, self._plan.profile)
+
+    def _patient(self, dataset: Dataset, pseudonyms: Pseudonyms) -> Patient:
+        """The patient of a dataset, remembered from the instance before when every identifier is the same."""
+        found = list(identifiers.raw(dataset))
+        key = (tuple(found), pseudonyms.identifiers, pseudonyms.patient)
+        patient = self._patients.get(key)
+        if patient is None:
+            retained = self._retained(dataset)
+            own = set(identifiers.read(element for element in found if element[0] not in retained))
+            kept = set(identifiers.read(element for element in found if element[0] in retained))
+            patient = Patient(own | (pseudonyms.identifiers - kept))
+            self._patients[key] = patient
+            while len(self._patients) > _PATIENTS_REMEMBERED:
+                self._patients.popitem(last=False)
+        return patient
+
+    def _retained(self, dataset: Dataset) -> frozenset[int]:
+        """Identifying attributes that an option chosen keeps on purpose: device, institution."""
+        options = self._plan.profile.options & {"retain-device-identity", "retain-institution-identity"}
+        if not options:
+            return frozenset()
+        return frozenset(tag for tag, row in standard.by_tag().items() if options & row.options.keys())
+
+    def _rule(self, path: str, dataset: Dataset, sop_class_uid: str, modality: str) -> str:
+        """The rule by which the attribute at `path` was kept, and which should have caught what it holds."""
+        scope = self._plan.scope(sop_class_uid, modality)
+        items = dataset
+        for step in path.split("."):
+            name, _, place = step.partition("[")
+            element = next((element for element in items if residual.attribute_name(element.tag) == name), None)
+            if element is None or element.tag & 0x10000:
+                return "E.3.10-1"
+            if not place or not isinstance(element.value, list):
+                return scope.decide(element.tag, element.vr).change.rule
+            scope = scope.child(element.tag)
+            items = element.value[int(place.rstrip("]"))]
+        return ""
+
+
+def _method_elements(plan: Plan) -> Dataset:
+    """What the instance says of its own de-identification (PS3.15 §E.1.1, PS3.3 §C.7.1.1)."""
+    codes = [
+        [
+            Element(0x00080100, "SH", method.code.encode()),
+            Element(0x00080102, "SH", b"DCM"),
+            Element(0x00080104, "LO", method.meaning.encode()),
+        ]
+        for method in plan.methods()
+    ]
+    text = "\\".join((_VERSION, standard.edition(), f"profile {plan.profile.name}"[:64]))
+    return [
+        Element(0x00120062, "CS", b"YES"),
+        Element(0x00120063, "LO", text.encode("ascii")),
+        Element(0x00120064, "SQ", codes),
+        Element(0x00280303, "CS", plan.dates.encode()),
+    ]
+
+
+def _with(own: Dataset, cleaned: Dataset) -> Dataset:
+    """The dataset with the engine's own elements, in order."""
+    return sorted(chain(cleaned, own), key=lambda element: element.tag)

@@ -1,0 +1,100 @@
+"""A patient's own identifiers, as the header tells them: whatever they are found in later is not theirs to keep.
+
+Which attributes identify is read off Table E.1-1: those of text that no option of cleaning or of patient
+characteristics would keep, every Person Name, every identifier, address, telephone, institution and device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+from imaging_hub.deidentification import standard
+from imaging_hub.deidentification.attribute import vr_of
+from imaging_hub.deidentification.folding import fold
+from imaging_hub.deidentification.vocabulary import is_term
+from imaging_hub.dicom import values
+from imaging_hub.dicom.elements import Buffer, Dataset, Element
+from imaging_hub.dicom.values import Charset
+
+_IDENTIFYING_VRS = frozenset(("AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"))
+_DESCRIBING = frozenset(("clean-descriptors", "retain-patient-characteristics", "clean-graphics"))
+_PATIENT_NAMES = frozenset((0x00100010, 0x00101001, 0x00101005, 0x00101060))
+_BIRTH_DATE = 0x00100030
+# Makers, models and remarks: their words would take vocabulary away and name nobody.
+_GENERIC = frozenset(
+    (0x00500020, 0x0016004E, 0x0016004F, 0x00160050, 0x300A0216, 0x04000563, 0x00284000, 0x00203406, 0x00160082)
+)
+_CHARSET = 0x00080005
+_MARKS = str.maketrans("^=", "  ")
+# What stands in these attributes when nobody is meant.
+_NOBODY = frozenset(
+    "anon anonym anonymous anonymized anonyme anonymise removed unknown none null inconnu test user operator admin default"
+    " deidentified redacted xxx yes non not".split()
+)  # fmt: skip
+
+
+@cache
+def identifying() -> frozenset[int]:
+    """Tags of the public attributes whose values identify the patient or those around them."""
+    found = {
+        tag
+        for tag, row in standard.by_tag().items()
+        if vr_of(tag) in _IDENTIFYING_VRS
+        and not _DESCRIBING & row.options.keys()
+        and not any(option.startswith("retain-longitudinal") for option in row.options)
+    }
+    return frozenset(found | {_BIRTH_DATE}) - _GENERIC
+
+
+Raw = tuple[int, str, bytes, Charset]
+"""Tag, VR, value and character set of an identifying element, not decoded yet."""
+
+
+def raw(dataset: Dataset, charset: Charset = values.LATIN_1) -> Iterator[Raw]:
+    """The identifying elements of a dataset, at every depth."""
+    wanted = identifying()
+    charset = values.charset_of(dataset, charset)
+    for element in dataset:
+        value = element.value
+        if isinstance(value, list):
+            for item in value:
+                yield from raw(item, charset)
+        elif element.vr == "PN" or element.tag in wanted:
+            if len(value):
+                yield element.tag, element.vr, bytes(value), charset
+
+
+def collect(dataset: Dataset) -> frozenset[str]:
+    """The patient's own identifiers in a header, at every depth.
+
+    Person names keep their `^` (a single component gets one), so that they can be told from other words;
+    dates of birth are `YYYYMMDD`. The caller unites them over a study or a patient, and gives them to the
+    engine as `Pseudonyms.identifiers`.
+    """
+    return frozenset(read(raw(dataset)))
+
+
+def read(elements: Iterator[Raw]) -> Iterator[str]:
+    """The identifiers that identifying elements hold; values that name nobody are left out."""
+    for tag, vr, value, charset in elements:
+        for text in _texts(vr, value, charset):
+            if vr == "PN":
+                yield from _names(text, own=tag in _PATIENT_NAMES)
+            elif fold(text) not in _NOBODY and any(character.isalnum() for character in text):
+                yield text
+
+
+def _names(text: str, own: bool) -> Iterator[str]:
+    """The component groups of a Person Name; another person's that consists of vocabulary only is a role or a room."""
+    for group in text.split("="):
+        words = fold(group).translate(_MARKS).split()
+        if not words or all(word in _NOBODY for word in words):
+            continue
+        if not own and all(is_term(word) or len(word) < 3 for word in words):
+            continue
+        yield group if "^" in group else f"{group.strip()}^"
+
+
+def _texts(vr: str, value: Buffer, charset: Charset) -> list[str]:
+    return values.texts(Element(0, vr, value), charset)

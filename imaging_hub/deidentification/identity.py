@@ -1,0 +1,76 @@
+"""A patient's identifiers taken apart into what can be compared with text and with bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from imaging_hub.deidentification.folding import fold
+from imaging_hub.deidentification.vocabulary import is_term
+
+PARTICLES = frozenset(
+    "de du des da do dos di del della le la les el al ben bin abu ibn von van der den ter ten und et saint sainte st ste"
+    " mr mme mlle mrs dr pr prof jr sr".split()
+)
+"""Parts of names that everybody shares."""
+
+_WORD = re.compile(r"[^\W\d_]+")
+_CHUNK = re.compile(r"[^\s,;|]+")
+_NOT_ALNUM = re.compile(r"[\W_]+")
+_DATE = re.compile(r"(1[89]\d\d|20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])\Z")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Identifiers by the way they are recognised; all folded."""
+
+    names: frozenset[str]
+    """Parts of person names, two letters or more, even where they are words of the vocabulary."""
+    words: frozenset[str]
+    """Words of addresses, institutions, devices that are not vocabulary, three letters or more."""
+    codes: frozenset[str]
+    """Identifiers with digits, letters and digits only, four or more."""
+
+    @classmethod
+    def of(cls, identifiers: Iterable[str]) -> Identity:
+        """Sort identifiers as `identifiers.collect` gives them."""
+        names: set[str] = set()
+        words: set[str] = set()
+        codes: set[str] = set()
+        for identifier in identifiers:
+            folded = fold(identifier)
+            if "^" in identifier:
+                names |= {word for word in _WORD.findall(folded) if word not in PARTICLES and _is_name(word)}
+                codes |= _codes(folded)
+                continue
+            codes |= _codes(folded)
+            words |= {
+                word for word in _WORD.findall(folded) if len(word) >= 3 and word not in PARTICLES and not is_term(word)
+            }
+        return cls(frozenset(names), frozenset(words), frozenset(codes))
+
+
+def _is_name(word: str) -> bool:
+    """Two letters, or one of a script that writes syllables or words."""
+    return len(word) >= 2 or ord(word) > 0x2E80
+
+
+def _codes(folded: str) -> set[str]:
+    """Identifiers with digits in a folded text: its parts, and the whole when it is one number written in groups."""
+    found: set[str] = set()
+    whole = _NOT_ALNUM.sub("", folded)
+    chunks = [_NOT_ALNUM.sub("", chunk) for chunk in _CHUNK.findall(folded)]
+    if whole.isdigit() or len(chunks) == 1:
+        chunks.append(whole)
+    for chunk in chunks:
+        if len(chunk) >= 4 and any(character.isdigit() for character in chunk) and chunk.isascii():
+            found.add(chunk)
+    if len(whole) == 15 and whole[1:].isdigit() and whole[0] in "12":
+        found.add(whole[:13])
+    date = _DATE.match(whole)
+    if date is not None:
+        found.add(date[3] + date[2] + date[1])
+    if len(whole) == 10 and whole.isdigit() and whole[0] == "0":
+        found.add("33" + whole[1:])
+    return found
