@@ -16,7 +16,6 @@ from imaging_hub.cohorts.flowchart import Flowchart, Outcome, run, shown
 from imaging_hub.cohorts.plan import Plan, plan
 from imaging_hub.cohorts.snapshot import take
 from imaging_hub.errors import NotFound
-from imaging_hub.permits import projects
 from imaging_hub.permits.policy import Action, Actor, Denied, Permit, Reason, Resource, decide
 
 
@@ -81,14 +80,6 @@ def asked(connection: Connection, cohort: str) -> Asked:
     if row is None:
         raise NotFound("there is no such cohort", hint="imaging-hub cohort freeze FILE")
     return Asked(row.project, plan(parse(row.definition)))
-
-
-def permit_of(connection: Connection, actor: Actor, permit_id: str | None, project: str | None) -> Permit | None:
-    """The permit that was named, or else the one permit of the project that the actor holds."""
-    if permit_id is not None:
-        return projects.permit(connection, permit_id)
-    held = projects.permits(connection, holder=actor.name, project=project)
-    return held[0] if len(held) == 1 else None
 
 
 def _insert(

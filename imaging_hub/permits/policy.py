@@ -111,7 +111,7 @@ class Permit:
     modalities: frozenset[str]
     """Modalities it covers; empty covers none."""
     domains: frozenset[str]
-    """SNDS domains it covers (`diagnosis`, `act`, `drug`, `death`)."""
+    """SNDS domains it covers (`diagnosis`, `act`, `drug`, `death` …)."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,156 @@
+"""`imaging-hub project add` and `imaging-hub permit grant|revoke|list`."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from imaging_hub.database import Role as Login
+from imaging_hub.database import open_database
+from imaging_hub.permits import projects
+from imaging_hub.permits.policy import Permit
+from imaging_hub.settings import load
+
+app = typer.Typer(no_args_is_help=True)
+project_app = typer.Typer(no_args_is_help=True)
+
+_OPERATOR = "operator at the console"
+
+Config = Annotated[Path | None, typer.Option("--config", help="TOML settings file.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+
+
+@project_app.callback()
+def project() -> None:
+    """Research projects."""
+
+
+@project_app.command("add")
+def add_project(
+    name: Annotated[str, typer.Argument(help="Short name, unique in this hub.")],
+    *,
+    title: Annotated[str, typer.Option(help="Title, for the public register.")],
+    purpose: Annotated[str, typer.Option(help="What the data are for.")],
+    public_interest: Annotated[str, typer.Option(help="Why the public gains.")],
+    legal_basis: Annotated[str, typer.Option(help="CNIL authorisation, MR-00x or permanent access.")],
+    config: Config = None,
+) -> None:
+    """Add a project."""
+    with open_database(load(config)).begin(Login.WORKER) as connection:
+        projects.add(
+            connection,
+            name,
+            title=title,
+            purpose=purpose,
+            public_interest=public_interest,
+            legal_basis=legal_basis,
+            by=_OPERATOR,
+        )
+    typer.echo(f"project {name}; next: imaging-hub permit grant {name} --holder ACCOUNT --modality CT --until DATE")
+
+
+@project_app.command("list")
+def list_projects(*, config: Config = None, as_json: Json = False) -> None:
+    """Every project."""
+    with open_database(load(config)).begin(Login.WEB) as connection:
+        found = projects.every(connection)
+    if as_json:
+        typer.echo(json.dumps({"projects": [{"id": one.id, "title": one.title} for one in found]}))
+        return
+    table = Table("project", "title", "legal basis")
+    for one in found:
+        table.add_row(one.id, one.title, one.legal_basis)
+    Console().print(table)
+
+
+@app.callback()
+def permit() -> None:
+    """Permits: who may take what, until when."""
+
+
+@app.command()
+def grant(
+    project: Annotated[str, typer.Argument(help="Project.")],
+    *,
+    holder: Annotated[list[str], typer.Option(help="Account that may use it; repeat for more.")],
+    modality: Annotated[list[str], typer.Option(help="Modality it covers; repeat for more.")],
+    until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day in force.")],
+    start: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day; today.")] = None,
+    domain: Annotated[list[str] | None, typer.Option(help="SNDS domain it covers; all when none is named.")] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Grant a permit; prints its id."""
+    first = start.date() if start else _today()
+    with open_database(load(config)).begin(Login.WORKER) as connection:
+        granted = projects.grant(
+            connection,
+            project,
+            valid_from=first,
+            valid_until=until.date(),
+            holders=holder,
+            modalities=[one.upper() for one in modality],
+            domains=domain or projects.DOMAINS,
+            by=_OPERATOR,
+        )
+    typer.echo(json.dumps({"permit": granted}) if as_json else granted)
+
+
+@app.command()
+def revoke(permit: Annotated[str, typer.Argument(help="Permit.")], *, config: Config = None) -> None:
+    """Withdraw a permit: requests and downloads under it stop now."""
+    with open_database(load(config)).begin(Login.WORKER) as connection:
+        projects.revoke(connection, permit, by=_OPERATOR)
+    typer.echo(f"{permit} is withdrawn")
+
+
+@app.command("list")
+def list_permits(
+    *,
+    project: Annotated[str | None, typer.Option(help="Of this project only.")] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Permits with their state today."""
+    with open_database(load(config)).begin(Login.WEB) as connection:
+        found = projects.permits(connection, project=project)
+    if as_json:
+        typer.echo(json.dumps({"permits": [_row(one) for one in found]}))
+        return
+    table = Table("permit", "project", "holders", "modalities", "domains", "until", "state")
+    for one in found:
+        row = _row(one)
+        lists = (", ".join(sorted(names)) for names in (one.holders, one.modalities, one.domains))
+        table.add_row(one.id, one.project, *lists, str(row["until"]), str(row["state"]))
+    Console().print(table)
+
+
+def _row(permit: Permit) -> dict[str, object]:
+    return {
+        "id": permit.id,
+        "project": permit.project,
+        "holders": sorted(permit.holders),
+        "modalities": sorted(permit.modalities),
+        "domains": sorted(permit.domains),
+        "from": permit.valid_from.isoformat(),
+        "until": permit.valid_until.isoformat(),
+        "state": _state(permit, _today()),
+    }
+
+
+def _state(permit: Permit, today: date) -> str:
+    if permit.revoked:
+        return "revoked"
+    if today < permit.valid_from:
+        return "not yet"
+    return "in force" if today <= permit.valid_until else "expired"
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
