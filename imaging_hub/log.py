@@ -26,7 +26,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 WITHHELD = "withheld"
 """Stands where a value was not of the form its field allows."""
 
-_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.@-]{0,63}\Z")
 _HEX = re.compile(r"[0-9a-f]{8,64}\Z")
 _FINESS = re.compile(r"[0-9][0-9AB][0-9]{7}\Z")
 _LIBRARIES = ("pydicom", "pynetdicom")

@@ -118,6 +118,10 @@ def a_hub(folder: Path, database_url: str, **overrides: object) -> RunningHub:
     with database.begin(Role.GATEWAY) as connection:
         senders.add(
             connection,
-            senders.Sender(SENDER, "127.0.0.1/32", hospital="chu-test", finess="750000001", profile="research-longitudinal"),
+            calling_ae_title=SENDER,
+            address="127.0.0.1/32",
+            hospital="chu-test",
+            finess="750000001",
+            profile="research-longitudinal",
         )
     return RunningHub(settings, database, folder / "hub.log")

@@ -22,6 +22,7 @@ def sender() -> None:
 def add(
     ae_title: str = typer.Argument(help="Calling AE title of the sender."),
     address: str = typer.Argument(help="Its address, or a network such as 10.1.2.0/24."),
+    *,
     hospital: str = typer.Option(help="Short name of the hospital."),
     finess: str = typer.Option(help="FINESS number, nine digits."),
     profile: str | None = typer.Option(None, help="De-identification profile; default from the settings."),

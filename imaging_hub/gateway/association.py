@@ -2,7 +2,7 @@
 
 PDUs of the negotiation are pynetdicom's; the transfer of data is ours: its reactors poll twice a
 millisecond per association and copy every fragment several times, while here a dataset goes from
-the socket into one buffer (docs/decisions).
+the socket into one buffer (docs/decisions/0006).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pynetdicom.presentation import PresentationContext
 
 from imaging_hub.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from imaging_hub.dicom.status import CONSECUTIVE_FAILURES_BEFORE_ABORT, Rejection, StoreStatus
-from imaging_hub.gateway.association_guard import Connection, Ending, Hangup
 from imaging_hub.gateway.body import Body
+from imaging_hub.gateway.connection import Connection, Ending, Hangup
 from imaging_hub.gateway.dimse import Command, CommandFault, Request, parse, response
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"

@@ -11,176 +11,17 @@ from __future__ import annotations
 
 import socket
 import ssl
-import struct
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import StrEnum
 from threading import Event, Lock, Thread
 
+from imaging_hub.gateway.connection import TICK_SECONDS, Connection, Ending, Hangup, Limits
 from imaging_hub.gateway.senders import plain_address
 from imaging_hub.log import log
-from imaging_hub.settings import Settings
 
-TICK_SECONDS = 1.0
-"""How often a waiting thread looks at its deadline and at whether the receiver is stopping."""
-IDLE_SECONDS = 120.0
-"""An association on which nothing is sent for so long is ended."""
-LINGER_SECONDS = 1.0
-FIRST_PDU_MAX_BYTES = 1 << 18
-"""An A-ASSOCIATE-RQ with all 128 contexts and every transfer syntax stays below this."""
 _BACKLOG = 128
-_HEADER = struct.Struct(">BxL")
-
-
-class Hangup(Exception):
-    """The connection is over; `reason` says why."""
-
-    def __init__(self, reason: Ending) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
-
-
-class Ending(StrEnum):
-    """Why a connection ended otherwise than by a release."""
-
-    PEER_CLOSED = "peer-closed"
-    PEER_ABORTED = "peer-aborted"
-    PDU_DEADLINE = "pdu-deadline"  # begun and not whole in time
-    PDU_TOO_LONG = "pdu-too-long"
-    IDLE = "idle"
-    DATASET_TOO_LONG = "dataset-too-long"
-    PROTOCOL = "protocol-error"
-    TLS = "tls-handshake"
-    STORAGE = "storage-failing"  # too many instances in a row could not be stored
-    STOPPING = "stopping"
-    EVICTED = "evicted"  # made way for somebody else before it had named itself
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a peer may cost."""
-
-    pdu_bytes: int
-    pdu_seconds: float
-    total: int
-    per_peer: int
-
-    @classmethod
-    def of(cls, settings: Settings) -> Limits:
-        """The limits of these settings."""
-        return cls(
-            settings.pdu_max_bytes,
-            settings.pdu_deadline_seconds,
-            settings.associations_max,
-            settings.associations_per_peer,
-        )
-
-
-class Connection:
-    """A peer's connection, read under the limits. Every wait ends in a `Hangup` at the latest."""
-
-    def __init__(self, sock: socket.socket, address: str, limits: Limits) -> None:
-        self.address = address
-        self.named = False
-        """The peer has named itself as a known sender, and keeps its slot."""
-        self.stopping = False
-        self.evicted = False
-        self._socket = sock
-        self._limits = limits
-        self._deadline = 0.0
-        self._quick_ack = hasattr(socket, "TCP_QUICKACK")
-
-    def secure(self, context: ssl.SSLContext) -> None:
-        """Do the TLS handshake, whole within the PDU deadline."""
-        self._socket.settimeout(self._limits.pdu_seconds)
-        try:
-            secured = context.wrap_socket(self._socket, server_side=True, do_handshake_on_connect=False)
-            self._socket = secured
-            secured.do_handshake()
-        except OSError:
-            raise Hangup(Ending.TLS) from None
-        self._socket.settimeout(TICK_SECONDS)
-
-    def next_pdu(self) -> tuple[int, int]:
-        """Type and length of the next PDU (PS3.8 §9.3.1); its body is to be read whole by a deadline from now on."""
-        self._rearm()
-        header = bytearray(_HEADER.size)
-        # A peer that has not named itself must have its first PDU whole by the deadline, from the first moment on.
-        self._deadline = time.monotonic() + (IDLE_SECONDS if self.named else self._limits.pdu_seconds)
-        got = self._read_some(memoryview(header), Ending.IDLE)
-        if self.named:
-            self._deadline = time.monotonic() + self._limits.pdu_seconds
-        self.read_into(memoryview(header)[got:])
-        kind, length = _HEADER.unpack(header)
-        if length > (self._limits.pdu_bytes if self.named else min(self._limits.pdu_bytes, FIRST_PDU_MAX_BYTES)):
-            raise Hangup(Ending.PDU_TOO_LONG)
-        return kind, length
-
-    def read(self, size: int) -> bytearray:
-        """The next `size` bytes."""
-        body = bytearray(size)
-        self.read_into(memoryview(body))
-        return body
-
-    def read_into(self, view: memoryview) -> None:
-        """Fill `view`."""
-        while view:
-            view = view[self._read_some(view, Ending.PDU_DEADLINE) :]
-
-    def send(self, data: bytes) -> None:
-        """Send an answer; a peer that takes none is gone."""
-        try:
-            self._socket.sendall(data)
-        except OSError:
-            raise Hangup(self._why_closed()) from None
-
-    def close(self) -> None:
-        """Say the last word, wait a moment for the peer to have read it, close."""
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
-            # Closing with unread data sends a reset, which may overtake the last PDU.
-            self._socket.settimeout(LINGER_SECONDS / 4)
-            until = time.monotonic() + LINGER_SECONDS
-            while time.monotonic() < until and self._socket.recv(65536):
-                pass
-        with suppress(OSError):
-            self._socket.close()
-
-    def evict(self) -> None:
-        """End the connection from another thread."""
-        self.evicted = True
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-
-    def _read_some(self, view: memoryview, too_late: Ending) -> int:
-        while True:
-            try:
-                got = self._socket.recv_into(view)
-            except TimeoutError:
-                if self.stopping and too_late is Ending.IDLE:
-                    raise Hangup(Ending.STOPPING) from None
-            except OSError:
-                raise Hangup(self._why_closed()) from None
-            else:
-                if got:
-                    if time.monotonic() > self._deadline:
-                        raise Hangup(too_late)
-                    return got
-                raise Hangup(self._why_closed())
-            if time.monotonic() > self._deadline:
-                raise Hangup(too_late)
-
-    def _why_closed(self) -> Ending:
-        return Ending.EVICTED if self.evicted else Ending.PEER_CLOSED
-
-    def _rearm(self) -> None:
-        # Not sticky: without it, a sender with Nagle's algorithm waits 40 ms for our delayed acknowledgement.
-        if self._quick_ack:
-            with suppress(OSError):
-                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
 class Slots:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.errors import StorageUnavailable
-from imaging_hub.gateway.association_guard import Connection
+from imaging_hub.gateway.connection import Connection
 from imaging_hub.intake.spool import Incoming, Spool, Spooled
 
 IN_MEMORY_BYTES = 8 << 20

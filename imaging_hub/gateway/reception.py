@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -24,6 +25,16 @@ from imaging_hub.metrics import GatewayMetrics
 from imaging_hub.settings import Settings
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An instance as its sender announces it."""
+
+    sender: Sender
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+
+
 class Reception:
     """Takes instances of known senders; every one that reached us ends in exactly one row of the journal."""
 
@@ -31,6 +42,7 @@ class Reception:
         self,
         settings: Settings,
         database: Database,
+        *,
         spool: Spool,
         commits: GroupCommit,
         admission: Admission,
@@ -43,59 +55,53 @@ class Reception:
         self._admission = admission
         self._metrics = metrics
 
-    def head(self, sender: Sender, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
-        """What stands before the dataset in its file; an invalid UID is left out of it."""
-        meta = part10.file_meta(_valid(sop_class_uid), _valid(sop_instance_uid), transfer_syntax_uid)
-        return mark(meta, Origin(sender.hospital, sender.finess))
-
-    def store(
-        self, sender: Sender, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, body: Body
-    ) -> Situation:
+    def store(self, sent: Sent, body: Body) -> Situation:
         """Take one instance; any situation but NO_SPACE is durable when this returns.
 
         Raises `StorageUnavailable` only for the fault after which the process must end.
         """
         begun = time.monotonic()
         try:
-            situation, recorded = self._store(sender, sop_class_uid, sop_instance_uid, transfer_syntax_uid, body)
+            situation, recorded = self._store(sent, body)
         except (StorageUnavailable, SQLAlchemyError) as fault:
-            log.error("instance-not-stored", finess=sender.finess, exc_info=fault)
-            self._metrics.instances.labels(sender.finess, Situation.NO_SPACE.value).inc()
+            log.error("instance-not-stored", finess=sent.sender.finess, exc_info=fault)
+            self._metrics.instances.labels(sent.sender.finess, Situation.NO_SPACE.value).inc()
             if isinstance(fault, StorageUnavailable) and fault.code == "fsync-failed":
                 raise
             return Situation.NO_SPACE
-        self._metrics.instances.labels(sender.finess, situation.value).inc()
-        self._metrics.received_bytes.labels(sender.finess).inc(body.size)
+        self._metrics.instances.labels(sent.sender.finess, situation.value).inc()
+        self._metrics.received_bytes.labels(sent.sender.finess).inc(body.size)
         self._metrics.spool_bytes.set(self._admission.spool_bytes)
         log.info(
             "instance",
             row=recorded.id,
             outcome=situation.value,
             reason=recorded.reason,
-            finess=sender.finess,
+            finess=sent.sender.finess,
             bytes=body.size,
             seconds=round(time.monotonic() - begun, 4),
         )
         return situation
 
-    def _store(
-        self, sender: Sender, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, body: Body
-    ) -> tuple[Situation, Recorded]:
+    def _store(self, sent: Sent, body: Body) -> tuple[Situation, Recorded]:
         if self._admission.full():
             raise StorageUnavailable("the spool quota is used up", code="spool-full")
         with body.dataset() as dataset:
-            found = examine(dataset, transfer_syntax_uid, sop_class_uid, sop_instance_uid)
+            found = examine(dataset, sent.transfer_syntax_uid, sent.sop_class_uid, sent.sop_instance_uid)
             spooled, kept = self._keep(found, body)
-            arrival = _arrival(sender, sop_class_uid, sop_instance_uid, transfer_syntax_uid, found, spooled, kept)
             recorded = self._commits.record(
-                arrival, sender.profile, lambda digest: self._same_content(digest, dataset, transfer_syntax_uid)
+                _arrival(sent, found, spooled, kept),
+                sent.sender.profile,
+                lambda standing: self._same_content(standing, dataset, sent.transfer_syntax_uid),
             )
         if found.situation is not Situation.STORED:
             return found.situation, recorded
         if recorded.reason == journal.CONFLICT:
             return Situation.QUARANTINED, recorded
         if not recorded.new:
-            self._drop_other_encoding(recorded, spooled)
+            if recorded.digest != spooled.digest:
+                # The same instance encoded otherwise: the first original is the one kept.
+                self._spool.remove(spooled.digest)
             return Situation.DUPLICATE, recorded
         self._admission.added(spooled.size)
         return Situation.STORED, recorded
@@ -120,29 +126,20 @@ class Reception:
         except (NotFound, MalformedDataset):
             return False
 
-    def _drop_other_encoding(self, recorded: Recorded, spooled: Spooled) -> None:
-        """Remove what was just spooled when its row names another file: the first original is the one kept."""
-        with self._database.begin(Role.GATEWAY) as connection:
-            row = journal.find(connection, recorded.id)
-        if row is not None and row.digest != spooled.digest:
-            self._spool.remove(spooled.digest)
+
+def head(sent: Sent) -> bytes:
+    """What stands before the dataset in its file; an invalid UID is left out of it."""
+    meta = part10.file_meta(_valid(sent.sop_class_uid), _valid(sent.sop_instance_uid), sent.transfer_syntax_uid)
+    return mark(meta, Origin(sent.sender.hospital, sent.sender.finess))
 
 
-def _arrival(
-    sender: Sender,
-    sop_class_uid: str,
-    sop_instance_uid: str,
-    transfer_syntax_uid: str,
-    found: Examination,
-    spooled: Spooled,
-    kept: bool,
-) -> Arrival:
+def _arrival(sent: Sent, found: Examination, spooled: Spooled, kept: bool) -> Arrival:
     return Arrival(
-        hospital=sender.hospital,
-        finess=sender.finess,
-        sop_instance_uid=_storable(sop_instance_uid),
-        sop_class_uid=_storable(sop_class_uid),
-        transfer_syntax_uid=transfer_syntax_uid,
+        hospital=sent.sender.hospital,
+        finess=sent.sender.finess,
+        sop_instance_uid=_storable(sent.sop_instance_uid),
+        sop_class_uid=_storable(sent.sop_class_uid),
+        transfer_syntax_uid=sent.transfer_syntax_uid,
         study_instance_uid=found.study_instance_uid,
         series_instance_uid=found.series_instance_uid,
         patient_id=found.patient_id,

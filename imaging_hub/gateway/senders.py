@@ -18,12 +18,6 @@ _HOSPITAL_BYTES = 100
 """A hospital's name stands in the preamble of its files, which has 128 bytes."""
 
 
-class SenderRefused(HubError):
-    """A sender was described wrongly."""
-
-    code = "sender"
-
-
 @dataclass(frozen=True, slots=True)
 class Sender:
     """One application entity of one hospital."""
@@ -52,19 +46,19 @@ def identify(connection: Connection, calling_ae_title: str, address: str) -> Sen
 def add(
     connection: Connection, *, calling_ae_title: str, address: str, hospital: str, finess: str, profile: str
 ) -> Sender:
-    """Let a sender in, or describe a known one anew; raises `SenderRefused`."""
+    """Let a sender in, or describe a known one anew; raises `HubError`."""
     title = calling_ae_title.strip()
     if not 1 <= len(title) <= 16 or not title.isascii() or not title.isprintable() or "\\" in title:
-        raise SenderRefused("an AE title has 1 to 16 printable ASCII characters", code="ae-title")
+        raise HubError("an AE title has 1 to 16 printable ASCII characters", code="ae-title")
     if not _FINESS.match(finess):
-        raise SenderRefused("a FINESS number has nine digits (2A, 2B for Corsica)", code="finess")
+        raise HubError("a FINESS number has nine digits (2A, 2B for Corsica)", code="finess")
     name = hospital.strip()
     if not name or not name.isprintable() or len(name.encode()) > _HOSPITAL_BYTES:
-        raise SenderRefused("a hospital's short name has 1 to 100 bytes", code="hospital-name")
+        raise HubError("a hospital's short name has 1 to 100 bytes", code="hospital-name")
     try:
         network = str(ip_network(address))
     except ValueError:
-        raise SenderRefused(
+        raise HubError(
             "the address is neither an IP address nor a network",
             code="address",
             hint="10.1.2.3, 10.1.2.0/24 or 2001:db8::/64",

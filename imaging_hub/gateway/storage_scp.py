@@ -20,10 +20,11 @@ from imaging_hub.gateway.association import (
     Proposal,
     Refused,
 )
-from imaging_hub.gateway.association_guard import Connection, Ending, GuardedServer, Hangup, Limits
+from imaging_hub.gateway.association_guard import GuardedServer
 from imaging_hub.gateway.body import Body
+from imaging_hub.gateway.connection import Connection, Ending, Hangup, Limits
 from imaging_hub.gateway.dimse import Request
-from imaging_hub.gateway.reception import Reception
+from imaging_hub.gateway.reception import Reception, Sent, head
 from imaging_hub.gateway.rejections import Cause, Reason, Rejections
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.gateway.tls import server_context
@@ -53,7 +54,14 @@ class StorageServer:
         self._admission = Admission(settings, self._load)
         self._commits = GroupCommit(database)
         self._rejections = Rejections(database, self.metrics)
-        self._reception = Reception(settings, database, self._spool, self._commits, self._admission, self.metrics)
+        self.reception = Reception(
+            settings,
+            database,
+            spool=self._spool,
+            commits=self._commits,
+            admission=self._admission,
+            metrics=self.metrics,
+        )
         self._server: GuardedServer | None = None
         self.stopping = False
 
@@ -123,11 +131,6 @@ class StorageServer:
         """Write down what was refused."""
         self._rejections.record(*causes)
 
-    @property
-    def reception(self) -> Reception:
-        """Where instances go."""
-        return self._reception
-
 
 _REJECTION = {
     Reason.NOT_DICOM_CONTEXT: Rejection.UNKNOWN_CALLING_AE_TITLE,
@@ -167,16 +170,12 @@ class _Session:
 
     def head(self, request: Request, transfer_syntax: str) -> bytes:
         """What stands before the dataset in its file."""
-        return self._server.reception.head(
-            self._known(), request.sop_class_uid, request.sop_instance_uid, transfer_syntax
-        )
+        return head(self._sent(request, transfer_syntax))
 
     def store(self, request: Request, transfer_syntax: str, body: Body) -> StoreStatus:
         """Take an instance and say what the Standard has the sender told."""
         try:
-            situation = self._server.reception.store(
-                self._known(), request.sop_class_uid, request.sop_instance_uid, transfer_syntax, body
-            )
+            situation = self._server.reception.store(self._sent(request, transfer_syntax), body)
         except StorageUnavailable:
             self._server.failed.set()
             situation = Situation.NO_SPACE
@@ -199,10 +198,10 @@ class _Session:
             failed=sum(self._outcomes.get(situation, 0) for situation in failed),
         )
 
-    def _known(self) -> Sender:
+    def _sent(self, request: Request, transfer_syntax: str) -> Sent:
         if self._sender is None:
             raise Hangup(Ending.PROTOCOL)
-        return self._sender
+        return Sent(self._sender, request.sop_class_uid, request.sop_instance_uid, transfer_syntax)
 
 
 def _negotiate(proposal: Proposal) -> Accepted | Refused:

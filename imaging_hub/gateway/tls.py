@@ -1,4 +1,4 @@
-"""DICOM over TLS (PS3.15 §B.12: BCP 195): TLS 1.2 at least, and the sender's certificate where authorities are named."""
+"""DICOM over TLS (PS3.15 §B.12: BCP 195): TLS 1.2 at least, the sender's certificate where authorities are named."""
 
 from __future__ import annotations
 

@@ -35,25 +35,32 @@ def examine(dataset: Buffer, transfer_syntax_uid: str, sop_class_uid: str, sop_i
         return Examination(Situation.MALFORMED, fault.code)
     if not elements:
         return Examination(Situation.MALFORMED, "empty-dataset")
-    if not uid.is_valid(sop_instance_uid) or not uid.is_valid(sop_class_uid):
-        return Examination(Situation.UID_MISMATCH, "invalid-sop-uid")
-    if _uid_at(elements, 0x00080018) != sop_instance_uid:
-        return Examination(Situation.UID_MISMATCH, "sop-instance-uid-mismatch")
-    if _uid_at(elements, 0x00080016) != sop_class_uid:
-        return Examination(Situation.UID_MISMATCH, "sop-class-uid-mismatch")
     study, series = _uid_at(elements, 0x0020000D), _uid_at(elements, 0x0020000E)
-    if (study and not uid.is_valid(study)) or (series and not uid.is_valid(series)):
-        return Examination(Situation.UID_MISMATCH, "invalid-study-or-series-uid")
-    charset = values.charset_of(elements)
-    found = Examination(
-        Situation.STORED if study and series else Situation.QUARANTINED,
-        None if study and series else "study-or-series-uid-missing",
+    fault_of_uids = _uid_fault(elements, sop_class_uid, sop_instance_uid, study, series)
+    if fault_of_uids is not None:
+        return Examination(Situation.UID_MISMATCH, fault_of_uids)
+    belongs = bool(study and series)
+    return Examination(
+        Situation.STORED if belongs else Situation.QUARANTINED,
+        None if belongs else "study-or-series-uid-missing",
         study or None,
         series or None,
-        _text_at(elements, 0x00100020, charset),
+        _text_at(elements, 0x00100020, values.charset_of(elements)),
         _text_at(elements, 0x00080060),
     )
-    return found
+
+
+def _uid_fault(elements: Dataset, sop_class_uid: str, sop_instance_uid: str, *groups: str) -> str | None:
+    """What is wrong with the UIDs, if anything is; `groups` are those of study and series, empty where absent."""
+    if not uid.is_valid(sop_instance_uid) or not uid.is_valid(sop_class_uid):
+        return "invalid-sop-uid"
+    if _uid_at(elements, 0x00080018) != sop_instance_uid:
+        return "sop-instance-uid-mismatch"
+    if _uid_at(elements, 0x00080016) != sop_class_uid:
+        return "sop-class-uid-mismatch"
+    if any(group and not uid.is_valid(group) for group in groups):
+        return "invalid-study-or-series-uid"
+    return None
 
 
 def content_digest(dataset: Dataset) -> str:

@@ -52,6 +52,8 @@ class Recorded:
 
     id: int
     new: bool
+    digest: str
+    """Of the original in that row: not the arrival's own when the same instance came encoded otherwise."""
     state: State
     reason: str | None = None
 
@@ -115,7 +117,7 @@ def record(
         return _record_quarantined(connection, values, None, arrival.reason)
     found = connection.execute(_RECEIVE, values).one()
     if found.row_id is not None:
-        return Recorded(found.row_id, found.is_new, State(found.row_state))
+        return Recorded(found.row_id, found.is_new, arrival.digest, State(found.row_state))
     if same_content(found.standing_digest):
         return _existing(connection, {**values, "digest": found.standing_digest})
     study = connection.execute(
@@ -132,12 +134,12 @@ def _record_quarantined(connection: Connection, values: dict[str, object], study
     row = connection.execute(_INSERT_QUARANTINED, {**values, "study": study, "reason": reason}).scalar_one_or_none()
     if row is None:
         return _existing(connection, values)
-    return Recorded(row, True, State.QUARANTINED, reason)
+    return Recorded(row, True, str(values["digest"]), State.QUARANTINED, reason)
 
 
 def _existing(connection: Connection, values: dict[str, object]) -> Recorded:
     row = connection.execute(_EXISTING, values).one()
-    return Recorded(row.id, False, State(row.state), row.reason)
+    return Recorded(row.id, False, str(values["digest"]), State(row.state), row.reason)
 
 
 def unsettled(connection: Connection, study_id: int) -> list[JournalEntry]:
@@ -172,7 +174,8 @@ def settle_quarantined(
     connection.execute(
         text(
             "UPDATE identifying.instance SET state = 'QUARANTINED', reason = :reason,"
-            " attribute = nullif(:attribute, ''), rule = nullif(:rule, ''), settled_at = now() WHERE id = :id AND state <> 'ARCHIVED'"
+            " attribute = nullif(:attribute, ''), rule = nullif(:rule, ''), settled_at = now()"
+            " WHERE id = :id AND state <> 'ARCHIVED'"
         ),
         {"id": instance_id, "reason": reason, "attribute": attribute, "rule": rule},
     )
