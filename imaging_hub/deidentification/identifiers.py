@@ -12,6 +12,7 @@ from functools import cache
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import vr_of
 from imaging_hub.deidentification.folding import fold
+from imaging_hub.deidentification.identity import NOBODY
 from imaging_hub.deidentification.vocabulary import is_term
 from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
@@ -25,13 +26,8 @@ _BIRTH_DATE = 0x00100030
 _GENERIC = frozenset(
     (0x00500020, 0x0016004E, 0x0016004F, 0x00160050, 0x300A0216, 0x04000563, 0x00284000, 0x00203406, 0x00160082)
 )
-_CHARSET = 0x00080005
 _MARKS = str.maketrans("^=", "  ")
-# What stands in these attributes when nobody is meant.
-_NOBODY = frozenset(
-    "anon anonym anonymous anonymized anonyme anonymise removed unknown none null inconnu test user operator admin default"
-    " deidentified redacted xxx yes non not".split()
-)  # fmt: skip
+
 
 
 @cache
@@ -81,7 +77,7 @@ def read(elements: Iterator[Raw]) -> Iterator[str]:
         for text in _texts(vr, value, charset):
             if vr == "PN":
                 yield from _names(text, own=tag in _PATIENT_NAMES)
-            elif fold(text) not in _NOBODY and any(character.isalnum() for character in text):
+            elif fold(text) not in NOBODY and any(character.isalnum() for character in text):
                 yield text
 
 
@@ -89,7 +85,7 @@ def _names(text: str, own: bool) -> Iterator[str]:
     """The component groups of a Person Name; another person's that consists of vocabulary only is a role or a room."""
     for group in text.split("="):
         words = fold(group).translate(_MARKS).split()
-        if not words or all(word in _NOBODY for word in words):
+        if not words or all(word in NOBODY for word in words):
             continue
         if not own and all(is_term(word) or len(word) < 3 for word in words):
             continue

@@ -15,6 +15,12 @@ PARTICLES = frozenset(
 )
 """Parts of names that everybody shares."""
 
+NOBODY = frozenset(
+    "anon anonym anonymous anonymized anonyme anonymise removed unknown none null inconnu inconnue test user operator"
+    " admin default deidentified redacted patient xxx yes non not".split()
+)
+"""What stands in the place of a name when nobody is meant."""
+
 _WORD = re.compile(r"[^\W\d_]+")
 _CHUNK = re.compile(r"[^\s,;|]+")
 _NOT_ALNUM = re.compile(r"[\W_]+")
@@ -41,12 +47,14 @@ class Identity:
         for identifier in identifiers:
             folded = fold(identifier)
             if "^" in identifier:
-                names |= {word for word in _WORD.findall(folded) if word not in PARTICLES and _is_name(word)}
+                names |= {word for word in _WORD.findall(folded) if word not in PARTICLES | NOBODY and _is_name(word)}
                 codes |= _codes(folded)
                 continue
             codes |= _codes(folded)
             words |= {
-                word for word in _WORD.findall(folded) if len(word) >= 3 and word not in PARTICLES and not is_term(word)
+                word
+                for word in _WORD.findall(folded)
+                if len(word) >= 3 and word not in PARTICLES | NOBODY and not is_term(word)
             }
         return cls(frozenset(names), frozenset(words), frozenset(codes))
 

@@ -28,6 +28,8 @@ _MACHINE_VRS = frozenset(("DS", "IS", "UI", "DA", "DT", "TM", "AS"))
 _BINARY_VRS = frozenset(("AT", "FD", "FL", "OB", "OD", "OF", "OL", "OV", "OW", "SL", "SS", "SV", "UL", "US", "UV", "UN"))
 # Numbers of the header itself could spell a short number by chance; ten digits do not happen.
 _ANYWHERE_DIGITS = 10
+# Shorter ones (`1.1`, met in broken files) are part of any other.
+_UID_LENGTH = 16
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def check(
     """
     texts, coded = _joined(dataset, values.charset_of(dataset))
     if _in_header(header, needles) or _in_values(texts, coded, needles) or _uid_left(header, source_uids):
-        return Hit(_where(dataset, needles, frozenset(uid.encode() for uid in source_uids)))
+        return Hit(_where(dataset, needles, frozenset(uid.encode() for uid in source_uids if len(uid) >= _UID_LENGTH)))
     if source_dates:
         path = _date_left(dataset, source_dates, "")
         if path is not None:
@@ -155,6 +157,9 @@ def _gather(dataset: Dataset, texts: list[bytes], coded: list[bytes]) -> None:
         if isinstance(value, list):
             for item in value:
                 _gather(item, texts, coded)
+        elif element.tag & 0x1FF00 == 0x10000:
+            # A private creator that is still there stands in Table E.3.10-1 or in the profile.
+            continue
         elif element.vr == "CS":
             coded.append(value)  # type: ignore[arg-type]
         elif element.vr not in _MACHINE_VRS and (element.vr not in _BINARY_VRS or element.tag & 0x10000):
@@ -162,7 +167,7 @@ def _gather(dataset: Dataset, texts: list[bytes], coded: list[bytes]) -> None:
 
 
 def _uid_left(header: bytes, source_uids: Iterable[str]) -> bool:
-    wanted = {uid.encode() for uid in source_uids}
+    wanted = {uid.encode() for uid in source_uids if len(uid) >= _UID_LENGTH}
     if len(wanted) <= 24:
         return any(uid in header for uid in wanted)
     return not wanted.isdisjoint(_UID.findall(header))

@@ -1,0 +1,237 @@
+"""A folder of DICOM files de-identified offline: read once to know each patient, then once more to clean.
+
+The first reading unites the identifiers of a patient over all files, since a name may stand in one header and be
+hidden in the text of another. Output is named by new UIDs, never by the names of the source.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import mmap
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from imaging_hub.deidentification import identifiers
+from imaging_hub.deidentification.engine import Engine
+from imaging_hub.deidentification.instance import Pseudonyms, Quarantined, SourceInstance
+from imaging_hub.deidentification.plan import compile
+from imaging_hub.deidentification.profile import Profile
+from imaging_hub.dicom import part10, values, walk
+from imaging_hub.dicom.elements import Buffer
+from imaging_hub.errors import MalformedDataset
+
+DEIDENTIFIED, QUARANTINED, DUPLICATE = "DEIDENTIFIED", "QUARANTINED", "DUPLICATE"
+"""States a file can end in; a duplicate holds, byte for byte, what another file of the folder holds."""
+
+_MAPPED_BYTES = 32 << 20
+_CHUNK = 16
+_SHIFT_DAYS_MAX = 3650
+_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one file."""
+
+    path: Path
+    state: str
+    reason: str = ""
+    attribute: str = ""
+    rule: str = ""
+    output: str = ""
+    """Path under the destination."""
+    needs_review: bool = False
+    rules: dict[str, int] = field(default_factory=dict)
+    """Rules that fired, and how often."""
+
+    def as_report(self, source: Path) -> dict[str, Any]:
+        """For the report: without any value of the dataset; the path is the caller's own."""
+        entry: dict[str, Any] = {"file": str(self.path.relative_to(source) if source.is_dir() else self.path.name)}
+        entry |= {"state": self.state}
+        for name in ("reason", "attribute", "rule", "output", "rules", "needs_review"):
+            if getattr(self, name):
+                entry[name] = getattr(self, name)
+        return entry
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """What the first reading learns of a file; identifying."""
+
+    path: Path
+    subject: str
+    study: str
+    sop_instance: str
+    digest: bytes
+    identifiers: frozenset[str]
+    reason: str = ""
+
+
+_Task = tuple[Path, Pseudonyms]
+Progress = Callable[[str, int], None]
+"""Called with the step and the number of files done in it since the last call."""
+
+
+def files_of(source: Path) -> list[Path]:
+    """The files of a folder tree, or the one file."""
+    if source.is_file():
+        return [source]
+    return sorted(path for path in source.rglob("*") if path.is_file())
+
+
+def deidentify(
+    paths: Sequence[Path],
+    destination: Path,
+    profile: Profile,
+    key: bytes,
+    *,
+    jobs: int = 1,
+    progress: Progress = lambda step, done: None,
+) -> list[Outcome]:
+    """De-identify files into `destination`; an outcome for each path, in their order.
+
+    `key` is the 256-bit key that pseudonyms, UIDs and date shifts follow from. Raises OSError when the destination
+    cannot be written.
+    """
+    outcomes: dict[Path, Outcome] = {}
+    with _mapping(jobs) as run:
+        headers = []
+        for header in run(_read_header, paths):
+            progress("read", 1)
+            headers.append(header)
+        tasks = list(_tasks(headers, key, outcomes))
+        progress("clean", len(paths) - len(tasks))
+        for outcome in run(partial(_clean_file, profile, destination), tasks):
+            progress("clean", 1)
+            outcomes[outcome.path] = outcome
+    return [outcomes[path] for path in paths]
+
+
+def _tasks(headers: Iterable[_Header], key: bytes, outcomes: dict[Path, Outcome]) -> Iterator[_Task]:
+    """The files to clean, each with its patient's pseudonyms; the outcome of the others."""
+    known: defaultdict[str, set[str]] = defaultdict(set)
+    subjects_of: defaultdict[str, set[str]] = defaultdict(set)
+    readable = []
+    for header in headers:
+        if header.reason:
+            outcomes[header.path] = Outcome(header.path, QUARANTINED, header.reason)
+            continue
+        readable.append(header)
+        known[header.subject] |= header.identifiers
+        subjects_of[header.study].add(header.subject)
+    frozen = {subject: frozenset(found) for subject, found in known.items()}
+    seen: dict[str, bytes] = {}
+    for header in readable:
+        first = seen.setdefault(header.sop_instance, header.digest)
+        if len(subjects_of[header.study]) > 1:
+            outcomes[header.path] = Outcome(header.path, QUARANTINED, "study-of-two-patients", "PatientID")
+        elif header.sop_instance and first is not header.digest:
+            state = DUPLICATE if first == header.digest else QUARANTINED
+            reason = "" if first == header.digest else "sop-instance-conflict"
+            outcomes[header.path] = Outcome(header.path, state, reason, "SOPInstanceUID")
+        else:
+            yield header.path, pseudonyms(key, header.subject, frozen[header.subject])
+
+
+def pseudonyms(key: bytes, subject: str, known: frozenset[str] = frozenset()) -> Pseudonyms:
+    """The pseudonyms of a subject under a key: always the same, and not to be turned back without it."""
+    number = int.from_bytes(_derived(key, f"PATIENT|1|{subject}")[:10], "big")
+    digits = "".join(_DIGITS[number >> shift & 31] for shift in range(75, -1, -5))
+    shift = int.from_bytes(_derived(key, f"SHIFT|1|{subject}"), "big")
+    return Pseudonyms(
+        patient="-".join(("P", *(digits[start : start + 4] for start in range(0, 16, 4)))),
+        uid_key=_derived(key, "UID|1"),
+        date_shift_days=-(1 + shift % _SHIFT_DAYS_MAX),
+        identifiers=known,
+    )
+
+
+def _derived(key: bytes, use: str) -> bytes:
+    return hmac.digest(key, use.encode(), hashlib.sha256)
+
+
+# What runs in a worker process, if there are any.
+
+
+@contextmanager
+def _mapping(jobs: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """Something that maps a function over tasks, in this process or in `jobs` others."""
+    if jobs == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        yield lambda function, tasks: pool.map(function, tasks, chunksize=_CHUNK)
+
+
+@lru_cache(maxsize=1)
+def _engine(profile: Profile) -> Engine:
+    """One engine a process: its plan fills as instances come."""
+    return Engine(compile(profile))
+
+
+def _contents(path: Path) -> Buffer:
+    """The bytes of a file; large ones stay on disk and are paged in as they are written out."""
+    if path.stat().st_size < _MAPPED_BYTES:
+        return path.read_bytes()
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _read_header(path: Path) -> _Header:
+    try:
+        data = _contents(path)
+        meta, encoded = part10.split(data)
+        dataset = walk.read(encoded, meta.transfer_syntax_uid)
+    except MalformedDataset as fault:
+        reason = fault.code if fault.code in ("not-dicom", "no-transfer-syntax") else f"malformed-{fault.code}"
+        return _Header(path, "", "", "", b"", frozenset(), reason)
+    except OSError:
+        return _Header(path, "", "", "", b"", frozenset(), "unreadable-file")
+    charset = values.charset_of(dataset)
+    patient_id = values.text_at(dataset, 0x00100020, charset)
+    issuer = values.text_at(dataset, 0x00100021, charset)
+    study = values.text_at(dataset, 0x0020000D) or f"file:{path}"
+    subject = f"{patient_id}|{issuer}" if patient_id else f"study|{study}"
+    return _Header(
+        path,
+        subject,
+        study,
+        values.text_at(dataset, 0x00080018),
+        hashlib.sha256(data).digest(),
+        identifiers.collect(dataset),
+    )
+
+
+def _clean_file(profile: Profile, destination: Path, task: _Task) -> Outcome:
+    path, pseudonyms = task
+    try:
+        meta, encoded = part10.split(_contents(path))
+    except (MalformedDataset, OSError):
+        return Outcome(path, QUARANTINED, "unreadable-file")
+    outcome = _engine(profile).deidentify(SourceInstance(encoded, meta.transfer_syntax_uid), pseudonyms)
+    if isinstance(outcome, Quarantined):
+        return Outcome(path, QUARANTINED, outcome.reason, outcome.attribute, outcome.rule)
+    name = Path(outcome.study_instance_uid, outcome.series_instance_uid, f"{outcome.sop_instance_uid}.dcm")
+    _write(destination / name, outcome.part10)
+    rules = Counter(change.rule for change in outcome.changes)
+    return Outcome(path, DEIDENTIFIED, output=str(name), needs_review=outcome.needs_review, rules=dict(rules))
+
+
+def _write(path: Path, parts: Iterable[Buffer]) -> None:
+    """A whole file or none: the name appears when the content is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    with partial.open("wb", buffering=0) as file:
+        for part in parts:
+            rest = memoryview(part)
+            while rest:
+                rest = rest[os.write(file.fileno(), rest) :]
+    partial.replace(path)
