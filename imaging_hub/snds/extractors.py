@@ -197,6 +197,9 @@ CREATE TABLE event (person VARCHAR, domain VARCHAR, source_table VARCHAR, group_
   code VARCHAR, "position" VARCHAR, "start" DATE, "end" DATE, qty DOUBLE, finess VARCHAR);
 """
 
+DOMAINS = ("act", "ald", "death", "diagnosis", "drug", "stay")
+"""What an event may be."""
+
 EXTRACTORS = (
     ("IR_BEN_R", "beneficiary", BENEFICIARY),
     ("ER_PRS_F", "line", DCIR),

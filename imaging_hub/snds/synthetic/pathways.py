@@ -112,7 +112,7 @@ def _lung(person: Person, rng: np.random.Generator) -> Iterator[Care]:
         yield Exam(person, place, diagnosed + timedelta(days=int(rng.integers(80, 200))), CHEST_CT_CONTRAST)
     if rng.random() < 0.2:
         yield Exam(person, place, stay.entry, CHEST_XRAY, inpatient=stay)
-    if rng.random() < 0.65:
+    if rng.random() < 0.8:
         tki = str(rng.choice(["L01EB01", "L01EB02", "L01EB03", "L01EB04"]))
         start = diagnosed + timedelta(days=int(rng.integers(20, 90)))
         for box in range(int(rng.integers(1, 7))):

@@ -78,7 +78,7 @@ def _series(study: Study, modality: str, header: Dataset, rng: np.random.Generat
         if study.number % 4 == 0:
             scout = Wanted(region, 1, "TOPOGRAMME", False, lesion, scout=True)
             yield ct_series(header, machine, scout, rng)
-        thin = rng.random() < 0.8
+        thin = rng.random() < 0.88
         name = "THORAX PARENCHYME" if region == "CHEST" else "CRÂNE"
         thickness = float(rng.choice([1.0, 1.25, 1.5])) if thin else 5.0
         wanted = Wanted(region, 2, f"{name} {thickness:g}", contrast, lesion, thickness, int(rng.integers(12, 17)))

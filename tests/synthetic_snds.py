@@ -1,0 +1,28 @@
+"""A synthetic SNDS, made once for all tests of a run that read it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from imaging_hub.snds.synthetic.generator import synthesize
+
+
+@dataclass(frozen=True)
+class SyntheticSnds:
+    """Where it lies, and what is true of it."""
+
+    folder: Path
+    truth: dict[str, Any]
+
+
+@cache
+def synthetic_snds(persons: int = 90, seed: int = 7) -> SyntheticSnds:
+    """The same files for the same arguments; nobody writes in them."""
+    folder = Path(mkdtemp(prefix="synthetic-snds-")) / "out"
+    synthesize(folder, persons, seed)
+    return SyntheticSnds(folder, json.loads((folder / "truth.json").read_text("utf-8")))
