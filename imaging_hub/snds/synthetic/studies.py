@@ -6,17 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from pydicom import dcmwrite
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from imaging_hub.dicom import part10
 from imaging_hub.snds.synthetic.header import CT_MACHINES, DX_MACHINES, MR_MACHINES, Machine, study_header
 from imaging_hub.snds.synthetic.images import Wanted, captured_image, ct_series, dx_image, mr_series
 from imaging_hub.snds.synthetic.patients import Study
 
 _MODALITY = {"ZBQK001": "CT", "ZBQH001": "CT", "ACQK001": "CT", "ACQN001": "MR", "ACQJ002": "MR", "ZBQK002": "DX"}
 _CONTRAST = ("ZBQH001", "ACQJ002")
-_IMPLEMENTATION_UID = "2.25.96518210403214530163486273920152011276"
+_PER_IMAGE = (0x00080018, 0x00200013, 0x00200032, 0x00201041, 0x7FE00010)
+"""SOP Instance UID, Instance Number, Image Position (Patient), Slice Location, Pixel Data."""
+_END = 0xFFFFFFFE
 
 
 def write_study(study: Study, folder: Path, rng: np.random.Generator) -> dict[str, object]:
@@ -99,12 +103,10 @@ def _write_series(images: Iterator[Dataset], folder: Path, implicit: bool) -> di
     folder.mkdir(parents=True)
     syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
     image, uids = Dataset(), []
+    alike: dict[tuple[int, int], bytes] = {}
     for place, image in enumerate(images, start=1):
-        meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
-        meta.TransferSyntaxUID, meta.ImplementationClassUID = syntax, _IMPLEMENTATION_UID
-        image.file_meta = meta
-        dcmwrite(folder / f"{place:04d}.dcm", image, enforce_file_format=True)
+        meta = part10.file_meta(str(image.SOPClassUID), str(image.SOPInstanceUID), str(syntax))
+        (folder / f"{place:04d}.dcm").write_bytes(meta + b"".join(_encoded(image, implicit, alike)))
         uids.append(str(image.SOPInstanceUID))
     return {
         "series_instance_uid": str(image.SeriesInstanceUID),
@@ -122,3 +124,21 @@ def _write_series(images: Iterator[Dataset], folder: Path, implicit: bool) -> di
         "instances": len(uids),
         "sop_instance_uids": uids,
     }
+
+
+def _encoded(image: Dataset, implicit: bool, alike: dict[tuple[int, int], bytes]) -> Iterator[bytes]:
+    """The dataset in runs; those without a `_PER_IMAGE` attribute are encoded once a series and kept in `alike`."""
+    start = 0
+    for tag in (*_PER_IMAGE, _END):
+        if (start, tag) not in alike:
+            alike[start, tag] = _run(image, start, tag, implicit)
+        yield alike[start, tag]
+        yield _run(image, tag, tag + 1, implicit)
+        start = tag + 1
+
+
+def _run(image: Dataset, start: int, end: int, implicit: bool) -> bytes:
+    run = DicomBytesIO()
+    run.is_little_endian, run.is_implicit_VR = True, implicit
+    write_dataset(run, image[start:end], image.SpecificCharacterSet)
+    return bytes(run.getvalue())
