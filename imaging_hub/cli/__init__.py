@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import Any
 
 import typer
-from click import Command, Context
 from rich.console import Console
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from imaging_hub import __version__
 from imaging_hub.errors import HubError
@@ -24,6 +24,7 @@ _VERBS = {
     "web": "Run the hub's API and pages alone.",
     "console": "Run the hospital's console alone.",
     "sender": "Hospitals that may send.",
+    "operator": "People who may use the console.",
     "deidentify": "De-identify a folder offline.",
     "profile": "De-identification profiles, for people.",
     "snds": "SNDS tables: synthesize, load, link.",
@@ -39,16 +40,19 @@ _MODULES = {"console": "web", "project": "permit", "verify": "download"}  # verb
 
 
 class _Verbs(TyperGroup):
-    """Lists every verb at once and imports the file of the one that is called."""
+    """Lists every verb at once and imports the file of the one that is called.
 
-    def list_commands(self, ctx: Context) -> list[str]:
+    Typer keeps its own click to itself, so the types of contexts and commands have no public name.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
         return list(_VERBS)
 
-    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in _VERBS:
             return None
         if ctx.resilient_parsing or "--help" in sys.argv[1:2]:
-            return Command(cmd_name, help=_VERBS[cmd_name])
+            return TyperCommand(cmd_name, help=_VERBS[cmd_name])
         try:
             module = importlib.import_module(f"imaging_hub.cli.{_MODULES.get(cmd_name, cmd_name)}")
         except ModuleNotFoundError as missing:

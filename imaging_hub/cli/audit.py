@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -17,8 +18,8 @@ def audit() -> None:
 
 @app.command()
 def verify(
-    config: Path | None = typer.Option(None, "--config", help="TOML settings file."),
-    as_json: bool = typer.Option(False, "--json", help="One JSON object on standard output."),
+    config: Annotated[Path | None, typer.Option(help="TOML settings file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Recompute every seal; status 1 when the chain is broken, naming the first place."""
     from imaging_hub.audit import trail

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import typer
@@ -41,6 +42,7 @@ app = typer.Typer()
 
 ACTOR = "demo"
 ASSOCIATIONS = 4
+CONSOLE_ROLES: tuple[operators.ConsoleRole, ...] = ("hospital", "radiologist")
 _MARK = ".imaging-hub-demo"
 _PATIENCE_SECONDS = 600.0
 _COHORT = "lung-ct-before-c34.yaml"
@@ -73,7 +75,7 @@ class Story:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not done():
             if time.monotonic() > deadline:
-                raise HubError(f"waited in vain until {what}", code="demo", hint="see what the processes printed")
+                raise HubError("waited in vain", code="demo", hint=f"{what}: see what the processes printed")
             time.sleep(0.2)
 
     def api(self, who: str) -> httpx.Client:
@@ -84,10 +86,10 @@ class Story:
 
 @app.command()
 def demo(
-    once: bool = typer.Option(False, "--once", help="Stop at the end, with status 0 or 1."),
-    home: Path = typer.Option(Path("demo-data"), "--home", help="Folder of the demo; made anew each time."),
-    persons: int = typer.Option(200, "--persons", min=50, help="Persons of the synthetic SNDS."),
-    seed: int = typer.Option(2026, "--seed", help="Seed of everything synthetic."),
+    once: Annotated[bool, typer.Option("--once", help="Stop at the end, with status 0 or 1.")] = False,
+    home: Annotated[Path, typer.Option(help="Folder of the demo; made anew each time.")] = Path("demo-data"),
+    persons: Annotated[int, typer.Option(min=50, help="Persons of the synthetic SNDS.")] = 200,
+    seed: Annotated[int, typer.Option(help="Seed of everything synthetic.")] = 2026,
 ) -> None:
     """Run the whole story with synthetic patients, and leave the pages up."""
     began = time.monotonic()
@@ -138,7 +140,7 @@ def _settings(home: Path) -> Settings:
     usual = load()
     ports = {name: _free(getattr(usual, name)) for name in ("dicom_port", "hub_port", "console_port")}
     return load(
-        home=home.absolute(), environment="demonstration", study_quiet_seconds=3.0, spool_reserve_bytes=0, **ports
+        None, home=home.absolute(), environment="demonstration", study_quiet_seconds=3.0, spool_reserve_bytes=0, **ports
     )
 
 
@@ -191,7 +193,7 @@ def _people(story: Story) -> None:
             domains=["diagnosis", "act", "drug", "ald", "stay", "death"], by=ACTOR,
         )  # fmt: skip
     with story.database.begin(Role.GATEWAY) as connection:
-        for name in ("hospital", "radiologist"):
+        for name in CONSOLE_ROLES:
             story.tokens[f"console-{name}"] = operators.add(connection, f"demo-{name}", name, until, by=ACTOR)
     story.tell(accounts=len(people), permits=1)
 
@@ -220,7 +222,7 @@ def _push(story: Story, folder: Path) -> None:
         began = time.monotonic()
         with ThreadPoolExecutor(ASSOCIATIONS) as pool:
             shares = [files[start::ASSOCIATIONS] for start in range(ASSOCIATIONS)]
-            answers = pool.map(lambda share: _send(story.settings, hospital["ae_title"], share), shares)
+            answers = pool.map(partial(_send, story.settings, hospital["ae_title"]), shares)
         acknowledged = sum(answers)
         if acknowledged != len(files):
             raise HubError("an instance was not acknowledged", code="demo")
@@ -236,7 +238,7 @@ def _send(settings: Settings, ae_title: str, files: Sequence[Path]) -> int:
     association = ae.associate("127.0.0.1", settings.dicom_port, contexts=contexts, ae_title=settings.ae_title)
     if not association.is_established:
         raise HubError("the gateway refused an association", code="demo")
-    acknowledged = sum(association.send_c_store(file).get("Status") == 0 for file in files)
+    acknowledged: int = sum(association.send_c_store(file).get("Status") == 0 for file in files)
     association.release()
     return acknowledged
 
@@ -246,16 +248,15 @@ def _settle(story: Story) -> None:
 
     def settled() -> bool:
         with story.database.begin(Role.WORKER) as connection:
-            waiting: int = connection.execute(
-                text("SELECT count(*) FROM identifying.study WHERE state <> 'PROCESSED'")
-            ).scalar_one()
-            return waiting == 0
+            unprocessed = text("SELECT count(*) FROM identifying.study WHERE state <> 'PROCESSED'")
+            return int(connection.execute(unprocessed).scalar_one()) == 0
 
     story.wait(settled, "every study is processed")
     with story.database.begin(Role.WORKER) as connection:
         rows = connection.execute(
             text(
-                "SELECT state, coalesce(reason, '') AS reason, count(*) FROM identifying.instance GROUP BY 1, 2 ORDER BY 1"
+                "SELECT state, coalesce(reason, '') AS reason, count(*) FROM identifying.instance"
+                " GROUP BY 1, 2 ORDER BY 1"
             )
         ).all()
         series = connection.execute(
@@ -329,7 +330,7 @@ def _pages(story: Story) -> None:
     story.step("Open the pages")
     for name in ("operator", "hospital", "radiologist", "researcher"):
         story.console.print(f"   {name:<12} {story.settings.hub_url}/login#token={story.tokens[name]}", highlight=False)
-    for name in ("hospital", "radiologist"):
+    for name in CONSOLE_ROLES:
         link = f"{story.settings.console_url}/login#token={story.tokens[f'console-{name}']}"
         story.console.print(f"   {name:<12} {link}  (console, sees identities)", highlight=False)
 

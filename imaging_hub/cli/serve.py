@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -76,15 +77,14 @@ def _joined(settings: Settings, database: Database) -> Settings:
 
 
 @app.command()
-def serve(config: Path | None = typer.Option(None, "--config", help="TOML settings file.")) -> None:
+def serve(config: Annotated[Path | None, typer.Option(help="TOML settings file.")] = None) -> None:
     """Run the whole hub until it is told to stop."""
     settings = load(config)
     parts = Parts(settings, prepare(settings))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(parts, "stopping", True))
-    typer.echo(
-        f"hub {settings.hub_url}  console {settings.console_url}  DICOM {settings.ae_title}@{settings.bind_address}:{settings.dicom_port}"
-    )
+    typer.echo(f"hub {settings.hub_url}  console {settings.console_url}")
+    typer.echo(f"DICOM {settings.ae_title}@{settings.bind_address}:{settings.dicom_port}")
     with contextlib.suppress(KeyboardInterrupt):
         parts.watch()
     parts.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -10,7 +11,7 @@ app = typer.Typer()
 
 
 @app.command()
-def worker(config: Path | None = typer.Option(None, "--config", help="TOML settings file.")) -> None:
+def worker(config: Annotated[Path | None, typer.Option(help="TOML settings file.")] = None) -> None:
     """Run one worker until it is told to stop."""
     from imaging_hub import log
     from imaging_hub.database import open_database

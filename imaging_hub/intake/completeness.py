@@ -23,12 +23,18 @@ class StudyRevision:
     hospital: str
     profile: str
     revision: int
+    complete: bool
+    """Complete and not yet processed."""
 
 
 def revision(connection: Connection, study_id: int) -> StudyRevision:
     """The study revision of that row number."""
     row = connection.execute(
-        text("SELECT id, hospital, profile, revision FROM identifying.study WHERE id = :study"), {"study": study_id}
+        text(
+            "SELECT id, hospital, profile, revision, state = 'COMPLETE' AS complete FROM identifying.study"
+            " WHERE id = :study"
+        ),
+        {"study": study_id},
     ).one()
     return StudyRevision(*row)
 

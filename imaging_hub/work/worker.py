@@ -6,6 +6,7 @@ import asyncio
 import signal
 
 import psycopg
+from procrastinate import App
 from sqlalchemy.exc import OperationalError
 
 from imaging_hub.database import Database
@@ -61,7 +62,7 @@ async def _work(pipeline: Pipeline, database: Database, stop: asyncio.Event) -> 
             await asyncio.gather(jobs, sweeps, return_exceptions=True)
 
 
-async def _sweep(app: queue.App, pipeline: Pipeline, stop: asyncio.Event) -> None:
+async def _sweep(app: App, pipeline: Pipeline, stop: asyncio.Event) -> None:
     """Until told to stop, turn what the tables say is due into jobs."""
     count = 0
     while not stop.is_set():
