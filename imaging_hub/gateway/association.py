@@ -132,7 +132,7 @@ class Association:
 
     def _converse(self) -> None:
         while True:
-            kind, length = self._connection.next_pdu()
+            kind, length = self._connection.next_pdu(between=self._storing is None)
             if kind == _P_DATA:
                 self._take(length)
             elif kind == _RELEASE_RQ:
@@ -200,8 +200,6 @@ class Association:
 
     def _answer(self, request: Request, status: int) -> None:
         self._connection.send(response(request, status))
-        if self._connection.stopping:
-            raise Hangup(Ending.STOPPING)
 
     def _abort(self) -> None:
         """A-ABORT from the service provider, reason not specified (PS3.8 §9.3.8)."""

@@ -4,7 +4,7 @@ pynetdicom 3.0.4's own server does the TLS handshake in the accept thread withou
 sockets, and bounds neither a PDU nor a dataset (its issues 979 and 1086; cf. fo-dicom 1468 and 1766): one silent
 TLS client stops it, ten half-sent headers fill it. Here the handshake runs in the connection's own thread;
 a PDU that was begun must be whole by a deadline; and whoever has not yet named itself makes way, oldest first,
-when slots run out. `tests/adversarial/test_gateway_stock_server.py` tells when the stock server no longer needs this.
+when slots run out. `tests/adversarial/test_gateway_tls.py` tells when the stock server no longer needs this.
 """
 
 from __future__ import annotations
@@ -97,10 +97,12 @@ class GuardedServer:
     def stop(self, seconds: float) -> None:
         """Accept no more; let instances under way end within `seconds`, then close."""
         self._stopping.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         until = time.monotonic() + seconds
         for connection in self.slots.all():
-            connection.stopping = True
+            connection.stop()
         while self.slots.all() and time.monotonic() < until:
             time.sleep(0.05)
         for connection in self.slots.all():

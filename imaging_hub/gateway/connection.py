@@ -76,6 +76,7 @@ class Connection:
         """The peer has named itself as a known sender, and keeps its slot."""
         self.stopping = False
         self.evicted = False
+        self._between = False
         self._socket = sock
         self._limits = limits
         self._deadline = 0.0
@@ -92,13 +93,20 @@ class Connection:
             raise Hangup(Ending.TLS) from None
         self._socket.settimeout(TICK_SECONDS)
 
-    def next_pdu(self) -> tuple[int, int]:
-        """Type and length of the next PDU (PS3.8 §9.3.1); its body is to be read whole by a deadline from now on."""
+    def next_pdu(self, *, between: bool = False) -> tuple[int, int]:
+        """Type and length of the next PDU (PS3.8 §9.3.1); its body is to be read whole by a deadline from now on.
+
+        `between` messages, the receiver may stop without losing anything.
+        """
         self._rearm()
+        self._between = between
+        if self.stopping and between:
+            raise Hangup(Ending.STOPPING)
         header = bytearray(_HEADER.size)
         # A peer that has not named itself must have its first PDU whole by the deadline, from the first moment on.
         self._deadline = time.monotonic() + (IDLE_SECONDS if self.named else self._limits.pdu_seconds)
         got = self._read_some(memoryview(header), Ending.IDLE)
+        self._between = False
         if self.named:
             self._deadline = time.monotonic() + self._limits.pdu_seconds
         self.read_into(memoryview(header)[got:])
@@ -137,6 +145,13 @@ class Connection:
         with suppress(OSError):
             self._socket.close()
 
+    def stop(self) -> None:
+        """End the connection, from another thread, as soon as it is between messages."""
+        self.stopping = True
+        if self._between:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RD)
+
     def evict(self) -> None:
         """End the connection from another thread."""
         self.evicted = True
@@ -145,23 +160,23 @@ class Connection:
 
     def _read_some(self, view: memoryview, too_late: Ending) -> int:
         while True:
+            got = None
             try:
                 got = self._socket.recv_into(view)
             except TimeoutError:
-                if self.stopping and too_late is Ending.IDLE:
-                    raise Hangup(Ending.STOPPING) from None
+                pass
             except OSError:
                 raise Hangup(self._why_closed()) from None
-            else:
-                if got:
-                    if time.monotonic() > self._deadline:
-                        raise Hangup(too_late)
-                    return got
+            if got == 0:
                 raise Hangup(self._why_closed())
             if time.monotonic() > self._deadline:
                 raise Hangup(too_late)
+            if got:
+                return got
 
     def _why_closed(self) -> Ending:
+        if self.stopping and self._between:
+            return Ending.STOPPING
         return Ending.EVICTED if self.evicted else Ending.PEER_CLOSED
 
     def _rearm(self) -> None:
