@@ -137,6 +137,9 @@ class Actions:
                 blank.append(self._remapped(element))
             elif element.vr == "CS" and self._patient.is_vocabulary(value):
                 blank.append(element)
+            elif element.vr in ("DA", "DT") and self._plan.dates == "MODIFIED":
+                # One offset for all dates of a patient, also where nothing but the structure is left.
+                blank.append(self._moved(element) or Element(element.tag, element.vr, dummy.value(element.vr)))
             else:
                 blank.append(Element(element.tag, element.vr, dummy.value(element.vr) if len(value) else b""))
         return blank
@@ -183,20 +186,26 @@ class Actions:
         return Element(element.tag, element.vr, "\\".join(mapped).encode("ascii"))
 
     def _shift(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
-        found = str(element.value, "latin-1").split("\\")  # type: ignore[arg-type]
+        moved = self._moved(element)
+        if moved is None:
+            return self._fall_back(element, decision, scope, path)
+        if moved is not element:
+            self._note(decision, path, "shift")
+        return moved
+
+    def _moved(self, element: Element) -> Element | None:
+        """An element with its dates moved; None when it holds something that is no date."""
         moved: list[str] = []
-        for part in found:
+        for part in str(element.value, "latin-1").split("\\"):  # type: ignore[arg-type]
             text = part.strip(" \0")
             shifted = dates.shift(text, self._pseudonyms.date_shift_days) if text else ""
             if shifted is None:
-                return self._fall_back(element, decision, scope, path)
+                return None
             moved.append(shifted)
-            self.days.add(text[:8])
-            self.shifted_days.add(shifted[:8])
-        if not any(moved):
-            return element
-        self._note(decision, path, "shift")
-        return Element(element.tag, element.vr, "\\".join(moved).encode("ascii"))
+            if shifted:
+                self.days.add(text[:8])
+                self.shifted_days.add(shifted[:8])
+        return Element(element.tag, element.vr, "\\".join(moved).encode("ascii")) if any(moved) else element
 
     def _time(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
         parts = str(element.value, "latin-1").split("\\")  # type: ignore[arg-type]
