@@ -13,45 +13,13 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, text
 
-from imaging_hub.archive.filters import InstanceFilter, SeriesFilter, StudyFilter
 from imaging_hub.archive.header import Header
-from imaging_hub.archive.search import (
-    Instance,
-    Overview,
-    Series,
-    Study,
-    awaiting_sink,
-    changes,
-    instances,
-    overview,
-    series,
-    series_of,
-    studies,
-)
+from imaging_hub.archive.search import awaiting_sink
 from imaging_hub.archive.series import describe, position_mm
 from imaging_hub.deidentification.instance import DeidentifiedInstance
 from imaging_hub.errors import HubError
 
-__all__ = [
-    "Admission",
-    "Instance",
-    "InstanceFilter",
-    "Overview",
-    "Series",
-    "SeriesFilter",
-    "Study",
-    "StudyFilter",
-    "admit",
-    "awaiting_sink",
-    "changes",
-    "instances",
-    "lock_study",
-    "overview",
-    "refresh_study_state",
-    "series",
-    "series_of",
-    "studies",
-]
+__all__ = ["Admission", "admit", "awaiting_sink", "lock_study", "refresh_study_state"]
 
 
 _T = TypeVar("_T")

@@ -14,7 +14,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader, RawIOBase
 from pathlib import Path
+from typing import Any, BinaryIO
 from urllib.parse import unquote
 from uuid import uuid4
 
@@ -117,6 +119,19 @@ class ObjectStore:
         if whole and sha256.hexdigest() != digest:
             raise _damaged()
 
+    def file(self, digest: str) -> Path | bytes:
+        """The object for a decoder in another process: its path in a local folder, else its bytes."""
+        if self._folder is not None and self.holds(digest):
+            return self._folder / _path(digest)
+        return self.get(digest)
+
+    def open(self, digest: str) -> BinaryIO:
+        """The object as a file to seek in; unverified, as ranges are."""
+        with _faults_named():
+            if self._folder is not None:
+                return (self._folder / _path(digest)).open("rb")
+            return BufferedReader(_RemoteFile(obstore.open_reader(self._store, _path(digest))))
+
     def _put_durably(self, folder: Path, stored: StoredObject, buffers: Sequence[Buffer]) -> None:
         target = folder / _path(stored.digest)
         if target.exists():
@@ -138,6 +153,28 @@ class ObjectStore:
             _sync_folder(target.parent)
         finally:
             part.unlink(missing_ok=True)
+
+
+class _RemoteFile(RawIOBase):
+    """obstore's reader as Python's own kind of file."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self._reader.seek(offset, whence))
+
+    def readinto(self, buffer: Any) -> int:
+        with _faults_named():
+            read = self._reader.read(len(buffer))
+        buffer[: len(read)] = read
+        return len(read)
 
 
 @contextmanager

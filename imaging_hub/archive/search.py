@@ -206,6 +206,23 @@ def first_headers(connection: Connection, series_instance_uids: Sequence[str]) -
     return {row.series_instance_uid: (bytes(row.header), row.transfer_syntax_uid) for row in rows}
 
 
+def first_headers_of_studies(connection: Connection, study_uids: Sequence[str]) -> dict[str, tuple[bytes, str]]:
+    """The same of each study's first series, by Study Instance UID."""
+    rows = connection.execute(
+        text(
+            "SELECT study_instance_uid, first.header, first.transfer_syntax_uid FROM ("
+            "  SELECT DISTINCT ON (study_instance_uid) study_instance_uid, series_instance_uid FROM hub.series"
+            "  WHERE study_instance_uid = ANY(:uids)"
+            "  ORDER BY study_instance_uid, series_number NULLS LAST, series_instance_uid) se CROSS JOIN LATERAL ("
+            "  SELECT header, transfer_syntax_uid FROM hub.instance i"
+            "  WHERE i.series_instance_uid = se.series_instance_uid"
+            "  ORDER BY instance_number NULLS LAST, sop_instance_uid LIMIT 1) first"
+        ),
+        {"uids": list(study_uids)},
+    )
+    return {row.study_instance_uid: (bytes(row.header), row.transfer_syntax_uid) for row in rows}
+
+
 def changes(connection: Connection, sop_instance_uid: str) -> list[Change]:
     """What de-identification did to an instance; empty when it is not there."""
     found = connection.execute(

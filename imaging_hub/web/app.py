@@ -56,7 +56,7 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     app.include_router(login.pages)
     app.include_router(documentation.pages)
     app.include_router(health.router)
-    app.include_router(dicomweb.router(database, objects, Needs), prefix="/dicom-web")
+    app.include_router(dicomweb.router(database, objects, Needs, origin=settings.hub_url), prefix="/dicom-web")
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     problems.install(app, pages)
     app.add_middleware(
