@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from imaging_hub.deidentification import dates, dummy
 from imaging_hub.deidentification.content import Verdict, holds_references, verdict
@@ -64,11 +64,11 @@ class Actions:
         keep = Handling.KEEP
         result: Dataset = []
         append = result.append
-        creators: dict[int, Element] = {}
+        blocks: dict[int, _Block] = {}
         for element in dataset:
             tag = element.tag
             if tag & _PRIVATE:
-                self._private(element, scope, path, creators, result)
+                self._private(element, scope, path, blocks, result)
                 continue
             decision = decided(tag)
             if decision is None or decision.vr != element.vr:
@@ -268,35 +268,46 @@ class Actions:
         ]
 
     def _private(
-        self, element: Element, scope: Scope, path: str, creators: dict[int, Element], result: Dataset
+        self, element: Element, scope: Scope, path: str, blocks: dict[int, _Block], result: Dataset
     ) -> None:
         """A private element: kept only when the plan knows its creator and place; its creator goes with it."""
-        group, number = element.tag >> 16, element.tag & 0xFFFF
-        if 0x10 <= number <= 0xFF:
-            creators[group << 8 | number] = element
+        tag = element.tag
+        number = tag & 0xFFFF
+        if number <= 0xFF:
+            if number >= 0x10 and not isinstance(element.value, list):
+                name = str(element.value, "latin-1").strip(" \0")
+                blocks[tag & 0xFFFF0000 | number << 8] = _Block(element, name, self._plan.knows(name))
             return
-        creator = creators.get(group << 8 | number >> 8)
-        if creator is None or isinstance(creator.value, list):
-            self.changes.append(Change(f'{path}({group:04X},"?",{number & 0xFF:02X})', "X", "E.1-1 Basic"))
+        block = blocks.get(tag & 0xFFFFFF00)
+        if block is None or not block.known:
+            # An unknown creator could itself be somebody's name: it is neither kept nor put on record.
+            change = scope.unknown_private(tag)
+            self.changes.append(replace(change, path=path + change.path) if path else change)
             return
-        name = str(creator.value, "latin-1").strip(" \0")
-        decision = scope.private(group, name, number & 0xFF, element.vr)
-        if decision.handling is Handling.REMOVE:
-            # An unknown creator could itself be a name, and is not put on record.
-            known = self._plan.knows(name)
-            shown = decision if known else _without_creator(decision, group, number)
-            self._note(shown, path)
+        decision = scope.private(tag >> 16, block.name, number & 0xFF, element.vr)
+        handling = decision.handling
+        if handling is Handling.REMOVE:
+            self._note(decision, path)
             return
         if decision.vr != element.vr and element.vr == "UN":
-            element = Element(element.tag, decision.vr, element.value)
-        kept: Element | None = element
-        if decision.handling is not Handling.KEEP:
-            kept = self._handlers[decision.handling](element, decision, scope, path)
+            element = Element(tag, decision.vr, element.value)
+        kept = element if handling is Handling.KEEP else self._handlers[handling](element, decision, scope, path)
         if kept is None:
             return
-        if not any(known.tag == creator.tag for known in result):
-            _insert(result, creator)
+        if not block.written:
+            block.written = True
+            _insert(result, block.creator)
         result.append(kept)
+
+
+@dataclass(slots=True)
+class _Block:
+    """A block of private elements, as its creator reserved it (PS3.5 §7.8.1)."""
+
+    creator: Element
+    name: str
+    known: bool
+    written: bool = False
 
 
 def _insert(result: Dataset, creator: Element) -> None:
@@ -309,7 +320,3 @@ def _insert(result: Dataset, creator: Element) -> None:
 
 def _with_action(decision: Decision, action: str) -> Decision:
     return replace(decision, change=replace(decision.change, action=action))
-
-
-def _without_creator(decision: Decision, group: int, number: int) -> Decision:
-    return replace(decision, change=replace(decision.change, path=f"({group:04X},private,{number & 0xFF:02X})"))

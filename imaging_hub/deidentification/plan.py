@@ -133,7 +133,7 @@ class Plan:
 class Scope:
     """The decisions at one place: a SOP Class, a modality, and the sequences that enclose it."""
 
-    __slots__ = ("_children", "decisions", "modality", "path", "plan", "sop_class_uid")
+    __slots__ = ("_children", "_private", "_unknown", "decisions", "modality", "path", "plan", "sop_class_uid")
 
     def __init__(self, plan: Plan, sop_class_uid: str, modality: str, path: tuple[int, ...]) -> None:
         self.plan = plan
@@ -142,6 +142,8 @@ class Scope:
         self.path = path
         self.decisions: dict[int, Decision] = {}
         self._children: dict[int, Scope] = {}
+        self._private: dict[tuple[int, str, int, str], Decision] = {}
+        self._unknown: dict[int, Change] = {}
 
     def child(self, tag: int) -> Scope:
         """The place inside the items of sequence `tag`."""
@@ -225,14 +227,33 @@ class Scope:
         return standard.type_of(self.sop_class_uid, (*self.path, tag))
 
     def _made(self, tag: int, action: str, handling: Handling, rule: str) -> Decision:
-        # Inside sequences only few Types are known; a dummy keeps every one of them valid.
-        fallback = Handling.DUMMY if self.path else _BY_TYPE[self._type(tag)]
         if handling in (Handling.REMOVE, Handling.EMPTY):
             fallback = handling
+        else:
+            # Inside sequences only few Types are known; a dummy keeps every one of them valid.
+            fallback = Handling.DUMMY if self.path else _BY_TYPE[self._type(tag)]
         return Decision(vr_of(tag), handling, fallback, Change(attribute_name(tag), action, rule))
 
+    def unknown_private(self, tag: int) -> Change:
+        """The removal of a private attribute whose creator nobody knows."""
+        known = self._unknown.get(tag)
+        if known is None:
+            known = Change(f"({tag >> 16:04X},private,{tag & 0xFF:02X})", "X", "E.1-1 Basic")
+            if len(self._unknown) < _SCOPES_MAX:
+                self._unknown[tag] = known
+        return known
+
     def private(self, group: int, creator: str, element: int, vr: str) -> Decision:
-        """What becomes of a private attribute; `element` is its place in the creator's block."""
+        """What becomes of a private attribute of a creator the plan knows; `element` is its place in the block."""
+        key = (group, creator, element, vr)
+        known = self._private.get(key)
+        if known is None:
+            known = self._private_decision(group, creator, element, vr)
+            if len(self._private) < _SCOPES_MAX:
+                self._private[key] = known
+        return known
+
+    def _private_decision(self, group: int, creator: str, element: int, vr: str) -> Decision:
         name = f'({group:04X},"{creator}",{element:02X})'
         rule = self._private_rule(group, creator, element, vr)
         safe = self.plan.safe(group, creator, element)
