@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -62,7 +63,10 @@ def in_thousands(number: int | None) -> str:
 
 def moment(at: datetime | None) -> str:
     """A moment to the minute, in UTC and said so."""
-    return "–" if at is None else at.strftime("%Y-%m-%d %H:%M UTC")
+    if at is None:
+        return "–"
+    utc = at.astimezone(UTC)
+    return Markup('<time datetime="{}">{}</time>').format(utc.isoformat(), utc.strftime("%Y-%m-%d %H:%M UTC"))
 
 
 def short(uid: str) -> str:

@@ -53,6 +53,11 @@ class Problem(HTTPException):
         self.hint = hint
 
 
+def foreign() -> Problem:
+    """What is not there and what belongs to others look alike, to the letter."""
+    return Problem(404, NotFound.code, "There is no such thing, or it is not yours.")
+
+
 def from_fault(fault: Exception) -> Problem:
     """The problem that stands for an exception; what is not ours is a 500 that says nothing of its cause."""
     if isinstance(fault, Problem):
@@ -64,11 +69,17 @@ def from_fault(fault: Exception) -> Problem:
         where = "; ".join(".".join(str(part) for part in error["loc"]) for error in fault.errors())
         return Problem(422, "invalid-request", "A parameter is missing or has the wrong form.", hint=f"check {where}")
     if isinstance(fault, HubError):
-        status = next((code for kind, code in _STATUS_OF.items() if isinstance(fault, kind)), HTTPStatus.CONFLICT)
-        return Problem(status, fault.code, str(fault), hint=fault.hint)
+        return _from_our_own(fault)
     if isinstance(fault, OperationalError):
         return Problem(503, "database-unavailable", "The database does not answer.", hint="try again in a minute")
     return Problem(500, "internal-error", "The hub failed on this request.", hint="tell the operator the time of day")
+
+
+def _from_our_own(fault: HubError) -> Problem:
+    if isinstance(fault, NotFound) and fault.code == NotFound.code:
+        return foreign()
+    status = next((code for kind, code in _STATUS_OF.items() if isinstance(fault, kind)), HTTPStatus.CONFLICT)
+    return Problem(status, fault.code, str(fault), hint=fault.hint)
 
 
 def respond(request: Request, problem: Problem, pages: Pages) -> Response:

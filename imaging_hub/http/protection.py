@@ -74,7 +74,7 @@ class Protection:
         headers["X-Content-Type-Options"] = "nosniff"
         headers["Referrer-Policy"] = "no-referrer"
         headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        headers["Cross-Origin-Resource-Policy"] = "same-site"
+        headers["Cross-Origin-Resource-Policy"] = "same-origin"
         if not scope["path"].startswith("/static/"):
             headers.setdefault("Cache-Control", "no-store")
 

@@ -5,26 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, File, Form, Query, UploadFile
+from fastapi import APIRouter, File, Form, UploadFile
 from fastapi.responses import RedirectResponse
+from pydantic import BaseModel, Field
 from sqlalchemy import Connection, text
 from starlette.responses import Response
 
-from imaging_hub.cohorts import flowchart, release
+from imaging_hub.cohorts import flowchart
 from imaging_hub.cohorts import frozen as freezing
 from imaging_hub.cohorts.definition import parse
 from imaging_hub.cohorts.flowchart import Flowchart
-from imaging_hub.cohorts.frozen import Frozen
 from imaging_hub.cohorts.plan import plan
-from imaging_hub.cohorts.release import Requested
 from imaging_hub.errors import DefinitionError, HubError, NotFound
 from imaging_hub.permits import projects
-from imaging_hub.permits.policy import Action, Actor, Denied, Role
-from imaging_hub.web.hub import Needs, Visit, denial, today
-
-T = TypeVar("T")
+from imaging_hub.permits.policy import Action, Actor, Role
+from imaging_hub.web.hub import Needs, Visit, allowed, today
 
 api = APIRouter(prefix="/api/v1/cohorts", tags=["cohorts"])
 pages = APIRouter(include_in_schema=False)
@@ -33,9 +30,48 @@ Reader = Annotated[Visit, Needs(Action.COHORT_READ)]
 Checker = Annotated[Visit, Needs(Action.COHORT_CHECK)]
 Counter = Annotated[Visit, Needs(Action.COHORT_COUNT)]
 Freezer = Annotated[Visit, Needs(Action.COHORT_FREEZE)]
-Requester = Annotated[Visit, Needs(Action.RELEASE_REQUEST)]
-Yaml = Annotated[str, Body(media_type="application/yaml", description="The definition, as YAML.", max_length=200_000)]
 Text = Annotated[str, Form(max_length=200_000)]
+
+
+class DefinitionIn(BaseModel):
+    """A definition to check or to count."""
+
+    definition: str = Field(max_length=200_000, description="The YAML of the definition.")
+
+
+class FreezeIn(DefinitionIn):
+    """A definition to freeze."""
+
+    permit: str = Field(max_length=64, description="The permit that it is frozen under.")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a flowchart; `subjects` may be `<11` or `withheld`."""
+
+    step: str
+    subjects: str
+    missing: str
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A flowchart with small cells held back."""
+
+    flowchart: list[Step]
+    series: str
+    data_version: str
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A cohort that can be released; `new` is false when the same was frozen before."""
+
+    id: str
+    new: bool
+    flowchart: list[Step]
+    series: str
+    data_version: str
 
 
 @dataclass(frozen=True)
@@ -80,7 +116,7 @@ def visible(connection: Connection, actor: Actor, cohort_id: str | None = None) 
 def _cohort(connection: Connection, actor: Actor, cohort_id: str) -> Cohort:
     found = visible(connection, actor, cohort_id)
     if not found:
-        raise NotFound("There is no such cohort, or it is not yours.")
+        raise NotFound("no such cohort")
     return found[0]
 
 
@@ -99,28 +135,24 @@ def show_cohort(visit: Reader, cohort_id: str) -> Cohort:
 
 
 @api.post("/check")
-def check(visit: Checker, definition: Yaml) -> Checked:
-    """Whether a definition (YAML) is right; 422 with file, line and cure when it is not."""
-    wanted = plan(parse(definition))
+def check(visit: Checker, asked: DefinitionIn) -> Checked:
+    """Whether a definition is right; 422 with file, line and cure when it is not."""
+    wanted = plan(parse(asked.definition))
     return Checked(wanted.cohort, wanted.digest, sorted(wanted.modalities), sorted(wanted.domains))
 
 
 @api.post("/count")
-def count(visit: Counter, definition: Yaml) -> Flowchart:
+def count(visit: Counter, asked: DefinitionIn) -> Counted:
     """How many there would be, rounded and with small cells held back; nothing is kept."""
-    return _counted(visit, definition)
+    return _told(_counted(visit, asked.definition))
 
 
-@api.post("/freeze")
-def freeze(visit: Freezer, definition: Yaml, permit: Annotated[str, Query(max_length=64)]) -> Frozen:
+@api.post("")
+def freeze(visit: Freezer, asked: FreezeIn) -> Frozen:
     """Freeze a definition on the data as they are now; the same in gives the same cohort."""
-    return _frozen(visit, definition, permit)
-
-
-@api.post("/{cohort_id}/releases")
-def request_release(visit: Requester, cohort_id: str, permit: Annotated[str, Query(max_length=64)]) -> Requested:
-    """Ask for a release of a frozen cohort; a worker prepares it."""
-    return _requested(visit, cohort_id, permit)
+    frozen = _frozen(visit, asked.definition, asked.permit)
+    told = _told(frozen.flowchart)
+    return Frozen(frozen.id, frozen.new, told.flowchart, told.series, told.data_version)
 
 
 @pages.get("/cohorts")
@@ -159,12 +191,6 @@ def cohort_page(visit: Reader, cohort_id: str) -> Response:
     return visit.page("cohort.html", cohort=cohort, permits=permits, reviews=reviews)
 
 
-@pages.post("/cohorts/{cohort_id}/releases")
-def release_form(visit: Requester, cohort_id: str, permit: Annotated[str, Form(max_length=64)]) -> Response:
-    """Ask for a release and go to its page."""
-    return RedirectResponse(f"/releases/{_requested(visit, cohort_id, permit).id}", 303)
-
-
 def _form(
     visit: Visit, definition: str, *, flowchart: Flowchart | None = None, fault: HubError | None = None
 ) -> Response:
@@ -196,10 +222,10 @@ def _counted(visit: Visit, definition: str) -> Flowchart:
             small_cell=settings.small_cell,
             today=today(),
         )
-    return _allowed(counted)
+    return allowed(counted)
 
 
-def _frozen(visit: Visit, definition: str, permit_id: str) -> Frozen:
+def _frozen(visit: Visit, definition: str, permit_id: str) -> freezing.Frozen:
     settings = visit.hub.settings
     with visit.begin() as connection:
         frozen = freezing.freeze(
@@ -211,20 +237,12 @@ def _frozen(visit: Visit, definition: str, permit_id: str) -> Frozen:
             small_cell=settings.small_cell,
             today=today(),
         )
-    return _allowed(frozen)
+    return allowed(frozen)
 
 
-def _requested(visit: Visit, cohort_id: str, permit_id: str) -> Requested:
-    with visit.begin() as connection:
-        _cohort(connection, visit.actor, cohort_id)
-        requested = release.request(connection, actor=visit.actor, cohort=cohort_id, permit_id=permit_id, today=today())
-    return _allowed(requested)
-
-
-def _allowed(outcome: T | Denied) -> T:
-    if isinstance(outcome, Denied):
-        raise denial(outcome)
-    return outcome
+def _told(counted: Flowchart) -> Counted:
+    steps = [Step(step.name, step.subjects, step.missing) for step in counted.steps]
+    return Counted(steps, counted.series, counted.data_version)
 
 
 def _reviews(connection: Connection, cohort_id: str) -> dict[str, int]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from imaging_hub.web.hub import hub_of
+from imaging_hub.http.problems import Problem
+from imaging_hub.web.hub import authenticate, hub_of
 
 pages = APIRouter(include_in_schema=False)
 
@@ -29,6 +31,8 @@ class Operation:
 @pages.get("/docs")
 def documentation(request: Request) -> Response:
     """Every operation with its parameters and answers."""
+    with suppress(Problem):  # anybody may read it; whoever is signed in keeps the navigation
+        authenticate(hub_of(request), request)
     document = request.app.openapi()
     groups: dict[str, list[Operation]] = defaultdict(list)
     for path, methods in document["paths"].items():

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.params import Depends
@@ -23,11 +23,13 @@ from imaging_hub.database import Database, Role
 from imaging_hub.dicom.pictures import Pictures
 from imaging_hub.http.once import Once
 from imaging_hub.http.pages import Pages
-from imaging_hub.http.problems import Problem
+from imaging_hub.http.problems import Problem, foreign
 from imaging_hub.http.sessions import Sessions
 from imaging_hub.permits import accounts
 from imaging_hub.permits.policy import ANYTHING, Action, Actor, Denied, Permit, Reason, Resource, decide
 from imaging_hub.settings import Settings
+
+T = TypeVar("T")
 
 _AT_THE_DOOR = frozenset({Reason.ACCOUNT_EXPIRED, Reason.ROLE_LACKS})
 """Denials that need no resource to be known."""
@@ -113,9 +115,16 @@ def denial(decision: Denied) -> Problem:
     """How a denial is said to the one it concerns."""
     reason = decision.reason
     if reason in _FOREIGN:
-        return Problem(404, "not-found", "There is no such thing, or it is not yours.")
+        return foreign()
     status = 401 if reason is Reason.ACCOUNT_EXPIRED else 403
     return Problem(status, reason.value, _MESSAGES[reason], hint=decision.hint)
+
+
+def allowed(outcome: T | Denied) -> T:
+    """The outcome of an act that decides for itself, or the end of the request."""
+    if isinstance(outcome, Denied):
+        raise denial(outcome)
+    return outcome
 
 
 class Permission:

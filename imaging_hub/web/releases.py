@@ -11,16 +11,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Form
+from fastapi.responses import RedirectResponse
+from pydantic import BaseModel, Field
 from sqlalchemy import Connection, text
 from starlette.responses import Response, StreamingResponse
 
 from imaging_hub.audit import trail
+from imaging_hub.cohorts import release as releasing
+from imaging_hub.cohorts.release import Requested
 from imaging_hub.errors import NotFound
 from imaging_hub.permits import projects
 from imaging_hub.permits.policy import Action, Actor, Permit, Resource, Role
 from imaging_hub.web.byterange import Span, asked_span
-from imaging_hub.web.hub import Needs, Visit, today
+from imaging_hub.web.hub import Needs, Visit, allowed, today
 
 api = APIRouter(prefix="/api/v1/releases", tags=["releases"])
 pages = APIRouter(include_in_schema=False)
@@ -28,7 +32,14 @@ pages = APIRouter(include_in_schema=False)
 Reader = Annotated[Visit, Needs(Action.RELEASE_READ)]
 Downloader = Annotated[Visit, Needs(Action.RELEASE_DOWNLOAD)]
 
-_NOT_YOURS = "There is no such release, or it is not yours."
+Requester = Annotated[Visit, Needs(Action.RELEASE_REQUEST)]
+
+
+class ReleaseIn(BaseModel):
+    """What to release, and under what."""
+
+    cohort: str = Field(max_length=64)
+    permit: str = Field(max_length=64)
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ def _facts(connection: Connection, release_id: str) -> tuple[Release, Resource, 
     """The release with what policy needs to know of it, as it is now."""
     row = connection.execute(text(f"{_SELECT} WHERE r.id = :id"), {"id": release_id}).one_or_none()
     if row is None:
-        raise NotFound(_NOT_YOURS)
+        raise NotFound("no such release")
     release = Release(*row)
     rejected = connection.execute(
         text(
@@ -95,6 +106,12 @@ def list_releases(visit: Reader) -> list[Release]:
     """Your releases, the newest first."""
     with visit.begin() as connection:
         return list(visible(connection, visit.actor))
+
+
+@api.post("")
+def request_release(visit: Requester, asked: ReleaseIn) -> Requested:
+    """Ask for a release of a frozen cohort; a worker prepares it. Asking twice is one release."""
+    return _requested(visit, asked.cohort, asked.permit)
 
 
 @api.get("/{release_id}")
@@ -123,7 +140,7 @@ def release_object(visit: Downloader, release_id: str, digest: str) -> Response:
             {"release": release_id, "digest": digest},
         ).scalar_one_or_none()
     if size is None or release.state != "READY":
-        raise NotFound(_NOT_YOURS)
+        raise NotFound("no such release")
     return _sent(visit, release, digest, size, "application/dicom")
 
 
@@ -153,6 +170,20 @@ def _remember_download(visit: Visit, release: Release) -> None:
             detail = {"permit": release.permit, "manifest_digest": release.manifest_digest}
             trail.append(connection, visit.actor.name, trail.Action.RELEASE_DOWNLOADED, release.id, detail)
         visit.hub.remembered.done(*what)
+
+
+def _requested(visit: Visit, cohort: str, permit: str) -> Requested:
+    with visit.begin() as connection:
+        if projects.permit(connection, permit) is None:
+            raise NotFound("no such permit")
+        requested = releasing.request(connection, actor=visit.actor, cohort=cohort, permit_id=permit, today=today())
+    return allowed(requested)
+
+
+@pages.post("/cohorts/{cohort_id}/releases")
+def release_form(visit: Requester, cohort_id: str, permit: Annotated[str, Form(max_length=64)]) -> Response:
+    """Ask for a release and go to its page."""
+    return RedirectResponse(f"/releases/{_requested(visit, cohort_id, permit).id}", 303)
 
 
 @pages.get("/releases")

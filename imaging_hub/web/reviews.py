@@ -60,7 +60,7 @@ def _review(visit: Visit, series_uid: str, number: int | None = None) -> tuple[R
     with visit.begin() as connection:
         found = search.series(connection, SeriesFilter(series_uids=[series_uid]))
         if not found:
-            raise NotFound("There is no such series.")
+            raise NotFound("no such series")
         held = slices.of_series(connection, series_uid)
         shown = held[min(len(held) // 2 if number is None else number, len(held) - 1)] if held else None
         changed = differences.of_series(connection, series_uid, shown.sop_instance_uid if shown else None)
@@ -71,7 +71,7 @@ def _settle(outcome: Outcome) -> None:
     if isinstance(outcome, Stale):
         raise Problem(409, "content-changed", "The series has changed since you looked.", hint="look at it again")
     if not isinstance(outcome, Decided):
-        raise NotFound("There is no such series.")
+        raise NotFound("no such series")
 
 
 def _decide(visit: Visit, series_uid: str, digest: str, reason: Reason | None, basis: Basis, *, approved: bool) -> None:
@@ -171,5 +171,5 @@ def after_picture(
     with visit.begin() as connection:
         held = slices.find(connection, series_instance_uid, sop_instance_uid)
     if held is None or frame >= held.frames:
-        raise NotFound("There is no such picture.")
+        raise NotFound("no such picture")
     return Response(visit.hub.pictures.png(held.digest, frame, center, width), media_type="image/png")

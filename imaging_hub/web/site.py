@@ -32,7 +32,7 @@ SITE: dict[str, Any] = {
         "radiologist": "radiologist",
         "researcher": "researcher",
     },
-    "problems": {},
+    "problems": {"not-found": "There is no such page, or it is not yours."},
     "words": {
         "skip": "Skip to the content",
         "main": "Main",

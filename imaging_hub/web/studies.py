@@ -51,7 +51,7 @@ def _study(visit: Visit, uid: str) -> tuple[Study, list[Series]]:
         found = search.studies(connection, StudyFilter(study_uids=[uid]))
         held = search.series_of(connection, uid)
     if not found:
-        raise NotFound("There is no such study, or it is not yours.")
+        raise NotFound("no such study")
     visit.require(Resource(finess=found[0].finess))
     return found[0], held
 
@@ -87,7 +87,7 @@ def show_series(visit: SeriesReader, series_instance_uid: str) -> Series:
         found = search.series(connection, SeriesFilter(series_uids=[series_instance_uid]))
         study = search.studies(connection, StudyFilter(study_uids=[found[0].study_instance_uid])) if found else []
     if not found or not study:
-        raise NotFound("There is no such series, or it is not yours.")
+        raise NotFound("no such series")
     visit.require(Resource(finess=study[0].finess))
     return found[0]
 

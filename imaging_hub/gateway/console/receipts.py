@@ -156,7 +156,7 @@ def senders(connection: Connection) -> Sequence[Sender]:
     """Who may send."""
     rows = connection.execute(
         text(
-            "SELECT calling_ae_title, CAST(address AS text), hospital, finess, profile FROM identifying.sender"
+            "SELECT calling_ae_title, abbrev(address), hospital, finess, profile FROM identifying.sender"
             " ORDER BY hospital, calling_ae_title, address"
         )
     )
@@ -167,7 +167,7 @@ def refusals(connection: Connection) -> Sequence[Refusal]:
     """What was refused at the door lately."""
     rows = connection.execute(
         text(
-            "SELECT at, CAST(address AS text), calling_ae_title, called_ae_title, reason, syntax"
+            "SELECT at, abbrev(address), calling_ae_title, called_ae_title, reason, syntax"
             " FROM identifying.rejection ORDER BY id DESC LIMIT :most"
         ),
         {"most": MOST},

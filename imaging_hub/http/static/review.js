@@ -28,6 +28,7 @@ function picture(side, where) {
   if (!image) {
     image = new Image();
     image.alt = side === "before" ? "BEFORE, original" : "AFTER, de-identified";
+    if (side === "before") image.crossOrigin = "use-credentials"; // the console answers this origin, and no other
     image.src = url;
     image.ready = image.decode().then(() => true, () => false);
     kept.set(url, image);
