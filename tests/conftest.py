@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -19,9 +22,19 @@ _TEMPLATE = "hub_template"
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+def postgres_folder() -> Iterator[Path]:
+    """A folder for PostgreSQL, which runs as another user when the tests run as root.
+
+    Not below pytest's own: each pytest that starts takes the passage through that one away from others.
+    """
+    with tempfile.TemporaryDirectory(prefix="imaging-hub-postgres-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def server(postgres_folder: Path) -> Iterator[Database]:
     """An embedded PostgreSQL for the whole run, with a migrated template database in it."""
-    base = Database(embedded_server(tmp_path_factory.mktemp("pg")), None)
+    base = Database(embedded_server(postgres_folder), None)
     with psycopg.connect(base.conninfo(Role.OWNER), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
     template = Database(base.owner_url.set(database=_TEMPLATE), None)
@@ -31,10 +44,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     base.dispose()
 
 
-@pytest.fixture
-def database(server: Database, request: pytest.FixtureRequest) -> Iterator[Database]:
+@contextmanager
+def fresh_database(server: Database) -> Iterator[Database]:
     """A freshly migrated database that nothing else uses."""
-    name = f"hub_{abs(hash(request.node.nodeid)):x}"
+    name = f"hub_{uuid4().hex}"
     with psycopg.connect(server.conninfo(Role.OWNER), autocommit=True) as connection:
         connection.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(_TEMPLATE))
@@ -44,6 +57,20 @@ def database(server: Database, request: pytest.FixtureRequest) -> Iterator[Datab
     fresh.dispose()
     with psycopg.connect(server.conninfo(Role.OWNER), autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database(server: Database) -> Iterator[Database]:
+    """A freshly migrated database for one test."""
+    with fresh_database(server) as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="module")
+def module_database(server: Database) -> Iterator[Database]:
+    """A freshly migrated database for the tests of one file."""
+    with fresh_database(server) as fresh:
+        yield fresh
 
 
 @pytest.fixture
