@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import stat
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -106,11 +107,17 @@ def test_a_project_has_its_own_keys_until_they_are_destroyed(tmp_path: Path) -> 
     assert keys.project_key("pid", "alpha") != first
 
 
-def _key_of(folder: Path) -> bytes:
-    return project_keys(folder).project_key("pid", "alpha")
+def _keys_of(folder: Path, projects: list[str]) -> dict[str, bytes]:
+    return {project: project_keys(folder).project_key("pid", project) for project in projects}
 
 
-def test_processes_that_ask_at_once_get_one_key(tmp_path: Path) -> None:
+def test_processes_that_ask_at_once_lose_no_key(tmp_path: Path) -> None:
     create_missing(tmp_path)
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        assert len(set(pool.map(_key_of, [tmp_path] * 8))) == 1
+    shared = [[f"p{number}" for number in range(40)]] * 2
+    own = [[f"q{worker}-{number}" for number in range(40)] for worker in range(2)]
+    with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as pool:
+        given = list(pool.map(_keys_of, [tmp_path] * 4, shared + own))
+    assert given[0] == given[1]
+    kept = project_keys(tmp_path)
+    for project, key in [pair for keys in given for pair in keys.items()]:
+        assert kept.key(f"pid:{project}") == key
