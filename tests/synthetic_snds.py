@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from imaging_hub.snds.synthetic.generator import synthesize
@@ -18,11 +18,14 @@ class SyntheticSnds:
 
     folder: Path
     truth: dict[str, Any]
+    kept_in: TemporaryDirectory[str]
+    """Goes when the run ends."""
 
 
 @cache
 def synthetic_snds(persons: int = 90, seed: int = 7) -> SyntheticSnds:
     """The same files for the same arguments; nobody writes in them."""
-    folder = Path(mkdtemp(prefix="synthetic-snds-")) / "out"
+    temporary = TemporaryDirectory(prefix="synthetic-snds-")
+    folder = Path(temporary.name) / "out"
     synthesize(folder, persons, seed)
-    return SyntheticSnds(folder, json.loads((folder / "truth.json").read_text("utf-8")))
+    return SyntheticSnds(folder, json.loads((folder / "truth.json").read_text("utf-8")), temporary)
