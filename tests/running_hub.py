@@ -56,12 +56,26 @@ class RunningHub:
         while not done():
             if time.monotonic() > deadline or (self.process and self.process.poll() is not None):
                 tail = self.log.read_text("utf-8", "replace")[-3000:]
-                raise AssertionError(f"waited in vain until {what}\n{tail}")
+                raise AssertionError("waited in vain", what, tail)
             time.sleep(0.2)
 
     def wait_until_settled(self) -> None:
         """Wait until every instance received is archived or quarantined."""
         self.wait(lambda: not self.count("state IN ('RECEIVED', 'DEIDENTIFIED')"), "every instance is settled")
+
+    def parts(self, name: str) -> list[int]:
+        """Process numbers of the running parts of that name."""
+        assert self.process
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        found = []
+        for child in children:
+            try:
+                command = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+            except FileNotFoundError:
+                continue
+            if name.encode() in command:
+                found.append(int(child))
+        return found
 
     def count(self, where: str = "true") -> int:
         """Journal rows for which `where` holds."""
@@ -97,14 +111,14 @@ def free_ports(number: int) -> list[int]:
     return ports
 
 
-def a_hub(folder: Path, database_url: str, **overrides: object) -> RunningHub:
+def a_hub(folder: Path, database: Database, **overrides: object) -> RunningHub:
     """A hub on `folder`, not started yet, with one known sender on loopback."""
     dicom, hub, console = free_ports(3)
     settings = load(
         **{
             "home": folder / "hub-data",
             "environment": "demonstration",
-            "database_url": database_url,
+            "database_url": database.owner_url.render_as_string(hide_password=False),
             "database_role_password": "unused-by-the-embedded-server",
             "dicom_port": dicom,
             "hub_port": hub,
@@ -114,12 +128,12 @@ def a_hub(folder: Path, database_url: str, **overrides: object) -> RunningHub:
             **overrides,
         }
     )
-    database = prepare(settings)
+    prepare(settings).dispose()
     with database.begin(Role.GATEWAY) as connection:
         senders.add(
             connection,
             calling_ae_title=SENDER,
-            address="127.0.0.1/32",
+            address="127.0.0.1",
             hospital="chu-test",
             finess="750000001",
             profile="research-longitudinal",

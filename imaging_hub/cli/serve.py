@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,16 @@ from imaging_hub.settings import Settings, load, process_environment
 app = typer.Typer()
 
 RESTART_SECONDS = 2.0
-"""Pause before a part that ended is started again."""
+"""Pause before a part that ended so soon after its start is started again."""
+
+
+@dataclass
+class Part:
+    """One process of the hub."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    started: float
 
 
 class Parts:
@@ -28,33 +38,34 @@ class Parts:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._environment = {**process_environment(), **_joined(settings, database).as_environment()}
         names = ["gateway", *["worker"] * settings.workers, "web", "console"]
-        self._processes = [(name, self._start(name)) for name in names]
+        self._parts = [self._start(name) for name in names]
         self.stopping = False
 
-    def _start(self, name: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-m", "imaging_hub", name], env=self._environment)
+    def _start(self, name: str) -> Part:
+        command = [sys.executable, "-m", "imaging_hub", name]
+        return Part(name, subprocess.Popen(command, env=self._environment), time.monotonic())
 
     def watch(self) -> None:
         """Start again what has ended, until `stop` was called."""
         while not self.stopping:
-            for number, (name, process) in enumerate(self._processes):
-                if process.poll() is not None and not self.stopping:
-                    typer.echo(f"{name} ended with status {process.returncode}; starting it again", err=True)
-                    time.sleep(RESTART_SECONDS)
-                    self._processes[number] = (name, self._start(name))
+            for number, part in enumerate(self._parts):
+                too_soon = time.monotonic() < part.started + RESTART_SECONDS
+                if part.process.poll() is not None and not too_soon and not self.stopping:
+                    typer.echo(f"{part.name} ended with status {part.process.returncode}; starting it again", err=True)
+                    self._parts[number] = self._start(part.name)
             time.sleep(0.2)
 
     def stop(self) -> None:
         """End every part, politely first."""
         self.stopping = True
-        for _, process in self._processes:
-            process.terminate()
-        for _, process in self._processes:
+        for part in self._parts:
+            part.process.terminate()
+        for part in self._parts:
             try:
-                process.wait(15)
+                part.process.wait(15)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                part.process.kill()
+                part.process.wait()
 
 
 def prepare(settings: Settings) -> Database:

@@ -1,0 +1,71 @@
+"""T1 for the whole hub: whichever process is killed, what was acknowledged arrives, once."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+
+from kill9 import SENDERS, Ledger, Sender, compare
+from raw_scu import let_in
+from running_hub import RunningHub, a_hub
+from sqlalchemy import text
+
+from imaging_hub.archive.objects import ObjectStore
+from imaging_hub.audit import trail
+from imaging_hub.database import Database, Role
+from imaging_hub.intake.spool import Spool
+
+KILLS = 25
+
+
+def test_nothing_acknowledged_is_lost_when_gateway_and_workers_are_killed(database: Database, tmp_path: Path) -> None:
+    hub = a_hub(tmp_path, database, log_level="error")
+    let_in(database)
+    hub.start()
+    try:
+        ledger = _send_and_kill(hub, random.Random(20261124))
+        hub.wait_until_settled()
+        found = compare(ledger, database, Spool(hub.settings.spool))
+        assert found.acknowledged >= KILLS
+        assert (found.lost, found.doubled, found.without_file, found.unnamed) == ([], [], [], [])
+        _archive_agrees(hub)
+    finally:
+        hub.stop()
+
+
+def _send_and_kill(hub: RunningHub, chance: random.Random) -> Ledger:
+    ledger, stop = Ledger(), threading.Event()
+    senders = [Sender(number, hub.settings.dicom_port, ledger, stop) for number in range(1, SENDERS + 1)]
+    for sender in senders:
+        sender.start()
+    for _ in range(KILLS):
+        time.sleep(chance.uniform(0.2, 2.0))
+        part = chance.choice(("gateway", "worker"))
+        hub.wait(lambda part=part: bool(hub.parts(part)), f"{part} runs")
+        os.kill(chance.choice(hub.parts(part)), signal.SIGKILL)
+    stop.set()
+    for sender in senders:
+        sender.join(30)
+    return ledger
+
+
+def _archive_agrees(hub: RunningHub) -> None:
+    """Every archived row has its index row and its object, neither has another, and the trail holds."""
+    objects = ObjectStore(hub.settings.objects)
+    with hub.database.begin(Role.OWNER) as connection:
+        archived = connection.execute(
+            text(
+                "SELECT deidentified_sop_instance_uid AS uid, deidentified_digest AS digest"
+                " FROM identifying.instance WHERE state = 'ARCHIVED'"
+            )
+        ).all()
+        indexed = connection.execute(text("SELECT sop_instance_uid AS uid, digest FROM hub.instance")).all()
+        assert isinstance(trail.verify(connection), int)
+    assert archived
+    assert sorted(tuple(row) for row in archived) == sorted(tuple(row) for row in indexed)
+    for row in archived:
+        objects.get(row.digest)
