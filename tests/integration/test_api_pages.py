@@ -8,9 +8,10 @@ from html.parser import HTMLParser
 
 import httpx
 import pytest
-from web_story import HOSTILE_DESCRIPTION, WebStory, a_web_story, freeze
+from web_story import HOSTILE_DESCRIPTION, WebStory, a_web_story, freeze, prepare
 
 from imaging_hub.database import Database
+from imaging_hub.http.pages import STATIC
 from imaging_hub.http.sessions import local_path
 from imaging_hub.http.sessions import token_hash as console_hash
 from imaging_hub.permits.accounts import token_hash as hub_hash
@@ -146,8 +147,6 @@ def test_a_browser_without_a_session_is_sent_to_sign_in(story: WebStory) -> None
 
 def test_an_object_is_sent_in_ranges_and_whole(story: WebStory) -> None:
     cohort = freeze(story, story.plain)
-    from web_story import prepare
-
     with story.client("researcher") as client:
         release = client.post("/api/v1/releases", json={"cohort": cohort, "permit": story.permit}).json()["id"]
         assert client.get(f"/api/v1/releases/{release}/manifest").json()["code"] == "not-ready"
@@ -240,8 +239,6 @@ def test_a_path_to_go_to_is_of_this_app() -> None:
 
 def test_the_stylesheet_keeps_text_readable() -> None:
     """WCAG AA: 4.5 to 1 for each pair of ink and ground that the stylesheet declares."""
-    from imaging_hub.http.pages import STATIC
-
     css = (STATIC / "hub.css").read_text("utf-8")
     colour = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{3,6});", css))
     pairs = [("ink", "ground"), ("soft", "ground"), ("soft", "sheet"), ("link", "sheet"), ("link", "info-ground")]
