@@ -182,8 +182,9 @@ def _tests(series: Table, wanted: SeriesCriterion) -> list[Column]:
             tests.append(series.slice_thickness_mm <= wanted.slice_thickness_mm.max)
     if wanted.contrast is not None:
         said = [_CONTRAST[word] for word in wanted.contrast if word in _CONTRAST]
-        among = series.contrast.isin(said) if said else ibis.literal(False)
-        tests.append(among.fill_null(True) if "unknown" in wanted.contrast else among)
+        unsaid = series.contrast.isnull()
+        asked = series.contrast.isin(said) if said else unsaid
+        tests.append(asked | unsaid if "unknown" in wanted.contrast else asked)
     if wanted.manufacturer is not None:
         maker = series.manufacturer.upper()
         tests.append(reduce(or_, (maker.contains(word.upper()) for word in wanted.manufacturer.any)))
@@ -201,11 +202,11 @@ def _picked(images: ImagesOf, matching: Table) -> Table:
     columns = ("sid", "index_date", "series_instance_uid", "study_date")
     if images.limit is None:
         return matching.select(*columns)
-    first = {
-        "nearest_to_index": matching.offset.abs(),
-        "earliest": matching.study_date,
-        "latest": matching.study_date.desc(),
+    order = {
+        "nearest_to_index": [matching.offset.abs(), matching.study_date],
+        "earliest": [matching.study_date],
+        "latest": [matching.study_date.desc()],
     }[images.order]
-    window = ibis.window(group_by="sid", order_by=[first, matching.study_date, matching.series_instance_uid])
+    window = ibis.window(group_by="sid", order_by=[*order, matching.series_instance_uid])
     ranked = matching.mutate(rank=ibis.row_number().over(window))
     return ranked.filter(_.rank < images.limit).select(*columns)

@@ -1,25 +1,22 @@
 """Cohorts against an independent computation in plain Python over the synthetic truth: the same set, exactly.
 
-The oracle below reads the YAML and `truth.json` itself; it shares no code with what it checks.
+And against the same computation over small dense tables, where every boundary of every window is hit.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import random
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-import yaml
 from sqlalchemy import text
 
-from imaging_hub import snds
 from imaging_hub.audit import trail
 from imaging_hub.cohorts import flowchart, frozen
 from imaging_hub.cohorts.definition import parse
@@ -33,6 +30,7 @@ from imaging_hub.permits import accounts, projects
 from imaging_hub.permits.policy import Actor, Denied, Permit, Reason, Role
 from imaging_hub.snds.loading import load
 from imaging_hub.snds.synthetic.generator import synthesize
+from tests.cohort_oracle import World, index_series, oracle
 
 TODAY = date(2026, 11, 23)
 DOCS = Path(__file__).parents[2] / "docs" / "cohorts"
@@ -105,17 +103,6 @@ EXTRA = {
 DEFINITIONS = {path.stem: path.read_text("utf-8") for path in sorted(DOCS.glob("*.yaml"))} | EXTRA
 
 
-@dataclass(frozen=True)
-class World:
-    """The synthetic truth, the loaded tables, and the series that a hub of it would index."""
-
-    truth: dict[str, Any]
-    tables: Path
-    series: list[dict[str, Any]]
-    links: dict[str, str]
-    """SNDS person by sid, for those who could be linked."""
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     out = tmp_path_factory.mktemp("synthetic")
@@ -165,189 +152,8 @@ def _indexed(
 @pytest.fixture
 def indexed(database: Database, world: World) -> Database:
     """A database that holds the world's series and links."""
-    with database.begin(Login.WORKER) as connection:
-        for sid in sorted({one["sid"] for one in world.series}):
-            connection.execute(text("INSERT INTO hub.subject (sid, pseudonym) VALUES (:sid, :sid)"), {"sid": sid})
-        studies = {one["study"]: one for one in world.series}
-        connection.execute(
-            text(
-                "INSERT INTO hub.study (study_instance_uid, sid, finess, study_date, state)"
-                " VALUES (:study, :sid, '990000101', :study_date, 'RELEASABLE')"
-            ),
-            list(studies.values()),
-        )
-        connection.execute(
-            text(
-                "INSERT INTO hub.series (series_instance_uid, study_instance_uid, modality, sop_class_uid, body_part,"
-                " contrast, manufacturer, kernel, slice_thickness_mm, image_type, is_scout, is_derived, instances,"
-                " profile, needs_review, review_state, content_digest)"
-                " VALUES (:uid, :study, :modality, '1.2', :body_part, :contrast, :manufacturer, :kernel,"
-                " :slice_thickness_mm, :image_type, :is_scout, :is_derived, :instances, 'p@0', false,"
-                " 'NOT_NEEDED', 'c')"
-            ),
-            world.series,
-        )
-        connection.execute(
-            text(
-                "INSERT INTO hub.link (sid, snds_person, method, score, delivery) VALUES (:sid, :person, 'ins', 1, 'd')"
-            ),
-            [{"sid": sid, "person": person} for sid, person in world.links.items()],
-        )
+    index_series(database, world)
     return database
-
-
-# The oracle ------------------------------------------------------------------------------------------------------
-
-
-def oracle(definition: str, world: World) -> set[tuple[str, date, str]]:
-    """(sid, index date, series) of every member, computed the slow and obvious way."""
-    wanted = yaml.load(definition, Loader=yaml.BaseLoader)
-    people = {p["snds_person"]: p for p in world.truth["persons"]}
-    years = [int(year) for year in wanted.get("scope", {}).get("snds_years", (1, 9999))]
-    events = [
-        {**event, "start": day}
-        for event in world.truth["events"]
-        if years[0] <= (day := date.fromisoformat(event["start"])).year <= years[1]
-    ]
-    reach = min(e["start"] for e in events), max(e["start"] for e in events)
-    members: set[tuple[str, date, str]] = set()
-    for sid, person in world.links.items():
-        own = [event for event in events if event["person"] == person]
-        days = sorted(e["start"] for e in own if matches(e, wanted["index"]["event"], wanted))
-        if not days:
-            continue
-        index = days[-1] if wanted["index"]["event"].get("first") == "false" else days[0]
-        if subject_passes(wanted, people[person], own, index, reach):
-            members |= {(sid, index, uid) for uid in series_of(wanted, world, sid, index)}
-    return members
-
-
-def subject_passes(
-    wanted: dict[str, Any], person: dict[str, Any], own: list[dict[str, Any]], index: date, reach: tuple[date, date]
-) -> bool:
-    observation = wanted["index"].get("observation", {})
-    if (index - reach[0]).days < int(observation.get("before_days", 0)):
-        return False
-    if (reach[1] - index).days < int(observation.get("after_days", 0)):
-        return False
-    who = wanted.get("demographics", {})
-    born = date.fromisoformat(person["birth_date"])
-    age = index.year - born.year - (1 if index.month < born.month else 0)
-    if "age_at_index" in who and not int(who["age_at_index"][0]) <= age <= int(who["age_at_index"][1]):
-        return False
-    if who.get("sex", "any") != "any" and {"male": "1", "female": "2"}[who["sex"]] != person["sex"]:
-        return False
-    if (
-        who.get("alive_at_index") == "true"
-        and person["death_date"]
-        and date.fromisoformat(person["death_date"]) < index
-    ):
-        return False
-    for step in wanted.get("inclusion", []):
-        found = [occurs(one, own, index, wanted) for one in step.get("any") or step["all"]]
-        if not (any(found) if "any" in step else all(found)):
-            return False
-    return not any(occurs(one, own, index, wanted) for one in wanted.get("exclusion", []))
-
-
-def occurs(one: dict[str, Any], own: list[dict[str, Any]], index: date, wanted: dict[str, Any]) -> bool:
-    days = [e["start"] for e in own if matches(e, one, wanted) and inside(e["start"], index, one["window"])]
-    count = len(days) if one.get("distinct") == "event" else len(set(days))
-    return count >= int(one.get("count", ">=1")[2:])
-
-
-def inside(day: date, index: date, window: dict[str, list[str]]) -> bool:
-    for side, sign in (("before", -1), ("after", 1)):
-        if side in window:
-            nearest, farthest = (int(days) for days in window[side])
-            if nearest <= sign * (day - index).days <= farthest:
-                return True
-    return False
-
-
-def matches(event: dict[str, Any], criterion: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    if event["domain"] != criterion["domain"]:
-        return False
-    if criterion.get("position") and event["position"] not in criterion["position"]:
-        return False
-    codes = criterion["set"] if isinstance(criterion["set"], dict) else wanted["sets"][criterion["set"]]
-    ((kind, patterns),) = codes.items()
-    if kind == "ccam" and isinstance(patterns, dict):
-        return event["code"] in acts(patterns)
-    return any(
-        event["code"].startswith(pattern[:-1]) if pattern.endswith("*") else event["code"] == pattern
-        for pattern in patterns
-    )
-
-
-def acts(attributes: dict[str, str]) -> set[str]:
-    with (Path(snds.__file__).parent / "schemas" / "ccam_imaging.csv").open(encoding="utf-8") as file:
-        return {
-            line["code"]
-            for line in csv.DictReader(file)
-            if line["dicom_modality"] == attributes["modality"]
-            and ("region" not in attributes or attributes["region"] in line["body_regions"].split("|"))
-            and attributes.get("contrast", "any") in ("any", line["contrast"])
-            and line["is_supplement"] == "0"
-        }
-
-
-def series_of(wanted: dict[str, Any], world: World, sid: str, index: date) -> list[str]:
-    (images,) = wanted["imaging"]
-    found = [one for one in world.series if one["sid"] == sid and pictured(one, images, index)]
-    pick = images.get("pick")
-    if pick:
-        order = {
-            "nearest_to_index": lambda one: (abs((one["study_date"] - index).days), one["study_date"]),
-            "earliest": lambda one: one["study_date"],
-            "latest": lambda one: date.max - one["study_date"],
-        }[pick.get("order", "nearest_to_index")]
-        found = sorted(found, key=lambda one: (order(one), one["uid"]))[: int(pick["limit"])]
-    return [one["uid"] for one in found]
-
-
-def pictured(one: dict[str, Any], images: dict[str, Any], index: date) -> bool:
-    if one["modality"] != images["modality"]:
-        return False
-    if one["study_date"] is None or not inside(one["study_date"], index, images["window"]):
-        return False
-    unknown = images.get("series", {}).get("missing") == "keep"
-    return all(unknown if verdict is None else verdict for verdict in verdicts(one, images))
-
-
-def verdicts(one: dict[str, Any], images: dict[str, Any]) -> Iterator[bool | None]:
-    """Each condition on the header: holds, does not hold, or None where the header does not say."""
-    series = images.get("series", {})
-
-    def on(value: Any, test: Any) -> bool | None:
-        return None if value is None else bool(test(value))
-
-    if "body_part" in images:
-        yield on(one["body_part"], lambda part: part.upper() in {p.upper() for p in images["body_part"]})
-    if "slice_thickness_mm" in series:
-        limits = series["slice_thickness_mm"]
-        yield on(
-            one["slice_thickness_mm"],
-            lambda mm: float(limits.get("min", 0)) <= mm <= float(limits.get("max", "inf")),
-        )
-    if "contrast" in series:
-        if one["contrast"] is None and "unknown" in series["contrast"]:
-            yield True
-        else:
-            yield on(one["contrast"], lambda given: ("yes" if given else "no") in series["contrast"])
-    if "manufacturer" in series:
-        makers = series["manufacturer"]["any"]
-        yield on(one["manufacturer"], lambda maker: any(word.upper() in maker.upper() for word in makers))
-    if "kernel" in series:
-        yield on(one["kernel"], lambda kernel: re.search(series["kernel"]["regex"], kernel) is not None)
-    if "image_type" in series:
-        yield set(series["image_type"]["all"]) <= set(one["image_type"])
-    yield one["instances"] >= int(series.get("min_instances", 1))
-    for kind in series.get("exclude", []):
-        yield not one[f"is_{kind}"]
-
-
-# What is checked --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)
@@ -441,3 +247,161 @@ def test_a_count_is_rounded_and_held_back_and_freezing_needs_a_permit_in_scope(i
     with indexed.begin(Login.WEB) as connection:
         denied = flowchart.count(connection, parse(DEFINITIONS["nobody"]), **operator)
     assert denied == Denied(Reason.ROLE_LACKS)
+
+
+# Small dense tables -----------------------------------------------------------------------------------------------
+
+FIRST = date(2020, 1, 1)
+CODES = {
+    "diagnosis": ["C340", "C349", "C509", "I639"],
+    "act": ["ZBQK001", "ZBQH001", "ZBQK002"],
+    "drug": ["L01EB02", "N02BE01"],
+}
+SETS = {
+    "diagnosis": ['{icd10: ["C34*"]}', '{icd10: ["C349", "I63*"]}', '{icd10: ["C*"]}'],
+    "act": ["{ccam: {modality: CT, region: CHEST}}", "{ccam: [ZBQK002, ZBQH001]}"],
+    "drug": ['{atc: ["L01*"]}', '{atc: ["N02BE01"]}'],
+}
+
+
+def a_dense_world(folder: Path, chance: random.Random) -> World:
+    """Eighty people whose events and images all fall in forty days: windows begin and end on them."""
+    people = [
+        {
+            "snds_person": f"person-{number:02d}",
+            "sex": chance.choice("12"),
+            "birth_date": f"{chance.randrange(1950, 1954)}-{chance.randrange(1, 13):02d}-{chance.randrange(1, 29):02d}",
+            "death_date": a_day(chance).isoformat() if chance.random() < 0.3 else None,
+        }
+        for number in range(80)
+    ]
+    events = []
+    for person in people:
+        for _ in range(chance.randrange(2, 14)):
+            domain = chance.choice(list(CODES))
+            position = chance.choice(["DP", "DR", "ALD"]) if domain == "diagnosis" else None
+            event = {"person": person["snds_person"], "domain": domain, "code": chance.choice(CODES[domain])}
+            events.append({**event, "position": position, "start": a_day(chance).isoformat()})
+            if chance.random() < 0.2:
+                events.append(dict(events[-1]))
+    series = [
+        _indexed(
+            {"study_instance_uid": f"1.{number}"},
+            {
+                "series_instance_uid": f"2.{number}", "modality": chance.choice(["CT", "MR"]), "body_part": "CHEST",
+                "contrast": chance.random() < 0.5, "manufacturer": chance.choice(["SIEMENS", "CANON"]),
+                "kernel": chance.choice(["Br64d", "FC52"]), "slice_thickness_mm": chance.choice([1.0, 1.5, 5.0]),
+                "instances": chance.randrange(5, 15), "scout": chance.random() < 0.1,
+            },
+            f"sid-{chance.randrange(90):02d}",
+            None if chance.random() < 0.1 else a_day(chance),
+            chance,
+        )
+        for number in range(300)
+    ]  # fmt: skip
+    write_load(folder, people, events)
+    links = {f"sid-{number:02d}": f"person-{number:02d}" for number in range(80)}
+    for sid in sorted(set(links) - {one["sid"] for one in series}):
+        del links[sid]
+    return World({"persons": people, "events": events}, folder, series, links)
+
+
+def a_day(chance: random.Random) -> date:
+    return FIRST + timedelta(days=chance.randrange(40))
+
+
+def write_load(folder: Path, people: list[dict[str, Any]], events: list[dict[str, Any]]) -> None:
+    """The tables as `snds.loading` leaves them."""
+    for domain in CODES:
+        place = folder / "v1" / "event" / f"domain={domain}"
+        place.mkdir(parents=True)
+        own = [event for event in events if event["domain"] == domain]
+        columns = {
+            "person": [event["person"] for event in own],
+            "code": [event["code"] for event in own],
+            "position": pa.array([event["position"] for event in own], pa.string()),
+            "start": [date.fromisoformat(event["start"]) for event in own],
+        }
+        pq.write_table(pa.table(columns), place / "a.parquet")
+    born = [date.fromisoformat(person["birth_date"]) for person in people]
+    dead = [date.fromisoformat(one["death_date"]) if one["death_date"] else None for one in people]
+    columns = {
+        "person": [person["snds_person"] for person in people],
+        "birth_year": pa.array([day.year for day in born], pa.int16()),
+        "birth_month": pa.array([day.month for day in born], pa.int16()),
+        "sex": pa.array([int(person["sex"]) for person in people], pa.int16()),
+        "death_date": pa.array(dead, pa.date32()),
+    }
+    pq.write_table(pa.table(columns), folder / "v1" / "person.parquet")
+    (folder / "v1" / "report.json").write_text(
+        json.dumps({"version": "v1", "persons": len(people), "events": {}, "tables": []})
+    )
+    (folder / "current").write_text("v1")
+
+
+def a_definition(chance: random.Random) -> str:
+    """Any definition over those tables."""
+
+    def window() -> str:
+        sides = chance.choice([["before"], ["after"], ["before", "after"]])
+        days = {side: sorted([chance.randrange(8), chance.randrange(16)]) for side in sides}
+        return json.dumps(days).replace('"', "")
+
+    def occurrence() -> str:
+        domain = chance.choice(list(CODES))
+        position = ", position: [DP, ALD]" if domain == "diagnosis" and chance.random() < 0.5 else ""
+        counted = f'count: ">={chance.randrange(1, 3)}", distinct: {chance.choice(["day", "event"])}'
+        return f"{{domain: {domain}, set: {chance.choice(SETS[domain])}{position}, window: {window()}, {counted}}}"
+
+    lines = ["cohort: random", "version: 1"]
+    if chance.random() < 0.2:
+        lines.append("scope: {snds_years: [2019, 2020]}")
+    first = chance.choice(["true", "false"])
+    lines.append(
+        f"index: {{event: {{domain: diagnosis, set: {chance.choice(SETS['diagnosis'])}, first: {first}}},"
+        f" observation: {{before_days: {chance.randrange(9)}, after_days: {chance.randrange(9)}}}}}"
+    )
+    if chance.random() < 0.5:
+        low = chance.randrange(64, 69)
+        lines.append(
+            f"demographics: {{age_at_index: [{low}, {low + chance.randrange(2, 6)}],"
+            f" sex: {chance.choice(['any', 'male'])}, alive_at_index: {chance.choice(['true', 'false'])}}}"
+        )
+    if chance.random() < 0.6:
+        members = ", ".join(occurrence() for _ in range(chance.randrange(1, 3)))
+        lines.append(f"inclusion: [{{name: wanted, {chance.choice(['any', 'all'])}: [{members}]}}]")
+    if chance.random() < 0.25:
+        lines.append(f"exclusion: [{occurrence()}]")
+    series = [
+        chance.choice(["slice_thickness_mm: {max: 1.5}", "slice_thickness_mm: {min: 1.5, max: 5}"]),
+        chance.choice(["contrast: [yes]", "contrast: [no, unknown]", "contrast: [unknown]"]),
+        chance.choice(["exclude: [scout]", "exclude: [scout, derived]"]),
+        "min_instances: 8",
+        "manufacturer: {any: [sie]}",
+        f"missing: {chance.choice(['keep', 'drop'])}",
+    ]
+    chosen = ", ".join(chance.sample(series, chance.randrange(0, 4)))
+    order = chance.choice(["nearest_to_index", "earliest", "latest"])
+    pick = f", pick: {{order: {order}, limit: {chance.randrange(1, 3)}}}"
+    lines.append(
+        f"imaging: [{{name: images, modality: {chance.choice(['CT', 'MR'])}, window: {window()},"
+        f" series: {{{chosen}}}{chance.choice([pick, ''])}}}]"
+    )
+    return "\n".join(lines)
+
+
+def test_eighty_random_cohorts_over_dense_tables_agree(database: Database, tmp_path: Path) -> None:
+    chance = random.Random(23)
+    dense = a_dense_world(tmp_path, chance)
+    index_series(database, dense)
+    members = 0
+    with database.begin(Login.WEB) as connection, take(connection, dense.tables) as snapshot:
+        for _ in range(80):
+            definition = a_definition(chance)
+            found = {
+                (member.sid, member.index_date, member.series_instance_uid)
+                for member in run(plan(parse(definition)), snapshot).members
+            }
+            assert found == oracle(definition, dense), definition
+            members += len(found)
+    assert members > 400, "a comparison of empty sets would prove nothing"
