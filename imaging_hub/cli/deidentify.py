@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -27,13 +27,14 @@ app = typer.Typer()
 
 @app.command()
 def deidentify(
-    source: Path = typer.Argument(..., metavar="SRC", help="A DICOM file, or a folder of them."),
-    destination: Path = typer.Argument(..., metavar="DST", help="Folder for the output; outside SRC."),
-    profile: str = typer.Option(..., "--profile", help="Name of a profile, or a YAML file."),
-    key_file: Path = typer.Option(..., "--key-file", help="64 hexadecimal characters, mode 0600."),
-    jobs: int = typer.Option(os.cpu_count() or 1, "--jobs", min=1, help="Processes."),
-    report: Path | None = typer.Option(None, "--report", help="JSON: state, reason and rules of each file."),
-    as_json: bool = typer.Option(False, "--json", help="One JSON object on standard output."),
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="A DICOM file, or a folder of them.")],
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="Folder for the output; outside SRC.")],
+    *,
+    profile: Annotated[str, typer.Option("--profile", help="Name of a profile, or a YAML file.")],
+    key_file: Annotated[Path, typer.Option("--key-file", help="64 hexadecimal characters, mode 0600.")],
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes; default: one a core.")] = os.cpu_count() or 1,
+    report: Annotated[Path | None, typer.Option("--report", help="JSON: state, reason, rules of each file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """De-identify DICOM files; what cannot be proven clean is left out and named in the report.
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from imaging_hub.deidentification import dates, dummy
 from imaging_hub.deidentification.content import Verdict, holds_references, verdict
+from imaging_hub.deidentification.decision import Decision, Handling
 from imaging_hub.deidentification.instance import Change, Pseudonyms
 from imaging_hub.deidentification.patient import Patient, Undecodable
-from imaging_hub.deidentification.plan import Decision, Handling, Plan, Scope
+from imaging_hub.deidentification.plan import Plan, Scope
+from imaging_hub.deidentification.private import PrivateElements
 from imaging_hub.deidentification.wellknown import is_well_known
-from imaging_hub.dicom import uid, values
+from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.dicom.values import Charset
 
 _CHARSET = 0x00080005
 _TEXT_VALUE = 0x0040A160
 _PRIVATE = 0x10000
-_NUMERIC = bytes(b"0123456789+-.eE \\\0")
+_NUMERIC = b"0123456789+-.eE \\\0"
 _AGE_UNITS = {b"D": 365, b"W": 52, b"M": 12, b"Y": 1}
 
 
@@ -26,7 +28,7 @@ class Actions:
     """One pass over one instance. Whatever it learns of the patient dies with it."""
 
     def __init__(self, plan: Plan, pseudonyms: Pseudonyms, patient: Patient) -> None:
-        self._plan = plan
+        self.plan = plan
         self._pseudonyms = pseudonyms
         self._patient = patient
         self._charset: Charset = values.LATIN_1
@@ -64,11 +66,11 @@ class Actions:
         keep = Handling.KEEP
         result: Dataset = []
         append = result.append
-        blocks: dict[int, _Block] = {}
+        private = PrivateElements(self, scope, path, result)
         for element in dataset:
             tag = element.tag
             if tag & _PRIVATE:
-                self._private(element, scope, path, blocks, result)
+                private.take(element)
                 continue
             decision = decided(tag)
             if decision is None or decision.vr != element.vr:
@@ -83,20 +85,31 @@ class Actions:
         self._charset = outer
         return result
 
+    def handle(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
+        """The element as a decision leaves it, or None."""
+        if decision.handling is Handling.KEEP:
+            return element
+        return self._handlers[decision.handling](element, decision, scope, path)
+
     def remap(self, text: str) -> str:
         """The UID that stands for one of the source's; those of the Standard stand for themselves."""
         known = self.uids.get(text)
         if known is None:
             if is_well_known(text):
                 return text
-            known = self.uids[text] = uid.remap(text, self._pseudonyms.uid_key)
+            known = self.uids[text] = self._patient.remapped(text)
         return known
 
-    def _note(self, decision: Decision, path: str, action: str = "") -> None:
+    def note_decision(self, decision: Decision, path: str, action: str = "") -> None:
+        """Put on record that a decision was carried out at `path`."""
         change = decision.change
-        if path or action:
-            change = replace(change, path=path + change.path, action=action or change.action)
-        self.changes.append(change)
+        if action and action != change.action:
+            change = Change(change.path, action, change.rule)
+        self.note(change, path)
+
+    def note(self, change: Change, path: str) -> None:
+        """Put a change on record; its path is under `path`."""
+        self.changes.append(Change(path + change.path, change.action, change.rule) if path else change)
 
     def _fall_back(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
         fallback = {Handling.REMOVE: "X", Handling.EMPTY: "Z"}.get(decision.fallback, "D")
@@ -105,15 +118,15 @@ class Actions:
     # What each handling does. An element is returned to be written, or None to be left out.
 
     def _remove(self, element: Element, decision: Decision, scope: Scope, path: str) -> None:
-        self._note(decision, path)
+        self.note_decision(decision, path)
 
     def _empty(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element:
         if len(element.value):
-            self._note(decision, path)
+            self.note_decision(decision, path)
         return Element(element.tag, element.vr, [] if element.vr == "SQ" else b"")
 
     def _dummy(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element:
-        self._note(decision, path)
+        self.note_decision(decision, path)
         vr = element.vr
         if vr == "SQ":
             if isinstance(element.value, list):
@@ -137,7 +150,7 @@ class Actions:
                 blank.append(self._remapped(element))
             elif element.vr == "CS" and self._patient.is_vocabulary(value):
                 blank.append(element)
-            elif element.vr in ("DA", "DT") and self._plan.dates == "MODIFIED":
+            elif element.vr in ("DA", "DT") and self.plan.dates == "MODIFIED":
                 # One offset for all dates of a patient, also where nothing but the structure is left.
                 blank.append(self._moved(element) or Element(element.tag, element.vr, dummy.value(element.vr)))
             else:
@@ -145,7 +158,7 @@ class Actions:
         return blank
 
     def _pseudonym(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element:
-        self._note(decision, path)
+        self.note_decision(decision, path)
         return Element(element.tag, element.vr, self._pseudonyms.patient.encode("ascii"))
 
     def _scan(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
@@ -154,9 +167,7 @@ class Actions:
     def _clean(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
         return self._text(element, decision, scope, path, strict=True)
 
-    def _text(
-        self, element: Element, decision: Decision, scope: Scope, path: str, *, strict: bool
-    ) -> Element | None:
+    def _text(self, element: Element, decision: Decision, scope: Scope, path: str, *, strict: bool) -> Element | None:
         value: bytes = bytes(element.value)  # type: ignore[arg-type]
         try:
             cleaned = self._patient.cleaned(value, element.vr, self._charset, strict)
@@ -168,13 +179,13 @@ class Actions:
             return element
         if not cleaned.strip(b" \\"):
             return self._fall_back(element, decision, scope, path)
-        self._note(decision, path, "C")
+        self.note_decision(decision, path, "C")
         return Element(element.tag, element.vr, cleaned)
 
     def _remap(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element:
         remapped = self._remapped(element)
         if remapped is not element:
-            self._note(decision, path, "U")
+            self.note_decision(decision, path, "U")
         return remapped
 
     def _remapped(self, element: Element) -> Element:
@@ -190,7 +201,7 @@ class Actions:
         if moved is None:
             return self._fall_back(element, decision, scope, path)
         if moved is not element:
-            self._note(decision, path, "shift")
+            self.note_decision(decision, path, "shift")
         return moved
 
     def _moved(self, element: Element) -> Element | None:
@@ -225,10 +236,10 @@ class Actions:
         units = _AGE_UNITS.get(value[-1:])
         if units is None or not value[:-1].isdigit() or len(value) > 4:
             return self._fall_back(element, decision, scope, path)
-        cap = self._plan.profile.age_cap_years
+        cap = self.plan.profile.age_cap_years
         if cap is None or int(value[:-1]) // units <= cap:
             return element
-        self._note(decision, path, "C")
+        self.note_decision(decision, path, "C")
         return Element(element.tag, element.vr, b"%03dY" % (cap + 1))
 
     def _recurse(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
@@ -245,7 +256,7 @@ class Actions:
         if not scope.path:
             self._items_may_go = not any(holds_references(item) for item in element.value)
         inner = scope.child(element.tag)
-        options = self._plan.profile.options
+        options = self.plan.profile.options
         kept: list[Dataset] = []
         for place, item in enumerate(element.value):
             name = f"{path}{decision.change.path}[{place}]"
@@ -266,56 +277,6 @@ class Actions:
             Element(_TEXT_VALUE, element.vr, dummy.TEXT.encode()) if element.tag == _TEXT_VALUE else element
             for element in item
         ]
-
-    def _private(
-        self, element: Element, scope: Scope, path: str, blocks: dict[int, _Block], result: Dataset
-    ) -> None:
-        """A private element: kept only when the plan knows its creator and place; its creator goes with it."""
-        tag = element.tag
-        number = tag & 0xFFFF
-        if number <= 0xFF:
-            if number >= 0x10 and not isinstance(element.value, list):
-                name = str(element.value, "latin-1").strip(" \0")
-                blocks[tag & 0xFFFF0000 | number << 8] = _Block(element, name, self._plan.knows(name))
-            return
-        block = blocks.get(tag & 0xFFFFFF00)
-        if block is None or not block.known:
-            # An unknown creator could itself be somebody's name: it is neither kept nor put on record.
-            change = scope.unknown_private(tag)
-            self.changes.append(replace(change, path=path + change.path) if path else change)
-            return
-        decision = scope.private(tag >> 16, block.name, number & 0xFF, element.vr)
-        handling = decision.handling
-        if handling is Handling.REMOVE:
-            self._note(decision, path)
-            return
-        if decision.vr != element.vr and element.vr == "UN":
-            element = Element(tag, decision.vr, element.value)
-        kept = element if handling is Handling.KEEP else self._handlers[handling](element, decision, scope, path)
-        if kept is None:
-            return
-        if not block.written:
-            block.written = True
-            _insert(result, block.creator)
-        result.append(kept)
-
-
-@dataclass(slots=True)
-class _Block:
-    """A block of private elements, as its creator reserved it (PS3.5 §7.8.1)."""
-
-    creator: Element
-    name: str
-    known: bool
-    written: bool = False
-
-
-def _insert(result: Dataset, creator: Element) -> None:
-    """Put a private creator before the elements of its group that are already there."""
-    place = len(result)
-    while place and result[place - 1].tag > creator.tag:
-        place -= 1
-    result.insert(place, creator)
 
 
 def _with_action(decision: Decision, action: str) -> Decision:

@@ -14,13 +14,14 @@ from itertools import chain
 
 from imaging_hub.deidentification import burned_in, identifiers, residual, standard
 from imaging_hub.deidentification.actions import Actions
+from imaging_hub.deidentification.attribute import attribute_name
+from imaging_hub.deidentification.dates import day_of
 from imaging_hub.deidentification.instance import (
     DeidentifiedInstance,
     Pseudonyms,
     Quarantined,
     SourceInstance,
 )
-from imaging_hub.deidentification.dates import day_of
 from imaging_hub.deidentification.patient import Patient, Undecodable
 from imaging_hub.deidentification.plan import Plan
 from imaging_hub.dicom import encode, part10, values, walk
@@ -51,7 +52,7 @@ class Engine:
             return Quarantined(f"malformed-{fault.code}", rule="dicom")
         except Undecodable as fault:
             return Quarantined("undecodable-text", attribute=str(fault), rule="SpecificCharacterSet")
-        except Exception:  # noqa: BLE001 - the door is the one place where any fault must become quarantine
+        except Exception:
             return Quarantined("engine-fault")
 
     def _deidentify(self, source: SourceInstance, pseudonyms: Pseudonyms) -> DeidentifiedInstance | Quarantined:
@@ -113,14 +114,14 @@ class Engine:
 
     def _patient(self, dataset: Dataset, pseudonyms: Pseudonyms) -> Patient:
         """The patient of a dataset, remembered from the instance before when every identifier is the same."""
-        found = list(identifiers.raw(dataset))
-        key = (tuple(found), pseudonyms.identifiers, pseudonyms.patient)
+        found = identifiers.raw(dataset)
+        key = (tuple(found), pseudonyms)
         patient = self._patients.get(key)
         if patient is None:
             retained = self._retained(dataset)
             own = set(identifiers.read(element for element in found if element[0] not in retained))
             kept = set(identifiers.read(element for element in found if element[0] in retained))
-            patient = Patient(own | (pseudonyms.identifiers - kept))
+            patient = Patient(own | (pseudonyms.identifiers - kept), pseudonyms.uid_key)
             self._patients[key] = patient
             while len(self._patients) > _PATIENTS_REMEMBERED:
                 self._patients.popitem(last=False)
@@ -139,7 +140,7 @@ class Engine:
         items = dataset
         for step in path.split("."):
             name, _, place = step.partition("[")
-            element = next((element for element in items if residual.attribute_name(element.tag) == name), None)
+            element = next((element for element in items if attribute_name(element.tag) == name), None)
             if element is None or element.tag & 0x10000:
                 return "E.3.10-1"
             if not place or not isinstance(element.value, list):

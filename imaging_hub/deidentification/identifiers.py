@@ -6,7 +6,7 @@ characteristics would keep, every Person Name, every identifier, address, teleph
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from imaging_hub.deidentification import standard
@@ -29,7 +29,6 @@ _GENERIC = frozenset(
 _MARKS = str.maketrans("^=", "  ")
 
 
-
 @cache
 def identifying() -> frozenset[int]:
     """Tags of the public attributes whose values identify the patient or those around them."""
@@ -47,18 +46,23 @@ Raw = tuple[int, str, bytes, Charset]
 """Tag, VR, value and character set of an identifying element, not decoded yet."""
 
 
-def raw(dataset: Dataset, charset: Charset = values.LATIN_1) -> Iterator[Raw]:
+def raw(dataset: Dataset, charset: Charset = values.LATIN_1) -> list[Raw]:
     """The identifying elements of a dataset, at every depth."""
+    found: list[Raw] = []
+    _gather(dataset, charset, found)
+    return found
+
+
+def _gather(dataset: Dataset, charset: Charset, found: list[Raw]) -> None:
     wanted = identifying()
-    charset = values.charset_of(dataset, charset)
+    if dataset and dataset[0].tag <= values.SPECIFIC_CHARACTER_SET:
+        charset = values.charset_of(dataset, charset)
     for element in dataset:
-        value = element.value
-        if isinstance(value, list):
-            for item in value:
-                yield from raw(item, charset)
-        elif element.vr == "PN" or element.tag in wanted:
-            if len(value):
-                yield element.tag, element.vr, bytes(value), charset
+        if element.vr == "SQ":
+            for item in element.value:
+                _gather(item, charset, found)  # type: ignore[arg-type]
+        elif (element.tag in wanted or element.vr == "PN") and len(element.value):
+            found.append((element.tag, element.vr, bytes(element.value), charset))  # type: ignore[arg-type]
 
 
 def collect(dataset: Dataset) -> frozenset[str]:
@@ -71,7 +75,7 @@ def collect(dataset: Dataset) -> frozenset[str]:
     return frozenset(read(raw(dataset)))
 
 
-def read(elements: Iterator[Raw]) -> Iterator[str]:
+def read(elements: Iterable[Raw]) -> Iterator[str]:
     """The identifiers that identifying elements hold; values that name nobody are left out."""
     for tag, vr, value, charset in elements:
         for text in _texts(vr, value, charset):

@@ -10,15 +10,17 @@ from imaging_hub.deidentification.folding import fold
 from imaging_hub.deidentification.vocabulary import is_term
 
 PARTICLES = frozenset(
-    "de du des da do dos di del della le la les el al ben bin abu ibn von van der den ter ten und et saint sainte st ste"
-    " mr mme mlle mrs dr pr prof jr sr".split()
-)
+    ("de", "du", "des", "da", "do", "dos", "di", "del", "della", "le", "la", "les", "el", "al", "ben", "bin",
+     "abu", "ibn", "von", "van", "der", "den", "ter", "ten", "und", "et", "saint", "sainte", "st", "ste", "mr",
+     "mme", "mlle", "mrs", "dr", "pr", "prof", "jr", "sr")
+)  # fmt: skip
 """Parts of names that everybody shares."""
 
 NOBODY = frozenset(
-    "anon anonym anonymous anonymized anonyme anonymise removed unknown none null inconnu inconnue test user operator"
-    " admin default deidentified redacted patient xxx yes non not".split()
-)
+    ("anon", "anonym", "anonymous", "anonymized", "anonyme", "anonymise", "removed", "unknown", "none", "null",
+     "inconnu", "inconnue", "test", "user", "operator", "admin", "default", "deidentified", "redacted",
+     "patient", "xxx", "yes", "non", "not")
+)  # fmt: skip
 """What stands in the place of a name when nobody is meant."""
 
 _WORD = re.compile(r"[^\W\d_]+")

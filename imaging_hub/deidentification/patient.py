@@ -11,7 +11,7 @@ from imaging_hub.deidentification.identity import Identity
 from imaging_hub.deidentification.residual import Needles
 from imaging_hub.deidentification.text import Cleaner
 from imaging_hub.deidentification.vocabulary import is_term
-from imaging_hub.dicom import values
+from imaging_hub.dicom import uid, values
 from imaging_hub.dicom.elements import Buffer, Element
 from imaging_hub.dicom.values import Charset
 
@@ -19,7 +19,7 @@ _CACHED_MAX = 4096
 _UNCHANGED = b"\0unchanged"
 
 
-class Undecodable(Exception):  # noqa: N818 - a condition of the data, caught by the engine
+class Undecodable(Exception):
     """A text that is none in its declared character set; the argument is the attribute's path."""
 
 
@@ -29,11 +29,22 @@ class Patient:
     Never shared: another patient has another one.
     """
 
-    def __init__(self, identifiers: Iterable[str]) -> None:
+    def __init__(self, identifiers: Iterable[str], uid_key: bytes) -> None:
+        self._uid_key = uid_key
+        self._uids: dict[str, str] = {}
         identity = Identity.of(identifiers)
         self._cleaner = Cleaner(identity)
         self.needles = Needles.of(identity)
         self._cleaned: dict[tuple[bytes, str, Charset, bool], bytes] = {}
+
+    def remapped(self, source: str) -> str:
+        """The UID that stands for one of the source's; those of a series are asked for once a slice."""
+        known = self._uids.get(source)
+        if known is None:
+            if len(self._uids) >= _CACHED_MAX:
+                self._uids.clear()
+            known = self._uids[source] = uid.remap(source, self._uid_key)
+        return known
 
     def cleaned(self, value: bytes, vr: str, charset: Charset, strict: bool) -> bytes | None:
         """The value without what identifies, None when it may stay as it is, empty when nothing of it may.

@@ -18,18 +18,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import TEXT_VRS, attribute_name, parse_attribute, vr_of
+from imaging_hub.deidentification.profile_file import Lines, read_yaml, wrong
 from imaging_hub.errors import ProfileError
 
 Action: TypeAlias = Literal["X", "Z", "D", "K", "C", "U", "shift"]
@@ -129,7 +129,7 @@ class _Document(_Strict):
             if option == "clean-graphics":
                 raise ValueError("clean-graphics is not offered: graphics are removed")
             if option not in standard.OPTIONS:
-                raise ValueError(f"options are {', '.join(standard.OPTIONS)}")
+                raise ValueError("the options are " + ", ".join(standard.OPTIONS))
         return options
 
 
@@ -197,30 +197,30 @@ def _find(name_or_path: str | Path, folders: Sequence[Path]) -> Path:
         path = folder / f"{text}.yaml"
         if path.is_file():
             return path
-    raise ProfileError(
-        f"{text}:1: there is no profile of this name", hint=f"shipped profiles: {', '.join(shipped())}; or give a file"
+    raise wrong(
+        Path(text), 1, "there is no profile of this name", f"shipped profiles: {', '.join(shipped())}; or give a file"
     )
 
 
 def _resolve(path: Path, folders: Sequence[Path], children: tuple[Path, ...]) -> Profile:
     if path in children:
-        raise ProfileError(f"{path}:1: the profile extends itself", hint="break the circle of `extends`")
+        raise wrong(path, 1, "the profile extends itself", "break the circle of `extends`")
     document, lines = _read(path)
-    where = f"{path.name}:{lines.get(('extends',), 1)}"
     parent = None
     if document.extends is not None:
         beside = path.parent / f"{document.extends}.yaml"
         inherited = beside if beside.is_file() else _find(document.extends, folders)
         parent = _resolve(inherited, folders, (*children, path))
     elif document.name != standard.BASIC:
-        raise ProfileError(f"{where}: a profile extends another", hint="write `extends: basic`")
+        raise wrong(path, 1, "a profile extends another", "write `extends: basic`")
     profile = _merged(document, parent)
     dates = {"retain-longitudinal-full-dates", "retain-longitudinal-modified-dates"}
     if dates <= profile.options:
-        line = lines.get(("options",), 1)
-        raise ProfileError(
-            f"{path.name}:{line}: full dates and modified dates contradict each other",
-            hint="name one of the two longitudinal options, here or in the profile extended",
+        raise wrong(
+            path,
+            lines.get(("options",), 1),
+            "full dates and modified dates contradict each other",
+            "name one of the two longitudinal options, here or in the profile extended",
         )
     return profile
 
@@ -242,23 +242,9 @@ def _merged(document: _Document, parent: Profile | None) -> Profile:
     )
 
 
-def _read(path: Path) -> tuple[_Document, Mapping[tuple[str | int, ...], int]]:
+def _read(path: Path) -> tuple[_Document, Lines]:
     """One YAML file, validated, and the line of each of its keys."""
-    try:
-        node = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
-    except OSError:
-        raise ProfileError(f"{path}:1: the file cannot be read", hint="check its path and permissions") from None
-    except UnicodeDecodeError:
-        raise ProfileError(f"{path}:1: the file is not UTF-8", hint="save it as UTF-8") from None
-    except yaml.YAMLError as fault:
-        mark = getattr(fault, "problem_mark", None)
-        problem = getattr(fault, "problem", None) or "not YAML"
-        line = mark.line + 1 if mark else 1
-        raise ProfileError(f"{path.name}:{line}: {problem}", hint="correct the YAML at this line") from None
-    lines: dict[tuple[str | int, ...], int] = {}
-    if not isinstance(node, yaml.MappingNode):
-        raise ProfileError(f"{path.name}:1: a profile is a mapping", hint="start with `name:`")
-    values = _plain(node, (), lines, path)
+    values, lines = read_yaml(path)
     for place, rule in enumerate(values.get("rules") or ()):
         if isinstance(rule, dict):
             rule.update(line=lines["rules", place], source=str(values.get("name")))
@@ -269,7 +255,7 @@ def _read(path: Path) -> tuple[_Document, Mapping[tuple[str | int, ...], int]]:
         raise _explained(path, first, lines) from None
 
 
-def _explained(path: Path, error: Any, lines: Mapping[tuple[str | int, ...], int]) -> ProfileError:
+def _explained(path: Path, error: Any, lines: Lines) -> ProfileError:
     place = tuple(error["loc"])
     known = place
     while known and known not in lines:
@@ -282,24 +268,7 @@ def _explained(path: Path, error: Any, lines: Mapping[tuple[str | int, ...], int
         "literal_error": "actions are X, Z, D, K, C, U, shift",
     }.get(error["type"], "correct the value on this line")
     subject = f"{field}: " if field else ""
-    return ProfileError(f"{path.name}:{lines.get(known, 1)}: {subject}{message}", hint=hint)
-
-
-def _plain(node: yaml.Node, at: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int], path: Path) -> Any:
-    """A YAML node as plain values; notes the line of each key and refuses keys written twice."""
-    lines.setdefault(at, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        result: dict[str, Any] = {}
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            if key.value in result:
-                raise ProfileError(f"{path.name}:{line}: this key stands twice", hint="keep one of the two")
-            lines[*at, key.value] = line
-            result[key.value] = _plain(value, (*at, key.value), lines, path)
-        return result
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(value, (*at, place), lines, path) for place, value in enumerate(node.value)]
-    return yaml.SafeLoader("").construct_object(node)
+    return wrong(path, lines.get(known, 1), f"{subject}{message}", hint)
 
 
 def selected(rule: Rule) -> str:

@@ -25,7 +25,9 @@ _DIGIT_GROUPS = bytes(byte for byte in b" .-/_()+")
 _UID = re.compile(rb"[0-2](?:\.\d+){3,}")
 _DATE_VRS = frozenset(("DA", "DT"))
 _MACHINE_VRS = frozenset(("DS", "IS", "UI", "DA", "DT", "TM", "AS"))
-_BINARY_VRS = frozenset(("AT", "FD", "FL", "OB", "OD", "OF", "OL", "OV", "OW", "SL", "SS", "SV", "UL", "US", "UV", "UN"))
+_BINARY_VRS = frozenset(
+    ("AT", "FD", "FL", "OB", "OD", "OF", "OL", "OV", "OW", "SL", "SS", "SV", "UL", "US", "UV", "UN")
+)
 # Numbers of the header itself could spell a short number by chance; ten digits do not happen.
 _ANYWHERE_DIGITS = 10
 # Shorter ones (`1.1`, met in broken files) are part of any other.
@@ -60,7 +62,7 @@ class Needles:
         codes = {code for code in identity.codes if len(code) >= 6}
         digits = {code for code in codes if code.isdigit()}
         far = {code for code in codes if not code.isdigit() or len(code) >= _ANYWHERE_DIGITS}
-        words = {token for token in latin if len(token) >= 3} | {code for code in identity.codes if 5 <= len(code)}
+        words = {token for token in latin if len(token) >= 3} | {code for code in identity.codes if len(code) >= 5}
         return cls(
             substrings=_encoded(telling | far),
             exact=tuple(spelling for token in tokens - latin for spelling in _spellings(token)),

@@ -123,7 +123,9 @@ def content_items() -> Mapping[tuple[str, str, str], ContentItem]:
 @cache
 def methods() -> Mapping[str, Method]:
     """CID 7050 by the option it stands for."""
-    return MappingProxyType({option: Method(option, code, meaning) for option, code, meaning in _table("cid7050")["rows"]})
+    return MappingProxyType(
+        {option: Method(option, code, meaning) for option, code, meaning in _table("cid7050")["rows"]}
+    )
 
 
 @cache

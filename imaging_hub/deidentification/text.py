@@ -53,9 +53,10 @@ _PERSON = re.compile(
     rf"(?:\s+{_CAPITALISED})?|\bM\.\s*{_CAPITALISED}(?:\s+{_CAPITALISED})?"
 )
 # Not `mr`, `dr`, `pr`, `sr`: in this field they are modalities.
-_LINKS = (PARTICLES - {"mr", "dr", "pr", "sr"}) | frozenset(
-    "e a au aux d l n ne nee ns nom prenom tel ins ipp nir pat patient patiente id by par pour le dob ddn".split()
-)
+_LINKS = frozenset(
+    ("e", "a", "au", "aux", "d", "l", "n", "ne", "nee", "ns", "nom", "prenom", "tel", "ins", "ipp", "nir",
+     "pat", "patient", "patiente", "id", "by", "par", "pour", "le", "dob", "ddn")
+) | (PARTICLES - {"mr", "dr", "pr", "sr"})  # fmt: skip
 
 
 class Cleaner:

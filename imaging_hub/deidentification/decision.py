@@ -1,0 +1,139 @@
+"""What can become of an attribute, and how an action code of the Standard becomes one of these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from imaging_hub.deidentification import standard
+from imaging_hub.deidentification.attribute import TEXT_VRS
+from imaging_hub.deidentification.instance import Change
+from imaging_hub.deidentification.profile import Rule
+
+
+class Handling(Enum):
+    """How the engine treats one element."""
+
+    KEEP = auto()
+    """As it stands."""
+    REMOVE = auto()
+    EMPTY = auto()
+    DUMMY = auto()
+    """A value that means nothing, of the right VR."""
+    PSEUDONYM = auto()
+    """The patient's pseudonym."""
+    SCAN = auto()
+    """Kept without the patient's identifiers."""
+    CLEAN = auto()
+    """Kept without identifiers and without any word of no known vocabulary."""
+    REMAP = auto()
+    """UIDs replaced, those of the Standard kept."""
+    SHIFT = auto()
+    """Dates moved by the patient's offset."""
+    TIME = auto()
+    """A time of day or offset from UTC, kept when it is one."""
+    NUMBER = auto()
+    """Kept when it is a number."""
+    AGE = auto()
+    """An age, capped where the profile says so."""
+    RECURSE = auto()
+    """A sequence kept, its items cleaned."""
+    CONTENT = auto()
+    """A sequence of content items, cleaned by Table E.3.4-1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of one attribute at one place."""
+
+    vr: str
+    """The VR, as encoded, that this decision is for."""
+    handling: Handling
+    fallback: Handling
+    """REMOVE, EMPTY or DUMMY, by Type: when the value cannot be kept after all."""
+    change: Change
+    """What to report when something changes; for nested attributes without the path above them."""
+    writes: str = ""
+    """The VR to write instead, for a private attribute that came without one."""
+
+
+STRINGS = TEXT_VRS | {"AE", "AS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"}
+_OF_STRINGS = frozenset(
+    (Handling.SCAN, Handling.CLEAN, Handling.REMAP, Handling.SHIFT, Handling.TIME, Handling.NUMBER, Handling.AGE)
+)
+_OF_SEQUENCES = frozenset((Handling.RECURSE, Handling.CONTENT))
+BY_TYPE = {"1": Handling.DUMMY, "2": Handling.EMPTY, "3": Handling.REMOVE}
+PATIENT = frozenset((0x00100010, 0x00100020))
+
+NOT_IN_TABLE = "not in E.1-1: values searched"
+UNKNOWN = "unknown to the Standard"
+WRONG_VR = "wrong VR"
+
+
+def title(option: str) -> str:
+    """An option as the Standard writes it: `Retain Safe Private`."""
+    return option.replace("-", " ").title()
+
+
+def action_of(row: standard.Row, options: frozenset[str]) -> tuple[str, str]:
+    """Action of a row under the options chosen, and the option it comes from; cleaning goes before keeping."""
+    chosen: Mapping[str, str] = {option: action for option, action in row.options.items() if option in options}
+    for wanted in ("C", "K"):
+        for option, action in chosen.items():
+            if action == wanted:
+                return action, option
+    return row.basic, standard.BASIC
+
+
+_KEPT = {
+    "SQ": Handling.RECURSE, "DA": Handling.TIME, "DT": Handling.TIME, "TM": Handling.TIME,
+    "UI": Handling.KEEP, "AS": Handling.AGE, "DS": Handling.NUMBER, "IS": Handling.NUMBER,
+}  # fmt: skip
+_CLEANED = {"SQ": Handling.RECURSE, "DA": Handling.SHIFT, "DT": Handling.SHIFT, "TM": Handling.TIME}
+
+
+def retained(vr: str, action: str, source: str) -> Handling | None:
+    """Handling of an attribute that an option keeps (K) or cleans (C); None when its VR allows neither."""
+    if vr == "SQ" and source == "clean-structured-content":
+        return Handling.CONTENT
+    if source.startswith("retain-longitudinal") and vr not in ("DA", "DT"):
+        return Handling.TIME
+    if action == "K":
+        return _KEPT.get(vr, Handling.SCAN if vr in STRINGS else Handling.KEEP)
+    if source == "retain-device-identity":
+        return _CLEANED.get(vr, Handling.SCAN)
+    return _CLEANED.get(vr, Handling.CLEAN if vr in TEXT_VRS else None)
+
+
+def handling_of_rule(rule: Rule, tag: int, vr: str, kind: str) -> Handling:
+    """Handling of an attribute that a profile's own rule names."""
+    if rule.action == "K":
+        return Handling.RECURSE if vr == "SQ" else Handling.KEEP
+    if rule.action == "C":
+        return retained(vr, "C", "rule") or Handling.REMOVE
+    if rule.action == "Z" and tag not in PATIENT:
+        return Handling.DUMMY if kind == "1" else Handling.EMPTY
+    if rule.action in ("Z", "D") and tag in PATIENT:
+        return Handling.PSEUDONYM
+    return {"X": Handling.REMOVE, "D": Handling.DUMMY, "U": Handling.REMAP, "shift": Handling.SHIFT}[rule.action]
+
+
+def fitted(decision: Decision, vr: str) -> Decision:
+    """A decision for the VR that is really there: what cannot be treated as planned falls back."""
+    handling = decision.handling
+    if vr == decision.vr:
+        return decision
+    if handling is Handling.KEEP:
+        if vr in STRINGS:
+            handling = Handling.SCAN if decision.vr in STRINGS else Handling.NUMBER
+        elif vr in ("SQ", "UN"):
+            handling = decision.fallback
+    elif (handling in _OF_STRINGS and vr not in STRINGS) or (handling in _OF_SEQUENCES and vr != "SQ"):
+        handling = decision.fallback
+    elif decision.vr == "UN" and handling not in (Handling.REMOVE, Handling.EMPTY):
+        handling = Handling.REMOVE
+    change = decision.change
+    if handling is not decision.handling:
+        change = replace(change, action="X", rule=WRONG_VR)
+    return replace(decision, vr=vr, handling=handling, change=change)

@@ -1,0 +1,86 @@
+"""Private attributes (PS3.5 §7.8): kept only when their creator and place are known to be safe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from imaging_hub.deidentification.decision import Decision, Handling
+from imaging_hub.deidentification.instance import Change
+from imaging_hub.deidentification.plan import Plan, Scope
+from imaging_hub.dicom.elements import Dataset, Element
+
+
+class Pass(Protocol):
+    """What private elements need of the pass they are part of."""
+
+    plan: Plan
+
+    def note(self, change: Change, path: str) -> None: ...
+
+    def handle(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None: ...
+
+
+@dataclass(slots=True)
+class _Block:
+    """A block of private elements, as its creator reserved it (PS3.5 §7.8.1)."""
+
+    creator: Element
+    name: str
+    decisions: dict[int, Decision]
+    written: bool = False
+
+
+class PrivateElements:
+    """The private elements of one dataset or item."""
+
+    __slots__ = ("_actions", "_blocks", "_path", "_result", "_scope")
+
+    def __init__(self, actions: Pass, scope: Scope, path: str, result: Dataset) -> None:
+        self._actions = actions
+        self._scope = scope
+        self._path = path
+        self._result = result
+        self._blocks: dict[int, _Block] = {}
+
+    def take(self, element: Element) -> None:
+        """Write an element to the result, with its creator before it, or leave it out."""
+        tag = element.tag
+        block = self._blocks.get(tag & 0xFFFFFF00)
+        if block is None:
+            if 0x10 <= tag & 0xFFFF <= 0xFF:
+                self._reserve(element)
+            else:
+                # An unknown creator could itself be somebody's name: it is neither kept nor put on record.
+                self._actions.note(self._scope.unknown_private(tag), self._path)
+            return
+        decision = block.decisions.get(tag & 0xFF)
+        if decision is None or decision.vr != element.vr:
+            decision = self._scope.private(tag >> 16, block.name, tag & 0xFF, element.vr)
+        if decision.handling is Handling.REMOVE:
+            self._actions.note(decision.change, self._path)
+            return
+        if decision.writes != element.vr and element.vr == "UN":
+            element = Element(tag, decision.writes, element.value)
+        kept = self._actions.handle(element, decision, self._scope, self._path)
+        if kept is not None:
+            self._write(kept, block)
+
+    def _reserve(self, element: Element) -> None:
+        if isinstance(element.value, list):
+            return
+        name = str(element.value, "latin-1").strip(" \0")
+        if self._actions.plan.knows(name):
+            first = element.tag & 0xFFFF0000 | (element.tag & 0xFF) << 8
+            self._blocks[first] = _Block(element, name, self._scope.block(element.tag >> 16, name))
+
+    def _write(self, element: Element, block: _Block) -> None:
+        result = self._result
+        if not block.written:
+            # The creator goes before what is already there of its group.
+            block.written = True
+            place = len(result)
+            while place and result[place - 1].tag > block.creator.tag:
+                place -= 1
+            result.insert(place, block.creator)
+        result.append(element)
