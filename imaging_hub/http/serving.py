@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import threading
 from typing import Any
 
@@ -11,9 +12,20 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 from starlette.types import ASGIApp
 
+from imaging_hub.errors import SettingsError
+
 
 def serve(app: ASGIApp, address: str, port: int, stop: threading.Event | None = None) -> None:
-    """Serve until `stop` is set or, in the main thread, until SIGINT or SIGTERM."""
+    """Serve until `stop` is set or, in the main thread, until SIGINT or SIGTERM.
+
+    Raises `SettingsError` `port-taken`: granian would share the port with whoever listens there already.
+    """
+    try:
+        socket.create_server((address, port)).close()
+    except OSError:
+        raise SettingsError(
+            "the port is taken or not ours", code="port-taken", hint="choose another hub_port or console_port"
+        ) from None
     asyncio.run(_serve(app, address, port, stop or threading.Event()))
 
 
