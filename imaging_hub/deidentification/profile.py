@@ -263,7 +263,7 @@ def _explained(path: Path, error: Any, lines: Lines) -> ProfileError:
     field = ".".join(str(part) for part in place if not isinstance(part, int))
     message = error["msg"].removeprefix("Value error, ")
     hint = {
-        "extra_forbidden": "remove this key, or correct its spelling; see docs for the keys of a profile",
+        "extra_forbidden": "remove this key, or correct its spelling",
         "missing": "add this key",
         "literal_error": "actions are X, Z, D, K, C, U, shift",
     }.get(error["type"], "correct the value on this line")

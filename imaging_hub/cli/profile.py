@@ -1,0 +1,162 @@
+"""`imaging-hub profile`: the de-identification profiles, for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from imaging_hub.errors import HubError
+
+if TYPE_CHECKING:
+    from imaging_hub.deidentification.profile import Profile
+
+app = typer.Typer(no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+Folder = Annotated[Path | None, typer.Option("--profiles", help="Folder of further profiles.")]
+
+
+@app.callback()
+def profile() -> None:
+    """De-identification profiles, for people."""
+
+
+@app.command("list")
+def list_profiles(*, as_json: Json = False) -> None:
+    """The profiles that come with the hub."""
+    from imaging_hub.deidentification.profile import load, shipped
+
+    found = {name: load(name).title for name in shipped()}
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    for name, title in found.items():
+        typer.echo(f"{name:24} {title}")
+
+
+@app.command()
+def show(name: str, *, profiles: Folder = None, as_json: Json = False) -> None:
+    """A profile with everything it extends worked in."""
+    loaded = _loaded(name, profiles)
+    shown = _as_json(loaded)
+    if as_json:
+        typer.echo(json.dumps(shown, ensure_ascii=False))
+        return
+    typer.echo(f"{loaded.title}  ({loaded.name})\n{loaded.description}\n")
+    typer.echo("extends   " + " > ".join(loaded.lineage))
+    for key in ("options", "suspect", "trust", "review"):
+        typer.echo(f"{key:9} " + (", ".join(shown[key]) or "none"))
+    typer.echo(f"digest    {loaded.digest}")
+    for rule in shown["rules"]:
+        typer.echo(f"rule      {rule}")
+
+
+@app.command()
+def check(name: str, *, profiles: Folder = None) -> None:
+    """Check a profile; status 1 with file, line and cure when it is wrong."""
+    from imaging_hub.deidentification.plan import compile as compile_plan
+    from imaging_hub.deidentification.profile import selected
+
+    loaded = _loaded(name, profiles)
+    compile_plan(loaded)
+    for rule in loaded.kept_against_advice():
+        typer.echo(f"{rule.name}: keeps {selected(rule)}, which Table E.1-1 does not")
+    typer.echo(f"{loaded.name}: {len(loaded.rules)} rules, {len(loaded.options)} options, no error")
+
+
+@app.command()
+def explain(
+    attribute: str,
+    *,
+    name: Annotated[str, typer.Option("--profile", help="Name or YAML file.")] = "research-longitudinal",
+    file: Annotated[Path | None, typer.Option("--for", help="Explain for this DICOM file's SOP Class.")] = None,
+    profiles: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Which rule decides on an attribute, given as keyword or tag, and what it does."""
+    from imaging_hub.deidentification import explanation
+    from imaging_hub.deidentification.attribute import parse_attribute
+    from imaging_hub.deidentification.plan import compile as compile_plan
+
+    tag = parse_attribute(attribute)
+    if tag is None:
+        typer.echo("no attribute has this keyword or tag: try PatientComments or (0010,4000)", err=True)
+        raise typer.Exit(2)
+    sop_class_uid, modality = (explanation.CT_IMAGE, "CT") if file is None else _class_of(file)
+    found = explanation.explain(compile_plan(_loaded(name, profiles)), tag, sop_class_uid, modality)
+    if as_json:
+        typer.echo(json.dumps(asdict(found)))
+        return
+    typer.echo(f"{found.attribute} ({found.vr}, Type {found.type}): {found.becomes}")
+    typer.echo(f"  because   {found.rule} says {found.action}")
+    typer.echo(f"  otherwise {found.otherwise}")
+
+
+@app.command()
+def diff(first: str, second: str, *, profiles: Folder = None, as_json: Json = False) -> None:
+    """The attributes that two profiles treat differently."""
+    from imaging_hub.deidentification.explanation import differences
+
+    pairs = differences(_loaded(first, profiles), _loaded(second, profiles))
+    if as_json:
+        typer.echo(json.dumps([{"first": asdict(one), "second": asdict(other)} for one, other in pairs]))
+        return
+    table = Table("Attribute", first, second)
+    for one, other in pairs:
+        table.add_row(one.attribute, one.becomes, other.becomes)
+    Console().print(table)
+    typer.echo(f"{len(pairs)} attributes differ")
+
+
+def _loaded(name: str, folder: Path | None) -> Profile:
+    from imaging_hub.deidentification.profile import load
+
+    with _told(1):
+        return load(name, [folder] if folder else [])
+    raise AssertionError("unreachable")
+
+
+def _class_of(file: Path) -> tuple[str, str]:
+    """SOP Class and modality of a DICOM file."""
+    from imaging_hub.dicom import part10, values, walk
+
+    with _told(1):
+        meta, encoded = part10.split(file.read_bytes())
+        dataset = walk.read(encoded, meta.transfer_syntax_uid)
+        return values.text_at(dataset, 0x00080016), values.text_at(dataset, 0x00080060)
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def _told(status: int) -> Iterator[None]:
+    """A fault as message, cure and exit status."""
+    try:
+        yield
+    except (HubError, OSError) as fault:
+        console = Console(stderr=True)
+        message = f"{fault} [{fault.code}]" if isinstance(fault, HubError) else "the file cannot be read"
+        console.print(message, markup=False, highlight=False, soft_wrap=True)
+        if isinstance(fault, HubError) and fault.hint:
+            console.print(f"What to do: {fault.hint}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(status) from None
+
+
+def _as_json(profile: Profile) -> dict[str, list[str]]:
+    from imaging_hub.deidentification.profile import selected
+
+    return {
+        "name": [profile.name],
+        "options": sorted(profile.options),
+        "suspect": sorted(profile.suspect),
+        "trust": sorted(profile.trust),
+        "review": sorted(profile.review),
+        "rules": [f"{rule.name}  {selected(rule)}  {rule.action}" for rule in profile.rules],
+    }
