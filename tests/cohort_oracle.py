@@ -6,6 +6,7 @@ It reads the YAML and the truth itself; the tests compare it with what the engin
 from __future__ import annotations
 
 import csv
+import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -209,3 +210,29 @@ def verdicts(one: dict[str, Any], images: dict[str, Any]) -> Iterator[bool | Non
     yield one["instances"] >= int(series.get("min_instances", 1))
     for kind in series.get("exclude", []):
         yield not one[f"is_{kind}"]
+
+
+def indexed_series(
+    study: dict[str, Any], one: dict[str, Any], sid: str, study_date: date | None, chance: random.Random
+) -> dict[str, Any]:
+    """A series as the index has it, with attributes missing here and there."""
+
+    def said(value: object) -> Any:
+        return None if chance.random() < 0.15 else value
+
+    return {
+        "sid": sid,
+        "study": study["study_instance_uid"],
+        "uid": one["series_instance_uid"],
+        "study_date": study_date,
+        "modality": one["modality"],
+        "body_part": said(one["body_part"]),
+        "contrast": said(True) if one["contrast"] else said(False),
+        "manufacturer": said(one["manufacturer"]),
+        "kernel": said(one["kernel"]),
+        "slice_thickness_mm": said(one["slice_thickness_mm"]),
+        "image_type": ["ORIGINAL", "PRIMARY"] if chance.random() < 0.8 else ["DERIVED", "SECONDARY"],
+        "instances": one["instances"],
+        "is_scout": one["scout"],
+        "is_derived": chance.random() < 0.1,
+    }
