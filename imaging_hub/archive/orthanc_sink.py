@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from hashlib import sha256
-from typing import TypeVar
+from typing import Any
 
 from orthanc_api_client import OrthancApiClient
 from orthanc_api_client import exceptions as orthanc
@@ -19,7 +19,6 @@ from imaging_hub.database import Database, Role
 from imaging_hub.errors import HubError
 
 _PAUSES_SECONDS = (0.5, 2.0, 8.0)
-_T = TypeVar("_T")
 
 
 class OrthancSink:
@@ -33,22 +32,22 @@ class OrthancSink:
         self,
         url: str,
         objects: ObjectStore,
-        pauses_seconds: tuple[float, ...] = _PAUSES_SECONDS,
+        pauses_seconds: Sequence[float] = _PAUSES_SECONDS,
+        timeout_seconds: float = 60.0,
     ) -> None:
         self._client = OrthancApiClient(url.rstrip("/") + "/")
         self._objects = objects
         self._pauses_seconds = pauses_seconds
+        self._timeout_seconds = timeout_seconds
 
     def send(self, instance: Instance) -> None:
         """Store one instance and see that what came to lie there is it; one already there is not sent again."""
         if self._holds(instance):
             return
-        content = self._objects.get(instance.digest)
-        self._patiently(lambda: self._client.upload(content))
-        if not self._holds(instance):
-            # Orthanc keeps the file it has when an instance of that UID comes again (OverwriteInstances=false).
-            self._patiently(lambda: self._client.instances.delete(self._ids(instance)[0]))
-            self._patiently(lambda: self._client.upload(content))
+        # Orthanc keeps the file it has when an instance of that UID comes again (OverwriteInstances=false).
+        for name in self._names(instance):
+            self._request("delete", f"instances/{name}")
+        self._request("post", "instances", data=self._objects.get(instance.digest))
         if not self._holds(instance):
             raise HubError("The sink does not hold the bytes it was sent.", code="sink-differs", hint="check the sink")
 
@@ -69,32 +68,27 @@ class OrthancSink:
                 )
 
     def _holds(self, instance: Instance) -> bool:
-        for name in self._ids(instance):
-            stored = self._patiently(lambda name=name: self._client.instances.get_file(name))
-            if sha256(stored).hexdigest() == instance.digest:
-                return True
-        return False
+        files = (self._request("get", f"instances/{name}/file").content for name in self._names(instance))
+        return any(sha256(file).hexdigest() == instance.digest for file in files)
 
-    def _ids(self, instance: Instance) -> list[str]:
+    def _names(self, instance: Instance) -> list[str]:
         """Orthanc's names of instances with this SOP Instance UID."""
-        return self._patiently(lambda: self._client.lookup(instance.sop_instance_uid, "Instance"))
+        found = self._request("post", "tools/lookup", data=instance.sop_instance_uid).json()
+        return [one["ID"] for one in found if one["Type"] == "Instance"]
 
-    def _patiently(self, call: Callable[[], _T]) -> _T:
-        """The result of a call, tried again after pauses while the sink does not answer."""
+    def _request(self, method: str, endpoint: str, **arguments: object) -> Any:
+        """The response, asked for again after pauses while the sink does not answer."""
         for pause in (*self._pauses_seconds, None):
             try:
-                return call()
+                response = getattr(self._client, method)(endpoint, timeout=self._timeout_seconds, **arguments)
             except (orthanc.ConnectionError, orthanc.TimeoutError):
-                # `from None`: the client's messages hold addresses and what Orthanc said of the data.
-                if pause is None:
-                    raise HubError(
-                        "The sink does not answer.",
-                        code="sink-unavailable",
-                        hint="check orthanc_sink_url and the Orthanc",
-                    ) from None
-                time.sleep(pause)
+                response = None
             except orthanc.OrthancApiException:
-                raise HubError(
-                    "The sink does not take an object.", code="sink-refused", hint="see the log of the Orthanc"
-                ) from None
-        raise AssertionError
+                # `from None`: the client's messages hold what Orthanc said of the data.
+                raise HubError("The sink does not take it.", code="sink-refused", hint="see Orthanc's log") from None
+            # orthanc-api-client 0.25 turns other faults of the connection into no response.
+            if response is not None:
+                return response
+            if pause is not None:
+                time.sleep(pause)
+        raise HubError("The sink does not answer.", code="sink-unavailable", hint="check orthanc_sink_url")

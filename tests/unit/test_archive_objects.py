@@ -30,6 +30,10 @@ def test_ranges_and_streams_give_the_bytes_asked_for(objects: ObjectStore) -> No
     assert objects.get_range(digest, 5, 1005) == content[5:1005]
     assert objects.get_range(digest, 299_990, 400_000) == content[299_990:]
     assert objects.get_range(digest, 7, 7) == b""
+    assert objects.get_range(digest, 300_000, 300_012) == b""
+    with objects.open(digest) as file:
+        file.seek(1000)
+        assert file.read(1000) == content[1000:2000]
     assert b"".join(objects.stream(digest, chunk=4096)) == content
     assert b"".join(objects.stream(digest, 1000, 2000)) == content[1000:2000]
     assert b"".join(objects.stream(digest, 1000)) == content[1000:]
