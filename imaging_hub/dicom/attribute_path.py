@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from imaging_hub.dicom import values
@@ -12,6 +13,7 @@ from imaging_hub.errors import MalformedDataset
 LONGEST = 200
 """Characters of a value that are shown."""
 
+_CREATOR = re.compile(r'\(([0-9A-F]{4}),".*?",([0-9A-F]{2})\)')
 _MOST_NUMBERS = 8
 _BINARY = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
 _BINARY_NUMBERS = frozenset(("AT", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"))
@@ -30,6 +32,11 @@ def readable(dataset: Dataset, prefix: str = "", charset: Charset = LATIN_1) -> 
         if isinstance(element.value, list):
             for place, item in enumerate(element.value):
                 yield from readable(item, f"{path}[{place}].", charset)
+
+
+def without_creator(path: str) -> str:
+    """The path as it is written where no creator may be named, since a creator's text could identify."""
+    return _CREATOR.sub(r"(\1,private,\2)", path)
 
 
 def shown(element: Element, charset: Charset = LATIN_1) -> str:

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
+from imaging_hub.dicom import attribute_path
 from imaging_hub.gateway.console import originals
 from imaging_hub.gateway.console.visit import EVERYBODY, For, Visit, console_of, recognise
 
@@ -34,6 +35,7 @@ def attributes(visit: Viewer, series_instance_uid: Uid, sop_instance_uid: Uid) -
     with visit.begin() as connection:
         original = originals.of_instance(connection, series_instance_uid, sop_instance_uid)
     found = originals.readable(visit.console.spool, original.digest)
+    found |= {attribute_path.without_creator(path): value for path, value in reversed(found.items())}
     visit.identity_seen(series_instance_uid, "attributes", every_time=True)
     return JSONResponse({"attributes": found})
 
