@@ -14,8 +14,6 @@ from enum import StrEnum
 from pathlib import Path
 
 import psycopg
-from alembic import command
-from alembic.config import Config
 from psycopg import sql
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 
@@ -95,6 +93,9 @@ def embedded_server(folder: Path) -> URL:
 
 def migrate(database: Database) -> None:
     """Create the roles and bring the schema to the newest revision."""
+    from alembic import command
+    from alembic.config import Config
+
     with psycopg.connect(database.conninfo(Role.OWNER), autocommit=True) as connection:
         for role in Role:
             if role is Role.OWNER:

@@ -6,10 +6,14 @@ tables, and every step of the pipeline is idempotent.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
 from procrastinate.exceptions import AlreadyEnqueued
 
 from imaging_hub.database import Database, Role
+from imaging_hub.log import log
 from imaging_hub.work.pipeline import Pipeline
 
 ATTEMPTS = 5
@@ -29,27 +33,31 @@ def connect(database: Database, pipeline: Pipeline) -> App:
 
     @app.task(name="study", retry=retry, pass_context=True)
     def study(context: JobContext, study: int) -> None:
-        try:
+        with _last_attempt(context, lambda: pipeline.give_up(study)):
             pipeline.process_study(study)
-        except Exception:
-            if context.job.attempts + 1 < ATTEMPTS:
-                raise
-            pipeline.give_up(study)
 
     @app.task(name="release", retry=retry, pass_context=True)
     def release(context: JobContext, release: str) -> None:
-        try:
+        with _last_attempt(context, lambda: pipeline.fail_release(release)):
             pipeline.prepare_release(release)
-        except Exception:
-            if context.job.attempts + 1 < ATTEMPTS:
-                raise
-            pipeline.fail_release(release)
 
     @app.task(name="sink", retry=RetryStrategy(max_attempts=20, exponential_wait=2))
     def sink(study: str) -> None:
         pipeline.send_to_sink(study)
 
     return app
+
+
+@contextmanager
+def _last_attempt(context: JobContext, give_up: Callable[[], None]) -> Iterator[None]:
+    """Let a fault have the job tried again; the last time, give up instead."""
+    try:
+        yield
+    except Exception as fault:
+        log.error("job-failed", job=context.job.task_name, attempts=context.job.attempts + 1, exc_info=fault)
+        if context.job.attempts + 1 < ATTEMPTS:
+            raise
+        give_up()
 
 
 async def enqueue(app: App, task: str, **row: int | str) -> None:
