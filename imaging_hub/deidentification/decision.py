@@ -86,6 +86,7 @@ def action_of(row: standard.Row, options: frozenset[str]) -> tuple[str, str]:
     return row.basic, standard.BASIC
 
 
+_DATES = frozenset(("DA", "DT"))
 _KEPT = {
     "SQ": Handling.RECURSE, "DA": Handling.TIME, "DT": Handling.TIME, "TM": Handling.TIME,
     "UI": Handling.KEEP, "AS": Handling.AGE, "DS": Handling.NUMBER, "IS": Handling.NUMBER,
@@ -97,7 +98,7 @@ def retained(vr: str, action: str, source: str) -> Handling | None:
     """Handling of an attribute that an option keeps (K) or cleans (C); None when its VR allows neither."""
     if vr == "SQ" and source == "clean-structured-content":
         return Handling.CONTENT
-    if source.startswith("retain-longitudinal") and vr not in ("DA", "DT"):
+    if source.startswith("retain-longitudinal") and vr in STRINGS - _DATES:
         return Handling.TIME
     if action == "K":
         return _KEPT.get(vr, Handling.SCAN if vr in STRINGS else Handling.KEEP)

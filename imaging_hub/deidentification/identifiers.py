@@ -26,6 +26,7 @@ _BIRTH_DATE = 0x00100030
 _GENERIC = frozenset(
     (0x00500020, 0x0016004E, 0x0016004F, 0x00160050, 0x300A0216, 0x04000563, 0x00284000, 0x00203406, 0x00160082)
 )
+_UTF_8: Charset = ("UTF8",)
 _MARKS = str.maketrans("^=", "  ")
 
 
@@ -97,4 +98,21 @@ def _names(text: str, own: bool) -> Iterator[str]:
 
 
 def _texts(vr: str, value: Buffer, charset: Charset) -> list[str]:
-    return values.texts(Element(0, vr, value), charset)
+    """The values as text: as declared, and as they were probably meant where the declared set does not fit."""
+    readings = [values.texts(Element(0, vr, value), charset)]
+    data = bytes(value)
+    if not data.isascii() and b"\x1b" not in data:
+        failed = any("\ufffd" in text for text in readings[0])
+        if failed:
+            readings = [values.texts(Element(0, vr, value), values.LATIN_1)]
+        elif charset != _UTF_8 and _is_utf_8(data):
+            readings.append(values.texts(Element(0, vr, value), _UTF_8))
+    return [text for reading in readings for text in reading]
+
+
+def _is_utf_8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from imaging_hub.deidentification.decision import Decision, Handling
-from imaging_hub.deidentification.instance import Change
-from imaging_hub.deidentification.plan import Plan, Scope
+from imaging_hub.deidentification.plan import Scope
 from imaging_hub.dicom.elements import Dataset, Element
 
-
-class Pass(Protocol):
-    """What private elements need of the pass they are part of."""
-
-    plan: Plan
-
-    def note(self, change: Change, path: str) -> None: ...
-
-    def handle(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None: ...
+if TYPE_CHECKING:
+    from imaging_hub.deidentification.actions import Actions
 
 
 @dataclass(slots=True)
@@ -36,7 +28,7 @@ class PrivateElements:
 
     __slots__ = ("_actions", "_blocks", "_path", "_result", "_scope")
 
-    def __init__(self, actions: Pass, scope: Scope, path: str, result: Dataset) -> None:
+    def __init__(self, actions: Actions, scope: Scope, path: str, result: Dataset) -> None:
         self._actions = actions
         self._scope = scope
         self._path = path

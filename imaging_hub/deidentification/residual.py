@@ -21,7 +21,7 @@ from imaging_hub.dicom.values import Charset
 
 _UTF_8_LETTER = re.compile(rb"\xc3([\x80-\xbf])")
 _UTF_8_ACCENT = re.compile(rb"\xcc[\x80-\xbf]|\xcd[\x80-\xaf]")
-_DIGIT_GROUPS = bytes(byte for byte in b" .-/_()+")
+_DIGIT_GROUPS = b" .-/_()+\0"
 _UID = re.compile(rb"[0-2](?:\.\d+){3,}")
 _DATE_VRS = frozenset(("DA", "DT"))
 _MACHINE_VRS = frozenset(("DS", "IS", "UI", "DA", "DT", "TM", "AS"))
@@ -102,7 +102,7 @@ def check(
     """
     texts, coded = _joined(dataset, values.charset_of(dataset))
     if _in_header(header, needles) or _in_values(texts, coded, needles) or _uid_left(header, source_uids):
-        return Hit(_where(dataset, needles, frozenset(uid.encode() for uid in source_uids if len(uid) >= _UID_LENGTH)))
+        return Hit(_where(dataset, needles, frozenset(source_uids)))
     if source_dates:
         path = _date_left(dataset, source_dates, "")
         if path is not None:
@@ -170,6 +170,7 @@ def _gather(dataset: Dataset, texts: list[bytes], coded: list[bytes]) -> None:
 
 def _uid_left(header: bytes, source_uids: Iterable[str]) -> bool:
     wanted = {uid.encode() for uid in source_uids if len(uid) >= _UID_LENGTH}
+    header = header.translate(None, b"\0")
     if len(wanted) <= 24:
         return any(uid in header for uid in wanted)
     return not wanted.isdisjoint(_UID.findall(header))
@@ -207,7 +208,7 @@ def _letters_left(dataset: Dataset, letters: frozenset[str], charset: Charset, p
     return None
 
 
-def _where(dataset: Dataset, needles: Needles, uids: frozenset[bytes], path: str = "") -> str:
+def _where(dataset: Dataset, needles: Needles, uids: frozenset[str], path: str = "") -> str:
     """Path of the attribute that holds a needle; the slow search, for the report."""
     for element in dataset:
         here = path + attribute_name(element.tag)
@@ -219,6 +220,6 @@ def _where(dataset: Dataset, needles: Needles, uids: frozenset[bytes], path: str
             continue
         value = bytes(element.value)
         texts, coded = _joined([element], values.LATIN_1)
-        if _in_header(value, needles) or _in_values(texts, coded, needles) or any(uid in value for uid in uids):
+        if _in_header(value, needles) or _in_values(texts, coded, needles) or _uid_left(value, uids):
             return here
     return ""
