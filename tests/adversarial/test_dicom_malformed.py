@@ -35,9 +35,9 @@ _MODALITY = element(0x00080060, "CS", b"CT")
 _CODE = element(0x00080100, "SH", b"T1")
 
 
-def _deflated(data: bytes) -> bytes:
+def _deflated(data: bytes, end: int = zlib.Z_FINISH) -> bytes:
     stream = zlib.compressobj(9, wbits=-15)
-    return stream.compress(data) + stream.flush()
+    return stream.compress(data) + stream.flush(end)
 
 
 @cache
@@ -64,7 +64,20 @@ _ATTACKS = [
     ),
     pytest.param(element(0x7FE00010, "OB", item(), UNDEFINED), JPEG_BASELINE, "truncated", id="fragments without end"),
     pytest.param(_deflated(_NAME)[:-3], DEFLATED, "truncated", id="deflated stream cut short"),
+    pytest.param(_deflated(_NAME, end=zlib.Z_SYNC_FLUSH), DEFLATED, "truncated", id="deflated stream without end"),
     pytest.param(b"\xff" * 64, DEFLATED, "truncated", id="no deflated stream"),
+    pytest.param(
+        element(0x00081032, "SQ", item(element(0x0040A730, "SQ", item(), 16)) + item()),
+        EXPLICIT,
+        "bad-length",
+        id="sequence past item",
+    ),
+    pytest.param(
+        element(0x00081032, "SQ", item(_CODE, UNDEFINED) + ITEM_END, 8 + len(_CODE) + 4) + _NAME,
+        EXPLICIT,
+        "bad-length",
+        id="delimiter past sequence",
+    ),
     pytest.param(
         element(0x00081032, "SQ", item(_CODE, len(_CODE) + 8)) + _NAME, EXPLICIT, "bad-length", id="item past sequence"
     ),

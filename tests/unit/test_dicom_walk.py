@@ -164,3 +164,10 @@ def test_the_limit_of_elements_counts_items_and_all_depths(limit: int, refused: 
     with pytest.raises(MalformedDataset) as fault:
         read(data, EXPLICIT, Limits(elements=limit))
     assert fault.value.code == "too-many-elements"
+
+
+def test_dropped_elements_count_too() -> None:
+    data = element(0x00080000, "UL", bytes(4)) + b"".join(element(tag, "LO") for tag in range(0x00091001, 0x00091005))
+    with pytest.raises(MalformedDataset) as fault:
+        read(data, EXPLICIT, Limits(elements=3))
+    assert fault.value.code == "too-many-elements"
