@@ -159,6 +159,7 @@ def test_what_is_right_becomes_events(tmp_path: Path) -> None:
         ("drug", "ER_PHA_F", "L01EB01", None, "2019-03-04", 2.0),
     }
     assert {e["person"] for e in events(version)} == {"ANO"}
+    assert {e["end"] for e in events(version) if e["domain"] == "ald"} == {None}
     assert dropped(version) == {}
 
 
@@ -189,11 +190,14 @@ def test_what_is_right_becomes_events(tmp_path: Path) -> None:
         *((external(**{code: "1"}), "return-code") for code in EXTERNAL_CODES),
         (external(ETA_NUM="130786049"), "external-finess"),
         (external(ETA_NUM="750712184"), "external-finess"),
+        (external(NIR_ANO_17="XXXXXXXXXXXXXXXXD"), "no-nir"),
+        (external(NIR_ANO_17="STRANGER"), "unknown-beneficiary"),
         (external(ACV_ACT="4"), "activity"),
         (external(CCAM_COD="YYYY467"), "supplement"),
         (external(EXE_SOI_DTD=NOBODY), "date-missing"),
         (disease(IMB_ETM_NAT=12), "not-ald"),
         (disease(IMB_ALD_DTD=NOBODY), "date-missing"),
+        (disease(BEN_NIR_PSA="STRANGER"), "unknown-beneficiary"),
     ],
 )
 def test_a_planted_row_is_dropped_for_its_reason(tmp_path: Path, rows: Rows, reason: str) -> None:
@@ -204,9 +208,9 @@ def test_a_planted_row_is_dropped_for_its_reason(tmp_path: Path, rows: Rows, rea
 
 @pytest.mark.parametrize(("aa", "kept"), [("17", False), ("18", True)])
 def test_duplicate_finess_are_dropped_up_to_2017(tmp_path: Path, aa: str, kept: bool) -> None:
-    version = loaded(tmp_path, stay(ETA_NUM="130014558"), aa=aa)
+    version = loaded(tmp_path, stay(ETA_NUM="130014558"), external(ETA_NUM="130014558"), aa=aa)
     assert bool(events(version)) == kept
-    assert (dropped(version).get("finess-duplicate") == 1) != kept
+    assert (dropped(version).get("finess-duplicate") == 2) != kept
 
 
 def test_sessions_for_another_hospital_stay(tmp_path: Path) -> None:
@@ -238,6 +242,11 @@ def test_a_twin_whose_own_nir_is_not_known_is_nobody(tmp_path: Path) -> None:
     people = [TWINS[0], beneficiary(rank=2, ano=None)]
     version = loaded(tmp_path, town_act(BEN_RNG_GEM=2), people=people)
     assert (events(version), version.persons) == ([], 1)
+
+
+def test_an_act_without_its_day_is_not_dated_by_guess(tmp_path: Path) -> None:
+    version = loaded(tmp_path, stay(ENT_DAT_DEL=None))
+    assert (version.events.get("act"), dropped(version)) == (None, {"date-missing": 1})
 
 
 def test_two_people_of_one_psa_and_rank_are_nobody(tmp_path: Path) -> None:
