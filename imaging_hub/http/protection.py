@@ -64,7 +64,8 @@ class Protection:
             # The door of the web: nothing from below may reach a log with its values.
             problem = from_fault(fault)
             if problem.status_code == 500:
-                _log.error("request failed: %s at %s", type(fault).__name__, _place(fault))
+                cause = fault.__cause__ or fault  # starlette wraps what fails after a response began
+                _log.error("request failed: %s at %s", type(cause).__name__, _place(cause))
             if started:
                 raise ConnectionAbortedError("a response could not be finished") from None
             await self.respond(Request(scope), problem)(scope, receive, guarded)

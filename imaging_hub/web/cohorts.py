@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, File, Form, UploadFile
 from fastapi.responses import RedirectResponse
@@ -13,15 +13,16 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection, text
 from starlette.responses import Response
 
-from imaging_hub.cohorts import flowchart
-from imaging_hub.cohorts import frozen as freezing
 from imaging_hub.cohorts.definition import parse
-from imaging_hub.cohorts.flowchart import Flowchart
 from imaging_hub.cohorts.plan import plan
 from imaging_hub.errors import DefinitionError, HubError, NotFound
 from imaging_hub.permits import projects
 from imaging_hub.permits.policy import Action, Actor, Role
 from imaging_hub.web.hub import Needs, Visit, allowed, today
+
+if TYPE_CHECKING:
+    from imaging_hub.cohorts import frozen as freezing
+    from imaging_hub.cohorts.flowchart import Flowchart
 
 api = APIRouter(prefix="/api/v1/cohorts", tags=["cohorts"])
 pages = APIRouter(include_in_schema=False)
@@ -212,6 +213,8 @@ def _uploaded(file: UploadFile | None) -> str:
 
 
 def _counted(visit: Visit, definition: str) -> Flowchart:
+    from imaging_hub.cohorts import flowchart  # an analytic engine: the first page need not wait for it
+
     settings = visit.hub.settings
     with visit.begin() as connection:
         counted = flowchart.count(
@@ -226,6 +229,8 @@ def _counted(visit: Visit, definition: str) -> Flowchart:
 
 
 def _frozen(visit: Visit, definition: str, permit_id: str) -> freezing.Frozen:
+    from imaging_hub.cohorts import frozen as freezing
+
     settings = visit.hub.settings
     with visit.begin() as connection:
         frozen = freezing.freeze(

@@ -18,8 +18,6 @@ from sqlalchemy import Connection, text
 from starlette.responses import Response, StreamingResponse
 
 from imaging_hub.audit import trail
-from imaging_hub.cohorts import release as releasing
-from imaging_hub.cohorts.release import Requested
 from imaging_hub.errors import NotFound
 from imaging_hub.permits import projects
 from imaging_hub.permits.policy import Action, Actor, Permit, Resource, Role
@@ -33,6 +31,14 @@ Reader = Annotated[Visit, Needs(Action.RELEASE_READ)]
 Downloader = Annotated[Visit, Needs(Action.RELEASE_DOWNLOAD)]
 
 Requester = Annotated[Visit, Needs(Action.RELEASE_REQUEST)]
+
+
+@dataclass(frozen=True)
+class Requested:
+    """A release that a worker will prepare, or has; `new` is false when the same was asked for before."""
+
+    id: str
+    new: bool
 
 
 class ReleaseIn(BaseModel):
@@ -173,11 +179,14 @@ def _remember_download(visit: Visit, release: Release) -> None:
 
 
 def _requested(visit: Visit, cohort: str, permit: str) -> Requested:
+    from imaging_hub.cohorts import release as releasing  # an analytic engine: the first page need not wait for it
+
     with visit.begin() as connection:
         if projects.permit(connection, permit) is None:
             raise NotFound("no such permit")
         requested = releasing.request(connection, actor=visit.actor, cohort=cohort, permit_id=permit, today=today())
-    return allowed(requested)
+    release = allowed(requested)
+    return Requested(release.id, release.new)
 
 
 @pages.post("/cohorts/{cohort_id}/releases")
