@@ -52,7 +52,8 @@ class Database:
     def engine(self, role: Role) -> Engine:
         """The pooled engine of `role`; dead connections are found before use (T13)."""
         if role not in self._engines:
-            self._engines[role] = create_engine(self.url(role), pool_pre_ping=True, pool_size=8)
+            # A failed statement must not quote its parameters, which may be identities.
+            self._engines[role] = create_engine(self.url(role), pool_pre_ping=True, pool_size=8, hide_parameters=True)
         return self._engines[role]
 
     @contextmanager

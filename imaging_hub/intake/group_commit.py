@@ -1,6 +1,6 @@
-"""Journal rows of many associations in one transaction: while one commit is on its way to the disk, the next fills.
+"""Journal rows of many associations in one statement: while one commit is on its way to the disk, the next fills.
 
-Nothing waits on purpose. With one sender a transaction holds one row; with many, the cost of the
+Nothing waits on purpose. With one sender a statement holds one row; with many, the cost of the
 flush is shared, and instances of one study do not queue for the lock on its row.
 """
 
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Thread
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from imaging_hub.database import Database, Role
@@ -38,6 +40,7 @@ class GroupCommit:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._entries: SimpleQueue[_Entry | None] = SimpleQueue()
+        self._connection: Connection | None = None
         self._thread = Thread(target=self._run, name="journal", daemon=True)
 
     def start(self) -> None:
@@ -65,7 +68,8 @@ class GroupCommit:
             batch, last = self._more(first)
             self._write(batch)
             if last:
-                return
+                break
+        self._hang_up()
 
     def _more(self, first: _Entry) -> tuple[list[_Entry], bool]:
         """What waits behind `first`; and whether the end was among it."""
@@ -81,17 +85,42 @@ class GroupCommit:
         return batch, False
 
     def _write(self, batch: list[_Entry]) -> None:
+        """Record a batch: what is readable together, the rest, and whatever that did not settle, one by one."""
+        readable = [entry for entry in batch if entry.arrival.reason is None]
+        try:
+            rows = journal.record_readable(self._line(), [(e.arrival, e.profile) for e in readable]) if readable else []
+        except SQLAlchemyError:
+            self._hang_up()
+            rows = [None] * len(readable)
+        settled = {id(entry): row for entry, row in zip(readable, rows, strict=True) if row is not None}
+        for entry in batch:
+            row = settled.get(id(entry))
+            if row is not None:
+                entry.recorded.set_result(row)
+            else:
+                self._write_one(entry)
+
+    def _write_one(self, entry: _Entry) -> None:
         try:
             with self._database.begin(Role.GATEWAY) as connection:
-                rows = [journal.record(connection, e.arrival, e.profile, e.same_content) for e in batch]
+                recorded = journal.record(connection, entry.arrival, entry.profile, entry.same_content)
         except Exception as fault:
-            # Whatever it is, those who wait are told.
-            if len(batch) == 1:
-                batch[0].recorded.set_exception(fault)
-                return
-            # One bad entry must not take the others with it.
-            for entry in batch:
-                self._write([entry])
-            return
-        for entry, recorded in zip(batch, rows, strict=True):
+            # Whatever it is, the association that waits is told.
+            entry.recorded.set_exception(fault)
+        else:
             entry.recorded.set_result(recorded)
+
+    def _line(self) -> Connection:
+        """A connection of our own on which each statement commits by itself: one round trip, one flush."""
+        if self._connection is None:
+            self._connection = (
+                self._database.engine(Role.GATEWAY).connect().execution_options(isolation_level="AUTOCOMMIT")
+            )
+        return self._connection
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            with suppress(SQLAlchemyError):
+                self._connection.invalidate()
+                self._connection.close()
+            self._connection = None

@@ -77,10 +77,23 @@ class JournalEntry:
     state: State
 
 
+_RECEIVED = (
+    "hospital", "finess", "profile", "sop_instance_uid", "sop_class_uid", "transfer_syntax_uid",
+    "study_instance_uid", "series_instance_uid", "patient_id", "modality", "digest",
+)  # fmt: skip
 _RECEIVE = text(
     "SELECT row_id, is_new, row_state, standing_id, standing_digest FROM identifying.receive("
     ":hospital, :finess, :profile, :sop_instance_uid, :sop_class_uid, :transfer_syntax_uid,"
     " :study_instance_uid, :series_instance_uid, :patient_id, :modality, :digest, :size)"
+)
+_RECEIVE_MANY = text(
+    "SELECT received.row_id, received.is_new, received.row_state FROM unnest("  # noqa: S608 - constant column names
+    + ", ".join(f"CAST(:{name} AS text[])" for name in _RECEIVED)
+    + ", CAST(:size AS bigint[])) WITH ORDINALITY AS arrival("
+    + ", ".join(_RECEIVED)
+    + ", size, place) CROSS JOIN LATERAL identifying.receive("
+    + ", ".join(f"arrival.{name}" for name in _RECEIVED)
+    + ", arrival.size) AS received ORDER BY arrival.place"
 )
 _INSERT_QUARANTINED = text(
     "INSERT INTO identifying.instance (hospital, finess, sop_instance_uid, sop_class_uid, transfer_syntax_uid,"
@@ -124,6 +137,22 @@ def record(
         text("SELECT study FROM identifying.instance WHERE id = :id"), {"id": found.standing_id}
     ).scalar_one()
     return _record_quarantined(connection, values, study, CONFLICT)
+
+
+def record_readable(connection: Connection, arrivals: Sequence[tuple[Arrival, str]]) -> list[Recorded | None]:
+    """The rows of arrivals without a reason, each with its study's profile, in one statement: the fast way of `record`.
+
+    None stands for an arrival that was not recorded, because another file stands under its UID.
+    """
+    columns: dict[str, list[object]] = {
+        name: [profile if name == "profile" else getattr(arrival, name) for arrival, profile in arrivals]
+        for name in (*_RECEIVED, "size")
+    }
+    found = connection.execute(_RECEIVE_MANY, columns)
+    return [
+        None if row.row_id is None else Recorded(row.row_id, row.is_new, arrival.digest, State(row.row_state))
+        for row, (arrival, _) in zip(found, arrivals, strict=True)
+    ]
 
 
 def _values(arrival: Arrival) -> dict[str, object]:

@@ -45,7 +45,9 @@ class GatewayProcess:
                 time.sleep(0.02)
             else:
                 return
-        raise AssertionError(f"the gateway did not start\n{self._log.read_text('utf-8', 'replace')[-2000:]}")
+        said = self._log.read_text("utf-8", "replace")[-2000:]
+        msg = f"the gateway did not start\n{said}"
+        raise AssertionError(msg)
 
     def kill(self) -> None:
         """SIGKILL to the gateway and whatever runs it."""

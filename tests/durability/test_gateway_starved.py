@@ -1,4 +1,4 @@
-"""T4, T13: a disk that is full or fails, a database that is away: no false acknowledgement, and it goes on afterwards."""
+"""T4, T13: a full or failing disk, a database that is away: no false acknowledgement, and it goes on afterwards."""
 
 from __future__ import annotations
 
@@ -90,8 +90,7 @@ def test_a_disk_that_does_not_confirm_ends_the_receiver(
     gateway.start()
     answers, association = [], RawScu(free_port)
     with pytest.raises((Closed, Refused, OSError)):
-        for number in range(1, 100):
-            answers.append(association.store(an_instance(number)))
+        answers.extend(association.store(an_instance(number)) for number in range(1, 100))
     assert gateway.wait(30) == 1
     stored = answers.count(0)
     assert stored > 3

@@ -23,7 +23,7 @@ KILLS = 25
 
 
 def test_nothing_acknowledged_is_lost_when_gateway_and_workers_are_killed(database: Database, tmp_path: Path) -> None:
-    hub = a_hub(tmp_path, database, log_level="error")
+    hub = a_hub(tmp_path, database, log_level="info")
     let_in(database)
     hub.start()
     try:
@@ -65,7 +65,7 @@ def _archive_agrees(hub: RunningHub) -> None:
         ).all()
         indexed = connection.execute(text("SELECT sop_instance_uid AS uid, digest FROM hub.instance")).all()
         assert isinstance(trail.verify(connection), int)
-    assert archived
+    assert archived, hub.states()
     assert sorted(tuple(row) for row in archived) == sorted(tuple(row) for row in indexed)
     for row in archived:
         objects.get(row.digest)

@@ -1,0 +1,61 @@
+"""Originals leave the spool when their time is over, and the journal says so."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from imaging_hub.audit import trail
+from imaging_hub.database import Database, Role
+from imaging_hub.intake import journal, retention
+from imaging_hub.intake.journal import Arrival, State
+from imaging_hub.intake.recovery import recover
+from imaging_hub.intake.spool import Spool
+from imaging_hub.settings import Settings
+
+
+def _archived(database: Database, spool: Spool, number: int) -> int:
+    spooled = spool.store([b"\0" * 128, b"DICM", bytes([number]) * 100])
+    with database.begin(Role.GATEWAY) as connection:
+        recorded = journal.record(
+            connection,
+            Arrival("chu", "750000001", f"1.2.{number}", "1.2.3", "1.2.840.10008.1.2.1", "1.2", "1.3", "IPP", "CT",
+                    spooled.digest, spooled.size),
+            "p",
+        )  # fmt: skip
+    with database.begin(Role.WORKER) as connection:
+        journal.settle_deidentified(
+            connection, recorded.id, sop_instance_uid=f"2.25.{number}", series_instance_uid="2.25.9", digest="d"
+        )
+        journal.settle_archived(connection, [recorded.id])
+        connection.execute(
+            text("UPDATE identifying.instance SET settled_at = now() - interval '31 days' WHERE id = :id"),
+            {"id": recorded.id},
+        )
+    return recorded.id
+
+
+def test_only_what_the_caller_lets_go_is_purged(settings: Settings, database: Database) -> None:
+    spool = Spool(settings.spool)
+    first, second = _archived(database, spool, 1), _archived(database, spool, 2)
+    with database.begin(Role.WORKER) as connection:
+        found = retention.expired(connection, days=30)
+        assert [original.id for original in found] == [first, second]
+        assert retention.expired(connection, days=32) == []
+        assert retention.purge(connection, spool, found[:1]) == 1
+    with database.begin(Role.WORKER) as connection:
+        assert [original.id for original in retention.expired(connection, days=30)] == [second]
+        assert trail.verify(connection) == 1
+        assert journal.counts(connection) == {(State.ARCHIVED, None): 2}
+    assert not spool.path(found[0].digest).exists()
+    assert spool.path(found[1].digest).exists()
+
+
+def test_a_purged_original_that_is_still_there_goes_at_the_next_start(settings: Settings, database: Database) -> None:
+    spool = Spool(settings.spool)
+    _archived(database, spool, 1)
+    with database.begin(Role.WORKER) as connection:
+        connection.execute(text("UPDATE identifying.instance SET purged_at = now()"))
+    with database.begin(Role.GATEWAY) as connection:
+        found = recover(connection, spool)
+    assert (found.leftovers, found.orphans, found.missing) == (1, 0, [])
+    assert list(spool.folder.rglob("*.dcm")) == []
