@@ -46,6 +46,9 @@ def a_dense_world(folder: Path, chance: random.Random) -> World:
             events.append({**event, "position": position, "start": a_day(chance).isoformat()})
             if chance.random() < 0.2:
                 events.append(dict(events[-1]))
+    for person in people[::2]:  # dead on the day of a diagnosis, which is often the index date
+        days = [e["start"] for e in events if e["person"] == person["snds_person"] and e["domain"] == "diagnosis"]
+        person["death_date"] = chance.choice(days) if days else None
     series = [
         indexed_series(
             {"study_instance_uid": f"1.{number}"},
@@ -123,7 +126,7 @@ def a_definition(chance: random.Random) -> str:
         f"index: {{event: {{domain: diagnosis, set: {chance.choice(SETS['diagnosis'])}, first: {first}}},"
         f" observation: {{before_days: {chance.randrange(9)}, after_days: {chance.randrange(9)}}}}}"
     )
-    if chance.random() < 0.5:
+    if chance.random() < 0.7:
         low = chance.randrange(64, 69)
         lines.append(
             f"demographics: {{age_at_index: [{low}, {low + chance.randrange(2, 6)}],"
