@@ -80,7 +80,7 @@ HINTS: Mapping[Reason, str] = {
     Reason.OTHER_PROJECT: "use a permit of the same project",
     Reason.SCOPE_EXCEEDED: "ask for a permit whose scope covers these modalities and domains",
     Reason.REJECTED_IN_REVIEW: "freeze a cohort without the rejected series",
-    Reason.NOT_REVIEWED: "wait for a radiologist to approve the waiting series: page /review",
+    Reason.NOT_REVIEWED: "wait for a radiologist to approve the waiting series: page /reviews",
     Reason.CHANGED_SINCE_FROZEN: "images came in late or were re-made; freeze the cohort again",
 }
 
