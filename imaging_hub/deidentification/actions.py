@@ -135,7 +135,7 @@ class Actions:
             return Element(element.tag, vr, [])
         if vr == "UI" and len(element.value):
             return self._remapped(element)
-        return Element(element.tag, vr, dummy.value(vr))
+        return Element(element.tag, vr, dummy.value(vr, element.tag))
 
     def _blank(self, item: Dataset) -> Dataset:
         """The structure of an item without anything it says."""
@@ -154,7 +154,9 @@ class Actions:
                 # One offset for all dates of a patient, also where nothing but the structure is left.
                 blank.append(self._moved(element) or Element(element.tag, element.vr, dummy.value(element.vr)))
             else:
-                blank.append(Element(element.tag, element.vr, dummy.value(element.vr) if len(value) else b""))
+                blank.append(
+                    Element(element.tag, element.vr, dummy.value(element.vr, element.tag) if len(value) else b"")
+                )
         return blank
 
     def _pseudonym(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element:

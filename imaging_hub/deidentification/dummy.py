@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+from pydicom import datadict
+
 from imaging_hub.dicom.elements import Dataset, Element
+from imaging_hub.dicom.value_representation import TEXT_VRS
 
 TEXT = "REMOVED"
 
@@ -36,9 +41,19 @@ _BY_VR: dict[str, bytes] = {
 }
 
 
-def value(vr: str) -> bytes:
-    """The dummy of a VR that is not a sequence."""
-    return _BY_VR.get(vr, b"REMOVED")
+def value(vr: str, tag: int = 0) -> bytes:
+    """The dummy of a VR that is not a sequence; as many of them as the attribute must have at least."""
+    one = _BY_VR.get(vr, b"REMOVED")
+    count = _least_values(tag)
+    return (b"\\" if vr in TEXT_VRS else b"").join([one] * count)
+
+
+@cache
+def _least_values(tag: int) -> int:
+    """The least Value Multiplicity of an attribute by the dictionary: 2 of `2-2n`."""
+    if not datadict.dictionary_has_tag(tag):
+        return 1
+    return int(datadict.dictionary_VM(tag).partition("-")[0])
 
 
 def _code(code: str, scheme: str, meaning: str) -> Dataset:

@@ -31,6 +31,7 @@ from imaging_hub.errors import MalformedDataset
 _SOP_CLASS, _SOP_INSTANCE, _MODALITY = 0x00080016, 0x00080018, 0x00080060
 _STUDY_DATE, _STUDY, _SERIES = 0x00080020, 0x0020000D, 0x0020000E
 _DOCUMENT = 0x00420011
+_REFERENCED_SERIES = 0x00081115
 _PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _PATIENTS_REMEMBERED = 4
 _VERSION = "imaging-hub 1"
@@ -64,7 +65,8 @@ class Engine:
             return refused
         patient = self._patient(dataset, pseudonyms)
         actions = Actions(self._plan, pseudonyms, patient)
-        cleaned = actions.apply(dataset, self._plan.scope(sop_class_uid, modality))
+        references = values.find(dataset, _REFERENCED_SERIES) is not None
+        cleaned = actions.apply(dataset, self._plan.scope(sop_class_uid, modality, references))
         pixels = [element for element in cleaned if element.tag in _PIXELS]
         cleaned = [element for element in cleaned if element.tag not in _PIXELS]
         whole = _with(self._own, cleaned)

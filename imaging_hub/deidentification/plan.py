@@ -43,20 +43,25 @@ class Plan:
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
-        self._scopes: dict[tuple[str, str], Scope] = {}
+        self._scopes: dict[tuple[str, str, bool], Scope] = {}
         self._private = standard.safe_private() if "retain-safe-private" in profile.options else {}
         self._creators = frozenset(row.creator for row in standard.safe_private().values()) | {
             rule.private.creator for rule in profile.rules if rule.private is not None
         }
         self.places = 0
 
-    def scope(self, sop_class_uid: str, modality: str) -> Scope:
-        """The decisions for the top level of instances of this SOP Class and modality."""
-        found = self._scopes.get((sop_class_uid, modality))
+    def scope(self, sop_class_uid: str, modality: str, references: bool = False) -> Scope:
+        """The decisions for the top level of instances of this SOP Class and modality.
+
+        `references` says that the instance lists what it refers to (Common Instance Reference, PS3.3 §C.12.2):
+        the references themselves must then stay, with other UIDs, for the instance to conform to its IOD.
+        """
+        key = (sop_class_uid, modality, references)
+        found = self._scopes.get(key)
         if found is None:
-            found = Scope(self, sop_class_uid, modality, ())
+            found = Scope(self, sop_class_uid, modality, (), references)
             if len(self._scopes) < _SCOPES_MAX:
-                self._scopes[sop_class_uid, modality] = found
+                self._scopes[key] = found
         return found
 
     @property
@@ -86,10 +91,21 @@ class Plan:
 class Scope:
     """The decisions at one place: a SOP Class, a modality, and the sequences that enclose it."""
 
-    __slots__ = ("_blocks", "_children", "_unknown", "decisions", "modality", "path", "plan", "sop_class_uid")
+    __slots__ = (
+        "_blocks",
+        "_children",
+        "_unknown",
+        "decisions",
+        "modality",
+        "path",
+        "plan",
+        "references",
+        "sop_class_uid",
+    )
 
-    def __init__(self, plan: Plan, sop_class_uid: str, modality: str, path: tuple[int, ...]) -> None:
+    def __init__(self, plan: Plan, sop_class_uid: str, modality: str, path: tuple[int, ...], references: bool) -> None:
         self.plan = plan
+        self.references = references
         self.sop_class_uid = sop_class_uid
         self.modality = modality
         self.path = path
@@ -102,7 +118,7 @@ class Scope:
         """The place inside the items of sequence `tag`."""
         found = self._children.get(tag)
         if found is None:
-            found = Scope(self.plan, self.sop_class_uid, self.modality, (*self.path, tag))
+            found = Scope(self.plan, self.sop_class_uid, self.modality, (*self.path, tag), self.references)
             if self.plan.places < _SCOPES_MAX and is_known(tag):
                 self.plan.places += 1
                 self._children[tag] = found
@@ -142,7 +158,7 @@ class Scope:
         kind = self._type(tag)
         if tag in PATIENT and action != "X":
             return Handling.PSEUDONYM
-        if action == "X/Z/U*" and kind == "1":
+        if action == "X/Z/U*" and (kind == "1" or self.references):
             return Handling.RECURSE
         emptied = Handling.DUMMY if kind == "1" else Handling.EMPTY
         # X/Z, X/D, X/Z/D are not named here: X unless the Type asks for more.
