@@ -20,7 +20,8 @@ _STEPS = {
     "fsync file": re.compile(r"fsync\(\d+<[^>]*\.part>\) += 0|fsync resumed.*= 0"),
     "rename": re.compile(r"rename\(\"[^\"]*\.part\", \"[^\"]*\.dcm\"\) += 0"),
     "fsync folder": re.compile(r"fsync\(\d+<[^>]*/spool/[0-9a-f]{2}>\) += 0"),
-    "commit": re.compile(r"recvfrom\(.*COMMIT\\0"),
+    # The row's statement commits by itself: PostgreSQL is idle, out of any transaction, only once it is durable.
+    "commit": re.compile(r"recvfrom\(.*SELECT 1\\0Z\\0\\0\\0\\5I"),
     # A P-DATA-TF PDU (type 4) of a last command fragment, on the association's socket.
     "answer": re.compile(r"sendto\(\d+<[^>]*>, \"\\4\\0\\0\\0"),
 }
