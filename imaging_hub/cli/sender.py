@@ -5,12 +5,26 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from imaging_hub.database import Database
+    from imaging_hub.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
 
 _CONFIG = typer.Option(None, "--config", help="TOML settings file.")
+
+
+def _database(settings: Settings) -> Database:
+    """The database, made when it is not there: adding senders may be the first thing one does."""
+    from imaging_hub.database import migrate, open_database
+
+    database = open_database(settings)
+    migrate(database)
+    return database
 
 
 @app.callback()
@@ -29,12 +43,12 @@ def add(
     config: Path | None = _CONFIG,
 ) -> None:
     """Let a sender in, or describe a known one anew."""
-    from imaging_hub.database import Role, open_database
+    from imaging_hub.database import Role
     from imaging_hub.gateway import senders
     from imaging_hub.settings import load
 
     settings = load(config)
-    with open_database(settings).begin(Role.GATEWAY) as connection:
+    with _database(settings).begin(Role.GATEWAY) as connection:
         added = senders.add(
             connection,
             calling_ae_title=ae_title,
@@ -55,11 +69,11 @@ def list_(
     as_json: bool = typer.Option(False, "--json", help="One JSON object on standard output."),
 ) -> None:
     """Who may send."""
-    from imaging_hub.database import Role, open_database
+    from imaging_hub.database import Role
     from imaging_hub.gateway import senders
     from imaging_hub.settings import load
 
-    with open_database(load(config)).begin(Role.GATEWAY) as connection:
+    with _database(load(config)).begin(Role.GATEWAY) as connection:
         known = senders.list_senders(connection)
     if as_json:
         typer.echo(json.dumps({"senders": [asdict(one) for one in known]}))

@@ -74,8 +74,15 @@ class StorageServer:
         """Put right what a sudden end left behind, then accept senders."""
         self._settings.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         context = server_context(self._settings)
-        with self._database.begin(Role.GATEWAY) as connection:
-            recovered = recovery.recover(connection, self._spool)
+        try:
+            with self._database.begin(Role.GATEWAY) as connection:
+                recovered = recovery.recover(connection, self._spool)
+        except SQLAlchemyError as fault:
+            raise StorageUnavailable(
+                "the journal cannot be reached, or was never made",
+                code="journal-unavailable",
+                hint="is PostgreSQL running? `imaging-hub serve` makes the journal when it starts",
+            ) from fault
         self.metrics.alarms.set(len(recovered.missing))
         self._commits.start()
         self._server = GuardedServer(
