@@ -94,7 +94,7 @@ def refresh_study_state(connection: Connection, study_instance_uid: str) -> None
 def _admit_study(connection: Connection, study: str, sid: str, pseudonym: str, finess: str) -> bool:
     """Whether the study was there before."""
     connection.execute(
-        text("INSERT INTO hub.subject (sid, pseudonym) VALUES (:sid, :pseudonym) ON CONFLICT (sid) DO NOTHING"),
+        text("INSERT INTO hub.subject (sid, pseudonym) VALUES (:sid, :pseudonym) ON CONFLICT DO NOTHING"),
         {"sid": sid, "pseudonym": pseudonym},
     )
     written = connection.execute(text("SELECT pseudonym FROM hub.subject WHERE sid = :sid"), {"sid": sid}).scalar_one()
