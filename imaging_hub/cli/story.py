@@ -35,6 +35,7 @@ from imaging_hub.snds.synthetic.generator import synthesize
 
 ACTOR = "demo"
 ASSOCIATIONS = 4
+_TRIES = 3
 CONSOLE_ROLES: tuple[operators.ConsoleRole, ...] = ("hospital", "radiologist")
 _PATIENCE_SECONDS = 300.0
 _COHORT = "lung-ct-before-c34.yaml"
@@ -163,17 +164,27 @@ def _push(story: Story, folder: Path) -> None:
 
 
 def _send(settings: Settings, ae_title: str, files: Sequence[Path]) -> int:
-    if not files:
-        return 0
+    """Send as a PACS does: what an association that broke left unanswered goes out again on another."""
+    waiting = list(files)
+    for _ in range(_TRIES):
+        if waiting:
+            waiting = _send_once(settings, ae_title, waiting)
+    return len(files) - len(waiting)
+
+
+def _send_once(settings: Settings, ae_title: str, files: Sequence[Path]) -> list[Path]:
+    """One association; the files that were not acknowledged on it."""
     metas = {part10.split(file.read_bytes())[0] for file in files}
-    ae = AE(ae_title)
     contexts = [build_context(uid, syntax) for uid, syntax in {(m.sop_class_uid, m.transfer_syntax_uid) for m in metas}]
-    association = ae.associate("127.0.0.1", settings.dicom_port, contexts=contexts, ae_title=settings.ae_title)
-    if not association.is_established:
-        raise HubError("the gateway refused an association", code="demo")
-    acknowledged: int = sum(association.send_c_store(file).get("Status") == 0 for file in files)
-    association.release()
-    return acknowledged
+    association = AE(ae_title).associate(
+        "127.0.0.1", settings.dicom_port, contexts=contexts, ae_title=settings.ae_title
+    )
+    unanswered = [
+        file for file in files if not association.is_established or association.send_c_store(file).get("Status") != 0
+    ]
+    if association.is_established:
+        association.release()
+    return unanswered
 
 
 def _settle(story: Story) -> None:

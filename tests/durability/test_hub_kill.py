@@ -43,7 +43,9 @@ def _send_and_kill(hub: RunningHub, chance: random.Random) -> Ledger:
     for sender in senders:
         sender.start()
     for _ in range(KILLS):
-        time.sleep(chance.uniform(0.2, 2.0))
+        before = len(ledger.acknowledged)
+        hub.wait(lambda before=before: len(ledger.acknowledged) > before, "something is acknowledged")
+        time.sleep(chance.uniform(0, 2))
         part = chance.choice(("gateway", "worker"))
         hub.wait(lambda part=part: bool(hub.parts(part)), f"{part} runs")
         os.kill(chance.choice(hub.parts(part)), signal.SIGKILL)
