@@ -176,9 +176,10 @@ def _send_once(settings: Settings, ae_title: str, files: Sequence[Path]) -> list
     """One association; the files that were not acknowledged on it."""
     metas = {part10.split(file.read_bytes())[0] for file in files}
     contexts = [build_context(uid, syntax) for uid, syntax in {(m.sop_class_uid, m.transfer_syntax_uid) for m in metas}]
-    association = AE(ae_title).associate(
-        "127.0.0.1", settings.dicom_port, contexts=contexts, ae_title=settings.ae_title
-    )
+    ae = AE(ae_title)
+    # pynetdicom 3.0.4 now and then gives an answer to its own idle loop, and the sender waits for it in vain.
+    ae.dimse_timeout = 10
+    association = ae.associate("127.0.0.1", settings.dicom_port, contexts=contexts, ae_title=settings.ae_title)
     unanswered = [
         file for file in files if not association.is_established or association.send_c_store(file).get("Status") != 0
     ]
