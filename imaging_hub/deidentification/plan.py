@@ -163,7 +163,8 @@ class Scope:
         emptied = Handling.DUMMY if kind == "1" else Handling.EMPTY
         # X/Z, X/D, X/Z/D are not named here: X unless the Type asks for more.
         return {
-            "X": Handling.REMOVE,
+            # A few IODs require what the table removes: a dummy keeps the instance one of its IOD.
+            "X": Handling.DUMMY if kind == "1" else Handling.REMOVE,
             "D": Handling.DUMMY,
             "Z": emptied,
             "Z/D": emptied,
