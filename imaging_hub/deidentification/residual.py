@@ -21,7 +21,7 @@ from imaging_hub.dicom.values import Charset
 
 _UTF_8_LETTER = re.compile(rb"\xc3([\x80-\xbf])")
 _UTF_8_ACCENT = re.compile(rb"\xcc[\x80-\xbf]|\xcd[\x80-\xaf]")
-_DIGIT_GROUPS = b" .-/_()+\0"
+_SEPARATORS = b" .-/_()+\0"
 _UID = re.compile(rb"[0-2](?:\.\d+){3,}")
 _DATE_VRS = frozenset(("DA", "DT"))
 _MACHINE_VRS = frozenset(("DS", "IS", "UI", "DA", "DT", "TM", "AS"))
@@ -48,8 +48,8 @@ class Needles:
     """Likewise in coded strings, where words of the vocabulary are defined terms."""
     short_digits: tuple[bytes, ...]
     """Numbers of six digits and more, looked for in text values."""
-    grouped_digits: tuple[bytes, ...]
-    """Numbers looked for with the separators between their groups taken out."""
+    grouped: tuple[bytes, ...]
+    """Identifiers looked for with the separators between their groups taken out."""
     letters: frozenset[str] = field(default_factory=frozenset)
     """Words in letters that Latin-1 lacks, looked for in decoded values."""
 
@@ -69,7 +69,7 @@ class Needles:
             words=frozenset(_encoded(words)),
             coded_words=frozenset(_encoded(word for word in words if not is_term(word))),
             short_digits=_encoded(digits - far),
-            grouped_digits=_encoded(code for code in digits if len(code) >= 8),
+            grouped=_encoded(code for code in codes if len(code) >= 8),
             letters=frozenset(tokens - latin),
         )
 
@@ -134,9 +134,9 @@ def _in_values(texts: bytes, coded: bytes, needles: Needles) -> bool:
         return True
     if not needles.coded_words.isdisjoint(coded.translate(BYTES).split()):
         return True
-    if needles.grouped_digits:
-        grouped = texts.translate(None, _DIGIT_GROUPS)
-        return any(needle in grouped for needle in needles.grouped_digits)
+    if needles.grouped:
+        grouped = texts.translate(None, _SEPARATORS).lower()
+        return any(needle in grouped for needle in needles.grouped)
     return False
 
 

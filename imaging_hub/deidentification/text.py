@@ -8,6 +8,7 @@ the vocabulary, measures and words of two letters stay: an unknown word is a ris
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Set
 
 from imaging_hub.deidentification.folding import fold
@@ -69,23 +70,25 @@ class Cleaner:
         long += [code for code in identity.codes if len(code) >= 6]
         self._inside = _any_of(re.escape(part) for part in sorted(long, key=len, reverse=True))
         self._spaced = _any_of(
-            rf"(?<!\d){_SEPARATOR.join(code)}(?!\d)"
+            rf"(?<![^\W_]){_SEPARATOR.join(code)}(?![^\W_])"
             for code in sorted(identity.codes, key=len, reverse=True)
-            if len(code) >= 8 and code.isdigit()
+            if len(code) >= 8
         )
 
-    def scan(self, text: str, vocabulary_stays: bool = False) -> str:
+    def scan(self, text: str, *, vocabulary_stays: bool = False) -> str:
         """`text` without this patient's identifiers; everything else stays.
 
         `vocabulary_stays`: for coded strings, where a word of the vocabulary is a defined term even for
         a patient who is called so.
         """
+        text = _composed(text)
         drop = [match.span() for match in _ANYWHERE.finditer(text)]
         exempt = is_term if vocabulary_stays else _nothing
         return self._cleaned(text, drop, self._long_names, exempt, _anything)
 
     def clean(self, text: str) -> str:
         """`text` without identifiers, identifying forms and words outside the vocabulary."""
+        text = _composed(text)
         drop = [match.span() for match in _FREE_TEXT.finditer(text)]
         drop += [match.span() for match in _PERSON.finditer(text)]
         return self._cleaned(text, drop, self.identity.names, _nothing, may_stay)
@@ -122,6 +125,11 @@ class Cleaner:
         return self._inside is not None and self._inside.search(word) is not None
 
 
+def _composed(text: str) -> str:
+    """Letters and their accents as one character: a token must not end at an accent."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def _nothing(word: str) -> bool:
     return False
 
@@ -132,7 +140,7 @@ def _anything(token: str, word: str) -> bool:
 
 def _any_of(patterns: Iterable[str]) -> re.Pattern[str] | None:
     joined = "|".join(patterns)
-    return re.compile(joined) if joined else None
+    return re.compile(joined, re.IGNORECASE) if joined else None
 
 
 def _without_links(folded: list[str], kept: list[bool]) -> list[bool]:

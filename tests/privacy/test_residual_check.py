@@ -37,6 +37,7 @@ LEAKS = {
     "address": "habite Evrarquercy",
     "institution": "vient de Sainte-Aurelie",
     "accession": "demande ACC123456789",
+    "accession-grouped": "demande acc-123 456 789",
     "serial": "appareil SN1234567",
     "birth-date": "19560312",
     "birth-date-written": "12/03/1956",
