@@ -64,7 +64,7 @@ def append(
     ).one_or_none()
     sequence, previous = (last.sequence + 1, last.hash) if last else (1, GENESIS)
     at = datetime.now(UTC)
-    entry = _canonical(sequence, at, actor, action, obj, detail or {})
+    entry = _Entry(sequence, at, actor, action.value, obj, detail or {})
     connection.execute(
         text(
             "INSERT INTO audit.entry (sequence, at, actor, action, object, detail, previous_hash, hash)"
@@ -87,26 +87,39 @@ def verify(connection: Connection) -> int | Broken:
     """Count of entries when the chain holds, else the first place where it does not."""
     previous, expected = GENESIS, 1
     rows = connection.execution_options(stream_results=True).execute(
-        text("SELECT sequence, at, actor, action, object, detail, previous_hash, hash FROM audit.entry ORDER BY sequence")
+        text(
+            "SELECT sequence, at, actor, action, object AS obj, detail, previous_hash, hash"
+            " FROM audit.entry ORDER BY sequence"
+        )
     )
     for row in rows:
         if row.sequence != expected:
             return Broken(expected, "missing")
         if row.previous_hash != previous:
             return Broken(row.sequence, "does not follow its predecessor")
-        if row.hash != _seal(previous, _canonical(row.sequence, row.at, row.actor, row.action, row.object, row.detail)):
+        entry = _Entry(row.sequence, row.at, row.actor, row.action, row.obj, row.detail)
+        if row.hash != _seal(previous, entry):
             return Broken(row.sequence, "altered")
         previous, expected = row.hash, expected + 1
     return expected - 1
 
 
-def _canonical(
-    sequence: int, at: datetime, actor: str, action: str, obj: str, detail: Mapping[str, object]
-) -> bytes:
-    moment = at.astimezone(UTC).isoformat(timespec="microseconds")
-    fields = [sequence, moment, actor, str(action), obj, detail]
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+@dataclass(frozen=True)
+class _Entry:
+    """What an entry seals, in the order in which it is hashed."""
+
+    sequence: int
+    at: datetime
+    actor: str
+    action: str
+    obj: str
+    detail: Mapping[str, object]
+
+    def canonical(self) -> bytes:
+        moment = self.at.astimezone(UTC).isoformat(timespec="microseconds")
+        fields = [self.sequence, moment, self.actor, self.action, self.obj, self.detail]
+        return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _seal(previous: str, entry: bytes) -> str:
-    return hashlib.sha256(previous.encode() + entry).hexdigest()
+def _seal(previous: str, entry: _Entry) -> str:
+    return hashlib.sha256(previous.encode() + entry.canonical()).hexdigest()
