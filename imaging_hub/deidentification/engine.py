@@ -123,6 +123,8 @@ class Engine:
             retained = self._retained(dataset)
             own = set(identifiers.read(element for element in found if element[0] not in retained))
             kept = set(identifiers.read(element for element in found if element[0] in retained))
+            # A source that was de-identified before may hold the very pseudonym that is written again.
+            own -= {pseudonyms.patient, f"{pseudonyms.patient}^"}
             patient = Patient(own | (pseudonyms.identifiers - kept), pseudonyms.uid_key)
             self._patients[key] = patient
             while len(self._patients) > _PATIENTS_REMEMBERED:
