@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 from imaging_hub.archive import index
 from imaging_hub.archive.index import Admission
 from imaging_hub.archive.objects import ObjectStore
+from imaging_hub.archive.orthanc_sink import OrthancSink
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import Action
 from imaging_hub.cohorts import release as releases
@@ -107,8 +108,6 @@ class Pipeline:
 
     def send_to_sink(self, study_uid: str) -> None:
         """Copy an archived study into the Orthanc that wants one, and verify it there."""
-        from imaging_hub.archive.orthanc_sink import OrthancSink
-
         sink = OrthancSink(self._settings.orthanc_sink_url or "", self._objects)
         sink.send_study(self._database, study_uid)
 

@@ -41,7 +41,8 @@ def connect(database: Database, pipeline: Pipeline) -> App:
         with _last_attempt(context, lambda: pipeline.fail_release(release)):
             pipeline.prepare_release(release)
 
-    @app.task(name="sink", retry=RetryStrategy(max_attempts=20, exponential_wait=2))
+    # What the sink did not take in so many attempts, the next sweep finds again.
+    @app.task(name="sink", retry=retry)
     def sink(study: str) -> None:
         pipeline.send_to_sink(study)
 
