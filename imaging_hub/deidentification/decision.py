@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import TEXT_VRS
@@ -12,8 +12,8 @@ from imaging_hub.deidentification.instance import Change
 from imaging_hub.deidentification.profile import Rule
 
 
-class Handling(Enum):
-    """How the engine treats one element."""
+class Handling(IntEnum):
+    """How the engine treats one element. Of integers because these hash fast, and every element asks."""
 
     KEEP = auto()
     """As it stands."""

@@ -9,8 +9,9 @@ It fails closed: whatever cannot be examined, decided or proven is quarantined, 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import OrderedDict
-from itertools import chain
+from operator import attrgetter
 
 from imaging_hub.deidentification import burned_in, identifiers, residual, standard
 from imaging_hub.deidentification.actions import Actions
@@ -34,6 +35,7 @@ _DOCUMENT = 0x00420011
 _REFERENCED_SERIES = 0x00081115
 _PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _PATIENTS_REMEMBERED = 4
+_by_tag = attrgetter("tag")
 _VERSION = "imaging-hub 1"
 
 
@@ -67,13 +69,12 @@ class Engine:
         actions = Actions(self._plan, pseudonyms, patient)
         references = values.find(dataset, _REFERENCED_SERIES) is not None
         cleaned = actions.apply(dataset, self._plan.scope(sop_class_uid, modality, references))
-        pixels = [element for element in cleaned if element.tag in _PIXELS]
-        cleaned = [element for element in cleaned if element.tag not in _PIXELS]
-        whole = _with(self._own, cleaned)
-        before = [element for element in whole if element.tag < _PIXELS[0]]
+        first, last = (bisect_left(cleaned, tag, key=_by_tag) for tag in (_PIXELS[0], _PIXELS[-1] + 1))
+        pixels, after = cleaned[first:last], cleaned[last:]
+        cleaned = cleaned[:first] + after
         syntax = encode.output_syntax(source.transfer_syntax_uid)
-        header = b"".join(encode.write(before, syntax))
-        behind = encode.write(whole[len(before) :], syntax)
+        header = b"".join(encode.write(sorted(cleaned[:first] + self._own, key=_by_tag), syntax))
+        behind = encode.write(after, syntax)
         days = frozenset(day.encode() for day in actions.days - actions.shifted_days)
         hit = residual.check(cleaned, b"".join((header, *behind)), patient.needles, actions.uids, days)
         if hit is not None and not hit.path:
@@ -171,8 +172,3 @@ def _method_elements(plan: Plan) -> Dataset:
         Element(0x00120064, "SQ", codes),
         Element(0x00280303, "CS", plan.dates.encode()),
     ]
-
-
-def _with(own: Dataset, cleaned: Dataset) -> Dataset:
-    """The dataset with the engine's own elements, in order."""
-    return sorted(chain(cleaned, own), key=lambda element: element.tag)

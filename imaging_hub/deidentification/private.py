@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from imaging_hub.deidentification.decision import Decision, Handling
@@ -26,7 +27,7 @@ class _Block:
 class PrivateElements:
     """The private elements of one dataset or item."""
 
-    __slots__ = ("_actions", "_blocks", "_path", "_result", "_scope")
+    __slots__ = ("_actions", "_blocks", "_note", "_path", "_result", "_scope")
 
     def __init__(self, actions: Actions, scope: Scope, path: str, result: Dataset) -> None:
         self._actions = actions
@@ -34,6 +35,8 @@ class PrivateElements:
         self._path = path
         self._result = result
         self._blocks: dict[int, _Block] = {}
+        # Vendors write hundreds of private elements at the top level.
+        self._note = partial(actions.note, path=path) if path else actions.changes.append
 
     def take(self, element: Element) -> None:
         """Write an element to the result, with its creator before it, or leave it out."""
@@ -44,13 +47,13 @@ class PrivateElements:
                 self._reserve(element)
             else:
                 # An unknown creator could itself be somebody's name: it is neither kept nor put on record.
-                self._actions.note(self._scope.unknown_private(tag), self._path)
+                self._note(self._scope.unknown_private(tag))
             return
         decision = block.decisions.get(tag & 0xFF)
         if decision is None or decision.vr != element.vr:
             decision = self._scope.private(tag >> 16, block.name, tag & 0xFF, element.vr)
         if decision.handling is Handling.REMOVE:
-            self._actions.note(decision.change, self._path)
+            self._note(decision.change)
             return
         if decision.writes != element.vr and element.vr == "UN":
             element = Element(tag, decision.writes, element.value)
