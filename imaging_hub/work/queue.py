@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
-from procrastinate.exceptions import AlreadyEnqueued
+from procrastinate.exceptions import AlreadyEnqueued, UniqueViolation
+from procrastinate.jobs import Job, Status
 
 from imaging_hub.database import Database, Role
 from imaging_hub.log import log
@@ -72,5 +73,16 @@ async def enqueue(app: App, task: str, **row: int | str) -> None:
 
 async def requeue_stalled(app: App) -> None:
     """Give the jobs of dead workers to living ones."""
-    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
-        await app.job_manager.retry_job(job)
+    jobs = app.job_manager
+    for job in await jobs.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
+        try:
+            await jobs.retry_job(job)
+        except UniqueViolation:
+            # The sweep has put the same row in the queue meanwhile; the dead worker's job only stands in its way.
+            await jobs.finish_job_by_id_async(job_id=_number(job), status=Status.FAILED, delete_job=True)
+
+
+def _number(job: Job) -> int:
+    if job.id is None:
+        raise ValueError("a job that was fetched has a number")
+    return job.id

@@ -7,6 +7,7 @@ import signal
 
 import psycopg
 from procrastinate import App
+from procrastinate.exceptions import ConnectorException
 from sqlalchemy.exc import OperationalError
 
 from imaging_hub.database import Database
@@ -33,7 +34,7 @@ async def _run(settings: Settings, database: Database) -> None:
     while not stop.is_set():
         try:
             await _work(pipeline, database, stop)
-        except (psycopg.Error, OperationalError, OSError) as fault:
+        except (ConnectorException, psycopg.Error, OperationalError, OSError) as fault:
             log.warning("database-away", fault=type(fault).__name__)
             await _pause(stop, SWEEP_SECONDS)
 

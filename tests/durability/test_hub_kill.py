@@ -33,6 +33,7 @@ def test_nothing_acknowledged_is_lost_when_gateway_and_workers_are_killed(databa
         assert found.acknowledged >= KILLS
         assert (found.lost, found.doubled, found.without_file, found.unnamed) == ([], [], [], [])
         _archive_agrees(hub)
+        assert "uncaught" not in hub.log.read_text("utf-8"), "what was not killed did not fall over"
     finally:
         hub.stop()
 
