@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -264,7 +265,9 @@ def _drained(response: Any) -> list[bytes]:
     async def drain() -> list[bytes]:
         return [piece async for piece in response.body_iterator]
 
-    return asyncio.run(drain())
+    # In a thread of its own: the browser's driver may have left a loop running in this one.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, drain()).result()
 
 
 @pytest.mark.parametrize(

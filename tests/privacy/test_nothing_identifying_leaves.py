@@ -44,9 +44,10 @@ def hub(planted: Path, module_database: Database, tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="module")
 def needles(planted: Path) -> list[str]:
-    """Every string that was planted, long enough not to occur by chance."""
+    """Every string that was planted and does not occur by chance: some shifted date is another patient's birthday."""
     truth: dict[str, Any] = json.loads((planted / "truth.json").read_text("utf-8"))
-    found = {n for one in truth["instances"].values() for item in one["items"] for n in item["needles"]}
+    items = [item for one in truth["instances"].values() for item in one["items"]]
+    found = {n for item in items for n in item["needles"] if not (item["kind"] == "dob" and n.isdigit())}
     return sorted(n for n in found if len(n) >= 6)
 
 
