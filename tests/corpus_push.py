@@ -72,6 +72,8 @@ def storescu(port: int, files: Sequence[Path]) -> Counter[str]:
             check=False, capture_output=True, text=True, errors="replace",
         ).stderr  # fmt: skip
         response = re.search(r"Received Store Response \((.*)\)", said)
+        if response is None:
+            print(said)  # shown by pytest beside a failure
         answers[response[1] if response else "not sent"] += 1
     return answers
 
