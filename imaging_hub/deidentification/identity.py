@@ -74,7 +74,8 @@ def _codes(folded: str) -> set[str]:
     if whole.isdigit() or len(chunks) == 1:
         chunks.append(whole)
     for chunk in chunks:
-        if len(chunk) >= 4 and any(character.isdigit() for character in chunk) and chunk.isascii():
+        # 0000000000 stands in many fields, and in every number: it identifies nobody.
+        if len(chunk) >= 4 and len(set(chunk)) > 2 and chunk.isascii() and any(map(str.isdigit, chunk)):
             found.add(chunk)
     if len(whole) == 15 and whole[1:].isdigit() and whole[0] in "12":
         found.add(whole[:13])

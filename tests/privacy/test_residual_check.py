@@ -124,6 +124,11 @@ def test_words_of_the_field_are_not_taken_for_names(leaky: Path) -> None:
     assert isinstance(engine("research-longitudinal").deidentify(source, PSEUDONYMS), DeidentifiedInstance)
 
 
+def test_a_number_of_zeros_is_nobody() -> None:
+    source = an_instance(text(0x00181000, "LO", "000000000000"), text(0x00180050, "DS", "1.000000000000"))
+    assert isinstance(engine("research-longitudinal").deidentify(source, PSEUDONYMS), DeidentifiedInstance)
+
+
 def test_nothing_but_a_value_is_returned_on_bytes_that_are_no_dataset() -> None:
     for data in (b"", b"\0" * 64, b"GAELDOURT" * 99, bytes(range(256))):
         outcome = engine("basic").deidentify(SourceInstance(data, EXPLICIT), PSEUDONYMS)
