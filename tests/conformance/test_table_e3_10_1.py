@@ -71,8 +71,10 @@ def test_a_safe_private_attribute_goes_when_it_names_the_patient(row: SafePrivat
 
 
 def test_a_creator_that_lies_about_the_value_representation_is_not_believed() -> None:
+    number = next(row for row in ROWS if row.vr == "FL")
+    tag = number.group << 16 | 0x1000 | number.element
     source = an_instance(
-        text(0x70530010, "LO", "Philips PET Private Group"), text(0x70531000, "LT", "Hidden letter about somebody")
+        text(number.group << 16 | 0x10, "LO", number.creator), text(tag, "LT", "A letter about Legrand")
     )
     dataset = delivered(research().deidentify(source, PSEUDONYMS))
     assert not [element for element in dataset if element.tag & 0x10000]
