@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,11 +16,17 @@ _CHAPTERS = 11
 
 
 @pytest.fixture(scope="module")
-def told() -> Iterator[subprocess.CompletedProcess[str]]:
-    """A demo that has run to its end, on a folder of its own."""
+def home() -> Iterator[Path]:
+    """The demo's folder."""
     with tempfile.TemporaryDirectory(prefix="imaging-hub-demo-") as folder:
-        command = [sys.executable, "-m", "imaging_hub", "demo", "--once", "--persons", "100", "--home", folder]
-        yield subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def told(home: Path) -> subprocess.CompletedProcess[str]:
+    """A demo that has run to its end."""
+    command = [sys.executable, "-m", "imaging_hub", "demo", "--once", "--persons", "100", "--home", str(home)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
 
 
 def _count(told: subprocess.CompletedProcess[str], name: str) -> int:
@@ -45,3 +53,31 @@ def test_every_patient_with_a_qualified_ins_is_linked(told: subprocess.Completed
 def test_what_nobody_reviewed_is_refused_and_what_is_released_verifies(told: subprocess.CompletedProcess[str]) -> None:
     assert "refused: not-reviewed" in told.stdout
     assert "every SHA-256" in told.stdout
+
+
+def _identities(home: Path) -> set[bytes]:
+    """Names, numbers and accessions of the demo's patients, as bytes."""
+    truth = json.loads((home / "synthetic" / "truth.json").read_text("utf-8"))
+    found = {person["ins"] for person in truth["persons"]} | {person["ins"][:13] for person in truth["persons"]}
+    found |= {patient[key] for patient in truth["patients"] for key in ("ipp", "patient_name")}
+    found |= {study[key] for study in truth["studies"] for key in ("accession", "study_instance_uid")}
+    return {spelled.encode(charset, "replace") for spelled in found for charset in ("utf-8", "latin-1")}
+
+
+def _holders(folder: Path, needles: set[bytes]) -> set[str]:
+    """Files below `folder` that hold one of the needles."""
+    wanted = re.compile(b"|".join(map(re.escape, sorted(needles))))
+    return {str(file) for file in folder.rglob("*") if file.is_file() and wanted.search(file.read_bytes())}
+
+
+def test_no_identity_is_in_what_was_archived_released_or_printed(
+    told: subprocess.CompletedProcess[str], home: Path
+) -> None:
+    needles = _identities(home)
+    assert len(list((home / "downloaded").rglob("*.dcm"))) > 20
+    assert _holders(home / "downloaded", needles) == _holders(home / "archive", needles) == set()
+    assert not any(needle in (told.stdout + told.stderr).encode() for needle in needles)
+
+
+def test_the_spool_is_where_the_same_search_finds_them(told: subprocess.CompletedProcess[str], home: Path) -> None:
+    assert len(_holders(home / "identifying" / "spool", _identities(home))) > 100
