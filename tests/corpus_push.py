@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from dcmtk import tool
 from raw_scu import CALLED, CALLING
 from running_hub import free_ports
 
@@ -68,7 +69,7 @@ def storescu(port: int, files: Sequence[Path]) -> Counter[str]:
     answers: Counter[str] = Counter()
     for file in files:
         said = subprocess.run(
-            ["storescu", "-v", "-aet", CALLING, "-aec", CALLED, "-R", "127.0.0.1", str(port), str(file)],
+            [tool("storescu") or "storescu", "-v", "-aet", CALLING, "-aec", CALLED, "-R", "127.0.0.1", str(port), str(file)],
             check=False, capture_output=True, text=True, errors="replace",
         ).stderr  # fmt: skip
         response = re.search(r"Received Store Response \((.*)\)", said)

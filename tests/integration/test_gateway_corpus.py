@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from corpus_push import dcmsend, from_orthanc, orthanc, storescu, stratified
+from dcmtk import tool
 from pydicom import dcmread
 from raw_scu import let_in, receiving, rejections, rows
 
@@ -48,7 +49,7 @@ def _agrees(server: StorageServer, settings: Settings, database: Database) -> Co
     return counted
 
 
-@pytest.mark.skipif(shutil.which("dcmsend") is None, reason="DCMTK is not installed")
+@pytest.mark.skipif(tool("dcmsend") is None, reason="DCMTK is not installed")
 def test_every_file_that_dcmtk_can_send_ends_in_one_named_state(
     settings: Settings, database: Database, corpus: Path, tmp_path: Path
 ) -> None:
@@ -72,7 +73,7 @@ def test_every_file_that_dcmtk_can_send_ends_in_one_named_state(
         assert refused <= {"1.2.840.10008.1.3.10", "1.2.840.10008.1.2.1.99"}
 
 
-@pytest.mark.skipif(shutil.which("storescu") is None, reason="DCMTK is not installed")
+@pytest.mark.skipif(tool("storescu") is None, reason="DCMTK is not installed")
 def test_storescu_gets_an_answer_for_each_file(settings: Settings, database: Database, corpus: Path) -> None:
     let_in(database)
     with receiving(settings, database) as server:
