@@ -67,9 +67,10 @@ def dcmsend(port: int, files: Iterable[Path], report: Path) -> list[Sent]:
 def storescu(port: int, files: Sequence[Path]) -> Counter[str]:
     """DCMTK's storescu, one file an association; what it printed of each response."""
     answers: Counter[str] = Counter()
+    ours = tool("storescu") or "storescu"
     for file in files:
         said = subprocess.run(
-            [tool("storescu") or "storescu", "-v", "-aet", CALLING, "-aec", CALLED, "-R", "127.0.0.1", str(port), str(file)],
+            [ours, "-v", "-aet", CALLING, "-aec", CALLED, "-R", "127.0.0.1", str(port), str(file)],
             check=False, capture_output=True, text=True, errors="replace",
         ).stderr  # fmt: skip
         response = re.search(r"Received Store Response \((.*)\)", said)
