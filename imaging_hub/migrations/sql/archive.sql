@@ -75,10 +75,16 @@ CREATE TABLE hub.instance (
 CREATE INDEX instance_not_in_sink ON hub.instance (series_instance_uid) WHERE sink_digest IS DISTINCT FROM digest;
 CREATE INDEX instance_by_series ON hub.instance (series_instance_uid, instance_number);
 
--- What the hub may know of what did not pass: counts and reasons, never an identity.
+-- What the hub may know of what did not pass: counts and reasons, never an identity. A modality that is none is a
+-- sender's free text, so only the defined terms in use are shown (PS3.3 C.7.3.1.1.1).
 CREATE VIEW hub.reception AS
-  SELECT finess, state, reason, modality, date_trunc('day', received_at) AS day, count(*) AS instances
-  FROM identifying.instance GROUP BY finess, state, reason, modality, date_trunc('day', received_at);
+  SELECT finess, state, reason, shown.modality, date_trunc('day', received_at) AS day, count(*) AS instances
+  FROM identifying.instance
+  LEFT JOIN (VALUES ('ANN'), ('BMD'), ('CR'), ('CT'), ('DOC'), ('DX'), ('ECG'), ('ES'), ('GM'), ('HD'), ('IO'), ('IVUS'),
+    ('KO'), ('MG'), ('MR'), ('NM'), ('OP'), ('OPT'), ('OT'), ('PR'), ('PT'), ('PX'), ('REG'), ('RF'), ('RG'), ('RTDOSE'),
+    ('RTIMAGE'), ('RTPLAN'), ('RTSTRUCT'), ('RWV'), ('SC'), ('SEG'), ('SM'), ('SR'), ('US'), ('XA'), ('XC')
+  ) AS shown (modality) ON shown.modality = instance.modality
+  GROUP BY finess, state, reason, shown.modality, date_trunc('day', received_at);
 
 GRANT SELECT, INSERT, UPDATE ON hub.subject, hub.object, hub.study, hub.series, hub.instance TO imaging_hub_worker;
 GRANT SELECT ON hub.subject, hub.object, hub.study, hub.series, hub.instance, hub.reception
