@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,13 +58,13 @@ def _found(needles: list[str], haystack: bytes) -> list[str]:
 
 
 def _rows(database: Database, schema: str) -> bytes:
-    """Every row of every table and view of a schema, as text."""
+    """Every row of every table and view of a schema, as text, without digests: hexadecimal spells short numbers."""
     with database.begin(Role.OWNER) as connection:
         names = connection.execute(
             text("SELECT table_name FROM information_schema.tables WHERE table_schema = :schema"), {"schema": schema}
         ).scalars()
         return b"\n".join(
-            str(row[0]).encode()
+            re.sub(r"[0-9a-f]{32,}", "", str(row[0])).encode()
             for name in list(names)
             for row in connection.execute(text(f'SELECT CAST(t AS text) FROM {schema}."{name}" t'))
         )
