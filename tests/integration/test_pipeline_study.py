@@ -1,0 +1,106 @@
+"""A complete study goes through the pipeline whole, once, or not at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from raw_scu import an_instance
+from sqlalchemy import text
+
+from imaging_hub.cli.serve import prepare
+from imaging_hub.database import Database, Role
+from imaging_hub.dicom import part10
+from imaging_hub.intake import completeness, journal
+from imaging_hub.intake.journal import Arrival
+from imaging_hub.intake.spool import Spool
+from imaging_hub.settings import Settings
+from imaging_hub.work.pipeline import Pipeline
+
+EXPLICIT = "1.2.840.10008.1.2.1"
+
+
+@pytest.fixture
+def pipeline(settings: Settings, database: Database) -> Pipeline:
+    """What a worker of this hub can do."""
+    prepare(settings).dispose()
+    return Pipeline(settings, database)
+
+
+def _arrive(settings: Settings, database: Database, number: int, patient: str = "IPP1") -> None:
+    """An instance of the one study, as the receiver leaves it."""
+    sent = an_instance(number, patient=patient)
+    settings.spool.mkdir(parents=True, exist_ok=True)
+    file = part10.file_meta(sent.sop_class_uid, sent.sop_instance_uid, EXPLICIT) + sent.dataset
+    spooled = Spool(settings.spool).store([file])
+    arrival = Arrival(
+        hospital="chu-test", finess="750000001", sop_instance_uid=sent.sop_instance_uid,
+        sop_class_uid=sent.sop_class_uid, transfer_syntax_uid=EXPLICIT, study_instance_uid="1.2.826.0.2.1",
+        series_instance_uid="1.2.826.0.3.1", patient_id=patient, modality="CT", digest=spooled.digest,
+        size=spooled.size,
+    )  # fmt: skip
+    with database.begin(Role.GATEWAY) as connection:
+        journal.record(connection, arrival, "research-longitudinal")
+
+
+def _process(pipeline: Pipeline, database: Database) -> list[int]:
+    """Close the study, whatever its quiet period, and process it."""
+    with database.begin(Role.WORKER) as connection:
+        studies = completeness.complete_studies(connection, -1)
+    for study in studies:
+        pipeline.process_study(study)
+    return studies
+
+
+def _states(database: Database) -> Counter[str]:
+    with database.begin(Role.WORKER) as connection:
+        rows = connection.execute(text("SELECT coalesce(reason, state) FROM identifying.instance")).scalars()
+        return Counter(rows)
+
+
+def _count(database: Database, table: str) -> int:
+    with database.begin(Role.WEB) as connection:
+        return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+
+
+def test_a_study_with_two_patient_ids_is_quarantined_whole(
+    pipeline: Pipeline, settings: Settings, database: Database
+) -> None:
+    _arrive(settings, database, 1, "IPP1")
+    _arrive(settings, database, 2, "IPP2")
+    _process(pipeline, database)
+    assert _states(database) == {"patient-conflict": 2}
+    assert _count(database, "hub.instance") == _count(database, "hub.subject") == 0
+
+
+def test_a_study_processed_twice_is_archived_once(pipeline: Pipeline, settings: Settings, database: Database) -> None:
+    _arrive(settings, database, 1)
+    _arrive(settings, database, 2)
+    (study,) = _process(pipeline, database)
+    entries = _count(database, "audit.entry")
+    pipeline.process_study(study)
+    assert _states(database) == {"ARCHIVED": 2}
+    assert _count(database, "hub.instance") == 2
+    assert _count(database, "audit.entry") == entries
+
+
+def test_a_late_instance_opens_a_new_revision(pipeline: Pipeline, settings: Settings, database: Database) -> None:
+    _arrive(settings, database, 1)
+    (first,) = _process(pipeline, database)
+    _arrive(settings, database, 2)
+    (second,) = _process(pipeline, database)
+    assert first != second
+    with database.begin(Role.WEB) as connection:
+        study = connection.execute(text("SELECT revision, state FROM hub.study")).one()
+    assert tuple(study) == (2, "RELEASABLE")
+    assert _states(database) == {"ARCHIVED": 2}
+
+
+def test_what_cannot_be_processed_is_given_up_with_a_reason(
+    pipeline: Pipeline, settings: Settings, database: Database
+) -> None:
+    _arrive(settings, database, 1)
+    with database.begin(Role.WORKER) as connection:
+        (study,) = completeness.complete_studies(connection, -1)
+    pipeline.give_up(study)
+    assert _states(database) == {"processing-failed": 1}
