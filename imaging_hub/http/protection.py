@@ -6,7 +6,7 @@ Plain ASGI, so that a streamed download passes through without being gathered in
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 from starlette.datastructures import MutableHeaders
@@ -17,6 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from imaging_hub.http.problems import Problem, from_fault
 
 _log = logging.getLogger("imaging_hub.http")
+
+_DISCARD_FACTOR = 16  # of the largest body: how much of a refused one is read so that its sender can read the answer
 
 
 def content_security_policy(partner: str = "") -> str:
@@ -49,17 +51,21 @@ class Protection:
             await self.app(scope, receive, send)
             return
         started = False
+        body = _Body(scope, receive, self.body_max_bytes)
 
         async def guarded(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                self._harden(scope, MutableHeaders(scope=message))
+                headers = MutableHeaders(scope=message)
+                self._harden(scope, headers)
+                if body.refused and not await body.discard():
+                    headers["Connection"] = "close"
             await send(message)
 
         try:
             _refuse_nul(scope)
-            await self.app(scope, self._bounded(scope, receive), guarded)
+            await self.app(scope, body.receive, guarded)
         except Exception as fault:
             # The door of the web: nothing from below may reach a log with its values.
             problem = from_fault(fault)
@@ -79,22 +85,44 @@ class Protection:
         if not scope["path"].startswith("/static/"):
             headers.setdefault("Cache-Control", "no-store")
 
-    def _bounded(self, scope: Scope, receive: Receive) -> Callable[[], Awaitable[Message]]:
-        """Count what arrives; an announced length is checked at once, a lying one while it streams."""
-        seen = 0
-        encoding = Request(scope).headers.get("content-encoding", "identity")
 
-        async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self.body_max_bytes:
-                raise Problem(413, "too-large", "The request is too large.", hint="send less than 1 MiB")
-            if seen and encoding != "identity":
-                raise Problem(415, "content-encoding", "Compressed requests are not taken.", hint="send it plain")
-            return message
+class _Body:
+    """What arrives of one request, counted as it arrives: an announced length may lie."""
 
-        return counted
+    def __init__(self, scope: Scope, receive: Receive, max_bytes: int) -> None:
+        self._receive = receive
+        self._encoding = Request(scope).headers.get("content-encoding", "identity")
+        self._max_bytes = max_bytes
+        self._seen = 0
+        self._ended = False
+        self.refused = False
+
+    async def receive(self) -> Message:
+        """Hand on the next message, or raise the problem that the body is."""
+        message = await self._next()
+        too_large = self._seen > self._max_bytes
+        packed = self._seen > 0 and self._encoding != "identity"
+        self.refused = too_large or packed
+        if too_large:
+            raise Problem(413, "too-large", "The request is too large.", hint="send less than 1 MiB")
+        if packed:
+            raise Problem(415, "content-encoding", "Compressed requests are not taken.", hint="send it plain")
+        return message
+
+    async def discard(self) -> bool:
+        """Read past what is still coming; False where that is too much, and the connection must not be used again.
+
+        A server that closes with bytes unread resets the connection, and with it may go the answer (RFC 9112 §9.6).
+        """
+        while not self._ended and self._seen <= _DISCARD_FACTOR * self._max_bytes:
+            await self._next()
+        return self._ended
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        self._seen += len(message.get("body", b""))
+        self._ended = not message.get("more_body", False)
+        return message
 
 
 def _refuse_nul(scope: Scope) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from html.parser import HTMLParser
 
@@ -112,10 +113,23 @@ def test_errors_are_problem_details_that_repeat_no_value(story: WebStory) -> Non
 
 def test_a_request_that_grows_too_large_or_is_compressed_is_refused(story: WebStory) -> None:
     with story.client("researcher") as client:
-        large = client.post("/api/v1/cohorts/check", content=(b"x" * 65536 for _ in range(64)))
-        assert (large.status_code, large.json()["code"]) == (413, "too-large")
-        packed = client.post("/api/v1/cohorts/check", content=b"{}", headers={"Content-Encoding": "gzip"})
-        assert (packed.status_code, packed.json()["code"]) == (415, "content-encoding")
+        for _ in range(20):  # the connection stays usable: what was refused is read to its end
+            large = client.post("/api/v1/cohorts/check", content=(b"x" * 65536 for _ in range(64)))
+            assert (large.status_code, large.json()["code"]) == (413, "too-large")
+            packed = client.post("/api/v1/cohorts/check", content=b"{}", headers={"Content-Encoding": "gzip"})
+            assert (packed.status_code, packed.json()["code"]) == (415, "content-encoding")
+
+
+def test_a_request_without_end_is_answered_and_its_connection_closed(story: WebStory) -> None:
+    with story.client("researcher") as client:
+        url, token = client.base_url, client.headers["Authorization"]
+    head = f"POST /api/v1/cohorts/check HTTP/1.1\r\nHost: {url.host}\r\nAuthorization: {token}\r\n"
+    with socket.create_connection((url.host, url.port or 80), 30) as connection:
+        connection.sendall(f"{head}Content-Length: {1 << 40}\r\n\r\n".encode())
+        connection.sendall(bytes((16 << 20) + 1))
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"\r\nconnection: close\r\n" in answer.lower()
 
 
 def test_a_wrong_definition_is_answered_with_line_and_cure(story: WebStory) -> None:
