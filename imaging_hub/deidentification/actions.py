@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from imaging_hub.deidentification import dates, dummy
+from imaging_hub.deidentification import dates, dummy, standard
 from imaging_hub.deidentification.content import Verdict, holds_references, verdict
 from imaging_hub.deidentification.decision import Decision, Handling
 from imaging_hub.deidentification.instance import Change, Pseudonyms
@@ -21,7 +21,6 @@ _CHARSET = 0x00080005
 _TEXT_VALUE = 0x0040A160
 _PRIVATE = 0x10000
 _NUMERIC = b"0123456789+-.eE \\\0"
-_AGE_UNITS = {b"D": 365, b"W": 52, b"M": 12, b"Y": 1}
 
 
 class Actions:
@@ -40,7 +39,10 @@ class Actions:
         """Days of the source that were shifted, `YYYYMMDD`."""
         self.shifted_days: set[str] = set()
         """Days that were written in their place."""
+        self.options_ran: set[str] = set()
+        """Options of PS3.15 §E.3 by which something was kept, cleaned or moved."""
         self._handlers: dict[Handling, Callable[[Element, Decision, Scope, str], Element | None]] = {
+            Handling.RETAIN: self._retain,
             Handling.REMOVE: self._remove,
             Handling.EMPTY: self._empty,
             Handling.DUMMY: self._dummy,
@@ -115,7 +117,16 @@ class Actions:
         fallback = {Handling.REMOVE: "X", Handling.EMPTY: "Z"}.get(decision.fallback, "D")
         return self._handlers[decision.fallback](element, _with_action(decision, fallback), scope, path)
 
+    def _ran(self, decision: Decision, element: Element) -> None:
+        """Put on record the options by which an element stays; of an empty one there is nothing to keep."""
+        if decision.options and len(element.value):
+            self.options_ran |= decision.options
+
     # What each handling does. An element is returned to be written, or None to be left out.
+
+    def _retain(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element:
+        self._ran(decision, element)
+        return element
 
     def _remove(self, element: Element, decision: Decision, scope: Scope, path: str) -> None:
         self.note_decision(decision, path)
@@ -150,7 +161,7 @@ class Actions:
                 blank.append(self._remapped(element))
             elif element.vr == "CS" and self._patient.is_vocabulary(value):
                 blank.append(element)
-            elif element.vr in ("DA", "DT") and self.plan.dates == "MODIFIED":
+            elif element.vr in ("DA", "DT") and self.plan.date_option == standard.MODIFIED_DATES:
                 # One offset for all dates of a patient, also where nothing but the structure is left.
                 blank.append(self._moved(element) or Element(element.tag, element.vr, dummy.value(element.vr)))
             else:
@@ -177,6 +188,7 @@ class Actions:
             if decision.fallback is not Handling.REMOVE and not path:
                 raise Undecodable(decision.change.path) from None
             return self._fall_back(element, decision, scope, path)
+        self._ran(decision, element)
         if cleaned is None:
             return element
         if not cleaned.strip(b" \\"):
@@ -202,6 +214,7 @@ class Actions:
         moved = self._moved(element)
         if moved is None:
             return self._fall_back(element, decision, scope, path)
+        self._ran(decision, element)
         if moved is not element:
             self.note_decision(decision, path, "shift")
         return moved
@@ -223,23 +236,23 @@ class Actions:
     def _time(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
         parts = str(element.value, "latin-1").split("\\")  # type: ignore[arg-type]
         if all(not part.strip(" \0") or dates.is_temporal(part.strip(" \0")) for part in parts):
+            self._ran(decision, element)
             return element
         return self._fall_back(element, decision, scope, path)
 
     def _number(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
         if not bytes(element.value).translate(None, _NUMERIC):  # type: ignore[arg-type]
+            self._ran(decision, element)
             return element
         return self._fall_back(element, decision, scope, path)
 
     def _age(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
-        value = bytes(element.value).strip(b" \0")  # type: ignore[arg-type]
-        if not value:
-            return element
-        units = _AGE_UNITS.get(value[-1:])
-        if units is None or not value[:-1].isdigit() or len(value) > 4:
+        years = dates.years(bytes(element.value).strip(b" \0"))  # type: ignore[arg-type]
+        if years is None:
             return self._fall_back(element, decision, scope, path)
+        self._ran(decision, element)
         cap = self.plan.profile.age_cap_years
-        if cap is None or int(value[:-1]) // units <= cap:
+        if cap is None or years <= cap:
             return element
         self.note_decision(decision, path, "C")
         return Element(element.tag, element.vr, b"%03dY" % (cap + 1))
@@ -247,6 +260,7 @@ class Actions:
     def _recurse(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
         if not isinstance(element.value, list):
             return self._fall_back(element, decision, scope, path)
+        self._ran(decision, element)
         inner = scope.child(element.tag)
         name = path + decision.change.path
         items = [self.apply(item, inner, f"{name}[{place}].") for place, item in enumerate(element.value)]
@@ -255,6 +269,7 @@ class Actions:
     def _content(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
         if not isinstance(element.value, list):
             return self._fall_back(element, decision, scope, path)
+        self._ran(decision, element)
         if not scope.path:
             self._items_may_go = not any(holds_references(item) for item in element.value)
         inner = scope.child(element.tag)

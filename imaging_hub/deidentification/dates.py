@@ -9,6 +9,7 @@ from datetime import date, timedelta
 _DATE = re.compile(r"(\d{4})(\.?)(\d{2})\2(\d{2})\Z")
 _DATE_TIME = re.compile(r"(\d{4})(\d{2})?(\d{2})?(\d{2}(?:\d{2}(?:\d{2}(?:\.\d{1,6})?)?)?)?([+-]\d{4})?\Z")
 _TIME = re.compile(r"(?:\d{2}(?::?\d{2}(?::?\d{2}(?:\.\d{1,6})?)?)?|[+-]\d{4})\Z")
+_IN_A_YEAR = {b"D": 365, b"W": 52, b"M": 12, b"Y": 1}
 
 
 def shift(text: str, days: int) -> str | None:
@@ -47,6 +48,16 @@ def day_of(text: str) -> date | None:
     if match is None:
         return None
     return _moved(int(match[1]), int(match[3]), int(match[4]), 0)
+
+
+def years(age: bytes) -> int | None:
+    """Whole years of an Age String, 0 of an empty one; None when it is no age."""
+    if not age:
+        return 0
+    in_a_year = _IN_A_YEAR.get(age[-1:])
+    if in_a_year is None or not age[:-1].isdigit() or len(age) > 4:
+        return None
+    return int(age[:-1]) // in_a_year
 
 
 def _moved(year: int, month: int, day: int, days: int) -> date | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum, auto
 
@@ -17,6 +16,8 @@ class Handling(IntEnum):
 
     KEEP = auto()
     """As it stands."""
+    RETAIN = auto()
+    """As it stands, because an option says so: which, is put on record."""
     REMOVE = auto()
     EMPTY = auto()
     DUMMY = auto()
@@ -43,6 +44,9 @@ class Handling(IntEnum):
     """A sequence of content items, cleaned by Table E.3.4-1."""
 
 
+BY_NO_OPTION: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What becomes of one attribute at one place."""
@@ -56,6 +60,8 @@ class Decision:
     """What to report when something changes; for nested attributes without the path above them."""
     writes: str = ""
     """The VR to write instead, for a private attribute that came without one."""
+    options: frozenset[str] = BY_NO_OPTION
+    """The options of PS3.15 §E.3 that have run once this decision is carried out as planned."""
 
 
 STRINGS = TEXT_VRS | {"AE", "AS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"}
@@ -76,14 +82,13 @@ def title(option: str) -> str:
     return option.replace("-", " ").title()
 
 
-def action_of(row: standard.Row, options: frozenset[str]) -> tuple[str, str]:
-    """Action of a row under the options chosen, and the option it comes from; cleaning goes before keeping."""
-    chosen: Mapping[str, str] = {option: action for option, action in row.options.items() if option in options}
+def action_of(row: standard.Row, options: frozenset[str]) -> tuple[str, tuple[str, ...]]:
+    """Action of a row under the options chosen, and the options it comes from; cleaning goes before keeping."""
     for wanted in ("C", "K"):
-        for option, action in chosen.items():
-            if action == wanted:
-                return action, option
-    return row.basic, standard.BASIC
+        agreeing = tuple(option for option, action in row.options.items() if action == wanted and option in options)
+        if agreeing:
+            return wanted, agreeing
+    return row.basic, ()
 
 
 _DATES = frozenset(("DA", "DT"))
@@ -125,7 +130,7 @@ def fitted(decision: Decision, vr: str) -> Decision:
     handling = decision.handling
     if vr == decision.vr:
         return decision
-    if handling is Handling.KEEP:
+    if handling in (Handling.KEEP, Handling.RETAIN):
         if vr in STRINGS:
             handling = Handling.SCAN if decision.vr in STRINGS else Handling.NUMBER
         elif vr in ("SQ", "UN"):
@@ -134,7 +139,7 @@ def fitted(decision: Decision, vr: str) -> Decision:
         handling = decision.fallback
     elif decision.vr == "UN" and handling not in (Handling.REMOVE, Handling.EMPTY):
         handling = Handling.REMOVE
-    change = decision.change
-    if handling is not decision.handling:
-        change = replace(change, action="X", rule=WRONG_VR)
-    return replace(decision, vr=vr, handling=handling, change=change)
+    if handling is decision.handling:
+        return replace(decision, vr=vr)
+    change = replace(decision.change, action="X", rule=WRONG_VR)
+    return replace(decision, vr=vr, handling=handling, change=change, options=BY_NO_OPTION)

@@ -45,7 +45,7 @@ class Engine:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._patients: OrderedDict[object, Patient] = OrderedDict()
-        self._own = _method_elements(plan)
+        self._own: dict[tuple[frozenset[str], bool], Dataset] = {}
 
     def deidentify(self, source: SourceInstance, pseudonyms: Pseudonyms) -> DeidentifiedInstance | Quarantined:
         """One instance through the door; never raises on data."""
@@ -73,7 +73,8 @@ class Engine:
         pixels, after = cleaned[first:last], cleaned[last:]
         cleaned = cleaned[:first] + after
         syntax = encode.output_syntax(source.transfer_syntax_uid)
-        header = b"".join(encode.write(sorted(cleaned[:first] + self._own, key=_by_tag), syntax))
+        own = self._method(frozenset(actions.options_ran), bool(actions.days))
+        header = b"".join(encode.write(sorted(cleaned[:first] + own, key=_by_tag), syntax))
         behind = encode.write(after, syntax)
         days = frozenset(day.encode() for day in actions.days - actions.shifted_days)
         hit = residual.check(cleaned, b"".join((header, *behind)), patient.needles, actions.uids, days)
@@ -111,9 +112,16 @@ class Engine:
                 return Quarantined("missing-uid", values.keyword(tag))
         if iod.startswith("encapsulated") or values.find(dataset, _DOCUMENT) is not None:
             return Quarantined("encapsulated-document", "EncapsulatedDocument")
-        if self._plan.dates == "MODIFIED" and not pseudonyms.date_shift_days:
+        if self._plan.date_option == standard.MODIFIED_DATES and not pseudonyms.date_shift_days:
             return Quarantined("no-date-shift", rule="E.1-1 Retain Longitudinal Modified Dates")
         return burned_in.decide(dataset, sop_class_uid, modality, self._plan.profile)
+
+    def _method(self, options_ran: frozenset[str], shifted: bool) -> Dataset:
+        """What an instance says of its own de-identification, made once for those treated alike."""
+        found = self._own.get((options_ran, shifted))
+        if found is None:
+            found = self._own[options_ran, shifted] = _method_elements(self._plan.profile.name, options_ran, shifted)
+        return found
 
     def _patient(self, dataset: Dataset, pseudonyms: Pseudonyms) -> Patient:
         """The patient of a dataset, remembered from the instance before when every identifier is the same."""
@@ -155,20 +163,27 @@ class Engine:
         return ""
 
 
-def _method_elements(plan: Plan) -> Dataset:
-    """What the instance says of its own de-identification (PS3.15 §E.1.1, PS3.3 §C.7.1.1)."""
+def _method_elements(profile: str, options_ran: frozenset[str], shifted: bool) -> Dataset:
+    """What an instance says of its own de-identification (PS3.15 §E.1.1, PS3.3 §C.7.1.1, §C.12.1).
+
+    Methods are the Basic Profile and the options that ran on this instance, not those that the profile would allow.
+    """
+    dates = "UNMODIFIED" if standard.FULL_DATES in options_ran else "REMOVED"
+    if shifted or standard.MODIFIED_DATES in options_ran:
+        dates = "MODIFIED"
     codes = [
         [
             Element(0x00080100, "SH", method.code.encode()),
             Element(0x00080102, "SH", b"DCM"),
             Element(0x00080104, "LO", method.meaning.encode()),
         ]
-        for method in plan.methods()
+        for option, method in standard.methods().items()
+        if option == standard.BASIC or option in options_ran
     ]
-    text = "\\".join((_VERSION, standard.edition(), f"profile {plan.profile.name}"[:64]))
+    text = "\\".join((_VERSION, standard.edition(), f"profile {profile}"[:64]))
     return [
         Element(0x00120062, "CS", b"YES"),
         Element(0x00120063, "LO", text.encode("ascii")),
         Element(0x00120064, "SQ", codes),
-        Element(0x00280303, "CS", plan.dates.encode()),
+        Element(0x00280303, "CS", dates.encode()),
     ]

@@ -14,6 +14,7 @@ CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 
 WORDS = {
     Handling.KEEP: "kept as it stands",
+    Handling.RETAIN: "kept as it stands",
     Handling.REMOVE: "removed",
     Handling.EMPTY: "emptied",
     Handling.DUMMY: "replaced by a dummy",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import attribute_name, is_known, vr_of
 from imaging_hub.deidentification.decision import (
+    BY_NO_OPTION,
     BY_TYPE,
     NOT_IN_TABLE,
     PATIENT,
@@ -33,6 +34,9 @@ _OWN = frozenset((0x00120062, 0x00120063, 0x00120064, 0x00280303))
 _OPAQUE = frozenset(
     (0x04000120, 0x04000500, 0x04000510, 0x04000520, 0x0008041B, 0x0008041C, 0x0040A074, 0x0040A089, 0x4FFE0001)
 ) | {0x00686300}
+# Text drawn on an image (PS3.3 §C.10.5): of a Text Object, and at the ticks of a Compound Graphic.
+_GRAPHICS = 0x00700001
+_DRAWN_TEXT = frozenset((0x00700006, 0x00700289))
 _CODES_BY_URL = frozenset((0x0008010E, 0x00080120))
 _SCOPES_MAX = 4096
 """Places remembered; a hostile nesting of sequences beyond it is decided each time anew."""
@@ -44,7 +48,10 @@ class Plan:
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         self._scopes: dict[tuple[str, str, bool], Scope] = {}
-        self._private = standard.safe_private() if "retain-safe-private" in profile.options else {}
+        self._private = standard.safe_private() if standard.SAFE_PRIVATE in profile.options else {}
+        chosen = (option for option in (standard.MODIFIED_DATES, standard.FULL_DATES) if option in profile.options)
+        self.date_option = next(chosen, "")
+        """The option that says what becomes of dates; empty when none is chosen."""
         self._creators = frozenset(row.creator for row in standard.safe_private().values()) | {
             rule.private.creator for rule in profile.rules if rule.private is not None
         }
@@ -63,21 +70,6 @@ class Plan:
             if len(self._scopes) < _SCOPES_MAX:
                 self._scopes[key] = found
         return found
-
-    @property
-    def dates(self) -> str:
-        """`MODIFIED`, `UNMODIFIED` or `REMOVED`, for (0028,0303)."""
-        if "retain-longitudinal-modified-dates" in self.profile.options:
-            return "MODIFIED"
-        return "UNMODIFIED" if "retain-longitudinal-full-dates" in self.profile.options else "REMOVED"
-
-    def methods(self) -> tuple[standard.Method, ...]:
-        """The codes of CID 7050 for (0012,0064): the Basic Profile and the options of this profile."""
-        return tuple(
-            method
-            for option, method in standard.methods().items()
-            if option == standard.BASIC or option in self.profile.options
-        )
 
     def knows(self, creator: str) -> bool:
         """Whether a private creator is named by Table E.3.10-1 or by a rule, and so is not a name of somebody."""
@@ -140,21 +132,23 @@ class Scope:
         if reason:
             return self._made(tag, "X", Handling.REMOVE, reason)
         row = standard.by_tag().get(tag)
+        if tag in _DRAWN_TEXT and _GRAPHICS in self.path and standard.CLEAN_GRAPHICS in self.plan.profile.options:
+            by_graphics = frozenset((standard.CLEAN_GRAPHICS,))
+            return self._made(tag, "C", Handling.CLEAN, f"E.1-1 {title(standard.CLEAN_GRAPHICS)}", by_graphics)
         if row is not None:
-            action, source = action_of(row, self.plan.profile.options)
-            handling = self._handling(tag, vr, action, source)
-            if handling is None:
-                action, source = row.basic, standard.BASIC
-                handling = self._handling(tag, vr, action, source) or Handling.REMOVE
-            return self._made(tag, action, handling, f"E.1-1 {title(source)}")
-        if not is_known(tag):
-            return self._made(tag, "X", Handling.REMOVE, UNKNOWN)
-        return self._made(tag, "C", self._by_vr(tag, vr), NOT_IN_TABLE)
+            return self._by_table(tag, vr, row)
+        handling, by_option = self._by_vr(tag, vr)
+        return self._made(tag, "C", handling, NOT_IN_TABLE, by_option)
 
-    def _handling(self, tag: int, vr: str, action: str, source: str) -> Handling | None:
-        """A table action as handling; None when this VR cannot be treated so."""
-        if action in ("K", "C"):
-            return retained(vr, action, source)
+    def _by_table(self, tag: int, vr: str, row: standard.Row) -> Decision:
+        action, options = action_of(row, self.plan.profile.options)
+        handling = retained(vr, action, options[0]) if options else None
+        if handling is None:
+            return self._made(tag, row.basic, self._handling(tag, vr, row.basic), f"E.1-1 {title(standard.BASIC)}")
+        return self._made(tag, action, handling, f"E.1-1 {title(options[0])}", frozenset(options))
+
+    def _handling(self, tag: int, vr: str, action: str) -> Handling:
+        """An action of the Basic Profile as handling."""
         kind = self._type(tag)
         if tag in PATIENT and action != "X":
             return Handling.PSEUDONYM
@@ -171,34 +165,42 @@ class Scope:
             "U": Handling.REMAP if vr == "UI" else Handling.DUMMY,
         }.get(action, BY_TYPE[kind])
 
-    def _by_vr(self, tag: int, vr: str) -> Handling:
-        """Handling of an attribute that the Standard knows and Table E.1-1 does not name."""
+    def _by_vr(self, tag: int, vr: str) -> tuple[Handling, frozenset[str]]:
+        """Handling of an attribute that the Standard knows and Table E.1-1 does not name; and the option it follows."""
         fallback = BY_TYPE[self._type(tag)]
         if vr in ("DA", "DT", "TM"):
-            if self.plan.dates == "REMOVED":
-                return fallback
-            shifted = self.plan.dates == "MODIFIED" and vr != "TM"
-            return Handling.SHIFT if shifted else Handling.TIME
+            option = self.plan.date_option
+            if not option:
+                return fallback, BY_NO_OPTION
+            shifted = option == standard.MODIFIED_DATES and vr != "TM"
+            return Handling.SHIFT if shifted else Handling.TIME, frozenset((option,))
+        if vr == "UI" and standard.RETAIN_UIDS in self.plan.profile.options:
+            return Handling.RETAIN, frozenset((standard.RETAIN_UIDS,))
         if vr in ("PN", "AE") or (vr == "UR" and tag not in _CODES_BY_URL):
-            return fallback
+            return fallback, BY_NO_OPTION
         if vr in ("LT", "UT"):
-            return Handling.CLEAN
-        return {
+            return Handling.CLEAN, BY_NO_OPTION
+        handling = {
             "UN": Handling.REMOVE, "SQ": Handling.RECURSE, "UI": Handling.REMAP, "AS": Handling.AGE,
             "DS": Handling.NUMBER, "IS": Handling.NUMBER,
         }.get(vr, Handling.SCAN if vr in STRINGS else Handling.KEEP)  # fmt: skip
+        return handling, BY_NO_OPTION
 
     def _type(self, tag: int) -> str:
         return standard.type_of(self.sop_class_uid, (*self.path, tag))
 
-    def _made(self, tag: int, action: str, handling: Handling, rule: str) -> Decision:
+    def _made(
+        self, tag: int, action: str, handling: Handling, rule: str, options: frozenset[str] = BY_NO_OPTION
+    ) -> Decision:
         fallback: Handling
         if handling in (Handling.REMOVE, Handling.EMPTY):
             fallback = handling
         else:
             # Inside sequences only few Types are known; a dummy keeps every one of them valid.
             fallback = Handling.DUMMY if self.path else BY_TYPE[self._type(tag)]
-        return Decision(vr_of(tag), handling, fallback, Change(attribute_name(tag), action, rule))
+        if options and handling is Handling.KEEP:
+            handling = Handling.RETAIN
+        return Decision(vr_of(tag), handling, fallback, Change(attribute_name(tag), action, rule), options=options)
 
     def unknown_private(self, tag: int) -> Change:
         """The removal of a private attribute whose creator nobody knows."""
@@ -230,8 +232,11 @@ class Scope:
         if not kept:
             decision = Decision(vr, Handling.REMOVE, Handling.REMOVE, Change(name, "X", source))
         else:
-            handling = Handling.KEEP if writes == "UN" else self._by_vr(0, writes)
-            decision = Decision(vr, handling, Handling.REMOVE, Change(name, "C", source), writes)
+            handling, options = (Handling.KEEP, BY_NO_OPTION) if writes == "UN" else self._by_vr(0, writes)
+            if rule is None:
+                options |= {standard.SAFE_PRIVATE}
+                handling = Handling.RETAIN if handling is Handling.KEEP else handling
+            decision = Decision(vr, handling, Handling.REMOVE, Change(name, "C", source), writes, options)
         self.block(group, creator)[element] = decision
         return decision
 
@@ -256,7 +261,7 @@ def _never_kept(tag: int) -> str:
         return "E.1-1 Basic"
     if tag in _OPAQUE or (group & 0xFF00 == 0x7F00 and group != 0x7FE0):
         return "cannot be examined"
-    return ""
+    return "" if is_known(tag) else UNKNOWN
 
 
 def compile(profile: Profile) -> Plan:

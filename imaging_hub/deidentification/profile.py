@@ -126,8 +126,6 @@ class _Document(_Strict):
     @classmethod
     def _are_options(cls, options: tuple[str, ...]) -> tuple[str, ...]:
         for option in options:
-            if option == "clean-graphics":
-                raise ValueError("clean-graphics is not offered: graphics are removed")
             if option not in standard.OPTIONS:
                 raise ValueError("the options are " + ", ".join(standard.OPTIONS))
         return options

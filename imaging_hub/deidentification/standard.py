@@ -13,17 +13,23 @@ from typing import Any
 BASIC = "basic"
 """Name of the Basic Application Level Confidentiality Profile itself, beside its options."""
 
+CLEAN_GRAPHICS = "clean-graphics"
+MODIFIED_DATES = "retain-longitudinal-modified-dates"
+FULL_DATES = "retain-longitudinal-full-dates"
+RETAIN_UIDS = "retain-uids"
+SAFE_PRIVATE = "retain-safe-private"
+
 OPTIONS = (
     "clean-descriptors",
-    "clean-graphics",
+    CLEAN_GRAPHICS,
     "clean-structured-content",
     "retain-device-identity",
     "retain-institution-identity",
-    "retain-longitudinal-full-dates",
-    "retain-longitudinal-modified-dates",
+    FULL_DATES,
+    MODIFIED_DATES,
     "retain-patient-characteristics",
-    "retain-safe-private",
-    "retain-uids",
+    SAFE_PRIVATE,
+    RETAIN_UIDS,
 )
 """The options of PS3.15 §E.3 that have a column in Table E.1-1."""
 

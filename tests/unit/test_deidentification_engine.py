@@ -106,8 +106,15 @@ def test_dates_move_together_at_every_depth_and_the_true_study_day_stays_inside(
     ],
 )
 def test_the_instance_says_what_was_done_to_it(profile: str, codes: list[str], dates: str) -> None:
-    lying = sequence(0x00120064, code("113101", "DCM", "Clean Pixel Data Option"))
-    dataset = delivered(engine(profile).deidentify(an_instance(lying), PSEUDONYMS))
+    source = an_instance(
+        text(0x00081030, "LO", "Thorax"),
+        text(0x00101010, "AS", "067Y"),
+        sequence(0x00120064, code("113101", "DCM", "Clean Pixel Data Option")),
+        text(0x00190010, "LO", "GEMS_ACQU_01"),
+        text(0x00191023, "DS", "1.5"),
+        sequence(0x0040A730, content("TEXT", code("121071", "DCM", "Finding"), text(0x0040A160, "UT", "Nodule"))),
+    )
+    dataset = delivered(engine(profile).deidentify(source, PSEUDONYMS))
     found = [value_at(item, 0x00080100) for item in values.items(dataset, 0x00120064)]
     assert sorted(filter(None, found)) == codes
     assert value_at(dataset, 0x00120062) == "YES"

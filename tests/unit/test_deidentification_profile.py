@@ -68,7 +68,6 @@ def test_a_rule_holds_only_for_the_instances_it_names(tmp_path: Path) -> None:
 WRONG = {
     "optons: []": (4, "optons"),
     "options: [keep-everything]": (4, "options"),
-    "options: [clean-graphics]": (4, "clean-graphics"),
     "options: [retain-longitudinal-full-dates, retain-longitudinal-modified-dates]": (4, "contradict"),
     "rules:\n  - {attribute: PatientName, action: X}\n  - {attribute: PatientNam, action: X}": (6, "no attribute"),
     "rules:\n  - {attribute: PatientName, action: Q}": (5, "action"),
