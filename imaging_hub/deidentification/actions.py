@@ -216,7 +216,9 @@ class Actions:
             return self._fall_back(element, decision, scope, path)
         self._ran(decision, element)
         if moved is not element:
-            self.note_decision(decision, path, "shift")
+            change = decision.change
+            partial = any(dates.is_partial(part.strip(" \0")) for part in str(element.value, "latin-1").split("\\"))  # type: ignore[arg-type]
+            self.note(Change(change.path, "shift", f"{change.rule}: partial date" if partial else change.rule), path)
         return moved
 
     def _moved(self, element: Element) -> Element | None:
@@ -235,7 +237,9 @@ class Actions:
 
     def _time(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
         parts = str(element.value, "latin-1").split("\\")  # type: ignore[arg-type]
-        if all(not part.strip(" \0") or dates.is_temporal(part.strip(" \0")) for part in parts):
+        # A date in the place of a time would pass unmoved.
+        is_valid = dates.is_date if element.vr in ("DA", "DT") else dates.is_time
+        if all(not part.strip(" \0") or is_valid(part.strip(" \0")) for part in parts):
             self._ran(decision, element)
             return element
         return self._fall_back(element, decision, scope, path)

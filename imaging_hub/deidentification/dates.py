@@ -1,28 +1,35 @@
-"""Longitudinal temporal information with modified dates (PS3.15 §E.3.6): whole days, one offset per patient."""
+"""Longitudinal temporal information (PS3.15 §E.3.6): dates moved by whole days, one offset per patient; ages.
+
+Whole days keep every interval exact, to the microsecond and in whatever time zone, and leave times of day as they are.
+"""
 
 from __future__ import annotations
 
 import re
 from datetime import date, timedelta
 
-# DA, with the dots of ACR-NEMA; DT down to whatever precision, with or without fraction and offset from UTC.
-_DATE = re.compile(r"(\d{4})(\.?)(\d{2})\2(\d{2})\Z")
-_DATE_TIME = re.compile(r"(\d{4})(\d{2})?(\d{2})?(\d{2}(?:\d{2}(?:\d{2}(?:\.\d{1,6})?)?)?)?([+-]\d{4})?\Z")
-_TIME = re.compile(r"(?:\d{2}(?::?\d{2}(?::?\d{2}(?:\.\d{1,6})?)?)?|[+-]\d{4})\Z")
+# DA, with the dots of ACR-NEMA; TM, with its colons; DT down to whatever precision (PS3.5 §6.2).
+_DATE = re.compile(r"([0-9]{4})(\.?)([0-9]{2})\2([0-9]{2})\Z")
+_HOUR, _SIXTIETH, _SECOND = "(?:[01][0-9]|2[0-3])", "[0-5][0-9]", r"(?:[0-5][0-9]|60)(?:\.[0-9]{1,6})?"
+_OFFSET = r"(?:\+(?:0[0-9]|1[0-4])|-(?:0[0-9]|1[0-2]))[0-5][0-9]"
+_DATE_TIME = re.compile(
+    rf"([0-9]{{4}})(?:([0-9]{{2}})(?:([0-9]{{2}})({_HOUR}(?:{_SIXTIETH}(?:{_SECOND})?)?)?)?)?({_OFFSET})?\Z"
+)
+_TIME = re.compile(rf"(?:{_HOUR}(?::?{_SIXTIETH}(?::?{_SECOND})?)?|{_OFFSET})\Z")
 _IN_A_YEAR = {b"D": 365, b"W": 52, b"M": 12, b"Y": 1}
 
 
 def shift(text: str, days: int) -> str | None:
     """A DA or DT value moved by `days`, in the precision it has; None when it is no date.
 
-    A date known to the month or the year only is moved as its middle would be.
+    A partial date, known to the month or the year only, is moved as its middle would be.
     """
     match = _DATE.match(text)
     if match is not None:
         moved = _moved(int(match[1]), int(match[3]), int(match[4]), days)
         return None if moved is None else match[2].join((f"{moved.year:04}", f"{moved.month:02}", f"{moved.day:02}"))
     match = _DATE_TIME.match(text)
-    if match is None or (match[4] and not match[3]):
+    if match is None:
         return None
     year, month, day, time, offset = match.groups()
     moved = _moved(int(year), int(month or 7), int(day or (15 if month else 1)), days)
@@ -32,14 +39,20 @@ def shift(text: str, days: int) -> str | None:
     return "".join(part for part in parts if part)
 
 
+def is_partial(text: str) -> bool:
+    """Whether a DA or DT value is known to the month or the year only."""
+    match = _DATE_TIME.match(text)
+    return match is not None and match[3] is None
+
+
+def is_date(text: str) -> bool:
+    """Whether `text` is a date (DA), with or without a time (DT)."""
+    return shift(text, 0) is not None
+
+
 def is_time(text: str) -> bool:
     """Whether `text` is a time of day (TM) or an offset from UTC, and nothing more."""
     return _TIME.match(text) is not None
-
-
-def is_temporal(text: str) -> bool:
-    """Whether `text` is a date, a time, both, or an offset from UTC."""
-    return is_time(text) or shift(text, 0) is not None
 
 
 def day_of(text: str) -> date | None:

@@ -142,4 +142,4 @@ def fitted(decision: Decision, vr: str) -> Decision:
     if handling is decision.handling:
         return replace(decision, vr=vr)
     change = replace(decision.change, action="X", rule=WRONG_VR)
-    return replace(decision, vr=vr, handling=handling, change=change, options=BY_NO_OPTION)
+    return replace(decision, vr=vr, handling=handling, change=change)
