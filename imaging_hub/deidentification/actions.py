@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from imaging_hub.deidentification import dates, dummy, standard
-from imaging_hub.deidentification.content import Verdict, holds_references, verdict
+from imaging_hub.deidentification import ages, dates, dummy, standard
+from imaging_hub.deidentification.content import ContentItems
 from imaging_hub.deidentification.decision import Decision, Handling
 from imaging_hub.deidentification.instance import Change, Pseudonyms
 from imaging_hub.deidentification.patient import Patient, Undecodable
@@ -18,7 +18,7 @@ from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.dicom.values import Charset
 
 _CHARSET = 0x00080005
-_TEXT_VALUE = 0x0040A160
+_CONTENT_SEQUENCE = 0x0040A730
 _PRIVATE = 0x10000
 _NUMERIC = b"0123456789+-.eE \\\0"
 
@@ -31,7 +31,7 @@ class Actions:
         self._pseudonyms = pseudonyms
         self._patient = patient
         self._charset: Charset = values.LATIN_1
-        self._items_may_go = True
+        self._content_items = ContentItems(self)
         self.changes: list[Change] = []
         self.uids: dict[str, str] = {}
         """UIDs of the source and what stands for them."""
@@ -251,7 +251,7 @@ class Actions:
         return self._fall_back(element, decision, scope, path)
 
     def _age(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
-        years = dates.years(bytes(element.value).strip(b" \0"))  # type: ignore[arg-type]
+        years = ages.years(bytes(element.value).strip(b" \0"))  # type: ignore[arg-type]
         if years is None:
             return self._fall_back(element, decision, scope, path)
         self._ran(decision, element)
@@ -274,30 +274,12 @@ class Actions:
         if not isinstance(element.value, list):
             return self._fall_back(element, decision, scope, path)
         self._ran(decision, element)
-        if not scope.path:
-            self._items_may_go = not any(holds_references(item) for item in element.value)
-        inner = scope.child(element.tag)
-        options = self.plan.profile.options
-        kept: list[Dataset] = []
-        for place, item in enumerate(element.value):
-            name = f"{path}{decision.change.path}[{place}]"
-            found, rule = verdict(item, options, self._items_may_go)
-            if found is Verdict.REMOVE:
-                self.changes.append(Change(name, "X", rule))
-                continue
-            cleaned = self.apply(item, inner, f"{name}.")
-            if found is Verdict.REPLACE:
-                cleaned = self._replaced(cleaned, name, rule)
-            kept.append(cleaned)
-        return Element(element.tag, "SQ", kept)
-
-    def _replaced(self, item: Dataset, name: str, rule: str) -> Dataset:
-        """A content item whose text is a dummy."""
-        self.changes.append(Change(f"{name}.TextValue", "D", rule))
-        return [
-            Element(_TEXT_VALUE, element.vr, dummy.TEXT.encode()) if element.tag == _TEXT_VALUE else element
-            for element in item
-        ]
+        name = path + decision.change.path
+        items = self._content_items.clean(element.value, scope.child(element.tag), name)
+        if not items and element.value and element.tag == _CONTENT_SEQUENCE:
+            # Type 1C (PS3.3 §C.17.3): there is none where there is no content below.
+            return None
+        return Element(element.tag, "SQ", items)
 
 
 def _with_action(decision: Decision, action: str) -> Decision:

@@ -1,4 +1,4 @@
-"""Longitudinal temporal information (PS3.15 §E.3.6): dates moved by whole days, one offset per patient; ages.
+"""Longitudinal temporal information (PS3.15 §E.3.6): dates moved by whole days, one offset per patient.
 
 Whole days keep every interval exact, to the microsecond and in whatever time zone, and leave times of day as they are.
 """
@@ -16,7 +16,6 @@ _DATE_TIME = re.compile(
     rf"([0-9]{{4}})(?:([0-9]{{2}})(?:([0-9]{{2}})({_HOUR}(?:{_SIXTIETH}(?:{_SECOND})?)?)?)?)?({_OFFSET})?\Z"
 )
 _TIME = re.compile(rf"(?:{_HOUR}(?::?{_SIXTIETH}(?::?{_SECOND})?)?|{_OFFSET})\Z")
-_IN_A_YEAR = {b"D": 365, b"W": 52, b"M": 12, b"Y": 1}
 
 
 def shift(text: str, days: int) -> str | None:
@@ -61,16 +60,6 @@ def day_of(text: str) -> date | None:
     if match is None:
         return None
     return _moved(int(match[1]), int(match[3]), int(match[4]), 0)
-
-
-def years(age: bytes) -> int | None:
-    """Whole years of an Age String, 0 of an empty one; None when it is no age."""
-    if not age:
-        return 0
-    in_a_year = _IN_A_YEAR.get(age[-1:])
-    if in_a_year is None or not age[:-1].isdigit() or len(age) > 4:
-        return None
-    return int(age[:-1]) // in_a_year
 
 
 def _moved(year: int, month: int, day: int, days: int) -> date | None:

@@ -82,7 +82,7 @@ def title(option: str) -> str:
     return option.replace("-", " ").title()
 
 
-def action_of(row: standard.Row, options: frozenset[str]) -> tuple[str, tuple[str, ...]]:
+def action_of(row: standard.Row | standard.ContentItem, options: frozenset[str]) -> tuple[str, tuple[str, ...]]:
     """Action of a row under the options chosen, and the options it comes from; cleaning goes before keeping."""
     for wanted in ("C", "K"):
         agreeing = tuple(option for option, action in row.options.items() if action == wanted and option in options)
@@ -101,7 +101,7 @@ _CLEANED = {"SQ": Handling.RECURSE, "DA": Handling.SHIFT, "DT": Handling.SHIFT, 
 
 def retained(vr: str, action: str, source: str) -> Handling | None:
     """Handling of an attribute that an option keeps (K) or cleans (C); None when its VR allows neither."""
-    if vr == "SQ" and source == "clean-structured-content":
+    if vr == "SQ" and source == standard.CLEAN_STRUCTURED_CONTENT:
         return Handling.CONTENT
     if source.startswith("retain-longitudinal") and vr in STRINGS - _DATES:
         return Handling.TIME

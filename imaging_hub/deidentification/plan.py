@@ -25,6 +25,7 @@ from imaging_hub.deidentification.decision import (
     retained,
     title,
 )
+from imaging_hub.deidentification.enclosure import covered
 from imaging_hub.deidentification.instance import Change
 from imaging_hub.deidentification.profile import Profile, Rule
 
@@ -34,9 +35,6 @@ _OWN = frozenset((0x00120062, 0x00120063, 0x00120064, 0x00280303))
 _OPAQUE = frozenset(
     (0x04000120, 0x04000500, 0x04000510, 0x04000520, 0x0008041B, 0x0008041C, 0x0040A074, 0x0040A089, 0x4FFE0001)
 ) | {0x00686300}
-# Text drawn on an image (PS3.3 §C.10.5): of a Text Object, and at the ticks of a Compound Graphic.
-_GRAPHICS = 0x00700001
-_DRAWN_TEXT = frozenset((0x00700006, 0x00700289))
 _CODES_BY_URL = frozenset((0x0008010E, 0x00080120))
 _SCOPES_MAX = 4096
 """Places remembered; a hostile nesting of sequences beyond it is decided each time anew."""
@@ -86,7 +84,9 @@ class Scope:
     __slots__ = (
         "_blocks",
         "_children",
+        "_items",
         "_unknown",
+        "_value",
         "decisions",
         "modality",
         "path",
@@ -103,6 +103,8 @@ class Scope:
         self.path = path
         self.decisions: dict[int, Decision] = {}
         self._children: dict[int, Scope] = {}
+        self._items: dict[Decision, Scope] = {}
+        self._value: Decision | None = None
         self._blocks: dict[tuple[int, str], dict[int, Decision]] = {}
         self._unknown: dict[int, Change] = {}
 
@@ -114,6 +116,17 @@ class Scope:
             if self.plan.places < _SCOPES_MAX and is_known(tag):
                 self.plan.places += 1
                 self._children[tag] = found
+        return found
+
+    def item(self, value: Decision) -> Scope:
+        """The same place for content items whose concept decides on their value (Table E.3.4-1)."""
+        found = self._items.get(value)
+        if found is None:
+            found = Scope(self.plan, self.sop_class_uid, self.modality, self.path, self.references)
+            found._value = value
+            found._children = self._children
+            if len(self._items) < _SCOPES_MAX:
+                self._items[value] = found
         return found
 
     def decide(self, tag: int, vr: str) -> Decision:
@@ -128,13 +141,16 @@ class Scope:
         for rule in self.plan.profile.rules:
             if (rule.tag == tag or rule.vr == vr) and rule.when.holds(self.modality, self.sop_class_uid):
                 return self._made(tag, rule.action, handling_of_rule(rule, tag, vr, self._type(tag)), rule.name)
+        if self._value is not None and attribute_name(tag) == self._value.change.path:
+            return self._value
         reason = _never_kept(tag)
         if reason:
             return self._made(tag, "X", Handling.REMOVE, reason)
         row = standard.by_tag().get(tag)
-        if tag in _DRAWN_TEXT and _GRAPHICS in self.path and standard.CLEAN_GRAPHICS in self.plan.profile.options:
-            by_graphics = frozenset((standard.CLEAN_GRAPHICS,))
-            return self._made(tag, "C", Handling.CLEAN, f"E.1-1 {title(standard.CLEAN_GRAPHICS)}", by_graphics)
+        by_place = covered(tag, self.path, self.plan.profile.options)
+        if by_place is not None:
+            option, handling = by_place
+            return self._made(tag, "C", handling, f"E.1-1 {title(option)}", frozenset((option,)))
         if row is not None:
             return self._by_table(tag, vr, row)
         handling, by_option = self._by_vr(tag, vr)

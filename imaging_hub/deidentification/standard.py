@@ -14,6 +14,7 @@ BASIC = "basic"
 """Name of the Basic Application Level Confidentiality Profile itself, beside its options."""
 
 CLEAN_GRAPHICS = "clean-graphics"
+CLEAN_STRUCTURED_CONTENT = "clean-structured-content"
 MODIFIED_DATES = "retain-longitudinal-modified-dates"
 FULL_DATES = "retain-longitudinal-full-dates"
 RETAIN_UIDS = "retain-uids"
@@ -22,7 +23,7 @@ SAFE_PRIVATE = "retain-safe-private"
 OPTIONS = (
     "clean-descriptors",
     CLEAN_GRAPHICS,
-    "clean-structured-content",
+    CLEAN_STRUCTURED_CONTENT,
     "retain-device-identity",
     "retain-institution-identity",
     FULL_DATES,
