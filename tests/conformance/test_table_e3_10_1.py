@@ -5,7 +5,17 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from an_instance import PSEUDONYMS, an_instance, delivered, engine, sequence, text
+from an_instance import (
+    PSEUDONYMS,
+    SEQUENCE,
+    an_instance,
+    delivered,
+    engine,
+    first_item,
+    sequence,
+    text,
+    value_at,
+)
 
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.engine import Engine
@@ -20,6 +30,7 @@ VALUES = {
     "FD": b"\x01\x02\x03\x04\x05\x06\x07\x08", "OB": b"\x01\x02", "OW": b"\x01\x02",
 }  # fmt: skip
 ROWS = list(standard.safe_private().values())
+PLACES = pytest.mark.parametrize("nested", [False, True], ids=["top", "nested"])
 TEXT_ROWS = [row for row in ROWS if row.vr in ("CS", "LO", "SH", "ST", "LT")]
 
 
@@ -40,34 +51,71 @@ def element_of(row: SafePrivate, value: bytes | None = None) -> Element:
     return Element(tag, row.vr or "DS", value or VALUES[row.vr or "DS"])
 
 
-def outcome_of(row: SafePrivate, creator: str, value: bytes | None = None) -> Dataset:
-    source = an_instance(text(row.group << 16 | 0x10, "LO", creator), element_of(row, value))
-    return delivered(research().deidentify(source, PSEUDONYMS))
+def outcome_of(row: SafePrivate, creator: str, value: bytes | None = None, *, nested: bool = False) -> Dataset:
+    """The dataset or item that held the row's element in a block of `creator`, de-identified."""
+    block = [text(row.group << 16 | 0x10, "LO", creator), element_of(row, value)]
+    source = an_instance(sequence(SEQUENCE, block)) if nested else an_instance(*block)
+    dataset = delivered(research().deidentify(source, PSEUDONYMS))
+    return first_item(dataset, SEQUENCE) if nested else dataset
 
 
 @pytest.mark.parametrize("row", ROWS, ids=row_id)
-def test_a_safe_private_attribute_stays_with_its_creator(row: SafePrivate) -> None:
-    dataset = outcome_of(row, row.creator)
+@PLACES
+def test_a_safe_private_attribute_stays_with_its_creator(row: SafePrivate, nested: bool) -> None:
+    dataset = outcome_of(row, row.creator, nested=nested)
     source = element_of(row)
     kept = values.find(dataset, source.tag)
     creator = values.find(dataset, row.group << 16 | 0x10)
     assert kept is not None
     assert creator is not None
     assert values.text(creator) == row.creator
-    if row.vr != "SQ":
+    if row.vr == "SQ":
+        assert [value_at(item, 0x00080104) for item in kept.value] == ["Thorax"]  # type: ignore[arg-type]
+    else:
         assert bytes(kept.value).rstrip(b" \0") == bytes(source.value).rstrip(b" \0")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=row_id)
-def test_the_same_attribute_of_another_creator_goes(row: SafePrivate) -> None:
-    dataset = outcome_of(row, "GAELDOURT RIS")
+@PLACES
+def test_the_same_attribute_of_another_creator_goes(row: SafePrivate, nested: bool) -> None:
+    dataset = outcome_of(row, "GAELDOURT RIS", nested=nested)
     assert not [element for element in dataset if element.tag & 0x10000]
 
 
 @pytest.mark.parametrize("row", TEXT_ROWS, ids=row_id)
-def test_a_safe_private_attribute_goes_when_it_names_the_patient(row: SafePrivate) -> None:
-    dataset = outcome_of(row, row.creator, b"GAELDOURT")
+@PLACES
+def test_a_safe_private_attribute_goes_when_it_names_the_patient(row: SafePrivate, nested: bool) -> None:
+    dataset = outcome_of(row, row.creator, b"GAELDOURT", nested=nested)
     assert values.find(dataset, element_of(row).tag) is None
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.vr in ("DS", "IS", "")], ids=row_id)
+@PLACES
+def test_a_safe_private_number_goes_when_it_is_none(row: SafePrivate, nested: bool) -> None:
+    dataset = outcome_of(row, row.creator, b"Legrand", nested=nested)
+    assert values.find(dataset, element_of(row).tag) is None
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.vr == "UI"], ids=row_id)
+@PLACES
+def test_a_safe_private_uid_is_remapped_with_the_others(row: SafePrivate, nested: bool) -> None:
+    dataset = outcome_of(row, row.creator, b"1.2.250.1.999.1.2", nested=nested)
+    series = value_at(delivered(research().deidentify(an_instance(), PSEUDONYMS)), 0x0020000E)
+    assert value_at(dataset, element_of(row).tag) == series
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.vr == "SQ"], ids=row_id)
+def test_what_stands_in_a_safe_private_sequence_is_treated_like_anything(row: SafePrivate) -> None:
+    items = [text(0x00080104, "LO", "Thorax GAELDOURT"), text(0x00100020, "LO", "80123456")]
+    block = [text(row.group << 16 | 0x10, "LO", row.creator), sequence(element_of(row).tag, items)]
+    item = first_item(delivered(research().deidentify(an_instance(*block), PSEUDONYMS)), element_of(row).tag)
+    assert (value_at(item, 0x00080104), value_at(item, 0x00100020)) == ("Thorax", PSEUDONYMS.patient)
+
+
+def test_no_safe_private_attribute_is_a_date() -> None:
+    """One that a later edition brings is moved by its VR; one in text would need a rule of its own here."""
+    assert {row.vr for row in ROWS} & {"DA", "DT", "TM"} == set()
+    assert not [row for row in TEXT_ROWS if "date" in row.meaning.lower()]
 
 
 def test_a_creator_that_lies_about_the_value_representation_is_not_believed() -> None:
