@@ -158,7 +158,8 @@ class Actions:
             if isinstance(value, list):
                 blank.append(Element(element.tag, "SQ", [self._blank(inner) for inner in value]))
             elif element.vr == "UI":
-                blank.append(self._remapped(element))
+                retained = standard.RETAIN_UIDS in self.plan.profile.options
+                blank.append(element if retained else self._remapped(element))
             elif element.vr == "CS" and self._patient.is_vocabulary(value):
                 blank.append(element)
             elif element.vr in ("DA", "DT") and self.plan.date_option == standard.MODIFIED_DATES:

@@ -11,6 +11,7 @@ from an_instance import (
     PSEUDONYMS,
     SEQUENCE,
     an_instance,
+    codes_of,
     delivered,
     engine,
     first_item,
@@ -77,6 +78,31 @@ def test_a_uid_is_the_same_wherever_it_is_referred_to() -> None:
     source = an_instance(sequence(SEQUENCE, [text(0x0020000E, "UI", series)]))
     dataset = delivered(engine(RESEARCH).deidentify(source, PSEUDONYMS))
     assert value_at(dataset, 0x0020000E) == value_at(first_item(dataset, SEQUENCE), 0x0020000E) != series
+
+
+def test_no_uid_is_remapped_when_uids_are_retained(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """Wherever it stands: named by the table or not, private, or in the dummy of a sequence that goes."""
+    reference = [text(0x00081150, "UI", CT_IMAGE), text(0x00081155, "UI", "1.2.250.1.999.5.1")]
+    source = an_instance(
+        text(0x00081160, "IS", "1"),
+        text(0x00190010, "LO", "SIEMENS MED PT"),
+        text(0x00209161, "UI", "1.2.250.1.999.5.3"),
+        text(0x00209312, "UI", "1.2.250.1.999.5.4"),
+        sequence(0x00081140, reference),
+        sequence(SEQUENCE, [sequence(0x00081140, reference), text(0x00200052, "UI", "1.2.250.1.999.5.2")]),
+        sequence(0x00700001, [sequence(0x00081140, reference), text(0x00700002, "CS", "LAYER")]),
+        text(0x71110010, "LO", "SITE"),
+        text(0x71111001, "UI", "1.2.250.1.999.5.5"),
+        text(0x00189758, "UI", "1.2.250.1.999.5.6"),
+    )
+    rule = "rules: [{private: {creator: SITE, element: 0x01}, action: K}]"
+    outcome = engine(written(tmp_path, f"options: [retain-uids]\n{rule}")).deidentify(source, PSEUDONYMS)
+    before, after = (
+        [bytes(leaf.value).strip(b"\0") for leaf in leaves(dataset) if leaf.vr == "UI"]  # type: ignore[arg-type]
+        for dataset in (walk.read(source.dataset, EXPLICIT), delivered(outcome))
+    )
+    assert sorted(after) == sorted(before)
+    assert "retain-uids" in codes_of(delivered(outcome))
 
 
 def test_uids_of_the_standard_stay_and_strangers_under_its_root_do_not() -> None:
