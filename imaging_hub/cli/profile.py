@@ -116,6 +116,26 @@ def diff(first: str, second: str, *, profiles: Folder = None, as_json: Json = Fa
     typer.echo(f"{len(pairs)} attributes differ")
 
 
+@app.command()
+def edition(table: Path, *, as_json: Json = False) -> None:
+    """The rows in which a table of another edition of PS3.15 Annex E differs from the one in use."""
+    from imaging_hub.deidentification import edition as editions
+
+    with _told(2):
+        new = editions.read(table)
+    used = editions.in_use(new.table)
+    changes = used.differences(new)
+    if as_json:
+        rows = [{"before": change.before, "after": change.after, "concern": change.concern} for change in changes]
+        typer.echo(json.dumps({"table": new.table, "before": used.name, "after": new.name, "rows": rows}))
+        return
+    added, removed = (sum(getattr(change, side) is None for change in changes) for side in ("before", "after"))
+    counts = f"{added} added, {removed} removed, {len(changes) - added - removed} changed"
+    typer.echo(f"{used.name} → {new.name}, Table {new.table}: {counts}")
+    for change in changes:
+        typer.echo(str(change) + (f"\n  ! {change.concern}" if change.concern else ""))
+
+
 def _loaded(name: str, folder: Path | None) -> Profile:
     from imaging_hub.deidentification.profile import load
 

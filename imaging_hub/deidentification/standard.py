@@ -89,14 +89,14 @@ class Method:
 
 def edition() -> str:
     """The edition of the Standard that the tables are of, e.g. `DICOM PS3.15 2026c`."""
-    return str(_table("e1_1")["edition"])
+    return str(table("e1_1")["edition"])
 
 
 @cache
 def rows() -> tuple[Row, ...]:
     """Table E.1-1, in its order."""
     return tuple(
-        Row(pattern, name, basic, MappingProxyType(options)) for pattern, name, basic, options in _table("e1_1")["rows"]
+        Row(pattern, name, basic, MappingProxyType(options)) for pattern, name, basic, options in table("e1_1")["rows"]
     )
 
 
@@ -110,7 +110,7 @@ def by_tag() -> Mapping[int, Row]:
 def safe_private() -> Mapping[tuple[int, str, int], SafePrivate]:
     """Table E.3.10-1 by group, creator and element."""
     found = {}
-    for tag, creator, vr, _, meaning in _table("e3_10_1")["rows"]:
+    for tag, creator, vr, _, meaning in table("e3_10_1")["rows"]:
         row = SafePrivate(int(tag[:4], 16), creator, int(tag[-2:], 16), vr.partition("/")[0], meaning)
         found[row.group, row.creator, row.element] = row
     return MappingProxyType(found)
@@ -120,7 +120,7 @@ def safe_private() -> Mapping[tuple[int, str, int], SafePrivate]:
 def content_items() -> Mapping[tuple[str, str, str], ContentItem]:
     """Table E.3.4-1 by code, scheme and value type."""
     found = {}
-    for meaning, code, scheme, value_type, basic, options in _table("e3_4_1")["rows"]:
+    for meaning, code, scheme, value_type, basic, options in table("e3_4_1")["rows"]:
         found[code, scheme, value_type] = ContentItem(
             meaning, code, scheme, value_type, basic, MappingProxyType(options)
         )
@@ -131,19 +131,20 @@ def content_items() -> Mapping[tuple[str, str, str], ContentItem]:
 def methods() -> Mapping[str, Method]:
     """CID 7050 by the option it stands for."""
     return MappingProxyType(
-        {option: Method(option, code, meaning) for option, code, meaning in _table("cid7050")["rows"]}
+        {option: Method(option, code, meaning) for option, code, meaning in table("cid7050")["rows"]}
     )
 
 
 @cache
-def _table(name: str) -> dict[str, Any]:
-    table: dict[str, Any] = json.loads(files(__package__).joinpath("tables", f"{name}.json").read_text("utf-8"))
-    return table
+def table(name: str) -> dict[str, Any]:
+    """A table of this package, as its file says it: `e1_1`, `e3_4_1`, `e3_10_1`, `cid7050`, `iod_types`."""
+    found: dict[str, Any] = json.loads(files(__package__).joinpath("tables", f"{name}.json").read_text("utf-8"))
+    return found
 
 
 @cache
 def _types() -> dict[str, Any]:
-    return _table("iod_types")
+    return table("iod_types")
 
 
 def iod(sop_class_uid: str) -> str | None:
