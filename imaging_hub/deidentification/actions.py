@@ -162,14 +162,24 @@ class Actions:
                 blank.append(element if retained else self._remapped(element))
             elif element.vr == "CS" and self._patient.is_vocabulary(value):
                 blank.append(element)
-            elif element.vr in ("DA", "DT") and self.plan.date_option == standard.MODIFIED_DATES:
-                # One offset for all dates of a patient, also where nothing but the structure is left.
-                blank.append(self._moved(element) or Element(element.tag, element.vr, dummy.value(element.vr)))
+            elif element.vr in ("DA", "DT") and len(value) and self.plan.dates_stay(element.tag):
+                blank.append(self._blank_date(element))
             else:
                 blank.append(
                     Element(element.tag, element.vr, dummy.value(element.vr, element.tag) if len(value) else b"")
                 )
         return blank
+
+    def _blank_date(self, element: Element) -> Element:
+        """What the option for dates says of a patient's dates holds also where nothing but the structure is left."""
+        if self.plan.date_option == standard.MODIFIED_DATES:
+            kept = self._moved(element)
+        else:
+            kept = element if dates.fits(element.vr, str(element.value, "latin-1")) else None  # type: ignore[arg-type]
+        if kept is None:
+            return Element(element.tag, element.vr, dummy.value(element.vr))
+        self.options_ran.add(self.plan.date_option)
+        return kept
 
     def _pseudonym(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element:
         self.note_decision(decision, path)
@@ -237,10 +247,7 @@ class Actions:
         return Element(element.tag, element.vr, "\\".join(moved).encode("ascii")) if any(moved) else element
 
     def _time(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
-        parts = str(element.value, "latin-1").split("\\")  # type: ignore[arg-type]
-        # A date in the place of a time would pass unmoved.
-        is_valid = dates.is_date if element.vr in ("DA", "DT") else dates.is_time
-        if all(not part.strip(" \0") or is_valid(part.strip(" \0")) for part in parts):
+        if dates.fits(element.vr, str(element.value, "latin-1")):  # type: ignore[arg-type]
             self._ran(decision, element)
             return element
         return self._fall_back(element, decision, scope, path)

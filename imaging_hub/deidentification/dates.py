@@ -54,6 +54,12 @@ def is_time(text: str) -> bool:
     return _TIME.match(text) is not None
 
 
+def fits(vr: str, value: str) -> bool:
+    """Whether every value is a date where one belongs, or else a time: a date in its place would pass unmoved."""
+    is_valid = is_date if vr in ("DA", "DT") else is_time
+    return all(not part.strip(" \0") or is_valid(part.strip(" \0")) for part in value.split("\\"))
+
+
 def day_of(text: str) -> date | None:
     """The day of a DA or DT value."""
     match = _DATE.match(text.strip()[:10]) or _DATE.match(text.strip()[:8])

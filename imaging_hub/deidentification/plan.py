@@ -69,6 +69,11 @@ class Plan:
                 self._scopes[key] = found
         return found
 
+    def dates_stay(self, tag: int) -> bool:
+        """Whether the option for dates is chosen and covers this one: a birth date, it does not."""
+        row = standard.by_tag().get(tag)
+        return bool(self.date_option) and (row is None or self.date_option in row.options)
+
     def knows(self, creator: str) -> bool:
         """Whether a private creator is named by Table E.3.10-1 or by a rule, and so is not a name of somebody."""
         return creator in self._creators

@@ -10,6 +10,7 @@ import pytest
 from an_instance import (
     SEQUENCE,
     an_instance,
+    codes_of,
     delivered,
     engine,
     first_item,
@@ -178,6 +179,24 @@ def test_full_dates_stay_as_they_are(full: Engine, moment: str) -> None:
 def test_what_is_no_date_does_not_pass_as_one_under_full_dates(full: Engine, value: str) -> None:
     dataset = shifted(Element(ACQUISITION, "DT", value.encode("utf-8")), by=full)
     assert value_at(dataset, ACQUISITION) is None
+
+
+@pytest.mark.parametrize(("option", "kept"), [("modified", "20221012"), ("full", "20230120")])
+def test_dates_go_by_the_option_also_in_the_dummy_of_a_sequence(tmp_path: Path, option: str, kept: str) -> None:
+    """An annotation's items must stay (Type 1), without what they say."""
+    option = f"retain-longitudinal-{option}-dates"
+    item = [
+        text(0x00080012, "DA", "20230120"),
+        text(0x00080023, "DA", "soon"),
+        text(BIRTH_DATE, "DA", "19500102"),
+        text(0x00700006, "ST", "Nodule"),
+    ]
+    by = engine(written(tmp_path, f"options: [{option}]"))
+    dataset = shifted(text(STUDY_DATE, "DA", ""), sequence(0x00700001, item), by=by)
+    blank = first_item(dataset, 0x00700001)
+    assert [value_at(blank, tag) for tag in (0x00080012, 0x00080023)] == [kept, "19000101"]
+    assert [value_at(blank, tag) for tag in (BIRTH_DATE, 0x00700006)] == ["19000101", "REMOVED"]
+    assert codes_of(dataset) == {"basic", option}
 
 
 @pytest.fixture(scope="module")
