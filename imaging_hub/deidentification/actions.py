@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from imaging_hub.deidentification import ages, dates, dummy, standard
+from imaging_hub.deidentification import ages, dates, dummy
+from imaging_hub.deidentification.attribute import attribute_name
 from imaging_hub.deidentification.content import ContentItems
 from imaging_hub.deidentification.decision import Decision, Handling
 from imaging_hub.deidentification.instance import Change, Pseudonyms
@@ -20,6 +21,9 @@ from imaging_hub.dicom.values import Charset
 _CHARSET = 0x00080005
 _CONTENT_SEQUENCE = 0x0040A730
 _PRIVATE = 0x10000
+# Handlings by which dates and UIDs stay what they are to each other.
+_DATED = frozenset((Handling.SHIFT, Handling.TIME))
+_AGREEING = {"DA": _DATED, "DT": _DATED, "UI": frozenset((Handling.REMAP, Handling.RETAIN))}
 _NUMERIC = b"0123456789+-.eE \\\0"
 
 
@@ -141,45 +145,38 @@ class Actions:
         vr = element.vr
         if vr == "SQ":
             if isinstance(element.value, list):
-                made = dummy.items(element.tag, decision.change.path)
-                return Element(element.tag, vr, made or [self._blank(item) for item in element.value or [[]]])
+                name = decision.change.path
+                made = dummy.items(element.tag, name)
+                inner = scope.child(element.tag)
+                return Element(element.tag, vr, made or self._blanks(element.value or [[]], inner, path + name))
             return Element(element.tag, vr, [])
         if vr == "UI" and len(element.value):
             return self._remapped(element)
         return Element(element.tag, vr, dummy.value(vr, element.tag))
 
-    def _blank(self, item: Dataset) -> Dataset:
-        """The structure of an item without anything it says."""
+    def _blank(self, item: Dataset, scope: Scope, path: str) -> Dataset:
+        """The structure of an item without anything it says; its dates and UIDs agree with those around it."""
         blank: Dataset = []
         for element in item:
-            if element.tag & _PRIVATE:
+            tag, vr, value = element.tag, element.vr, element.value
+            if tag & _PRIVATE:
                 continue
-            value = element.value
+            decision = scope.decide(tag, vr) if vr in _AGREEING else None
             if isinstance(value, list):
-                blank.append(Element(element.tag, "SQ", [self._blank(inner) for inner in value]))
-            elif element.vr == "UI":
-                retained = standard.RETAIN_UIDS in self.plan.profile.options
-                blank.append(element if retained else self._remapped(element))
-            elif element.vr == "CS" and self._patient.is_vocabulary(value):
+                blank.append(Element(tag, vr, self._blanks(value, scope.child(tag), path + attribute_name(tag))))
+            elif decision is not None and decision.handling in _AGREEING[vr]:
+                kept = self.handle(element, decision, scope, path)
+                blank.append(kept or Element(tag, vr, b""))
+            elif vr == "UI":
+                blank.append(self._remapped(element))
+            elif vr == "CS" and self._patient.is_vocabulary(value):
                 blank.append(element)
-            elif element.vr in ("DA", "DT") and len(value) and self.plan.dates_stay(element.tag):
-                blank.append(self._blank_date(element))
             else:
-                blank.append(
-                    Element(element.tag, element.vr, dummy.value(element.vr, element.tag) if len(value) else b"")
-                )
+                blank.append(Element(tag, vr, dummy.value(vr, tag) if len(value) else b""))
         return blank
 
-    def _blank_date(self, element: Element) -> Element:
-        """What the option for dates says of a patient's dates holds also where nothing but the structure is left."""
-        if self.plan.date_option == standard.MODIFIED_DATES:
-            kept = self._moved(element)
-        else:
-            kept = element if dates.fits(element.vr, str(element.value, "latin-1")) else None  # type: ignore[arg-type]
-        if kept is None:
-            return Element(element.tag, element.vr, dummy.value(element.vr))
-        self.options_ran.add(self.plan.date_option)
-        return kept
+    def _blanks(self, items: list[Dataset], scope: Scope, name: str) -> list[Dataset]:
+        return [self._blank(item, scope, f"{name}[{place}].") for place, item in enumerate(items)]
 
     def _pseudonym(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element:
         self.note_decision(decision, path)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from imaging_hub.deidentification.dates import day_of
 from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Dataset, Element
 
+BIRTH_DATE = 0x00100030
+_AGE = 0x00101010
+_DAYS = (0x00080020, 0x00080021, 0x00080022, 0x00080023)
+"""Study, Series, Acquisition and Content Date."""
 SUBJECT_AGE = ("121033", "DCM", "NUM")
 """The content item of a report that holds the age of its subject (PS3.16 TID 1007)."""
 
@@ -21,6 +26,27 @@ def years(age: bytes) -> int | None:
     if in_a_year is None or not age[:-1].isdigit() or len(age) > 4:
         return None
     return int(age[:-1]) // in_a_year
+
+
+def is_above(dataset: Dataset, cap: int) -> bool:
+    """Whether a patient is above an age, by Patient's Age or by the birth date; also if nobody can say."""
+    known = [age for age in (_told(dataset), _reckoned(dataset)) if age is not None]
+    return not known or max(known) > cap
+
+
+def _told(dataset: Dataset) -> int | None:
+    text = values.text_at(dataset, _AGE)
+    return years(text.encode("latin-1")) if text else None
+
+
+def _reckoned(dataset: Dataset) -> int | None:
+    """Age on the last of an instance's days."""
+    birthday = day_of(values.text_at(dataset, BIRTH_DATE))
+    days = [day for tag in _DAYS if (day := day_of(values.text_at(dataset, tag))) is not None]
+    if birthday is None or not days:
+        return None
+    last = max(days)
+    return last.year - birthday.year - ((last.month, last.day) < (birthday.month, birthday.day))
 
 
 def capped(item: Dataset, cap: int) -> Dataset:

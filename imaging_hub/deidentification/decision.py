@@ -73,7 +73,6 @@ BY_TYPE = {"1": Handling.DUMMY, "2": Handling.EMPTY, "3": Handling.REMOVE}
 PATIENT = frozenset((0x00100010, 0x00100020))
 
 NOT_IN_TABLE = "not in E.1-1: values searched"
-UNKNOWN = "unknown to the Standard"
 WRONG_VR = "wrong VR"
 
 
@@ -123,6 +122,14 @@ def handling_of_rule(rule: Rule, tag: int, vr: str, kind: str) -> Handling:
     if rule.action in ("Z", "D") and tag in PATIENT:
         return Handling.PSEUDONYM
     return {"X": Handling.REMOVE, "D": Handling.DUMMY, "U": Handling.REMAP, "shift": Handling.SHIFT}[rule.action]
+
+
+def without_value(decision: Decision) -> Decision:
+    """A decision that lets nothing of the value through, where the profile's cap on ages forbids it."""
+    if decision.handling in (Handling.REMOVE, Handling.EMPTY, Handling.DUMMY):
+        return decision
+    change = replace(decision.change, action="Z", rule="age_cap_years")
+    return replace(decision, handling=decision.fallback, change=change)
 
 
 def fitted(decision: Decision, vr: str) -> Decision:

@@ -13,7 +13,7 @@ from bisect import bisect_left
 from collections import OrderedDict
 from operator import attrgetter
 
-from imaging_hub.deidentification import burned_in, identifiers, residual, standard
+from imaging_hub.deidentification import ages, burned_in, identifiers, residual, standard
 from imaging_hub.deidentification.actions import Actions
 from imaging_hub.deidentification.attribute import attribute_name
 from imaging_hub.deidentification.dates import day_of
@@ -68,7 +68,9 @@ class Engine:
         patient = self._patient(dataset, pseudonyms)
         actions = Actions(self._plan, pseudonyms, patient)
         references = values.find(dataset, _REFERENCED_SERIES) is not None
-        cleaned = actions.apply(dataset, self._plan.scope(sop_class_uid, modality, references))
+        cap = self._plan.profile.age_cap_years
+        very_old = cap is not None and ages.is_above(dataset, cap)
+        cleaned = actions.apply(dataset, self._plan.scope(sop_class_uid, modality, references, very_old))
         first, last = (bisect_left(cleaned, tag, key=_by_tag) for tag in (_PIXELS[0], _PIXELS[-1] + 1))
         pixels, after = cleaned[first:last], cleaned[last:]
         cleaned = cleaned[:first] + after

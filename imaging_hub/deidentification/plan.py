@@ -8,7 +8,7 @@ Nothing here has seen a patient: a plan is shared by all instances, of all patie
 
 from __future__ import annotations
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import ages, standard
 from imaging_hub.deidentification.attribute import attribute_name, is_known, vr_of
 from imaging_hub.deidentification.decision import (
     BY_NO_OPTION,
@@ -16,7 +16,6 @@ from imaging_hub.deidentification.decision import (
     NOT_IN_TABLE,
     PATIENT,
     STRINGS,
-    UNKNOWN,
     Decision,
     Handling,
     action_of,
@@ -24,17 +23,13 @@ from imaging_hub.deidentification.decision import (
     handling_of_rule,
     retained,
     title,
+    without_value,
 )
 from imaging_hub.deidentification.enclosure import covered
+from imaging_hub.deidentification.excluded import why_excluded
 from imaging_hub.deidentification.instance import Change
 from imaging_hub.deidentification.profile import Profile, Rule
 
-# Written by the engine itself, whatever the source says (PS3.15 §E.1.1, PS3.3 §C.12.1).
-_OWN = frozenset((0x00120062, 0x00120063, 0x00120064, 0x00280303))
-# Opaque, so nobody can say what they hold: encrypted attributes, signatures, keys of other systems, drawings.
-_OPAQUE = frozenset(
-    (0x04000120, 0x04000500, 0x04000510, 0x04000520, 0x0008041B, 0x0008041C, 0x0040A074, 0x0040A089, 0x4FFE0001)
-) | {0x00686300}
 _CODES_BY_URL = frozenset((0x0008010E, 0x00080120))
 _SCOPES_MAX = 4096
 """Places remembered; a hostile nesting of sequences beyond it is decided each time anew."""
@@ -45,7 +40,7 @@ class Plan:
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
-        self._scopes: dict[tuple[str, str, bool], Scope] = {}
+        self._scopes: dict[tuple[str, str, bool, bool], Scope] = {}
         self._private = standard.safe_private() if standard.SAFE_PRIVATE in profile.options else {}
         chosen = (option for option in (standard.MODIFIED_DATES, standard.FULL_DATES) if option in profile.options)
         self.date_option = next(chosen, "")
@@ -55,24 +50,20 @@ class Plan:
         }
         self.places = 0
 
-    def scope(self, sop_class_uid: str, modality: str, references: bool = False) -> Scope:
+    def scope(self, sop_class_uid: str, modality: str, references: bool = False, very_old: bool = False) -> Scope:
         """The decisions for the top level of instances of this SOP Class and modality.
 
         `references` says that the instance lists what it refers to (Common Instance Reference, PS3.3 §C.12.2):
         the references themselves must then stay, with other UIDs, for the instance to conform to its IOD.
+        `very_old` says that the patient is above the age that the profile lets be known: no birth date may tell it.
         """
-        key = (sop_class_uid, modality, references)
+        key = (sop_class_uid, modality, references, very_old)
         found = self._scopes.get(key)
         if found is None:
-            found = Scope(self, sop_class_uid, modality, (), references)
+            found = Scope(self, sop_class_uid, modality, (), references, very_old)
             if len(self._scopes) < _SCOPES_MAX:
                 self._scopes[key] = found
         return found
-
-    def dates_stay(self, tag: int) -> bool:
-        """Whether the option for dates is chosen and covers this one: a birth date, it does not."""
-        row = standard.by_tag().get(tag)
-        return bool(self.date_option) and (row is None or self.date_option in row.options)
 
     def knows(self, creator: str) -> bool:
         """Whether a private creator is named by Table E.3.10-1 or by a rule, and so is not a name of somebody."""
@@ -98,10 +89,14 @@ class Scope:
         "plan",
         "references",
         "sop_class_uid",
+        "very_old",
     )
 
-    def __init__(self, plan: Plan, sop_class_uid: str, modality: str, path: tuple[int, ...], references: bool) -> None:
+    def __init__(  # noqa: PLR0917
+        self, plan: Plan, sop_class_uid: str, modality: str, path: tuple[int, ...], references: bool, very_old: bool
+    ) -> None:
         self.plan = plan
+        self.very_old = very_old
         self.references = references
         self.sop_class_uid = sop_class_uid
         self.modality = modality
@@ -117,7 +112,7 @@ class Scope:
         """The place inside the items of sequence `tag`."""
         found = self._children.get(tag)
         if found is None:
-            found = Scope(self.plan, self.sop_class_uid, self.modality, (*self.path, tag), self.references)
+            found = self._at((*self.path, tag))
             if self.plan.places < _SCOPES_MAX and is_known(tag):
                 self.plan.places += 1
                 self._children[tag] = found
@@ -127,16 +122,21 @@ class Scope:
         """The same place for content items whose concept decides on their value (Table E.3.4-1)."""
         found = self._items.get(value)
         if found is None:
-            found = Scope(self.plan, self.sop_class_uid, self.modality, self.path, self.references)
+            found = self._at(self.path)
             found._value = value
             found._children = self._children
             if len(self._items) < _SCOPES_MAX:
                 self._items[value] = found
         return found
 
+    def _at(self, path: tuple[int, ...]) -> Scope:
+        return Scope(self.plan, self.sop_class_uid, self.modality, path, self.references, self.very_old)
+
     def decide(self, tag: int, vr: str) -> Decision:
         """What becomes of a public attribute that is encoded with `vr`."""
         decision = fitted(self._by_precedence(tag), vr)
+        if self.very_old and tag == ages.BIRTH_DATE:
+            decision = without_value(decision)
         if is_known(tag):
             self.decisions[tag] = decision
         return decision
@@ -148,7 +148,7 @@ class Scope:
                 return self._made(tag, rule.action, handling_of_rule(rule, tag, vr, self._type(tag)), rule.name)
         if self._value is not None and attribute_name(tag) == self._value.change.path:
             return self._value
-        reason = _never_kept(tag)
+        reason = why_excluded(tag)
         if reason:
             return self._made(tag, "X", Handling.REMOVE, reason)
         row = standard.by_tag().get(tag)
@@ -270,19 +270,6 @@ class Scope:
             if (named or rule.vr == vr) and rule.when.holds(self.modality, self.sop_class_uid):
                 return rule
         return None
-
-
-def _never_kept(tag: int) -> str:
-    """Why an attribute goes whatever the table says of it; empty when the table decides."""
-    group = tag >> 16
-    if group in (0x0000, 0x0002) or tag in _OWN:
-        return "rebuilt"
-    if group & 0xFF00 in (0x5000, 0x6000):
-        # An overlay or a curve goes whole: the rest of its group means nothing without its data.
-        return "E.1-1 Basic"
-    if tag in _OPAQUE or (group & 0xFF00 == 0x7F00 and group != 0x7FE0):
-        return "cannot be examined"
-    return "" if is_known(tag) else UNKNOWN
 
 
 def compile(profile: Profile) -> Plan:

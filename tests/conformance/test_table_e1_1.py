@@ -276,6 +276,6 @@ def kept_element(tag: int, vr: str) -> Element:
         return text(tag, vr, OWN[tag])
     if vr == "UI":
         return text(tag, vr, f"1.2.250.1.999.4.{tag}")
-    clean = {"CS": b"THORAX", "PN": b"", "UR": b"", "OB": b"Zebulon!", "AE": b"CTROOM"}
+    clean = {"CS": b"THORAX", "UR": b"thorax/portal", "OB": b"\1\2\3\4", "OW": b"\1\2\3\4", "AE": b"CTROOM"}
     temporal = {0x00080201: b"+0100", 0x00080107: b"20231205", 0x00080106: b"20231205101500"}
     return Element(tag, vr, temporal.get(tag) or clean.get(vr) or VALUES.get(vr) or b"THORAX PORTAL 5")

@@ -221,6 +221,44 @@ def test_the_age_at_study_is_the_same_after(with_birth_dates: Engine, birth: dat
     assert value_at(dataset, AGE) == f"{lived // 365:03}Y"
 
 
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ({STUDY_DATE: "20230114", BIRTH_DATE: "19330114"}, False),
+        ({STUDY_DATE: "20230114", BIRTH_DATE: "19330115"}, True),
+        ({STUDY_DATE: "", SERIES_DATE: "20230114", BIRTH_DATE: "19330115"}, True),
+        ({STUDY_DATE: "20220114", SERIES_DATE: "20240114", BIRTH_DATE: "19330115"}, False),
+        ({STUDY_DATE: "", BIRTH_DATE: "19700101"}, False),
+        ({STUDY_DATE: "20230114", BIRTH_DATE: "19700101", AGE: "091Y"}, False),
+        ({STUDY_DATE: "20230114", BIRTH_DATE: "19700101", AGE: "053Y"}, True),
+        ({STUDY_DATE: "20230114", BIRTH_DATE: "19700101", AGE: "old"}, True),
+    ],
+)
+def test_a_birth_date_does_not_tell_an_age_above_the_cap(
+    with_birth_dates: Engine, header: dict[int, str], told: bool
+) -> None:
+    """Of a patient above 89, or whose age at study nobody can say."""
+    elements = [text(tag, "AS" if tag == AGE else "DA", value) for tag, value in header.items()]
+    inner = sequence(SEQUENCE, [text(BIRTH_DATE, "DA", header[BIRTH_DATE])])
+    dataset = shifted(*elements, inner, by=with_birth_dates)
+    assert bool(value_at(dataset, BIRTH_DATE)) == told
+    assert (value_at(first_item(dataset, SEQUENCE), BIRTH_DATE) != "19000101") == told
+
+
+def test_a_birth_date_in_an_item_alone_does_not_tell_an_age_that_nobody_knows(with_birth_dates: Engine) -> None:
+    inner = sequence(SEQUENCE, [text(BIRTH_DATE, "DA", "19330115")])
+    for age, told in (("", False), ("089Y", True)):
+        dataset = shifted(text(AGE, "AS", age), inner, by=with_birth_dates)
+        assert (value_at(first_item(dataset, SEQUENCE), BIRTH_DATE) != "19000101") == told
+
+
+def test_a_date_that_a_rule_removes_is_not_in_the_dummy_of_a_sequence_either(tmp_path: Path) -> None:
+    rule = "rules: [{attribute: InstanceCreationDate, action: X}]"
+    by = engine(written(tmp_path, rule, extends=RESEARCH))
+    dataset = shifted(sequence(0x00700001, [text(0x00080012, "DA", "20230120")]), by=by)
+    assert value_at(first_item(dataset, 0x00700001), 0x00080012) == "19000101"
+
+
 def test_one_offset_holds_for_all_studies_of_a_patient() -> None:
     dates = ["20190228", "20200229", "20240301"]
     after = [value_at(shifted(text(STUDY_DATE, "DA", day), days=-1234), STUDY_DATE) or "" for day in dates]
