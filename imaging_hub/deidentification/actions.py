@@ -8,6 +8,7 @@ from dataclasses import replace
 from imaging_hub.deidentification import ages, dates, dummy
 from imaging_hub.deidentification.attribute import attribute_name
 from imaging_hub.deidentification.content import ContentItems
+from imaging_hub.deidentification.course import Settled
 from imaging_hub.deidentification.decision import Decision, Handling
 from imaging_hub.deidentification.instance import Change, Pseudonyms
 from imaging_hub.deidentification.patient import Patient, Undecodable
@@ -30,21 +31,13 @@ _NUMERIC = b"0123456789+-.eE \\\0"
 class Actions:
     """One pass over one instance. Whatever it learns of the patient dies with it."""
 
-    def __init__(self, plan: Plan, pseudonyms: Pseudonyms, patient: Patient) -> None:
+    def __init__(self, plan: Plan, pseudonyms: Pseudonyms, patient: Patient, charset: Charset) -> None:
         self.plan = plan
         self._pseudonyms = pseudonyms
         self._patient = patient
-        self._charset: Charset = values.LATIN_1
+        self._charset = charset
         self._content_items = ContentItems(self)
-        self.changes: list[Change] = []
-        self.uids: dict[str, str] = {}
-        """UIDs of the source and what stands for them."""
-        self.days: set[str] = set()
-        """Days of the source that were shifted, `YYYYMMDD`."""
-        self.shifted_days: set[str] = set()
-        """Days that were written in their place."""
-        self.options_ran: set[str] = set()
-        """Options of PS3.15 §E.3 by which something was kept, cleaned or moved."""
+        self._begin()
         self._handlers: dict[Handling, Callable[[Element, Decision, Scope, str], Element | None]] = {
             Handling.RETAIN: self._retain,
             Handling.REMOVE: self._remove,
@@ -61,6 +54,20 @@ class Actions:
             Handling.RECURSE: self._recurse,
             Handling.CONTENT: self._content,
         }
+
+    def _begin(self) -> None:
+        self.changes: list[Change] = []
+        self._uids: dict[str, str] = {}
+        self._days: set[str] = set()
+        self._shifted_days: set[str] = set()
+        self._options_ran: set[str] = set()
+
+    def settle(self, elements: Dataset, scope: Scope) -> Settled:
+        """What becomes of neighbouring elements of the top level, whole groups of private ones among them."""
+        self._begin()
+        kept = self.apply(elements, scope)
+        days, shifted, ran = (frozenset(found) for found in (self._days, self._shifted_days, self._options_ran))
+        return Settled(kept, tuple(self.changes), self._uids, days, shifted, ran)
 
     def apply(self, dataset: Dataset, scope: Scope, path: str = "") -> Dataset:
         """The de-identified elements of a dataset or item at `scope`."""
@@ -99,11 +106,11 @@ class Actions:
 
     def remap(self, text: str) -> str:
         """The UID that stands for one of the source's; those of the Standard stand for themselves."""
-        known = self.uids.get(text)
+        known = self._uids.get(text)
         if known is None:
             if is_well_known(text):
                 return text
-            known = self.uids[text] = self._patient.remapped(text)
+            known = self._uids[text] = self._patient.remapped(text)
         return known
 
     def note_decision(self, decision: Decision, path: str, action: str = "") -> None:
@@ -124,7 +131,7 @@ class Actions:
     def _ran(self, decision: Decision, element: Element) -> None:
         """Put on record the options by which an element stays; of an empty one there is nothing to keep."""
         if decision.options and len(element.value):
-            self.options_ran |= decision.options
+            self._options_ran |= decision.options
 
     # What each handling does. An element is returned to be written, or None to be left out.
 
@@ -239,8 +246,8 @@ class Actions:
                 return None
             moved.append(shifted)
             if shifted:
-                self.days.add(text[:8])
-                self.shifted_days.add(shifted[:8])
+                self._days.add(text[:8])
+                self._shifted_days.add(shifted[:8])
         return Element(element.tag, element.vr, "\\".join(moved).encode("ascii")) if any(moved) else element
 
     def _time(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:

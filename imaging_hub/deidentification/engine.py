@@ -9,13 +9,14 @@ It fails closed: whatever cannot be examined, decided or proven is quarantined, 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import OrderedDict
-from operator import attrgetter
+from itertools import chain
+from operator import itemgetter
 
-from imaging_hub.deidentification import ages, burned_in, identifiers, residual, standard
+from imaging_hub.deidentification import ages, burned_in, course, identifiers, method, standard
 from imaging_hub.deidentification.actions import Actions
 from imaging_hub.deidentification.attribute import attribute_name
+from imaging_hub.deidentification.course import Circumstances, Course, Piece, Settled
 from imaging_hub.deidentification.dates import day_of
 from imaging_hub.deidentification.instance import (
     DeidentifiedInstance,
@@ -24,19 +25,28 @@ from imaging_hub.deidentification.instance import (
     SourceInstance,
 )
 from imaging_hub.deidentification.patient import Patient, Undecodable
-from imaging_hub.deidentification.plan import Plan
-from imaging_hub.dicom import encode, part10, values, walk
-from imaging_hub.dicom.elements import Buffer, Dataset, Element
+from imaging_hub.deidentification.plan import Plan, Scope
+from imaging_hub.dicom import encode, part10, values
+from imaging_hub.dicom.elements import Buffer, Dataset
+from imaging_hub.dicom.passages import Passage, PassageReader
 from imaging_hub.errors import MalformedDataset
 
 _SOP_CLASS, _SOP_INSTANCE, _MODALITY = 0x00080016, 0x00080018, 0x00080060
 _STUDY_DATE, _STUDY, _SERIES = 0x00080020, 0x0020000D, 0x0020000E
 _DOCUMENT = 0x00420011
 _REFERENCED_SERIES = 0x00081115
-_PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _PATIENTS_REMEMBERED = 4
-_by_tag = attrgetter("tag")
-_VERSION = "imaging-hub 1"
+_by_stop = itemgetter(0)
+_PIXELS, _AFTER_PIXELS = course.PIXELS
+_METHOD, _DATES = (0x00120062, 0x00120065), (0x00280303, 0x00280304)
+"""Where an instance tells of its own de-identification."""
+_VARYING = (
+    (0x00080012, 0x00080014), (0x00080018, 0x00080019), (0x00080022, 0x00080024), (0x0008002A, 0x00080034),
+    (0x00181060, 0x00181061), (0x00181150, 0x00181153), (0x00200012, 0x00200014), (0x00200032, 0x00200033),
+    (0x00201040, 0x00201042), (0x00280106, 0x00280108), (0x00281050, 0x00281056),
+)  # fmt: skip
+"""What differs from slice to slice; only speed depends on it."""
+_CUTS = tuple(chain.from_iterable((*_VARYING, _METHOD, _DATES, course.PIXELS)))
 
 
 class Engine:
@@ -45,7 +55,9 @@ class Engine:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._patients: OrderedDict[object, Patient] = OrderedDict()
-        self._own: dict[tuple[frozenset[str], bool], Dataset] = {}
+        self._reader = PassageReader(_CUTS)
+        self._course = Course()
+        self._own: dict[tuple[frozenset[str], bool, str], list[tuple[int, bytes]]] = {}
 
     def deidentify(self, source: SourceInstance, pseudonyms: Pseudonyms) -> DeidentifiedInstance | Quarantined:
         """One instance through the door; never raises on data."""
@@ -59,48 +71,77 @@ class Engine:
             return Quarantined("engine-fault")
 
     def _deidentify(self, source: SourceInstance, pseudonyms: Pseudonyms) -> DeidentifiedInstance | Quarantined:
-        dataset = walk.read(source.dataset, source.transfer_syntax_uid)
+        before, self._course = self._course, Course()
+        passages = self._reader.read(source.dataset, source.transfer_syntax_uid)
+        dataset = list(chain.from_iterable(passage.elements for passage in passages))
         sop_class_uid = values.text_at(dataset, _SOP_CLASS)
         modality = values.text_at(dataset, _MODALITY)
         refused = self._refused(dataset, sop_class_uid, modality, pseudonyms)
         if refused is not None:
             return refused
-        patient = self._patient(dataset, pseudonyms)
-        actions = Actions(self._plan, pseudonyms, patient)
+        charset = values.charset_of(dataset)
+        known = before.identifying if before.charset == charset else {}
+        identifying = {
+            passage: known[passage] if passage in known else identifiers.raw(passage.elements, charset)
+            for passage in passages
+        }
+        patient = self._patient(tuple(chain.from_iterable(identifying.values())), pseudonyms)
         references = values.find(dataset, _REFERENCED_SERIES) is not None
         cap = self._plan.profile.age_cap_years
         very_old = cap is not None and ages.is_above(dataset, cap)
-        cleaned = actions.apply(dataset, self._plan.scope(sop_class_uid, modality, references, very_old))
-        first, last = (bisect_left(cleaned, tag, key=_by_tag) for tag in (_PIXELS[0], _PIXELS[-1] + 1))
-        pixels, after = cleaned[first:last], cleaned[last:]
-        cleaned = cleaned[:first] + after
+        scope = self._plan.scope(sop_class_uid, modality, references, very_old)
         syntax = encode.output_syntax(source.transfer_syntax_uid)
-        own = self._method(frozenset(actions.options_ran), bool(actions.days))
-        header = b"".join(encode.write(sorted(cleaned[:first] + own, key=_by_tag), syntax))
-        behind = encode.write(after, syntax)
-        days = frozenset(day.encode() for day in actions.days - actions.shifted_days)
-        hit = residual.check(cleaned, b"".join((header, *behind)), patient.needles, actions.uids, days)
-        if hit is not None and not hit.path:
-            # The engine's own words may be somebody's name: what counts is the rest.
-            rest = b"".join(encode.write(cleaned, syntax))
-            hit = residual.check(cleaned, rest, patient.needles, actions.uids, days)
+        circumstances = Circumstances(scope, patient, pseudonyms, charset, syntax)
+        pieces = self._pieces(passages, circumstances, before)
+        whole = course.joined(pieces.values())
+        hit = before.left(pieces, whole, circumstances)
         if hit is not None:
-            return Quarantined("residual-identifier", hit.path, self._rule(hit.path, cleaned, sop_class_uid, modality))
-        uids = {tag: values.text_at(cleaned, tag) for tag in (_SOP_INSTANCE, _SERIES, _STUDY)}
-        meta = part10.file_meta(sop_class_uid, uids[_SOP_INSTANCE], syntax)
-        parts: tuple[Buffer, ...] = (meta, header, *encode.write(pixels, syntax), *behind)
+            return Quarantined("residual-identifier", hit.path, self._rule(hit.path, whole.elements, scope))
+        self._course = Course(charset, identifying, circumstances, pieces, frozenset(whole.uids), whole.gone_days)
+        header, parts = self._encoded(pieces, whole, syntax)
+        uids = {tag: values.text_at(whole.elements, tag) for tag in (_SOP_INSTANCE, _SERIES, _STUDY)}
         return DeidentifiedInstance(
             sop_class_uid=sop_class_uid,
             sop_instance_uid=uids[_SOP_INSTANCE],
             series_instance_uid=uids[_SERIES],
             study_instance_uid=uids[_STUDY],
             transfer_syntax_uid=syntax,
-            part10=parts,
+            part10=(part10.file_meta(sop_class_uid, uids[_SOP_INSTANCE], syntax), *parts),
             header=header,
-            changes=tuple(actions.changes),
+            changes=whole.changes,
             needs_review=modality in self._plan.profile.review,
             study_date=day_of(values.text_at(dataset, _STUDY_DATE)),
         )
+
+    def _pieces(self, passages: list[Passage], circumstances: Circumstances, before: Course) -> dict[Passage, Piece]:
+        """What leaves of each passage, pixel data not encoded."""
+        known = before.unchanged(circumstances)
+        actions = Actions(self._plan, circumstances.pseudonyms, circumstances.patient, circumstances.charset)
+        pieces: dict[Passage, Piece] = {}
+        for passage in passages:
+            piece = known.get(passage)
+            if piece is None:
+                settled = actions.settle(passage.elements, circumstances.scope)
+                is_text = passage.stop != _AFTER_PIXELS
+                encoded = (
+                    b"".join(encode.write(settled.elements, circumstances.transfer_syntax_uid)) if is_text else b""
+                )
+                piece = Piece(passage.stop, settled, encoded)
+            pieces[passage] = piece
+        return pieces
+
+    def _encoded(self, pieces: dict[Passage, Piece], whole: Settled, syntax: str) -> tuple[bytes, list[Buffer]]:
+        """The header before pixel data, with what the engine says of itself; and all parts of the dataset."""
+        own = self._method(whole.options_ran, bool(whole.days), syntax)
+        before = [(piece.stop, piece.encoded) for piece in pieces.values() if piece.stop <= _PIXELS]
+        header = b"".join(encoded for _, encoded in sorted((*before, *own), key=_by_stop))
+        parts: list[Buffer] = [header]
+        for piece in pieces.values():
+            if piece.stop == _AFTER_PIXELS:
+                parts += encode.write(piece.settled.elements, syntax)
+            elif piece.stop > _AFTER_PIXELS:
+                parts.append(piece.encoded)
+        return header, parts
 
     def _refused(
         self, dataset: Dataset, sop_class_uid: str, modality: str, pseudonyms: Pseudonyms
@@ -118,20 +159,24 @@ class Engine:
             return Quarantined("no-date-shift", rule="E.1-1 Retain Longitudinal Modified Dates")
         return burned_in.decide(dataset, sop_class_uid, modality, self._plan.profile)
 
-    def _method(self, options_ran: frozenset[str], shifted: bool) -> Dataset:
-        """What an instance says of its own de-identification, made once for those treated alike."""
-        found = self._own.get((options_ran, shifted))
+    def _method(self, options_ran: frozenset[str], shifted: bool, syntax: str) -> list[tuple[int, bytes]]:
+        """What an instance says of its own de-identification, encoded once for those treated alike."""
+        key = (options_ran, shifted, syntax)
+        found = self._own.get(key)
         if found is None:
-            found = self._own[options_ran, shifted] = _method_elements(self._plan.profile.name, options_ran, shifted)
+            own = method.elements(self._plan.profile.name, options_ran, shifted)
+            found = self._own[key] = [
+                (stop, b"".join(encode.write([element for element in own if first <= element.tag < stop], syntax)))
+                for first, stop in (_METHOD, _DATES)
+            ]
         return found
 
-    def _patient(self, dataset: Dataset, pseudonyms: Pseudonyms) -> Patient:
-        """The patient of a dataset, remembered from the instance before when every identifier is the same."""
-        found = identifiers.raw(dataset)
-        key = (tuple(found), pseudonyms)
+    def _patient(self, found: tuple[identifiers.Raw, ...], pseudonyms: Pseudonyms) -> Patient:
+        """The patient of an instance, remembered from the one before when every identifier is the same."""
+        key = (found, pseudonyms)
         patient = self._patients.get(key)
         if patient is None:
-            retained = self._retained(dataset)
+            retained = self._retained()
             own = set(identifiers.read(element for element in found if element[0] not in retained))
             kept = set(identifiers.read(element for element in found if element[0] in retained))
             # A source that was de-identified before may hold the very pseudonym that is written again.
@@ -142,17 +187,15 @@ class Engine:
                 self._patients.popitem(last=False)
         return patient
 
-    def _retained(self, dataset: Dataset) -> frozenset[int]:
+    def _retained(self) -> frozenset[int]:
         """Identifying attributes that an option chosen keeps on purpose: device, institution."""
         options = self._plan.profile.options & {"retain-device-identity", "retain-institution-identity"}
         if not options:
             return frozenset()
         return frozenset(tag for tag, row in standard.by_tag().items() if options & row.options.keys())
 
-    def _rule(self, path: str, dataset: Dataset, sop_class_uid: str, modality: str) -> str:
+    def _rule(self, path: str, items: Dataset, scope: Scope) -> str:
         """The rule by which the attribute at `path` was kept, and which should have caught what it holds."""
-        scope = self._plan.scope(sop_class_uid, modality)
-        items = dataset
         for step in path.split("."):
             name, _, place = step.partition("[")
             element = next((element for element in items if attribute_name(element.tag) == name), None)
@@ -163,29 +206,3 @@ class Engine:
             scope = scope.child(element.tag)
             items = element.value[int(place.rstrip("]"))]
         return ""
-
-
-def _method_elements(profile: str, options_ran: frozenset[str], shifted: bool) -> Dataset:
-    """What an instance says of its own de-identification (PS3.15 §E.1.1, PS3.3 §C.7.1.1, §C.12.1).
-
-    Methods are the Basic Profile and the options that ran on this instance, not those that the profile would allow.
-    """
-    dates = "UNMODIFIED" if standard.FULL_DATES in options_ran else "REMOVED"
-    if shifted or standard.MODIFIED_DATES in options_ran:
-        dates = "MODIFIED"
-    codes = [
-        [
-            Element(0x00080100, "SH", method.code.encode()),
-            Element(0x00080102, "SH", b"DCM"),
-            Element(0x00080104, "LO", method.meaning.encode()),
-        ]
-        for option, method in standard.methods().items()
-        if option == standard.BASIC or option in options_ran
-    ]
-    text = "\\".join((_VERSION, standard.edition(), f"profile {profile}"[:64]))
-    return [
-        Element(0x00120062, "CS", b"YES"),
-        Element(0x00120063, "LO", text.encode("ascii")),
-        Element(0x00120064, "SQ", codes),
-        Element(0x00280303, "CS", dates.encode()),
-    ]

@@ -1,6 +1,6 @@
 """A profile compiled for speed: for each SOP Class and place in the dataset, what becomes of each attribute, and why.
 
-Precedence: the profile's own rules; what the Standard fixes for the de-identified instance itself; Table E.1-1
+Precedence: what the Standard fixes for the de-identified instance itself; the profile's own rules; Table E.1-1
 with the options chosen; and for attributes that the table does not name, their VR. Whatever nobody knows is removed.
 
 Nothing here has seen a patient: a plan is shared by all instances, of all patients.
@@ -26,7 +26,7 @@ from imaging_hub.deidentification.decision import (
     without_value,
 )
 from imaging_hub.deidentification.enclosure import covered
-from imaging_hub.deidentification.excluded import why_excluded
+from imaging_hub.deidentification.excluded import REBUILT, why_excluded
 from imaging_hub.deidentification.instance import Change
 from imaging_hub.deidentification.profile import Profile, Rule
 
@@ -143,12 +143,12 @@ class Scope:
 
     def _by_precedence(self, tag: int) -> Decision:
         vr = vr_of(tag)
-        for rule in self.plan.profile.rules:
+        reason = why_excluded(tag)
+        for rule in () if reason == REBUILT else self.plan.profile.rules:
             if (rule.tag == tag or rule.vr == vr) and rule.when.holds(self.modality, self.sop_class_uid):
                 return self._made(tag, rule.action, handling_of_rule(rule, tag, vr, self._type(tag)), rule.name)
         if self._value is not None and attribute_name(tag) == self._value.change.path:
             return self._value
-        reason = why_excluded(tag)
         if reason:
             return self._made(tag, "X", Handling.REMOVE, reason)
         row = standard.by_tag().get(tag)

@@ -74,6 +74,9 @@ class Needles:
         )
 
 
+NO_NEEDLES = Needles((), (), frozenset(), frozenset(), (), ())
+
+
 def _encoded(tokens: Iterable[str]) -> tuple[bytes, ...]:
     return tuple(sorted(token.encode("ascii") for token in tokens))
 
@@ -92,15 +95,20 @@ class Hit:
     """Path of the attribute; empty when it is between attributes."""
 
 
-def check(
-    dataset: Dataset, header: bytes, needles: Needles, source_uids: Iterable[str], source_dates: frozenset[bytes]
+def check(  # noqa: PLR0917
+    dataset: Dataset,
+    header: bytes,
+    charset: Charset,
+    needles: Needles,
+    source_uids: Iterable[str],
+    source_dates: frozenset[bytes],
 ) -> Hit | None:
-    """The first identifier left in an output: `dataset` without pixel data, and `header` as it is encoded.
+    """The first identifier left in elements of an output, `header` as they are encoded, without pixel data.
 
     `source_uids` are those that were remapped; `source_dates` the days, `YYYYMMDD`, that were shifted away
     and that no shifted date happens to equal.
     """
-    texts, coded = _joined(dataset, values.charset_of(dataset))
+    texts, coded = _joined(dataset, charset)
     if _in_header(header, needles) or _in_values(texts, coded, needles) or _uid_left(header, source_uids):
         return Hit(_where(dataset, needles, frozenset(source_uids)))
     if source_dates:
@@ -108,10 +116,16 @@ def check(
         if path is not None:
             return Hit(path)
     if needles.letters:
-        path = _letters_left(dataset, needles.letters, values.LATIN_1, "")
+        path = _letters_left(dataset, needles.letters, charset, "")
         if path is not None:
             return Hit(path)
     return None
+
+
+def check_uids(dataset: Dataset, header: bytes, source_uids: Iterable[str]) -> Hit | None:
+    """The first of the source's UIDs left in `header`, the encoding of elements of `dataset`."""
+    uids = frozenset(source_uids)
+    return Hit(_where(dataset, NO_NEEDLES, uids)) if uids and _uid_left(header, uids) else None
 
 
 def _in_header(header: bytes, needles: Needles) -> bool:

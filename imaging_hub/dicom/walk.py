@@ -11,11 +11,10 @@ stream, a VR other than the dictionary's of the same nature. What else PS3.5 doe
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from struct import Struct, error
 
-from imaging_hub.dicom import dictionary
+from imaging_hub.dicom import deflate, dictionary
 from imaging_hub.dicom.big_endian import put_into_little_endian
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
 from imaging_hub.dicom.transfer_syntax import KNOWN, TransferSyntax
@@ -33,6 +32,7 @@ _SHORT = {vr.encode(): vr for vr in SHORT_VRS}
 _LONG = {vr.encode(): vr for vr in LONG_VRS}
 # Groups 0000-0003 are of commands and file meta information, never of a dataset (PS3.5 §7.1).
 _BEFORE_FIRST = 0x0003FFFF
+_AFTER_LAST = 1 << 32
 _IMPLICIT = Struct("<HHL").unpack_from
 
 
@@ -59,8 +59,8 @@ def read(data: Buffer, transfer_syntax_uid: str, limits: Limits | None = None) -
     limits = limits or Limits()
     view = memoryview(data)
     if syntax.deflated:
-        view = memoryview(_inflate(view, limits.inflated))
-    walk = _Walk(view, syntax, limits)
+        view = memoryview(deflate.inflate(view, limits.inflated))
+    walk = Walk(view, syntax, limits)
     try:
         dataset, position = walk.dataset(0, len(view), False, 0, syntax.implicit)
     except error:
@@ -70,28 +70,10 @@ def read(data: Buffer, transfer_syntax_uid: str, limits: Limits | None = None) -
     return dataset
 
 
-def _inflate(data: memoryview, limit: int) -> bytes:
-    """A deflated dataset (PS3.5 §A.5), as far as `limit` bytes and no further."""
-    stream = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        inflated = stream.decompress(data, limit)
-    except zlib.error:
-        raise MalformedDataset("The deflated stream is broken.", code="truncated") from None
-    if stream.unconsumed_tail:
-        raise MalformedDataset("The dataset inflates beyond the limit.", code="deflate-bomb")
-    if not stream.eof:
-        raise MalformedDataset("The deflated stream has no end.", code="truncated")
-    # Some writers leave the gzip trailer (RFC 1952 §2.3.1) where PS3.5 §A.5 wants nothing.
-    trailer = Struct("<LL").pack(zlib.crc32(inflated), len(inflated))
-    if stream.unused_data.strip(b"\0") and stream.unused_data != trailer:
-        raise MalformedDataset("Bytes follow the deflated stream.", code="trailing-bytes")
-    return inflated
-
-
-class _Walk:
+class Walk:
     """One walk over one buffer; recursion goes no deeper than `Limits.depth`."""
 
-    __slots__ = ("_budget", "_deepest", "_encapsulated", "_explicit", "_item", "_long", "_swap", "_view")
+    __slots__ = ("_deepest", "_encapsulated", "_explicit", "_item", "_long", "_swap", "_view", "budget")
 
     def __init__(self, view: memoryview, syntax: TransferSyntax, limits: Limits) -> None:
         order = ">" if syntax.big_endian else "<"
@@ -101,13 +83,19 @@ class _Walk:
         self._long = Struct(f"{order}L").unpack_from
         self._swap = syntax.big_endian
         self._encapsulated = syntax.encapsulated
-        self._budget = limits.elements
+        self.budget = limits.elements
+        """Elements and items that may still come."""
         self._deepest = limits.depth
 
-    def dataset(self, position: int, end: int, delimited: bool, depth: int, implicit: bool) -> tuple[Dataset, int]:
-        """Elements from `position` to `end`, or to an item delimiter; and the position after them."""
+    def dataset(  # noqa: PLR0917
+        self, position: int, end: int, delimited: bool, depth: int, implicit: bool, stop: int = _AFTER_LAST
+    ) -> tuple[Dataset, int]:
+        """Elements from `position` to `end`, to an item delimiter or to the tag `stop`; and the position after them.
+
+        Raises `MalformedDataset`, and `struct.error` where the data end inside an element's header.
+        """
         read = self._read_implicit if implicit else self._read_explicit
-        elements, position = read(position, end, delimited, depth)
+        elements, position = read(position, end, delimited, depth, stop)
         self._spend(len(elements))
         if elements and elements[-1].tag == TRAILING_PADDING:
             elements.pop()
@@ -115,18 +103,18 @@ class _Walk:
             put_into_little_endian(elements)
         return elements, position
 
-    def _read_explicit(self, position: int, end: int, delimited: bool, depth: int) -> tuple[Dataset, int]:
+    def _read_explicit(self, position: int, end: int, delimited: bool, depth: int, stop: int) -> tuple[Dataset, int]:
         view, header, short, public = self._view, self._explicit, _SHORT.get, dictionary.PUBLIC.get
         elements: Dataset = []
         append = elements.append
         previous = _BEFORE_FIRST
-        for _ in range(self._budget + 1):
+        for _ in range(self.budget + 1):
             if position >= end:
                 break
             group, number, code, length = header(view, position)
             tag = group << 16 | number
-            if tag <= previous:
-                if tag == 0 and depth == 0:
+            if not previous < tag < stop:
+                if tag > previous or (tag == 0 and depth == 0):
                     return elements, position
                 raise _order_fault(elements, tag)
             previous = tag
@@ -155,18 +143,18 @@ class _Walk:
             raise _too_many()
         return elements, self._undelimited(position, delimited)
 
-    def _read_implicit(self, position: int, end: int, delimited: bool, depth: int) -> tuple[Dataset, int]:
+    def _read_implicit(self, position: int, end: int, delimited: bool, depth: int, stop: int) -> tuple[Dataset, int]:
         view, public = self._view, dictionary.PUBLIC.get
         elements: Dataset = []
         append = elements.append
         previous = _BEFORE_FIRST
-        for _ in range(self._budget + 1):
+        for _ in range(self.budget + 1):
             if position >= end:
                 break
             group, number, length = _IMPLICIT(view, position)
             tag = group << 16 | number
-            if tag <= previous:
-                if tag == 0 and depth == 0:
+            if not previous < tag < stop:
+                if tag > previous or (tag == 0 and depth == 0):
                     return elements, position
                 raise _order_fault(elements, tag)
             previous = tag
@@ -252,8 +240,8 @@ class _Walk:
         raise self._beyond(position + 1)
 
     def _spend(self, count: int) -> None:
-        self._budget -= count
-        if self._budget < 0:
+        self.budget -= count
+        if self.budget < 0:
             raise _too_many()
 
     def _undelimited(self, position: int, delimited: bool) -> int:

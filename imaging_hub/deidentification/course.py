@@ -1,0 +1,121 @@
+"""What one instance leaves for the next: slices of a series repeat most of what was decided, encoded and proven.
+
+Only what has passed the residual check is remembered, for one instance, and holds only while all that it depends on
+is the same: the bytes of the source, the patient and the decisions of the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from itertools import chain
+
+from imaging_hub.deidentification import residual
+from imaging_hub.deidentification.identifiers import Raw
+from imaging_hub.deidentification.instance import Change, Pseudonyms
+from imaging_hub.deidentification.patient import Patient
+from imaging_hub.deidentification.plan import Scope
+from imaging_hub.deidentification.residual import Hit
+from imaging_hub.dicom.elements import Dataset
+from imaging_hub.dicom.passages import Passage
+from imaging_hub.dicom.values import Charset
+
+PIXELS = (0x7FE00008, 0x7FE00011)
+"""The tags from which pixel data begin, and before which they end."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Settled:
+    """What became of neighbouring elements of one instance."""
+
+    elements: Dataset
+    """Those to be written; not to be changed."""
+    changes: tuple[Change, ...]
+    uids: dict[str, str]
+    """UIDs of the source and what stands for them."""
+    days: frozenset[str]
+    """Days of the source that were shifted, `YYYYMMDD`."""
+    shifted_days: frozenset[str]
+    """Days that were written in their place."""
+    options_ran: frozenset[str]
+    """Options of PS3.15 §E.3 by which something was kept, cleaned or moved."""
+
+    @property
+    def gone_days(self) -> frozenset[bytes]:
+        """Days of the source that must not be left: those that no shifted date happens to equal."""
+        return frozenset(day.encode() for day in self.days - self.shifted_days)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """A passage of the source as it leaves."""
+
+    stop: int
+    """The tag before which it ends."""
+    settled: Settled
+    encoded: bytes
+    """In the transfer syntax of the output; empty for pixel data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """All that a piece depends on, beside the bytes of its passage."""
+
+    scope: Scope
+    patient: Patient
+    pseudonyms: Pseudonyms
+    charset: Charset
+    transfer_syntax_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What is remembered of the instance before; of one that was quarantined, nothing."""
+
+    charset: Charset | None = None
+    identifying: dict[Passage, list[Raw]] = field(default_factory=dict)
+    """The identifying elements of each passage, as read in `charset`."""
+    circumstances: Circumstances | None = None
+    pieces: dict[Passage, Piece] = field(default_factory=dict)
+    uids: frozenset[str] = frozenset()
+    """UIDs of the source that no piece holds."""
+    days: frozenset[bytes] = frozenset()
+    """Days of the source that no piece holds."""
+
+    def unchanged(self, circumstances: Circumstances) -> dict[Passage, Piece]:
+        """The pieces that hold in these circumstances too."""
+        return self.pieces if self.circumstances == circumstances else {}
+
+    def left(self, pieces: dict[Passage, Piece], whole: Settled, circumstances: Circumstances) -> Hit | None:
+        """The first identifier left in `pieces`, whose union is `whole`.
+
+        Pieces of the instance before were proven then: in these, only what is new of this one is looked for.
+        """
+        days = whole.gone_days
+        proven = self.unchanged(circumstances) if days <= self.days else {}
+        texts = {passage: piece for passage, piece in pieces.items() if piece.stop != PIXELS[1]}
+        fresh = [piece for passage, piece in texts.items() if passage not in proven]
+        elements = list(chain.from_iterable(piece.settled.elements for piece in fresh))
+        header = b"".join(piece.encoded for piece in fresh)
+        charset, needles = circumstances.charset, circumstances.patient.needles
+        hit = residual.check(elements, header, charset, needles, whole.uids, days)
+        if hit is None and len(fresh) < len(texts):
+            old = b"".join(piece.encoded for passage, piece in texts.items() if passage in proven)
+            hit = residual.check_uids(whole.elements, old, whole.uids.keys() - self.uids)
+        return hit
+
+
+def joined(pieces: Collection[Piece]) -> Settled:
+    """What became of a whole instance; its elements without pixel data."""
+    settled = [piece.settled for piece in pieces]
+    uids: dict[str, str] = {}
+    for part in settled:
+        uids.update(part.uids)
+    return Settled(
+        [element for piece in pieces if piece.stop != PIXELS[1] for element in piece.settled.elements],
+        tuple(chain.from_iterable(part.changes for part in settled)),
+        uids,
+        frozenset().union(*(part.days for part in settled)),
+        frozenset().union(*(part.shifted_days for part in settled)),
+        frozenset().union(*(part.options_ran for part in settled)),
+    )

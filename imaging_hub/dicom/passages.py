@@ -1,0 +1,122 @@
+"""A dataset read in passages, so that what an instance has in common with the one before is not read again.
+
+Slices of a series differ in a dozen attributes and repeat a hundred, byte for byte. A passage is what one group has
+at the top level between two cuts; it is recognised by its bytes, all of them, and by nothing else.
+What is read is what `walk.read` reads, and it refuses what `walk.read` refuses.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from struct import Struct, error
+
+from imaging_hub.dicom import walk
+from imaging_hub.dicom.elements import Buffer, Dataset
+from imaging_hub.dicom.transfer_syntax import KNOWN, TransferSyntax
+from imaging_hub.errors import MalformedDataset
+
+_TAG = Struct("<HH").unpack_from
+_FIRST = 0x00040000
+_PIXELS = 0x7FE00000
+# What is remembered of an instance is within its first bytes, and is a copy: the rest may be gigabytes.
+_HEAD = 1 << 17
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Passage:
+    """Neighbouring elements of one group. The same object stands for the same bytes in the same place."""
+
+    elements: Dataset
+    """Not to be changed: later instances may have them too."""
+    stop: int
+    """The tag before which it ends: nothing below belongs to the next."""
+    encoded: bytes
+    """As the source has it; empty when it is not remembered."""
+    cost: int = 0
+    """Elements and items in it, at all depths."""
+
+
+class PassageReader:
+    """Reads one instance after the other, of whatever patients and series. Remembers the last one only."""
+
+    def __init__(self, cuts: Iterable[int], limits: walk.Limits | None = None) -> None:
+        """`cuts` are tags before which a passage ends; one always ends with its group."""
+        self._cuts = sorted(cuts)
+        self._limits = limits or walk.Limits()
+        self._known: dict[int, Passage] = {}
+        self._syntax = ""
+
+    def read(self, data: Buffer, transfer_syntax_uid: str) -> list[Passage]:
+        """The passages of a whole encoded dataset, in order.
+
+        Raises `MalformedDataset` as `walk.read` does.
+        """
+        syntax = KNOWN.get(transfer_syntax_uid)
+        known = self._known if transfer_syntax_uid == self._syntax else {}
+        self._known = {}
+        self._syntax = transfer_syntax_uid
+        passages = None
+        if syntax is not None and not syntax.deflated and not syntax.big_endian:
+            try:
+                passages = self._compared(memoryview(data), syntax, known)
+            except (MalformedDataset, error):
+                passages = None
+        if passages is None:
+            # Anything out of the ordinary: the plain reading finds out what, or that all is well.
+            return self._apart(walk.read(data, transfer_syntax_uid, self._limits))
+        self._known = {passage.stop: passage for passage in passages if passage.encoded}
+        return passages
+
+    def _compared(self, view: memoryview, syntax: TransferSyntax, known: dict[int, Passage]) -> list[Passage] | None:
+        """The passages of a dataset, those known taken over; None when something is out of the ordinary."""
+        end = len(view)
+        head = bytes(view[:_HEAD])
+        walked = walk.Walk(memoryview(head), syntax, self._limits)
+        passages: list[Passage] = []
+        position, least, cost = 0, _FIRST, 0
+        while position < end:
+            tag = _tag(head, position)
+            if tag < least:
+                return None
+            if tag >= _PIXELS:
+                break
+            least = self._stop(tag)
+            passage = known.get(least)
+            if passage is not None and head.startswith(passage.encoded, position):
+                after = position + len(passage.encoded)
+                if after == end or _tag(head, after) >= least:
+                    passages.append(passage)
+                    position = after
+                    cost += passage.cost
+                    continue
+            budget = walked.budget
+            elements, after = walked.dataset(position, len(head), False, 0, syntax.implicit, least)
+            passage = Passage(elements, least, head[position:after], budget - walked.budget)
+            passages.append(passage)
+            position = after
+            cost += passage.cost
+        if cost > self._limits.elements // 2:
+            return None
+        behind = walk.Walk(view, syntax, self._limits)
+        elements, position = behind.dataset(position, end, False, 0, syntax.implicit)
+        return None if position != end else passages + self._apart(elements)
+
+    def _stop(self, tag: int) -> int:
+        """The tag before which a passage that holds `tag` ends."""
+        place = bisect_right(self._cuts, tag)
+        group_end = (tag & 0xFFFF0000) + 0x10000
+        return min(self._cuts[place], group_end) if place < len(self._cuts) else group_end
+
+    def _apart(self, dataset: Dataset) -> list[Passage]:
+        """Passages of elements that are not remembered."""
+        groups = groupby(dataset, lambda element: self._stop(element.tag))
+        return [Passage(list(elements), stop, b"") for stop, elements in groups]
+
+
+def _tag(head: bytes, position: int) -> int:
+    group, number = _TAG(head, position)
+    tag: int = group << 16 | number
+    return tag

@@ -1,0 +1,155 @@
+"""An engine that remembers the instance before gives what one gives that remembers nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from an_instance import PSEUDONYMS, SEQUENCE, an_instance, delivered, engine, sequence, text, value_at, written
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imaging_hub.deidentification.engine import Engine
+from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
+from imaging_hub.deidentification.plan import compile as compile_plan
+from imaging_hub.deidentification.profile import load
+from imaging_hub.dicom import part10
+from imaging_hub.dicom.elements import Element
+from imaging_hub.errors import MalformedDataset
+
+_PLANS = {name: compile_plan(load(name)) for name in ("basic", "research-longitudinal")}
+_OTHER = Pseudonyms("S-OTHER-0000-0000-0002", bytes(32), -77)
+
+# What a series may vary from slice to slice; None: not there. The first is what most slices have.
+_VARIED: dict[int, list[Element | None]] = {
+    0x00080005: [None, text(0x00080005, "CS", "ISO_IR 100"), text(0x00080005, "CS", "ISO_IR 192")],
+    0x00080018: [text(0x00080018, "UI", f"1.2.250.1.999.777.1.3.{number}") for number in range(3)],
+    0x00080020: [text(0x00080020, "DA", day) for day in ("20230114", "20230115", "broken", "20221006")],
+    0x00080060: [text(0x00080060, "CS", "CT"), text(0x00080060, "CS", "MR"), text(0x00080060, "CS", "US")],
+    0x00081030: [text(0x00081030, "LO", said) for said in ("CT THORAX", "CT MARCHAND", "GAELDOURT")],
+    0x00081115: [None, sequence(0x00081115, [text(0x0020000E, "UI", "1.2.250.1.999.777.1.2")])],
+    0x00081140: [
+        sequence(0x00081140, [text(0x00081155, "UI", f"1.2.250.1.999.777.{number}")]) for number in (1, 2)
+    ],
+    0x00090010: [text(0x00090010, "LO", creator) for creator in ("SIEMENS MED NM", "GEMS_IDEN_01", "DUPONT")],
+    0x00091001: [text(0x00091001, "LO", said) for said in ("value", "MARCHAND", "20230114")],
+    0x00100010: [text(0x00100010, "PN", name) for name in ("GAELDOURT^LOIC", "MARCHAND^ANNE", "")],
+    0x00100030: [text(0x00100030, "DA", "19560217"), text(0x00100030, "DA", "19100217"), None],
+    0x00120063: [None, text(0x00120063, "LO", "somebody else"), text(0x00120063, "LO", "GAELDOURT")],
+    0x00181030: [text(0x00181030, "LO", said) for said in ("Thorax 1.2.250.1.999.777.1.3.2", "Thorax", "20230114")],
+    0x00200013: [text(0x00200013, "IS", str(number)) for number in range(3)],
+    0x00204000: [
+        None,
+        text(0x00204000, "LT", "Marchand, née le 17/02/1956", "latin-1"),
+        Element(0x00204000, "LT", b"\xe9t\xc3\xa9"),
+    ],
+    0x7FE00010: [Element(0x7FE00010, "OW", bytes(8)), Element(0x7FE00010, "OW", bytes(range(8)))],
+}  # fmt: skip
+_PICTURE = (
+    Element(0x00280002, "US", b"\x01\x00"),
+    Element(0x00280010, "US", b"\x02\x00"),
+    Element(0x00280011, "US", b"\x02\x00"),
+)
+
+
+@st.composite
+def _sources(draw: st.DrawFn) -> tuple[SourceInstance, Pseudonyms]:
+    chosen = {}
+    for tag, variants in _VARIED.items():
+        place = draw(st.integers(0, len(variants) - 1)) if draw(st.integers(0, 4)) == 0 else 0
+        chosen[tag] = variants[place]
+    source = an_instance(*_PICTURE, *(element for element in chosen.values() if element is not None))
+    return source, PSEUDONYMS if draw(st.integers(0, 9)) else _OTHER
+
+
+def _told(outcome: DeidentifiedInstance | Quarantined) -> object:
+    return outcome if isinstance(outcome, Quarantined) else replace(outcome, part10=(b"".join(outcome.part10),))
+
+
+@pytest.mark.parametrize("profile", sorted(_PLANS))
+@settings(max_examples=250, deadline=None)
+@given(series=st.lists(_sources(), min_size=2, max_size=8))
+def test_every_instance_of_a_series_leaves_as_if_it_came_alone(
+    profile: str, series: list[tuple[SourceInstance, Pseudonyms]]
+) -> None:
+    one = Engine(_PLANS[profile])
+    for source, pseudonyms in series:
+        alone = Engine(_PLANS[profile]).deidentify(source, pseudonyms)
+        assert _told(one.deidentify(source, pseudonyms)) == _told(alone)
+
+
+@pytest.fixture
+def keeps_protocol(tmp_path: Path) -> Engine:
+    """An engine whose profile keeps Protocol Name as it is."""
+    rule = "rules: [{attribute: ProtocolName, action: K}]"
+    return engine(written(tmp_path, rule, extends="research-longitudinal"))
+
+
+def test_a_uid_of_this_instance_in_what_passed_with_the_instance_before_is_found(keeps_protocol: Engine) -> None:
+    """The passage that holds it is the same in both; only with the second is its text a UID of the source."""
+    uid = "1.2.250.1.999.777.888.999"
+    said = text(0x00181030, "LO", uid)
+    first = keeps_protocol.deidentify(an_instance(said, text(0x00200013, "IS", "1")), PSEUDONYMS)
+    assert isinstance(first, DeidentifiedInstance)
+    second = keeps_protocol.deidentify(an_instance(said, text(0x00080018, "UI", uid)), PSEUDONYMS)
+    assert second == Quarantined("residual-identifier", "ProtocolName", "test:4")
+
+
+def test_a_name_that_appears_in_a_later_slice_is_found_in_what_passed_before(keeps_protocol: Engine) -> None:
+    said = text(0x00181030, "LO", "MARCHAND 3 mm")
+    assert isinstance(keeps_protocol.deidentify(an_instance(said), PSEUDONYMS), DeidentifiedInstance)
+    named = an_instance(said, text(0x00080090, "PN", "MARCHAND^PAUL"))
+    assert keeps_protocol.deidentify(named, PSEUDONYMS) == Quarantined("residual-identifier", "ProtocolName", "test:4")
+
+
+def test_a_day_that_appears_in_a_later_slice_is_found_in_what_passed_before(tmp_path: Path) -> None:
+    keeps = engine(
+        written(tmp_path, "rules: [{attribute: AcquisitionDate, action: K}]", extends="research-longitudinal")
+    )
+    kept = text(0x00080022, "DA", "20230120")
+    assert isinstance(keeps.deidentify(an_instance(kept), PSEUDONYMS), DeidentifiedInstance)
+    outcome = keeps.deidentify(an_instance(kept, text(0x00400244, "DA", "20230120")), PSEUDONYMS)
+    assert outcome == Quarantined("residual-identifier", "AcquisitionDate", "test:4")
+
+
+def test_nothing_of_a_patient_reaches_the_next(keeps_protocol: Engine) -> None:
+    said = text(0x00081030, "LO", "CT THORAX MARCHAND")
+    first = delivered(keeps_protocol.deidentify(an_instance(said), PSEUDONYMS))
+    second = delivered(keeps_protocol.deidentify(an_instance(said, name="MARCHAND^ANNE"), _OTHER))
+    assert value_at(first, 0x00081030) == value_at(second, 0x00081030) == "CT THORAX"
+    assert value_at(second, 0x00100020) == _OTHER.patient
+    assert value_at(first, 0x0020000D) != value_at(second, 0x0020000D)
+
+
+def test_the_same_bytes_are_another_name_in_another_character_set(keeps_protocol: Engine) -> None:
+    cyrillic = "Люкceмбypг"
+    name = text(0x00100010, "PN", cyrillic, "iso8859-5")
+    item = [text(0x00080005, "CS", "ISO_IR 192"), text(0x00181030, "LO", cyrillic, "utf-8")]
+    said = sequence(SEQUENCE, item)
+    latin, russian = (
+        an_instance(text(0x00080005, "CS", declared), name, said) for declared in ("ISO_IR 100", "ISO_IR 144")
+    )
+    keeps_protocol.deidentify(latin, PSEUDONYMS)
+    outcome = keeps_protocol.deidentify(russian, PSEUDONYMS)
+    assert outcome == Quarantined("residual-identifier", "SharedFunctionalGroupsSequence[0].ProtocolName", "test:4")
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("profile", sorted(_PLANS))
+def test_every_file_of_the_corpus_leaves_the_same_the_second_time(corpus: Path, profile: str) -> None:
+    compared = 0
+    for path in sorted(path for path in corpus.rglob("*") if path.is_file()):
+        data = path.read_bytes()
+        if len(data) > 1 << 20:
+            continue
+        try:
+            meta, dataset = part10.split(data)
+        except MalformedDataset:
+            continue
+        source = SourceInstance(dataset, meta.transfer_syntax_uid)
+        one = Engine(_PLANS[profile])
+        first, second = (_told(one.deidentify(source, PSEUDONYMS)) for _ in range(2))
+        assert second == first, path.name
+        compared += isinstance(first, DeidentifiedInstance)
+    assert compared > 200
