@@ -33,6 +33,13 @@ class RunningHub:
     log: Path
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
+    def __enter__(self) -> RunningHub:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Nothing that was started outlives a test, however it ends."""
+        self.stop()
+
     def start(self) -> None:
         """Start every part and wait until the hub answers."""
         environment = {**os.environ, **self.settings.as_environment()}

@@ -25,6 +25,14 @@ class GatewayProcess:
         self._before = before
         self.process: subprocess.Popen[bytes] | None = None
 
+    def __enter__(self) -> GatewayProcess:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Nothing that was started outlives a test, however it ends."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+
     def start(self) -> None:
         """Start, and return once connections are accepted."""
         with self._log.open("ab") as log:

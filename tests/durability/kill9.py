@@ -88,26 +88,27 @@ def run(
     """Kill `gateway` so many times while senders send; start it again each time; then compare."""
     chance = random.Random(seed)
     ledger, stop = Ledger(), threading.Event()
-    gateway.start()
-    senders = [Sender(number, gateway.settings.dicom_port, ledger, stop) for number in range(1, SENDERS + 1)]
-    for sender in senders:
-        sender.start()
-    for kill in range(kills):
-        before = len(ledger.acknowledged)
-        until = time.monotonic() + 20
-        while len(ledger.acknowledged) < before + chance.randint(1, 12) and time.monotonic() < until:
-            time.sleep(0.001)
-        time.sleep(chance.uniform(0, 0.02))
-        gateway.kill()
-        say(f"kill {kill + 1}: {len(ledger.acknowledged)} acknowledged")
+    with gateway:
         gateway.start()
-    stop.set()
-    for sender in senders:
-        sender.join(30)
-    # A last start puts right what the last kill left behind.
-    gateway.stop()
-    gateway.start()
-    gateway.stop()
+        senders = [Sender(number, gateway.settings.dicom_port, ledger, stop) for number in range(1, SENDERS + 1)]
+        for sender in senders:
+            sender.start()
+        for kill in range(kills):
+            before = len(ledger.acknowledged)
+            until = time.monotonic() + 20
+            while len(ledger.acknowledged) < before + chance.randint(1, 12) and time.monotonic() < until:
+                time.sleep(0.001)
+            time.sleep(chance.uniform(0, 0.02))
+            gateway.kill()
+            say(f"kill {kill + 1}: {len(ledger.acknowledged)} acknowledged")
+            gateway.start()
+        stop.set()
+        for sender in senders:
+            sender.join(30)
+        # A last start puts right what the last kill left behind.
+        gateway.stop()
+        gateway.start()
+        gateway.stop()
     return compare(ledger, database, Spool(gateway.settings.spool))
 
 

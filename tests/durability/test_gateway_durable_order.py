@@ -54,12 +54,13 @@ def test_no_answer_goes_out_before_file_folder_and_journal_are_durable(
         tmp_path / "log",
         before=["strace", "-f", "-y", "-s", "4096", "-e", CALLS, "-o", str(trace)],
     )
-    gateway.start()
-    association = RawScu(free_port)
-    for number in range(1, STORES + 1):
-        assert association.store(an_instance(number)) == 0
-    association.release()
-    gateway.stop()
+    with gateway:
+        gateway.start()
+        association = RawScu(free_port)
+        for number in range(1, STORES + 1):
+            assert association.store(an_instance(number)) == 0
+        association.release()
+        gateway.stop()
     answers, seen = 0, []
     for call in _whole_lines(trace.read_text("utf-8", "replace")):
         step = next((name for name, form in _STEPS.items() if form.search(call)), None)

@@ -35,8 +35,8 @@ def test_a_full_disk_is_told_and_nothing_is_acknowledged_that_is_not_there(
     settings.spool.mkdir(parents=True)
     small = f'mount -t tmpfs -o size=8m tmpfs {settings.spool} && exec "$@"'
     gateway = GatewayProcess(settings, tmp_path / "log", before=["unshare", "-m", "sh", "-c", small, "sh"])
-    gateway.start()
-    try:
+    with gateway:
+        gateway.start()
         association = RawScu(free_port)
         answers, number = [], 0
         with pytest.raises(Closed):
@@ -54,8 +54,6 @@ def test_a_full_disk_is_told_and_nothing_is_acknowledged_that_is_not_there(
         journal = rows(database)
         assert len(journal) == stored + 1
         assert {Path(file).stem for file in files} == {row.digest for row in journal}
-    finally:
-        gateway.stop()
 
 
 def _in_its_mounts(gateway: GatewayProcess, command: list[str]) -> str:
@@ -87,11 +85,12 @@ def test_a_disk_that_does_not_confirm_ends_the_receiver(
         tmp_path / "log",
         before=["strace", "-f", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:error=EIO:when=31+"],
     )
-    gateway.start()
-    answers, association = [], RawScu(free_port)
-    with pytest.raises((Closed, Refused, OSError)):
-        answers.extend(association.store(an_instance(number)) for number in range(1, 100))
-    assert gateway.wait(30) == 1
+    with gateway:
+        gateway.start()
+        answers, association = [], RawScu(free_port)
+        with pytest.raises((Closed, Refused, OSError)):
+            answers.extend(association.store(an_instance(number)) for number in range(1, 100))
+        assert gateway.wait(30) == 1
     stored = answers.count(0)
     assert stored > 3
     assert answers == [0] * stored + [0xA700] * (len(answers) - stored)

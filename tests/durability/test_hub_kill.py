@@ -23,10 +23,9 @@ KILLS = 25
 
 
 def test_nothing_acknowledged_is_lost_when_gateway_and_workers_are_killed(database: Database, tmp_path: Path) -> None:
-    hub = a_hub(tmp_path, database, log_level="info")
     let_in(database)
-    hub.start()
-    try:
+    with a_hub(tmp_path, database, log_level="info") as hub:
+        hub.start()
         ledger = _send_and_kill(hub, random.Random(20261124))
         hub.wait_until_settled()
         found = compare(ledger, database, Spool(hub.settings.spool))
@@ -34,8 +33,6 @@ def test_nothing_acknowledged_is_lost_when_gateway_and_workers_are_killed(databa
         assert (found.lost, found.doubled, found.without_file, found.unnamed) == ([], [], [], [])
         _archive_agrees(hub)
         assert "uncaught" not in hub.log.read_text("utf-8"), "what was not killed did not fall over"
-    finally:
-        hub.stop()
 
 
 def _send_and_kill(hub: RunningHub, chance: random.Random) -> Ledger:

@@ -83,19 +83,20 @@ def test_a_receiver_under_all_kinds_of_input_logs_no_identifier(
         settings.model_copy(update={"dicom_port": free_port, "spool_reserve_bytes": 0, "log_level": "debug"}),
         tmp_path / "log",
     )
-    gateway.start()
-    whole = an_instance(patient="IPP-CANARY")
-    association = RawScu(free_port)
-    for sent in (
-        whole,
-        an_instance(patient="IPP-CANARY", note="another"),
-        Instance(whole.sop_instance_uid, whole.dataset[:-100]),
-        Instance("../../IPP-CANARY", whole.dataset),
-        Instance("1.2.826.19551231", whole.dataset),
-    ):
-        association.store(sent)
-    association.release()
-    gateway.stop()
+    with gateway:
+        gateway.start()
+        whole = an_instance(patient="IPP-CANARY")
+        association = RawScu(free_port)
+        for sent in (
+            whole,
+            an_instance(patient="IPP-CANARY", note="another"),
+            Instance(whole.sop_instance_uid, whole.dataset[:-100]),
+            Instance("../../IPP-CANARY", whole.dataset),
+            Instance("1.2.826.19551231", whole.dataset),
+        ):
+            association.store(sent)
+        association.release()
+        gateway.stop()
     logged = (tmp_path / "log").read_text()
     assert '"outcome": "stored"' in logged
     for canary in (CANARY, "JEANNE", "CANARY", "1.2.826", "19551231"):

@@ -35,12 +35,11 @@ def planted(corpus: Path, shared_tools: Path, tmp_path_factory: pytest.TempPathF
 @pytest.fixture(scope="module")
 def hub(planted: Path, module_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     """A hub that was sent all of them, still running."""
-    running = a_hub(tmp_path_factory.mktemp("hub"), module_database)
-    running.start()
-    store_all(planted / "planted", SENDER, running.settings.dicom_port)
-    running.wait_until_settled()
-    yield running
-    running.stop()
+    with a_hub(tmp_path_factory.mktemp("hub"), module_database) as running:
+        running.start()
+        store_all(planted / "planted", SENDER, running.settings.dicom_port)
+        running.wait_until_settled()
+        yield running
 
 
 @pytest.fixture(scope="module")
