@@ -107,15 +107,19 @@ class Course:
 
 def joined(pieces: Collection[Piece]) -> Settled:
     """What became of a whole instance; its elements without pixel data."""
-    settled = [piece.settled for piece in pieces]
+    elements: Dataset = []
+    changes: list[Change] = []
     uids: dict[str, str] = {}
-    for part in settled:
-        uids.update(part.uids)
-    return Settled(
-        [element for piece in pieces if piece.stop != PIXELS[1] for element in piece.settled.elements],
-        tuple(chain.from_iterable(part.changes for part in settled)),
-        uids,
-        frozenset().union(*(part.days for part in settled)),
-        frozenset().union(*(part.shifted_days for part in settled)),
-        frozenset().union(*(part.options_ran for part in settled)),
-    )
+    days: set[str] = set()
+    shifted_days: set[str] = set()
+    options_ran: set[str] = set()
+    for piece in pieces:
+        part = piece.settled
+        if piece.stop != PIXELS[1]:
+            elements += part.elements
+        changes += part.changes
+        uids |= part.uids
+        days |= part.days
+        shifted_days |= part.shifted_days
+        options_ran |= part.options_ran
+    return Settled(elements, tuple(changes), uids, frozenset(days), frozenset(shifted_days), frozenset(options_ran))
