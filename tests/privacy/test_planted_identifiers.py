@@ -46,7 +46,7 @@ def test_no_planted_identifier_comes_out(scored: Scored) -> None:
     assert report["unpaired_outputs"] == 0
     assert report["undeciphered_outputs"] == []
     # What a profile trusts against its parent's advice waits for a radiologist.
-    assert report["burned_in"].get("leaks", 0) == 0 or load(scored.profile).review
+    assert report["burned_in"].get("leaks", 0) == 0 or load(scored.profile).trust - load("basic").trust
     assert report["leaks_by_kind"]["overlay"]["leaked"] == 0
     assert report["uids"]["unchanged"] == report["uids"]["inconsistent"] == report["uids"]["collisions"] == 0
     assert report["uids"]["meta_mismatch"] == 0

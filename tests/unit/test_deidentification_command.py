@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from imaging_hub.cli import app
 from imaging_hub.deidentification.folder import pseudonyms
 from imaging_hub.deidentification.instance import SourceInstance
+from imaging_hub.deidentification.profile import shipped
 from imaging_hub.dicom import part10, values, walk
 
 run = CliRunner().invoke
@@ -142,11 +143,7 @@ def test_pseudonyms_of_two_subjects_differ_and_shifts_are_never_zero() -> None:
 
 
 def test_profiles_are_listed_explained_checked_and_compared(tmp_path: Path) -> None:
-    assert set(json.loads(run(app, ["profile", "list", "--json"]).output)) == {
-        "basic",
-        "research-longitudinal",
-        "snds-demo",
-    }
+    assert list(json.loads(run(app, ["profile", "list", "--json"]).output)) == shipped()
     explained = json.loads(run(app, ["profile", "explain", "(0010,4000)", "--json"]).output)
     assert explained["rule"] == "E.1-1 Clean Descriptors"
     assert run(app, ["profile", "show", "snds-demo"]).exit_code == 0

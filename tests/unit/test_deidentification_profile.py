@@ -17,7 +17,9 @@ COMMENTS = 0x00104000
 
 
 def test_every_shipped_profile_loads_and_explains_itself() -> None:
-    assert shipped() == ["basic", "research-longitudinal", "snds-demo"]
+    assert shipped() == [
+        "basic", "device-qa", "research-longitudinal", "snds-demo", "snds-linked", "tcia-like", "teaching"
+    ]  # fmt: skip
     for name in shipped():
         profile = load(name)
         assert profile.name == name
