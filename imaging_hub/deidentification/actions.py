@@ -203,11 +203,12 @@ class Actions:
             if decision.fallback is not Handling.REMOVE and not path:
                 raise Undecodable(decision.change.path) from None
             return self._fall_back(element, decision, scope, path)
+        if cleaned is not None and not cleaned.strip(b" \\"):
+            # Nothing stays by the option: the instance is as if it had not been chosen.
+            return self._fall_back(element, decision, scope, path)
         self._ran(decision, element)
         if cleaned is None:
             return element
-        if not cleaned.strip(b" \\"):
-            return self._fall_back(element, decision, scope, path)
         self.note_decision(decision, path, "C")
         return Element(element.tag, element.vr, cleaned)
 

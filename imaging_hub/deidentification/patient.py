@@ -12,7 +12,7 @@ from imaging_hub.deidentification.residual import Needles
 from imaging_hub.deidentification.text import Cleaner
 from imaging_hub.deidentification.vocabulary import is_term
 from imaging_hub.dicom import uid, values
-from imaging_hub.dicom.elements import Buffer, Element
+from imaging_hub.dicom.elements import Buffer
 from imaging_hub.dicom.values import Charset
 
 _CACHED_MAX = 4096
@@ -61,7 +61,7 @@ class Patient:
         return None if known is _UNCHANGED else known
 
     def _clean(self, value: bytes, vr: str, charset: Charset, strict: bool) -> bytes:
-        text = _decoded(value, vr, charset)
+        text = _decoded(value, charset)
         parts = [text] if vr in ONE_VALUE_VRS else text.split("\\")
         if strict:
             cleaned = [self._cleaner.clean(part) for part in parts]
@@ -81,10 +81,11 @@ class Patient:
         return all(is_term(word) or len(word) <= 2 for word in words)
 
 
-def _decoded(value: bytes, vr: str, charset: Charset) -> str:
+def _decoded(value: bytes, charset: Charset) -> str:
+    """Text as the dataset declares it, also of a VR that has no letters beyond ASCII: others write them there."""
     if value.isascii() and b"\x1b" not in value:
         return value.decode("ascii").rstrip(" \0")
-    text = values.text(Element(0, vr, value), charset)
+    text = values.decoded(value, charset)
     if "\ufffd" in text:
         raise Undecodable
     return text

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from imaging_hub.deidentification.attribute import attribute_name
 from imaging_hub.deidentification.folding import BYTES, fold
@@ -87,6 +87,17 @@ def _spellings(token: str) -> Iterator[bytes]:
         yield spelling.encode("utf-16-le")
 
 
+def _in_charset(letters: Iterable[str], charset: Charset) -> tuple[bytes, ...]:
+    """Words as a dataset would write them, for values that nobody declares to be text."""
+    found = {
+        spelling.encode(codec, "ignore")
+        for codec in charset
+        for token in letters
+        for spelling in (token, token.upper(), token.title())
+    }
+    return tuple(spelling for spelling in found if len(spelling) >= 4)
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """Where something of the patient is left."""
@@ -116,6 +127,8 @@ def check(  # noqa: PLR0917
         if path is not None:
             return Hit(path)
     if needles.letters:
+        if any(spelling in header for spelling in _in_charset(needles.letters, charset)):
+            return Hit(_where(dataset, replace(needles, exact=_in_charset(needles.letters, charset)), frozenset()))
         path = _letters_left(dataset, needles.letters, charset, "")
         if path is not None:
             return Hit(path)
@@ -216,7 +229,7 @@ def _letters_left(dataset: Dataset, letters: frozenset[str], charset: Charset, p
                 if found is not None:
                     return found
         elif element.vr not in _MACHINE_VRS and element.vr not in _BINARY_VRS and not bytes(element.value).isascii():
-            folded = fold(values.text(element, charset))
+            folded = fold(values.decoded(bytes(element.value), charset))
             if any(token in folded for token in letters):
                 return here
     return None

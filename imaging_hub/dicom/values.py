@@ -17,6 +17,7 @@ __all__ = [
     "LATIN_1",
     "Charset",
     "charset_of",
+    "decoded",
     "encode",
     "find",
     "items",
@@ -91,13 +92,16 @@ def text(element: Element, charset: Charset = LATIN_1) -> str:
     if isinstance(element.value, list):
         return ""
     value = bytes(element.value)
-    if element.vr not in _CHARSET_VRS:
-        charset = LATIN_1
+    return decoded(value, charset if element.vr in _CHARSET_VRS else LATIN_1)
+
+
+def decoded(value: bytes, charset: Charset) -> str:
+    """Bytes as text in a character set, whatever their VR, without padding; what cannot be decoded is `�`."""
     if _ESCAPE in value:
-        decoded: str = character_sets.decode_bytes(value, list(charset), _DELIMITERS)
+        text: str = character_sets.decode_bytes(value, list(charset), _DELIMITERS)
     else:
-        decoded = value.decode(charset[0], errors="replace")
-    return decoded.rstrip(" \0")
+        text = value.decode(charset[0], errors="replace")
+    return text.rstrip(" \0")
 
 
 def texts(element: Element, charset: Charset = LATIN_1) -> list[str]:
