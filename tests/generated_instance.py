@@ -53,6 +53,8 @@ _PUBLIC = [
     if 0x0008 <= tag >> 16 < 0x5000 and tag not in _ELSEWHERE and entry[0] not in ("NONE", "")
 ]
 _IN_TABLE = [(tag, vr) for tag, vr in _PUBLIC if tag in standard.by_tag()]
+_DEVICE_UIDS = frozenset(tag for tag, vr in _PUBLIC if vr == "UI" and "Device" in DicomDictionary[tag][4])
+"""Of what made the image, and so not also of what it is."""
 _SAFE = sorted(standard.safe_private())
 
 
@@ -177,6 +179,8 @@ def _filling(draw: st.DrawFn, person: Person, codec: str) -> Callable[[int, str,
             "AE": "STATION1", "AS": "067Y", "DA": person.day, "DT": person.day + "101530", "TM": "101530", "DS": "1.5",
             "IS": "7", "UI": person.uids[3], "UR": f"https://chu.example/{person.patient_id}",
         }  # fmt: skip
+        if tag in _DEVICE_UIDS:
+            return text(tag, vr, f"1.2.250.1.88888.{tag}")
         if vr in plain:
             return text(tag, vr, plain[vr])
         return Element(tag, vr, draw(st.binary(min_size=8, max_size=8)))

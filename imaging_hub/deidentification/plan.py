@@ -8,6 +8,8 @@ Nothing here has seen a patient: a plan is shared by all instances, of all patie
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from imaging_hub.deidentification import ages, standard
 from imaging_hub.deidentification.attribute import attribute_name, is_known, vr_of
 from imaging_hub.deidentification.decision import (
@@ -135,6 +137,10 @@ class Scope:
     def decide(self, tag: int, vr: str) -> Decision:
         """What becomes of a public attribute that is encoded with `vr`."""
         decision = fitted(self._by_precedence(tag), vr)
+        if vr == "UI" and decision.handling is Handling.SCAN:
+            # A UID where another text belongs is a UID all the same.
+            handling, options = self._by_vr(tag, vr)
+            decision = replace(decision, handling=handling, options=decision.options | options)
         if self.very_old and tag == ages.BIRTH_DATE:
             decision = without_value(decision)
         if is_known(tag):

@@ -1,7 +1,7 @@
 """Clean Descriptors (PS3.15 §E.3.5): text kept without the patient's identifiers and without unknown words.
 
 Three nets, one behind the other. The patient's own identifiers go wherever they stand. Forms that identify whoever
-they belong to go: NIR, telephone, e-mail, dates, addresses, `Dr X`, `né(e) le`. And of free text only words of
+they belong to go: NIR, telephone, e-mail, UID, dates, addresses, `Dr X`, `né(e) le`. And of free text only words of
 the vocabulary, measures and words of two letters stay: an unknown word is a risk.
 """
 
@@ -28,14 +28,17 @@ _STREET = (
 )
 _NIR = r"(?<!\d)[12][ .]?\d{2}[ .]?\d{2}[ .]?(?:\d{2}|2[AaBb])[ .]?\d{3}[ .]?\d{3}(?:[ .]?\d{2})?(?!\d)"
 _EMAIL = r"[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)*"
+# A UID names an instance, a study or a device, here or where the instance came from; shorter ones are versions.
+_UID = r"(?<![\w.])(?=[\d.]{16})[0-2](?:\.\d+){3,}(?!\w)"
 _PHONE = r"(?<!\d)(?:\+33|0033|0)[ .\-]?[1-9](?:[ .\-]?\d{2}){4}(?!\d)"
 
-_ANYWHERE = re.compile("|".join((_NIR, _EMAIL)))
+_ANYWHERE = re.compile("|".join((_NIR, _EMAIL, _UID)))
 _FREE_TEXT = re.compile(
     "|".join(
         (
             _NIR,
             _EMAIL,
+            _UID,
             _PHONE,
             r"(?<!\d)\d{1,2}[/.\-]\d{1,2}[/.\-](?:\d{4}|\d{2})(?![\d.])",
             r"(?<!\d)\d{4}[/.\-]\d{1,2}[/.\-]\d{1,2}(?!\d)",

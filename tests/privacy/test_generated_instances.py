@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
 from an_instance import EXPLICIT, PSEUDONYMS, delivered, leaves
@@ -33,7 +32,6 @@ def test_nothing_of_a_generated_patient_leaves(profile: str) -> None:
 def examine(profile: str, examples: int, first: int = 0) -> Counter[str]:
     """Try so many generated instances, others for another `first` seed; what became of them."""
     engine, outcomes = Engine(PLANS[profile]), Counter[str]()
-    kept = retained(profile)
 
     @seed(first)
     @settings(max_examples=examples, deadline=None, suppress_health_check=_slow, database=None)
@@ -46,7 +44,7 @@ def examine(profile: str, examples: int, first: int = 0) -> Counter[str]:
             return
         outcomes["delivered"] += 1
         file = b"".join(outcome.part10)
-        assert left_of(person, file, charset) <= kept(person)
+        assert left_of(person, file, charset) == set()
         assert file == b"".join(_again(Engine(PLANS[profile]), source, PSEUDONYMS).part10), (
             "the same key, the same bytes"
         )
@@ -55,12 +53,6 @@ def examine(profile: str, examples: int, first: int = 0) -> Counter[str]:
 
     each()
     return outcomes
-
-
-def retained(profile: str) -> Callable[[Person], set[str]]:
-    """What of a person a profile keeps on purpose: the UID of the device, where it keeps the device."""
-    keeps = "retain-device-identity" in load(profile).options
-    return lambda person: set(person.uids[3:]) if keeps else set()
 
 
 def _again(engine: Engine, source: SourceInstance, pseudonyms: Pseudonyms) -> DeidentifiedInstance:

@@ -96,3 +96,10 @@ def test_folding_takes_accents_case_and_ligatures_away() -> None:
 )  # fmt: skip
 def test_a_date_moves_by_whole_days_in_the_precision_it_has(value: str, moved: str | None) -> None:
     assert shift(value, -100) == moved
+
+
+def test_a_uid_in_text_goes_and_a_version_stays() -> None:
+    cleaner = Cleaner(Identity.of(["MARTIN^ANNE"]))
+    for clean in (cleaner.scan, cleaner.clean):
+        assert clean("thorax 1.2.250.1.99999.987626796.0") == "thorax"
+        assert clean("version 1.2.3.4") == "version 1.2.3.4"
