@@ -10,6 +10,10 @@ from typing import Any
 
 from deidentified_folder import Outcome, deidentify_folder
 
+from imaging_hub.deidentification.profile import load
+
+RETAIN_DEVICE = "retain-device-identity"
+
 
 def plant(tools: Path, source: Path, folder: Path, *, seed: int, limit: int = 0, reports: bool = True) -> None:
     """Plant in files of `source`, all or `limit` of them; leaves `planted/` and `truth.json` in `folder`.
@@ -43,3 +47,11 @@ def examine(tools: Path, folder: Path, output: Path, report: Path, uid_map: Path
     subprocess.run([*command, "--out", output, "--report", report, *mapped], check=True, capture_output=True)
     scored: dict[str, Any] = json.loads(report.read_text())
     return scored
+
+
+def text_leaks(report: dict[str, Any], profile: str) -> int:
+    """Identifiers left in text, but for the device in its own attributes under a profile that keeps the device."""
+    kept = ("StationName", "DeviceSerialNumber") if RETAIN_DEVICE in load(profile).options else ()
+    by_place = report["leaks_by_place"]
+    leaks: int = report["text_leaks"] - sum(by_place[place]["leaked"] for place in kept if place in by_place)
+    return leaks
