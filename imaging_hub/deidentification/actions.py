@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
-from imaging_hub.deidentification import ages, dates, dummy
+from imaging_hub.deidentification import ages, csa_header, dates, dummy
 from imaging_hub.deidentification.attribute import attribute_name
 from imaging_hub.deidentification.content import ContentItems
 from imaging_hub.deidentification.course import Settled
@@ -44,12 +45,13 @@ class Actions:
             Handling.EMPTY: self._empty,
             Handling.DUMMY: self._dummy,
             Handling.PSEUDONYM: self._pseudonym,
-            Handling.SCAN: self._scan,
-            Handling.CLEAN: self._clean,
+            Handling.SCAN: partial(self._text, strict=False),
+            Handling.CLEAN: partial(self._text, strict=True),
             Handling.REMAP: self._remap,
             Handling.SHIFT: self._shift,
             Handling.TIME: self._time,
             Handling.NUMBER: self._number,
+            Handling.CSA: self._csa,
             Handling.AGE: self._age,
             Handling.RECURSE: self._recurse,
             Handling.CONTENT: self._content,
@@ -151,12 +153,11 @@ class Actions:
         self.note_decision(decision, path)
         vr = element.vr
         if vr == "SQ":
-            if isinstance(element.value, list):
-                name = decision.change.path
-                made = dummy.items(element.tag, name)
-                inner = scope.child(element.tag)
-                return Element(element.tag, vr, made or self._blanks(element.value or [[]], inner, path + name))
-            return Element(element.tag, vr, [])
+            if not isinstance(element.value, list):
+                return Element(element.tag, vr, [])
+            name, inner = decision.change.path, scope.child(element.tag)
+            made = dummy.items(element.tag, name) or self._blanks(element.value or [[]], inner, path + name)
+            return Element(element.tag, vr, made)
         if vr == "UI" and len(element.value):
             return self._remapped(element)
         return Element(element.tag, vr, dummy.value(vr, element.tag))
@@ -188,12 +189,6 @@ class Actions:
     def _pseudonym(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element:
         self.note_decision(decision, path)
         return Element(element.tag, element.vr, self._pseudonyms.patient.encode("ascii"))
-
-    def _scan(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
-        return self._text(element, decision, scope, path, strict=False)
-
-    def _clean(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
-        return self._text(element, decision, scope, path, strict=True)
 
     def _text(self, element: Element, decision: Decision, scope: Scope, path: str, *, strict: bool) -> Element | None:
         value: bytes = bytes(element.value)  # type: ignore[arg-type]
@@ -263,6 +258,13 @@ class Actions:
             return element
         return self._fall_back(element, decision, scope, path)
 
+    def _csa(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
+        cleaned = csa_header.cleaned(bytes(element.value))  # type: ignore[arg-type]
+        if cleaned is None:
+            return self._fall_back(element, decision, scope, path)
+        self.note_decision(decision, path)
+        return Element(element.tag, element.vr, cleaned)
+
     def _age(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
         years = ages.years(bytes(element.value).strip(b" \0"))  # type: ignore[arg-type]
         if years is None:
@@ -287,8 +289,7 @@ class Actions:
         if not isinstance(element.value, list):
             return self._fall_back(element, decision, scope, path)
         self._ran(decision, element)
-        name = path + decision.change.path
-        items = self._content_items.clean(element.value, scope.child(element.tag), name)
+        items = self._content_items.clean(element.value, scope.child(element.tag), path + decision.change.path)
         if not items and element.value and element.tag == _CONTENT_SEQUENCE:
             # Type 1C (PS3.3 §C.17.3): there is none where there is no content below.
             return None

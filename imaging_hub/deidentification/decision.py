@@ -36,6 +36,8 @@ class Handling(IntEnum):
     """A time of day or offset from UTC, kept when it is one."""
     NUMBER = auto()
     """Kept when it is a number."""
+    CSA = auto()
+    """The numbers of a Siemens CSA image header, and nothing else of it."""
     AGE = auto()
     """An age, capped where the profile says so."""
     RECURSE = auto()

@@ -25,6 +25,7 @@ WORDS = {
     Handling.SHIFT: "moved by the patient's offset",
     Handling.TIME: "kept when it is a time or date",
     Handling.NUMBER: "kept when it is a number",
+    Handling.CSA: "kept, of its fields only those of numbers that the hub knows",
     Handling.AGE: "kept when it is an age",
     Handling.RECURSE: "kept, its items cleaned",
     Handling.CONTENT: "kept, its content items cleaned by Table E.3.4-1",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from imaging_hub.deidentification import ages, standard
+from imaging_hub.deidentification import ages, csa_header, standard
 from imaging_hub.deidentification.attribute import attribute_name, is_known, vr_of
 from imaging_hub.deidentification.decision import (
     BY_NO_OPTION,
@@ -249,7 +249,7 @@ class Scope:
         safe = self.plan.safe(group, creator, element)
         writes = vr
         if rule is not None:
-            kept, source = rule.action == "K", rule.name
+            kept, source = rule.action in ("K", "C"), rule.name
         elif safe is not None:
             # A creator can lie about its block: the VR must be the one of the table.
             kept, source = safe.vr in ("", vr) or vr == "UN", "E.3.10-1"
@@ -263,6 +263,12 @@ class Scope:
             if rule is None:
                 options |= {standard.SAFE_PRIVATE}
                 handling = Handling.RETAIN if handling is Handling.KEEP else handling
+            if (
+                rule is not None
+                and rule.action == "C"
+                and (creator, element) == (csa_header.CREATOR, csa_header.ELEMENT)
+            ):
+                handling = Handling.CSA
             decision = Decision(vr, handling, Handling.REMOVE, Change(name, "C", source), writes, options)
         self.block(group, creator)[element] = decision
         return decision
