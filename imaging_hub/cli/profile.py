@@ -61,15 +61,25 @@ def show(name: str, *, profiles: Folder = None, as_json: Json = False) -> None:
 
 @app.command()
 def check(name: str, *, profiles: Folder = None) -> None:
-    """Check a profile; status 1 with file, line and cure when it is wrong."""
-    from imaging_hub.deidentification.plan import compile as compile_plan
-    from imaging_hub.deidentification.profile import selected
+    """Check a profile; status 1 with file, line and cure when it is wrong or does not do what it says."""
+    from imaging_hub.deidentification.profile_check import concerns
 
     loaded = _loaded(name, profiles)
-    compile_plan(loaded)
-    for rule in loaded.kept_against_advice():
-        typer.echo(f"{rule.name}: keeps {selected(rule)}, which Table E.1-1 does not")
-    typer.echo(f"{loaded.name}: {len(loaded.rules)} rules, {len(loaded.options)} options, no error")
+    found = concerns(loaded)
+    for concern in found:
+        typer.echo(f"{concern.where}: {concern.message}\n  What to do: {concern.cure}")
+    errors = sum(concern.is_error for concern in found)
+    counts = f"{len(loaded.rules)} rules, {len(loaded.options)} options"
+    typer.echo(f"{loaded.name}: {counts}, {errors or 'no'} error{'s' * (errors > 1)}")
+    raise typer.Exit(1 if errors else 0)
+
+
+@app.command()
+def schema() -> None:
+    """The JSON Schema of a profile, for editors and other programs."""
+    from imaging_hub.deidentification import profile as profiles
+
+    typer.echo(json.dumps(profiles.schema(), indent=2))
 
 
 @app.command()

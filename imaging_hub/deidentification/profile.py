@@ -26,9 +26,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import TEXT_VRS, attribute_name, parse_attribute, vr_of
+from imaging_hub.deidentification.excluded import REBUILT, why_excluded
 from imaging_hub.deidentification.profile_file import Lines, read_yaml, wrong
 from imaging_hub.errors import ProfileError
 
@@ -72,8 +74,8 @@ class Rule(_Strict):
     vr: str | None = Field(None, pattern=r"^[A-Z]{2}$")
     action: Action
     when: When = When()
-    line: int = 0
-    source: str = ""
+    line: SkipJsonSchema[int] = 0
+    source: SkipJsonSchema[str] = ""
 
     @property
     def tag(self) -> int | None:
@@ -92,6 +94,8 @@ class Rule(_Strict):
             raise ValueError("a rule selects by one of attribute, private, vr")
         if self.attribute is not None and self.tag is None:
             raise ValueError("no attribute of the data dictionary has this keyword or tag")
+        if self.tag is not None and why_excluded(self.tag) == REBUILT:
+            raise ValueError("the engine writes this attribute itself, whatever a rule says")
         vr = self.vr or (vr_of(self.tag) if self.tag is not None else "")
         if vr and self.action == "shift" and vr not in _DATES:
             raise ValueError("only dates (DA, DT) can be shifted")
@@ -116,7 +120,7 @@ class _Document(_Strict):
     title: str = Field(min_length=1, max_length=120)
     description: str = ""
     extends: str | None = None
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...] = Field((), json_schema_extra={"items": {"enum": list(standard.OPTIONS)}})
     rules: tuple[Rule, ...] = ()
     burned_in: BurnedIn = BurnedIn()
     review: tuple[str, ...] = ()
@@ -165,7 +169,8 @@ class Profile:
 
     def kept_against_advice(self) -> list[Rule]:
         """Rules that keep an attribute which Table E.1-1 removes, replaces or cleans."""
-        return [rule for rule in self.rules if rule.action == "K" and (rule.tag in standard.by_tag() or rule.private)]
+        keeping = (rule for rule in self.rules if rule.action in ("K", "C"))
+        return [rule for rule in keeping if rule.private or (rule.action == "K" and rule.tag in standard.by_tag())]
 
 
 def load(name_or_path: str | Path, folders: Iterable[Path] = ()) -> Profile:
@@ -174,6 +179,14 @@ def load(name_or_path: str | Path, folders: Iterable[Path] = ()) -> Profile:
     Raises `ProfileError`, its message `file:line: what is wrong`, its hint the cure.
     """
     return _resolve(_find(name_or_path, tuple(folders)), tuple(folders), ())
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a profile's file, for editors: what it refuses, `load` refuses too, with a line and a cure."""
+    described: dict[str, Any] = _Document.model_json_schema()
+    rule = described["$defs"]["Rule"]
+    rule["oneOf"] = [{"required": [selector]} for selector in ("attribute", "private", "vr")]
+    return described | {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "imaging-hub profile"}
 
 
 def shipped() -> list[str]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from an_instance import CT_IMAGE, written
+from jsonschema import Draft202012Validator
 
 from imaging_hub.deidentification.decision import Handling
 from imaging_hub.deidentification.explanation import differences, explain
 from imaging_hub.deidentification.plan import compile as compile_plan
-from imaging_hub.deidentification.profile import load, shipped
+from imaging_hub.deidentification.profile import load, schema, shipped
+from imaging_hub.deidentification.profile_check import concerns
 from imaging_hub.errors import ProfileError
 
 COMMENTS = 0x00104000
+SHIPPED = Path(__file__).resolve().parents[2] / "anonymization_profiles"
 
 
 def test_every_shipped_profile_loads_and_explains_itself() -> None:
@@ -76,6 +80,7 @@ WRONG = {
     "rules:\n  - {attribute: PatientName, action: shift}": (5, "dates"),
     "rules:\n  - {attribute: PatientName, action: U}": (5, "UIDs"),
     "rules:\n  - {attribute: Rows, action: C}": (5, "cleaned"),
+    "rules:\n  - {attribute: DeidentificationMethod, action: K}": (5, "the engine writes"),
     "rules:\n  - {attribute: PatientName, vr: PN, action: X}": (5, "one of"),
     "rules:\n  - {private: {creator: X}, action: K}": (5, "element"),
     "review: [CT]\nreview: [MR]": (5, "twice"),
@@ -104,9 +109,78 @@ def test_a_circle_and_a_missing_parent_are_refused(tmp_path: Path) -> None:
         load(tmp_path / "absent.yaml")
 
 
-def test_what_a_profile_keeps_against_the_table_is_told(tmp_path: Path) -> None:
-    profile = load(written(tmp_path, "rules:\n  - {attribute: ImageComments, action: K}"))
-    assert [rule.name for rule in profile.kept_against_advice()] == ["test:5"]
+CONCERNS = {
+    "two that contradict": (
+        "  - {attribute: PatientComments, action: X}\n  - {attribute: PatientComments, action: D}",
+        [("test:6", "becomes D here and X by test:5", True)],
+    ),
+    "one behind a rule for its VR": (
+        "  - {vr: LT, action: X}\n  - {attribute: PatientComments, action: D}",
+        [("test:6", "never decides: test:5", True)],
+    ),
+    "one behind the same for all modalities": (
+        "  - {attribute: PatientComments, action: D}\n"
+        "  - {attribute: PatientComments, action: D, when: {modality: [MR]}}",
+        [("test:6", "never decides: test:5", True)],
+    ),
+    "the narrower first": (
+        "  - {attribute: PatientComments, action: X, when: {modality: [MR]}}\n"
+        "  - {attribute: PatientComments, action: D}",
+        [],
+    ),
+    "other modalities": (
+        "  - {attribute: PatientComments, action: X, when: {modality: [MR]}}\n"
+        "  - {attribute: PatientComments, action: D, when: {modality: [MR, CT]}}",
+        [],
+    ),
+    "an attribute of the table kept": (
+        "  - {attribute: ImageComments, action: K}",
+        [("test:5", "keeps ImageComments: Table E.1-1 says X", False)],
+    ),
+    "a private one that is not safe kept": (
+        "  - {private: {creator: SITE, element: 0x10}, action: K}",
+        [("test:5", "Table E.3.10-1 does not list it", False)],
+    ),
+    "a private one that is safe kept": (
+        "  - {private: {creator: SIEMENS MR HEADER, element: 0x0C, group: 0x0019}, action: K}",
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("rules", CONCERNS)
+def test_what_never_decides_or_is_kept_against_advice_is_told_with_its_line(tmp_path: Path, rules: str) -> None:
+    body, expected = CONCERNS[rules]
+    found = concerns(load(written(tmp_path, f"rules:\n{body}")))
+    assert len(found) == len(expected)
+    for concern, (where, words, is_error) in zip(found, expected, strict=True):
+        assert (concern.where, concern.is_error) == (where, is_error)
+        assert words in concern.message
+        assert concern.cure
+
+
+def test_a_profile_may_override_what_it_extends(tmp_path: Path) -> None:
+    written(tmp_path, "rules: [{attribute: PatientComments, action: X}]", name="base")
+    assert concerns(load(written(tmp_path, "rules: [{attribute: PatientComments, action: D}]", extends="base"))) == []
+
+
+def test_kept_uids_beside_moved_dates_are_told(tmp_path: Path) -> None:
+    both = "options: [retain-uids, retain-longitudinal-modified-dates]"
+    assert ["true date" in concern.message for concern in concerns(load(written(tmp_path, both)))] == [True]
+
+
+def test_no_profile_that_ships_has_a_rule_that_never_decides() -> None:
+    assert [concern for name in shipped() for concern in concerns(load(name)) if concern.is_error] == []
+
+
+def test_the_schema_takes_what_ships_and_refuses_what_the_loader_refuses_for_its_form(tmp_path: Path) -> None:
+    validator = Draft202012Validator(schema())
+    for path in SHIPPED.glob("*.yaml"):
+        assert list(validator.iter_errors(yaml.safe_load(path.read_text("utf-8")))) == [], path.name
+    of_form = ("optons", "options: [keep", "action: Q", "vr: PN", "{creator: X}", "age_cap_years: old")
+    for body in (body for body in WRONG if any(part in body for part in of_form)):
+        values = yaml.safe_load(written(tmp_path, body).read_text("utf-8"))
+        assert list(validator.iter_errors(values)) != [], body
 
 
 def test_an_explanation_names_the_rule_that_decides() -> None:

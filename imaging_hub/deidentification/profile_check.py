@@ -1,0 +1,90 @@
+"""What is wrong or daring in a profile that can be loaded: rules that never decide, and what is kept against advice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from imaging_hub.deidentification import standard
+from imaging_hub.deidentification.attribute import vr_of
+from imaging_hub.deidentification.profile import Profile, Rule, When, selected
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """One thing to change, or to be able to defend."""
+
+    where: str
+    """Profile and line."""
+    message: str
+    cure: str
+    is_error: bool = True
+    """Whether the profile does not do what it says; otherwise it does, and somebody should know."""
+
+
+def concerns(profile: Profile) -> list[Concern]:
+    """What there is to say of a profile and of those it extends, in the order of their rules."""
+    return [*_never_deciding(profile.rules), *_kept(profile), *_of_options(profile)]
+
+
+def _never_deciding(rules: tuple[Rule, ...]) -> Iterator[Concern]:
+    for place, rule in enumerate(rules):
+        # A profile overrides what it extends on purpose: only rules of one file are held against each other.
+        before = next((one for one in rules[:place] if one.source == rule.source and _covers(one, rule)), None)
+        if before is None:
+            continue
+        if _selector(before) == _selector(rule) and before.when == rule.when and before.action != rule.action:
+            yield Concern(
+                rule.name,
+                f"{selected(rule)} becomes {rule.action} here and {before.action} by {before.name}",
+                "remove one of the two rules",
+            )
+        else:
+            yield Concern(
+                rule.name,
+                f"this rule never decides: {before.name} comes first and takes all it selects",
+                "put the narrower rule first, or remove it",
+            )
+
+
+def _selector(rule: Rule) -> tuple[object, ...]:
+    return rule.tag, rule.private, rule.vr
+
+
+def _covers(first: Rule, second: Rule) -> bool:
+    """Whether a rule selects all that another selects, in all instances that the other is for."""
+    same = _selector(first) == _selector(second)
+    wider = first.vr is not None and second.tag is not None and vr_of(second.tag) == first.vr
+    return (same or wider) and _holds_wherever(first.when, second.when)
+
+
+def _holds_wherever(first: When, second: When) -> bool:
+    pairs = ((first.modality, second.modality), (first.sop_class, second.sop_class))
+    return all(not wide or (narrow and set(narrow) <= set(wide)) for wide, narrow in pairs)
+
+
+def _kept(profile: Profile) -> Iterator[Concern]:
+    for rule in profile.kept_against_advice():
+        row = standard.by_tag().get(rule.tag or 0)
+        advice = f"Table E.1-1 says {row.basic}" if row is not None else "Table E.3.10-1 does not list it"
+        if rule.private is not None and _is_safe(rule):
+            continue
+        yield Concern(rule.name, f"keeps {selected(rule)}: {advice}", "be able to say why, or remove the rule", False)
+
+
+def _is_safe(rule: Rule) -> bool:
+    private = rule.private
+    return private is not None and any(
+        private.creator == creator and private.element == element and private.group in (None, group)
+        for group, creator, element in standard.safe_private()
+    )
+
+
+def _of_options(profile: Profile) -> Iterator[Concern]:
+    if {standard.RETAIN_UIDS, standard.MODIFIED_DATES} <= profile.options:
+        yield Concern(
+            profile.name,
+            "keeps UIDs and moves dates: many UIDs hold the true date",
+            "choose retain-longitudinal-full-dates with retain-uids, or do without retain-uids",
+            False,
+        )
