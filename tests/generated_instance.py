@@ -5,6 +5,7 @@ Names and numbers are drawn so that none occurs by chance: whatever of them is f
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,11 +35,20 @@ CHARSETS = {
     "ISO_IR 101": "iso8859-2",
     "ISO_IR 144": "iso8859-5",
     "ISO_IR 192": "utf-8",
+    "GB18030": "gb18030",
+    # The first of two code tables is the default one; names switch to the other by an escape sequence.
+    "\\ISO 2022 IR 87": "iso2022_jp",
+    "\\ISO 2022 IR 149": "euc_kr",
 }
 _PLAIN = ("xau", "zor", "qui", "vex", "joz", "wur", "yxa")
 _ACCENTED = (*_PLAIN, "zké", "gwë", "jön", "quaz", "vyrk")
 _CYRILLIC = ("щюк", "жэй", "цую", "ъяч", "фэщ", "юхж")
-_SYLLABLES = {"ISO_IR 100": _ACCENTED, "ISO_IR 192": _ACCENTED, "ISO_IR 144": _CYRILLIC}
+_KANJI = ("龍郷", "鷹揚", "鶴翔", "麒麟", "鳳凰", "蝦夷")
+_SYLLABLES = {
+    "ISO_IR 100": _ACCENTED, "ISO_IR 192": _ACCENTED, "ISO_IR 144": _CYRILLIC, "\\ISO 2022 IR 87": _KANJI,
+    "\\ISO 2022 IR 149": ("김희", "류관", "황보", "선우"), "GB18030": ("龙鹰", "鹤翔", "麒麟", "鳳凰"),
+}  # fmt: skip
+_ESCAPE = re.compile(rb"\x1b[$(][()]?[A-Z]")
 _WORDS = (
     "thorax", "scanner", "nodule", "sans", "injection", "coupe", "axiale", "lobe", "droit", "T2", "5 mm", "contrôle",
     "de", "le", "vu",
@@ -100,6 +110,17 @@ class Person:
         return {_plain(word).lower() for word in words} | set(self.uids)
 
 
+def encoded(words: str, codec: str) -> bytes:
+    """Text in a character set; what it lacks is left out."""
+    if codec != "euc_kr":
+        return words.encode(codec, "ignore")
+    # The Korean table is designated anew after each delimiter (PS3.5 §6.1.2.5.3), here before each word.
+    return b"".join(
+        run.encode("ascii", "ignore") if run.isascii() else b"\x1b$)C" + run.encode(codec, "ignore")
+        for run in re.findall(r"[\x00-\x7f]+|[^\x00-\x7f]+", words)
+    )
+
+
 def _plain(word: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
 
@@ -150,8 +171,8 @@ def _header(person: Person, modality: str, charset: str) -> list[Element]:
         text(0x00080020, "DA", person.day),
         text(0x00080050, "SH", person.accession),
         text(0x00080060, "CS", modality),
-        text(0x00080090, "PN", person.physician, codec),
-        text(0x00100010, "PN", f"{person.family}^{person.given}", codec),
+        Element(0x00080090, "PN", encoded(person.physician, codec)),
+        Element(0x00100010, "PN", encoded(f"{person.family}^{person.given}", codec)),
         text(0x00100020, "LO", person.patient_id),
         text(0x00100030, "DA", person.born),
         text(0x00102154, "SH", person.phone),
@@ -168,7 +189,7 @@ def _filling(draw: st.DrawFn, person: Person, codec: str) -> Callable[[int, str,
         if draw(st.booleans()):
             parts.insert(draw(st.integers(0, len(parts))), draw(st.sampled_from(spoken)))
         said = " ".join(parts)[: _LONGEST.get(vr, 200)].strip()
-        return (said.upper() if vr == "CS" else said).encode(codec, "ignore")
+        return encoded(said.upper() if vr == "CS" else said, codec)
 
     def fill(tag: int, vr: str, depth: int) -> Element:
         if vr == "SQ":
@@ -209,6 +230,9 @@ def left_of(person: Person, header: bytes, charset: str) -> set[str]:
     readings = {header.decode(codec, "ignore") for codec in ("latin-1", "utf-8", CHARSETS[charset])}
     readings.add(header.replace(b"\0", b"").decode("latin-1"))
     folded = [_plain(reading).lower() for reading in readings]
+    spelled = {encoded(name, CHARSETS[charset]) for name in (person.family, person.given, person.physician)}
+    if any(_ESCAPE.sub(b"", spelling) in header for spelling in spelled):
+        return {"a name as its character set has it"}
     bare = [reading.translate({ord(c): None for c in " .-/_"}) for reading in folded]
     return {needle for needle in person.needles() if any(needle in reading for reading in (*folded, *bare))}
 

@@ -38,6 +38,7 @@ def examine(profile: str, examples: int, first: int = 0) -> Counter[str]:
     @given(generated())
     def each(made: tuple[SourceInstance, Person, str]) -> None:
         source, person, charset = made
+        assert left_of(person, bytes(source.dataset), charset), "what is looked for can be found"
         outcome = engine.deidentify(source, PSEUDONYMS)
         if not isinstance(outcome, DeidentifiedInstance):
             outcomes[outcome.reason] += 1
