@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from imaging_hub.deidentification.profile import Profile
 
 app = typer.Typer(no_args_is_help=True)
+_TOLD = 40
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Folder = Annotated[Path | None, typer.Option("--profiles", help="Folder of further profiles.")]
@@ -124,6 +125,37 @@ def diff(first: str, second: str, *, profiles: Folder = None, as_json: Json = Fa
         table.add_row(one.attribute, one.becomes, other.becomes)
     Console().print(table)
     typer.echo(f"{len(pairs)} attributes differ")
+
+
+@app.command("dry-run")
+def dry_run(
+    name: str,
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="A DICOM file, or a folder of them.")],
+    *,
+    show_values: Annotated[bool, typer.Option("--show-values", help="Kept text as it stands, not its shape.")] = False,
+    profiles: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Try a profile on stored files and write nothing: what would change, stay and be quarantined."""
+    from imaging_hub.deidentification.folder import files_of
+    from imaging_hub.deidentification.rehearsal import rehearse
+
+    loaded = _loaded(name, profiles)
+    with _told(1):
+        found = rehearse(files_of(source), loaded, show_values=show_values)
+    if as_json:
+        told = {name: dict(getattr(found, name)) for name in ("quarantined", "actions", "rules")}
+        values = [asdict(value) for value in found.kept]
+        typer.echo(json.dumps({"delivered": found.delivered, **told, "kept": values}, ensure_ascii=False))
+        return
+    typer.echo(f"{found.delivered} would come out, {found.quarantined.total()} would be quarantined")
+    for title, counts in (("quarantined", found.quarantined), ("action", found.actions), ("rule", found.rules)):
+        for key, count in counts.most_common():
+            typer.echo(f"{count:8} {title} {key}")
+    table = Table("Attribute", "Kept", "Unknown words", "Patients")
+    for kept in found.kept[:_TOLD]:
+        table.add_row(kept.attribute, kept.value, str(kept.unknown_words), str(kept.subjects))
+    Console().print(table)
 
 
 @app.command()
