@@ -25,7 +25,7 @@ WITHOUT_TERMS = ("cli/", "http/", "migrations/", "web/", "snds/synthetic/", "dat
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*")
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 _CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
-_COMMAND = re.compile(r"imaging-hub ([a-z]+)(?: ([a-z]+))?")
+_COMMAND = re.compile(r"imaging-hub ([a-z-]+)(?: ([a-z-]+))?")
 
 
 def _pages(root: Path) -> list[Path]:
