@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -194,3 +195,16 @@ def test_a_difference_lists_what_two_profiles_treat_differently() -> None:
     pairs = differences(load("basic"), load("research-longitudinal"))
     assert "PatientComments" in {first.attribute for first, _ in pairs}
     assert "PatientName" not in {first.attribute for first, _ in pairs}
+
+
+def test_the_example_of_the_page_loads_and_says_what_the_page_says(tmp_path: Path) -> None:
+    page = (SHIPPED.parent / "docs" / "profiles" / "language.md").read_text("utf-8")
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "cardiology.yaml"
+    file.write_text(example, "utf-8")
+    profile = load(file)
+    assert [concern for concern in concerns(profile) if concern.is_error] == []
+    assert list(Draft202012Validator(schema()).iter_errors(yaml.safe_load(example))) == []
+    described = set(re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", page, re.MULTILINE))
+    named = {word for cell in described for word in re.findall(r"\w+", cell)}
+    assert named == {*schema()["properties"], "X", "Z", "D", "K", "C", "U", "shift"}
