@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from imaging_hub.deidentification import ages, csa_header, dates, dummy
-from imaging_hub.deidentification.attribute import attribute_name
+from imaging_hub.deidentification import ages, blank, csa_header, dates, dummy, substitute
 from imaging_hub.deidentification.content import ContentItems
 from imaging_hub.deidentification.course import Settled
 from imaging_hub.deidentification.decision import Decision, Handling
@@ -23,10 +22,11 @@ from imaging_hub.dicom.values import Charset
 _CHARSET = 0x00080005
 _CONTENT_SEQUENCE = 0x0040A730
 _PRIVATE = 0x10000
-# Handlings by which dates and UIDs stay what they are to each other.
-_DATED = frozenset((Handling.SHIFT, Handling.TIME))
-_AGREEING = {"DA": _DATED, "DT": _DATED, "UI": frozenset((Handling.REMAP, Handling.RETAIN))}
 _NUMERIC = b"0123456789+-.eE \\\0"
+
+
+class Rejected(Exception):
+    """An instance that a rule of the profile lets not pass; the arguments are the attribute's path and the rule."""
 
 
 class Actions:
@@ -35,7 +35,7 @@ class Actions:
     def __init__(self, plan: Plan, pseudonyms: Pseudonyms, patient: Patient, charset: Charset) -> None:
         self.plan = plan
         self._pseudonyms = pseudonyms
-        self._patient = patient
+        self.patient = patient
         self._charset = charset
         self._content_items = ContentItems(self)
         self._begin()
@@ -53,6 +53,10 @@ class Actions:
             Handling.NUMBER: self._number,
             Handling.CSA: self._csa,
             Handling.AGE: self._age,
+            Handling.REPLACE: self._replace,
+            Handling.HASH: self._hash,
+            Handling.TRUNCATE: self._truncate,
+            Handling.REJECT: self._reject,
             Handling.RECURSE: self._recurse,
             Handling.CONTENT: self._content,
         }
@@ -112,7 +116,7 @@ class Actions:
         if known is None:
             if is_well_known(text):
                 return text
-            known = self._uids[text] = self._patient.remapped(text)
+            known = self._uids[text] = self.patient.remapped(text)
         return known
 
     def note_decision(self, decision: Decision, path: str, action: str = "") -> None:
@@ -156,35 +160,11 @@ class Actions:
             if not isinstance(element.value, list):
                 return Element(element.tag, vr, [])
             name, inner = decision.change.path, scope.child(element.tag)
-            made = dummy.items(element.tag, name) or self._blanks(element.value or [[]], inner, path + name)
+            made = dummy.items(element.tag, name) or blank.items(self, element.value or [[]], inner, path + name)
             return Element(element.tag, vr, made)
         if vr == "UI" and len(element.value):
-            return self._remapped(element)
+            return self.remapped(element)
         return Element(element.tag, vr, dummy.value(vr, element.tag))
-
-    def _blank(self, item: Dataset, scope: Scope, path: str) -> Dataset:
-        """The structure of an item without anything it says; its dates and UIDs agree with those around it."""
-        blank: Dataset = []
-        for element in item:
-            tag, vr, value = element.tag, element.vr, element.value
-            if tag & _PRIVATE:
-                continue
-            decision = scope.decide(tag, vr) if vr in _AGREEING else None
-            if isinstance(value, list):
-                blank.append(Element(tag, vr, self._blanks(value, scope.child(tag), path + attribute_name(tag))))
-            elif decision is not None and decision.handling in _AGREEING[vr]:
-                kept = self.handle(element, decision, scope, path)
-                blank.append(kept or Element(tag, vr, b""))
-            elif vr == "UI":
-                blank.append(self._remapped(element))
-            elif vr == "CS" and self._patient.is_vocabulary(value):
-                blank.append(element)
-            else:
-                blank.append(Element(tag, vr, dummy.value(vr, tag) if len(value) else b""))
-        return blank
-
-    def _blanks(self, items: list[Dataset], scope: Scope, name: str) -> list[Dataset]:
-        return [self._blank(item, scope, f"{name}[{place}].") for place, item in enumerate(items)]
 
     def _pseudonym(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element:
         self.note_decision(decision, path)
@@ -193,7 +173,7 @@ class Actions:
     def _text(self, element: Element, decision: Decision, scope: Scope, path: str, *, strict: bool) -> Element | None:
         value: bytes = bytes(element.value)  # type: ignore[arg-type]
         try:
-            cleaned = self._patient.cleaned(value, element.vr, self._charset, strict)
+            cleaned = self.patient.cleaned(value, element.vr, self._charset, strict)
         except Undecodable:
             if decision.fallback is not Handling.REMOVE and not path:
                 raise Undecodable(decision.change.path) from None
@@ -208,12 +188,13 @@ class Actions:
         return Element(element.tag, element.vr, cleaned)
 
     def _remap(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element:
-        remapped = self._remapped(element)
+        remapped = self.remapped(element)
         if remapped is not element:
             self.note_decision(decision, path, "U")
         return remapped
 
-    def _remapped(self, element: Element) -> Element:
+    def remapped(self, element: Element) -> Element:
+        """An element with its UIDs replaced; itself when they are the Standard's."""
         text = str(element.value, "latin-1")  # type: ignore[arg-type]
         found = [part.strip(" \0") for part in text.split("\\")]
         mapped = [self.remap(part) if part else "" for part in found]
@@ -275,6 +256,25 @@ class Actions:
             return element
         self.note_decision(decision, path, "C")
         return Element(element.tag, element.vr, b"%03dY" % (cap + 1))
+
+    def _replace(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element:
+        self.note_decision(decision, path)
+        return Element(element.tag, element.vr, substitute.literal(decision.argument, element.vr))
+
+    def _hash(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element:
+        self.note_decision(decision, path)
+        return Element(element.tag, element.vr, substitute.hashed(element, self._pseudonyms.uid_key))
+
+    def _truncate(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
+        shorter = substitute.truncated(element, int(decision.argument), self._charset)
+        if shorter is not element:
+            self.note_decision(decision, path)
+        return self._text(shorter, decision, scope, path, strict=False)
+
+    def _reject(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element:
+        if len(element.value):
+            raise Rejected(path + decision.change.path, decision.change.rule)
+        return element
 
     def _recurse(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
         if not isinstance(element.value, list):

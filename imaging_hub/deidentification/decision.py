@@ -8,7 +8,8 @@ from enum import IntEnum, auto
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import TEXT_VRS
 from imaging_hub.deidentification.instance import Change
-from imaging_hub.deidentification.profile import Rule
+from imaging_hub.deidentification.rule import Rule
+from imaging_hub.deidentification.substitute import LONGEST
 
 
 class Handling(IntEnum):
@@ -40,6 +41,14 @@ class Handling(IntEnum):
     """The numbers of a Siemens CSA image header, and nothing else of it."""
     AGE = auto()
     """An age, capped where the profile says so."""
+    REPLACE = auto()
+    """A literal of the profile in its place."""
+    HASH = auto()
+    """A keyed hash in its place."""
+    TRUNCATE = auto()
+    """Its beginning, without the patient's identifiers."""
+    REJECT = auto()
+    """The whole instance is held back."""
     RECURSE = auto()
     """A sequence kept, its items cleaned."""
     CONTENT = auto()
@@ -64,12 +73,15 @@ class Decision:
     """The VR to write instead, for a private attribute that came without one."""
     options: frozenset[str] = BY_NO_OPTION
     """The options of PS3.15 §E.3 that have run once this decision is carried out as planned."""
+    argument: str = ""
+    """What a rule replaces with, or the characters it leaves."""
 
 
 STRINGS = TEXT_VRS | {"AE", "AS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"}
 _OF_STRINGS = frozenset(
     (Handling.SCAN, Handling.CLEAN, Handling.REMAP, Handling.SHIFT, Handling.TIME, Handling.NUMBER, Handling.AGE)
 )
+_OF_RULES = frozenset((Handling.REPLACE, Handling.HASH, Handling.TRUNCATE))
 _OF_SEQUENCES = frozenset((Handling.RECURSE, Handling.CONTENT))
 BY_TYPE = {"1": Handling.DUMMY, "2": Handling.EMPTY, "3": Handling.REMOVE}
 PATIENT = frozenset((0x00100010, 0x00100020))
@@ -123,7 +135,10 @@ def handling_of_rule(rule: Rule, tag: int, vr: str, kind: str) -> Handling:
         return Handling.DUMMY if kind == "1" else Handling.EMPTY
     if rule.action in ("Z", "D") and tag in PATIENT:
         return Handling.PSEUDONYM
-    return {"X": Handling.REMOVE, "D": Handling.DUMMY, "U": Handling.REMAP, "shift": Handling.SHIFT}[rule.action]
+    return {
+        "X": Handling.REMOVE, "D": Handling.DUMMY, "U": Handling.REMAP, "shift": Handling.SHIFT,
+        "replace": Handling.REPLACE, "hash": Handling.HASH, "truncate": Handling.TRUNCATE, "reject": Handling.REJECT,
+    }[rule.action]  # fmt: skip
 
 
 def without_value(decision: Decision) -> Decision:
@@ -132,6 +147,13 @@ def without_value(decision: Decision) -> Decision:
         return decision
     change = replace(decision.change, action="Z", rule="age_cap_years")
     return replace(decision, handling=decision.fallback, change=change)
+
+
+def _misfits(handling: Handling, vr: str) -> bool:
+    """Whether a handling cannot be carried out on values of a VR."""
+    if handling in _OF_RULES:
+        return vr not in LONGEST
+    return vr not in STRINGS if handling in _OF_STRINGS else handling in _OF_SEQUENCES and vr != "SQ"
 
 
 def fitted(decision: Decision, vr: str) -> Decision:
@@ -144,7 +166,9 @@ def fitted(decision: Decision, vr: str) -> Decision:
             handling = Handling.SCAN if decision.vr in STRINGS else Handling.NUMBER
         elif vr in ("SQ", "UN"):
             handling = decision.fallback
-    elif (handling in _OF_STRINGS and vr not in STRINGS) or (handling in _OF_SEQUENCES and vr != "SQ"):
+    elif handling is Handling.REJECT:
+        return replace(decision, vr=vr)
+    elif _misfits(handling, vr):
         handling = decision.fallback
     elif decision.vr == "UN" and handling not in (Handling.REMOVE, Handling.EMPTY):
         handling = Handling.REMOVE

@@ -14,7 +14,7 @@ from itertools import chain
 from operator import itemgetter
 
 from imaging_hub.deidentification import ages, burned_in, course, identifiers, method, standard
-from imaging_hub.deidentification.actions import Actions
+from imaging_hub.deidentification.actions import Actions, Rejected
 from imaging_hub.deidentification.attribute import attribute_name
 from imaging_hub.deidentification.course import Circumstances, Course, Piece, Settled
 from imaging_hub.deidentification.dates import day_of
@@ -65,6 +65,9 @@ class Engine:
             return self._deidentify(source, pseudonyms)
         except MalformedDataset as fault:
             return Quarantined(f"malformed-{fault.code}", rule="dicom")
+        except Rejected as fault:
+            attribute, rule = fault.args
+            return Quarantined("rejected-by-profile", attribute, rule)
         except Undecodable as fault:
             return Quarantined("undecodable-text", attribute=str(fault), rule="SpecificCharacterSet")
         except Exception:

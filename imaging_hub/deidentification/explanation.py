@@ -27,6 +27,10 @@ WORDS = {
     Handling.NUMBER: "kept when it is a number",
     Handling.CSA: "kept, of its fields only those of numbers that the hub knows",
     Handling.AGE: "kept when it is an age",
+    Handling.REPLACE: "replaced by what the profile says",
+    Handling.HASH: "replaced by a keyed hash",
+    Handling.TRUNCATE: "shortened, without the patient's identifiers",
+    Handling.REJECT: "the instance is quarantined",
     Handling.RECURSE: "kept, its items cleaned",
     Handling.CONTENT: "kept, its content items cleaned by Table E.3.4-1",
 }

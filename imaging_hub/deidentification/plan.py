@@ -30,7 +30,8 @@ from imaging_hub.deidentification.decision import (
 from imaging_hub.deidentification.enclosure import covered
 from imaging_hub.deidentification.excluded import REBUILT, why_excluded
 from imaging_hub.deidentification.instance import Change
-from imaging_hub.deidentification.profile import Profile, Rule
+from imaging_hub.deidentification.profile import Profile
+from imaging_hub.deidentification.rule import Rule
 
 _CODES_BY_URL = frozenset((0x0008010E, 0x00080120))
 _SCOPES_MAX = 4096
@@ -152,7 +153,8 @@ class Scope:
         reason = why_excluded(tag)
         for rule in () if reason == REBUILT else self.plan.profile.rules:
             if (rule.tag == tag or rule.vr == vr) and rule.when.holds(self.modality, self.sop_class_uid):
-                return self._made(tag, rule.action, handling_of_rule(rule, tag, vr, self._type(tag)), rule.name)
+                made = self._made(tag, rule.action, handling_of_rule(rule, tag, vr, self._type(tag)), rule.name)
+                return replace(made, argument=rule.argument)
         if self._value is not None and attribute_name(tag) == self._value.change.path:
             return self._value
         if reason:

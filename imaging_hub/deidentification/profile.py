@@ -23,97 +23,28 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import Field, ValidationError, field_validator
 
 from imaging_hub.deidentification import standard
-from imaging_hub.deidentification.attribute import TEXT_VRS, attribute_name, parse_attribute, vr_of
-from imaging_hub.deidentification.excluded import REBUILT, why_excluded
+from imaging_hub.deidentification.attribute import attribute_name
 from imaging_hub.deidentification.profile_file import Lines, read_yaml, wrong
+from imaging_hub.deidentification.rule import Rule, Strict
 from imaging_hub.errors import ProfileError
-
-Action: TypeAlias = Literal["X", "Z", "D", "K", "C", "U", "shift"]
 
 _SHIPPED = Path(__file__).with_name("profiles")
 _CHECKOUT = Path(__file__).resolve().parents[2] / "anonymization_profiles"
-_DATES = frozenset(("DA", "DT"))
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class When(_Strict):
-    """For which instances a rule holds; both conditions where both are given."""
-
-    modality: tuple[str, ...] = ()
-    sop_class: tuple[str, ...] = ()
-
-    def holds(self, modality: str, sop_class_uid: str) -> bool:
-        """Whether an instance of this modality and SOP Class is meant."""
-        return (not self.modality or modality in self.modality) and (
-            not self.sop_class or sop_class_uid in self.sop_class
-        )
-
-
-class Private(_Strict):
-    """A private attribute: its creator, and its element within the block the creator reserved."""
-
-    creator: str = Field(min_length=1, max_length=64)
-    element: Annotated[int, Field(ge=0, le=0xFF)]
-    group: int | None = None
-
-
-class Rule(_Strict):
-    """One rule: what it selects, and what becomes of it."""
-
-    attribute: str | None = None
-    private: Private | None = None
-    vr: str | None = Field(None, pattern=r"^[A-Z]{2}$")
-    action: Action
-    when: When = When()
-    line: SkipJsonSchema[int] = 0
-    source: SkipJsonSchema[str] = ""
-
-    @property
-    def tag(self) -> int | None:
-        """Tag of the attribute selected, if it is one public attribute."""
-        return None if self.attribute is None else parse_attribute(self.attribute)
-
-    @property
-    def name(self) -> str:
-        """How the rule is called where it fired: profile and line."""
-        return f"{self.source}:{self.line}"
-
-    @model_validator(mode="after")
-    def _is_sensible(self) -> Rule:
-        selectors = [self.attribute, self.private, self.vr]
-        if sum(selector is not None for selector in selectors) != 1:
-            raise ValueError("a rule selects by one of attribute, private, vr")
-        if self.attribute is not None and self.tag is None:
-            raise ValueError("no attribute of the data dictionary has this keyword or tag")
-        if self.tag is not None and why_excluded(self.tag) == REBUILT:
-            raise ValueError("the engine writes this attribute itself, whatever a rule says")
-        vr = self.vr or (vr_of(self.tag) if self.tag is not None else "")
-        if vr and self.action == "shift" and vr not in _DATES:
-            raise ValueError("only dates (DA, DT) can be shifted")
-        if vr and self.action == "U" and vr != "UI":
-            raise ValueError("only UIDs (UI) can be remapped")
-        if vr and self.action == "C" and vr not in TEXT_VRS | _DATES | {"SQ"}:
-            raise ValueError("only text, dates and sequences can be cleaned")
-        return self
-
-
-class BurnedIn(_Strict):
+class BurnedIn(Strict):
     """Modalities whose pixels may hold text (`suspect`), and those taken as clean (`trust`); others are suspect."""
 
     suspect: tuple[str, ...] = ()
     trust: tuple[str, ...] = ()
 
 
-class _Document(_Strict):
+class _Document(Strict):
     """One YAML file, before `extends` is followed."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
@@ -276,7 +207,7 @@ def _explained(path: Path, error: Any, lines: Lines) -> ProfileError:
     hint = {
         "extra_forbidden": "remove this key, or correct its spelling",
         "missing": "add this key",
-        "literal_error": "actions are X, Z, D, K, C, U, shift",
+        "literal_error": "actions are X, Z, D, K, C, U, shift, replace, hash, truncate, reject",
     }.get(error["type"], "correct the value on this line")
     subject = f"{field}: " if field else ""
     return wrong(path, lines.get(known, 1), f"{subject}{message}", hint)

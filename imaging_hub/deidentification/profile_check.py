@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import vr_of
-from imaging_hub.deidentification.profile import Profile, Rule, When, selected
+from imaging_hub.deidentification.profile import Profile, selected
+from imaging_hub.deidentification.rule import Rule, When
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,101 @@
+"""A rule of a profile: what it selects, in which instances, and what becomes of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
+
+from imaging_hub.deidentification.attribute import TEXT_VRS, parse_attribute, vr_of
+from imaging_hub.deidentification.excluded import REBUILT, why_excluded
+from imaging_hub.deidentification.substitute import LONGEST
+
+Action: TypeAlias = Literal["X", "Z", "D", "K", "C", "U", "shift", "replace", "hash", "truncate", "reject"]
+
+_DATES = frozenset(("DA", "DT"))
+
+
+class Strict(BaseModel):
+    """Part of a profile's file: unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class When(Strict):
+    """For which instances a rule holds; both conditions where both are given."""
+
+    modality: tuple[str, ...] = ()
+    sop_class: tuple[str, ...] = ()
+
+    def holds(self, modality: str, sop_class_uid: str) -> bool:
+        """Whether an instance of this modality and SOP Class is meant."""
+        return (not self.modality or modality in self.modality) and (
+            not self.sop_class or sop_class_uid in self.sop_class
+        )
+
+
+class Private(Strict):
+    """A private attribute: its creator, and its element within the block the creator reserved."""
+
+    creator: str = Field(min_length=1, max_length=64)
+    element: Annotated[int, Field(ge=0, le=0xFF)]
+    group: int | None = None
+
+
+class Rule(Strict):
+    """One rule: what it selects, and what becomes of it."""
+
+    attribute: str | None = None
+    private: Private | None = None
+    vr: str | None = Field(None, pattern=r"^[A-Z]{2}$")
+    action: Action
+    value: str | None = Field(None, max_length=64, pattern=r"^[ -\[\]-~]+$")
+    length: Annotated[int, Field(ge=1, le=64)] | None = None
+    when: When = When()
+    line: SkipJsonSchema[int] = 0
+    source: SkipJsonSchema[str] = ""
+
+    @property
+    def tag(self) -> int | None:
+        """Tag of the attribute selected, if it is one public attribute."""
+        return None if self.attribute is None else parse_attribute(self.attribute)
+
+    @property
+    def argument(self) -> str:
+        """What the action needs beside its name: the value to replace with, or the characters to leave."""
+        return str(self.value if self.length is None else self.length) if self.value or self.length else ""
+
+    @property
+    def name(self) -> str:
+        """How the rule is called where it fired: profile and line."""
+        return f"{self.source}:{self.line}"
+
+    @model_validator(mode="after")
+    def _is_sensible(self) -> Rule:
+        selectors = [self.attribute, self.private, self.vr]
+        if sum(selector is not None for selector in selectors) != 1:
+            raise ValueError("a rule selects by one of attribute, private, vr")
+        if self.attribute is not None and self.tag is None:
+            raise ValueError("no attribute of the data dictionary has this keyword or tag")
+        if self.tag is not None and why_excluded(self.tag) == REBUILT:
+            raise ValueError("the engine writes this attribute itself, whatever a rule says")
+        vr = self.vr or (vr_of(self.tag) if self.tag is not None else "")
+        self._has_its_argument()
+        if self.action in ("replace", "hash", "truncate") and vr not in LONGEST:
+            raise ValueError("only text of a public attribute can be replaced, hashed or truncated")
+        if self.value is not None and len(self.value) > LONGEST[vr]:
+            raise ValueError("the value is longer than the attribute's VR allows (PS3.5 §6.2)")
+        if vr and self.action == "shift" and vr not in _DATES:
+            raise ValueError("only dates (DA, DT) can be shifted")
+        if vr and self.action == "U" and vr != "UI":
+            raise ValueError("only UIDs (UI) can be remapped")
+        if vr and self.action == "C" and vr not in TEXT_VRS | _DATES | {"SQ"}:
+            raise ValueError("only text, dates and sequences can be cleaned")
+        return self
+
+    def _has_its_argument(self) -> None:
+        if (self.action == "replace") != (self.value is not None):
+            raise ValueError("`replace` needs a `value`, and no other action has one")
+        if (self.action == "truncate") != (self.length is not None):
+            raise ValueError("`truncate` needs a `length`, and no other action has one")
