@@ -16,7 +16,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as PydicomSequence
 from pydicom.tag import BaseTag
 
-from imaging_hub.deidentification import ages, identifiers, method
+from imaging_hub.deidentification import identifiers, method
 from imaging_hub.deidentification.actions import Actions
 from imaging_hub.deidentification.instance import Pseudonyms
 from imaging_hub.deidentification.patient import Patient
@@ -32,10 +32,7 @@ def deidentified(file: bytes, plan: Plan, pseudonyms: Pseudonyms) -> bytes:
     """The encoded dataset that the engine should deliver, for a file it does not quarantine."""
     source = pydicom.dcmread(BytesIO(file))
     dataset = _elements(source)
-    sop_class_uid, modality = values.text_at(dataset, 0x00080016), values.text_at(dataset, 0x00080060)
-    cap = plan.profile.age_cap_years
-    very_old = cap is not None and ages.is_above(dataset, cap)
-    scope = plan.scope(sop_class_uid, modality, values.find(dataset, 0x00081115) is not None, very_old)
+    scope = plan.scope_of(dataset)
     own = set(identifiers.read(identifiers.raw(dataset))) - {pseudonyms.patient, f"{pseudonyms.patient}^"}
     actions = Actions(plan, pseudonyms, Patient(own, pseudonyms.uid_key), values.charset_of(dataset))
     settled = actions.settle(dataset, scope)

@@ -17,6 +17,7 @@ from imaging_hub.errors import HubError
 
 if TYPE_CHECKING:
     from imaging_hub.deidentification.profile import Profile
+    from imaging_hub.dicom.elements import Dataset
 
 app = typer.Typer(no_args_is_help=True)
 _TOLD = 40
@@ -88,7 +89,7 @@ def explain(
     attribute: str,
     *,
     name: Annotated[str, typer.Option("--profile", help="Name or YAML file.")] = "research-longitudinal",
-    file: Annotated[Path | None, typer.Option("--for", help="Explain for this DICOM file's SOP Class.")] = None,
+    file: Annotated[Path | None, typer.Option("--for", help="Explain for this DICOM file.")] = None,
     profiles: Folder = None,
     as_json: Json = False,
 ) -> None:
@@ -101,8 +102,8 @@ def explain(
     if tag is None:
         typer.echo("no attribute has this keyword or tag: try PatientComments or (0010,4000)", err=True)
         raise typer.Exit(2)
-    sop_class_uid, modality = (explanation.CT_IMAGE, "CT") if file is None else _class_of(file)
-    found = explanation.explain(compile_plan(_loaded(name, profiles)), tag, sop_class_uid, modality)
+    plan = compile_plan(_loaded(name, profiles))
+    found = explanation.explain(plan, tag) if file is None else explanation.explain_at(plan.scope_of(_read(file)), tag)
     if as_json:
         typer.echo(json.dumps(asdict(found)))
         return
@@ -186,14 +187,13 @@ def _loaded(name: str, folder: Path | None) -> Profile:
     raise AssertionError("unreachable")
 
 
-def _class_of(file: Path) -> tuple[str, str]:
-    """SOP Class and modality of a DICOM file."""
-    from imaging_hub.dicom import part10, values, walk
+def _read(file: Path) -> Dataset:
+    """The dataset of a DICOM file."""
+    from imaging_hub.dicom import part10, walk
 
     with _told(1):
         meta, encoded = part10.split(file.read_bytes())
-        dataset = walk.read(encoded, meta.transfer_syntax_uid)
-        return values.text_at(dataset, 0x00080016), values.text_at(dataset, 0x00080060)
+        return walk.read(encoded, meta.transfer_syntax_uid)
     raise AssertionError("unreachable")
 
 

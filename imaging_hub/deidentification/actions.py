@@ -12,8 +12,9 @@ from imaging_hub.deidentification.course import Settled
 from imaging_hub.deidentification.decision import Decision, Handling
 from imaging_hub.deidentification.instance import Change, Pseudonyms
 from imaging_hub.deidentification.patient import Patient, Undecodable
-from imaging_hub.deidentification.plan import Plan, Scope
+from imaging_hub.deidentification.plan import Plan
 from imaging_hub.deidentification.private import PrivateElements
+from imaging_hub.deidentification.scope import Scope
 from imaging_hub.deidentification.wellknown import is_well_known
 from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Dataset, Element
@@ -131,8 +132,9 @@ class Actions:
         self.changes.append(Change(path + change.path, change.action, change.rule) if path else change)
 
     def _fall_back(self, element: Element, decision: Decision, scope: Scope, path: str) -> Element | None:
-        fallback = {Handling.REMOVE: "X", Handling.EMPTY: "Z"}.get(decision.fallback, "D")
-        return self._handlers[decision.fallback](element, _with_action(decision, fallback), scope, path)
+        action = {Handling.REMOVE: "X", Handling.EMPTY: "Z"}.get(decision.fallback, "D")
+        decision = replace(decision, change=replace(decision.change, action=action))
+        return self._handlers[decision.fallback](element, decision, scope, path)
 
     def _ran(self, decision: Decision, element: Element) -> None:
         """Put on record the options by which an element stays; of an empty one there is nothing to keep."""
@@ -294,7 +296,3 @@ class Actions:
             # Type 1C (PS3.3 §C.17.3): there is none where there is no content below.
             return None
         return Element(element.tag, "SQ", items)
-
-
-def _with_action(decision: Decision, action: str) -> Decision:
-    return replace(decision, change=replace(decision.change, action=action))

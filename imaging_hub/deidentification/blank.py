@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from imaging_hub.deidentification import dummy
 from imaging_hub.deidentification.attribute import attribute_name
 from imaging_hub.deidentification.decision import Handling
-from imaging_hub.deidentification.plan import Scope
+from imaging_hub.deidentification.scope import Scope
 from imaging_hub.dicom.elements import Dataset, Element
 
 if TYPE_CHECKING:

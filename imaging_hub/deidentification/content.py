@@ -20,7 +20,7 @@ from imaging_hub.dicom.elements import Dataset
 
 if TYPE_CHECKING:
     from imaging_hub.deidentification.actions import Actions
-    from imaging_hub.deidentification.plan import Scope
+    from imaging_hub.deidentification.scope import Scope
 
 _VALUE_TYPE = 0x0040A040
 _CONCEPT = 0x0040A043

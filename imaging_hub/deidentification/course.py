@@ -14,8 +14,8 @@ from imaging_hub.deidentification import residual
 from imaging_hub.deidentification.identifiers import Raw
 from imaging_hub.deidentification.instance import Change, Pseudonyms
 from imaging_hub.deidentification.patient import Patient
-from imaging_hub.deidentification.plan import Scope
 from imaging_hub.deidentification.residual import Hit
+from imaging_hub.deidentification.scope import Scope
 from imaging_hub.dicom.elements import Dataset
 from imaging_hub.dicom.passages import Passage
 from imaging_hub.dicom.values import Charset

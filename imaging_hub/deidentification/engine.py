@@ -13,7 +13,7 @@ from collections import OrderedDict
 from itertools import chain
 from operator import itemgetter
 
-from imaging_hub.deidentification import ages, burned_in, course, identifiers, method, standard
+from imaging_hub.deidentification import burned_in, course, expression, identifiers, method, standard
 from imaging_hub.deidentification.actions import Actions, Rejected
 from imaging_hub.deidentification.attribute import attribute_name
 from imaging_hub.deidentification.course import Circumstances, Course, Piece, Settled
@@ -25,7 +25,8 @@ from imaging_hub.deidentification.instance import (
     SourceInstance,
 )
 from imaging_hub.deidentification.patient import Patient, Undecodable
-from imaging_hub.deidentification.plan import Plan, Scope
+from imaging_hub.deidentification.plan import Plan
+from imaging_hub.deidentification.scope import Scope
 from imaging_hub.dicom import encode, part10, values
 from imaging_hub.dicom.elements import Buffer, Dataset
 from imaging_hub.dicom.passages import Passage, PassageReader
@@ -34,7 +35,6 @@ from imaging_hub.errors import MalformedDataset
 _SOP_CLASS, _SOP_INSTANCE, _MODALITY = 0x00080016, 0x00080018, 0x00080060
 _STUDY_DATE, _STUDY, _SERIES = 0x00080020, 0x0020000D, 0x0020000E
 _DOCUMENT = 0x00420011
-_REFERENCED_SERIES = 0x00081115
 _PATIENTS_REMEMBERED = 4
 _by_stop = itemgetter(0)
 _PIXELS, _AFTER_PIXELS = course.PIXELS
@@ -89,10 +89,7 @@ class Engine:
             for passage in passages
         }
         patient = self._patient(tuple(chain.from_iterable(identifying.values())), pseudonyms)
-        references = values.find(dataset, _REFERENCED_SERIES) is not None
-        cap = self._plan.profile.age_cap_years
-        very_old = cap is not None and ages.is_above(dataset, cap)
-        scope = self._plan.scope(sop_class_uid, modality, references, very_old)
+        scope = self._plan.scope_of(dataset)
         syntax = encode.output_syntax(source.transfer_syntax_uid)
         circumstances = Circumstances(scope, patient, pseudonyms, charset, syntax)
         pieces = self._pieces(passages, circumstances, before)
@@ -160,6 +157,9 @@ class Engine:
             return Quarantined("encapsulated-document", "EncapsulatedDocument")
         if self._plan.date_option == standard.MODIFIED_DATES and not pseudonyms.date_shift_days:
             return Quarantined("no-date-shift", rule="E.1-1 Retain Longitudinal Modified Dates")
+        for held in self._plan.profile.quarantine:
+            if expression.condition(held.condition)(dataset) is not False:
+                return Quarantined(held.reason, rule=f"{self._plan.profile.name}: quarantine")
         return burned_in.decide(dataset, sop_class_uid, modality, self._plan.profile)
 
     def _method(self, options_ran: frozenset[str], shifted: bool, syntax: str) -> list[tuple[int, bytes]]:

@@ -9,6 +9,7 @@ from imaging_hub.deidentification.attribute import attribute_name, vr_of
 from imaging_hub.deidentification.decision import Handling
 from imaging_hub.deidentification.plan import Plan, compile
 from imaging_hub.deidentification.profile import Profile
+from imaging_hub.deidentification.scope import Scope
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 
@@ -54,11 +55,16 @@ class Explanation:
 
 def explain(plan: Plan, tag: int, sop_class_uid: str = CT_IMAGE, modality: str = "CT") -> Explanation:
     """Why a plan treats an attribute, at the top level of instances of this SOP Class, as it does."""
-    decision = plan.scope(sop_class_uid, modality).decide(tag, vr_of(tag))
+    return explain_at(plan.scope(sop_class_uid, modality), tag)
+
+
+def explain_at(scope: Scope, tag: int) -> Explanation:
+    """Why an attribute is treated as it is at one place, such as the top level of a given instance."""
+    decision = scope.decide(tag, vr_of(tag))
     return Explanation(
         attribute=attribute_name(tag),
         vr=vr_of(tag),
-        type=standard.type_of(sop_class_uid, (tag,)),
+        type=standard.type_of(scope.sop_class_uid, (tag,)),
         action=decision.change.action,
         becomes=WORDS[decision.handling],
         otherwise=WORDS[decision.fallback],

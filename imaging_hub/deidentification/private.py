@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imaging_hub.deidentification.decision import Decision, Handling
-from imaging_hub.deidentification.plan import Scope
+from imaging_hub.deidentification.scope import Scope
 from imaging_hub.dicom.elements import Dataset, Element
 
 if TYPE_CHECKING:

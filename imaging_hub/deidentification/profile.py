@@ -30,7 +30,7 @@ from pydantic import Field, ValidationError, field_validator
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import attribute_name
 from imaging_hub.deidentification.profile_file import Lines, read_yaml, wrong
-from imaging_hub.deidentification.rule import Rule, Strict
+from imaging_hub.deidentification.rule import Expression, Rule, Strict
 from imaging_hub.errors import ProfileError
 
 _SHIPPED = Path(__file__).with_name("profiles")
@@ -44,6 +44,13 @@ class BurnedIn(Strict):
     trust: tuple[str, ...] = ()
 
 
+class Held(Strict):
+    """Instances that are quarantined by a condition: where it holds, and where nobody can tell."""
+
+    condition: Annotated[Expression, Field(min_length=1)]
+    reason: str = Field(pattern=r"^[a-z][a-z0-9-]{2,40}$")
+
+
 class _Document(Strict):
     """One YAML file, before `extends` is followed."""
 
@@ -54,6 +61,7 @@ class _Document(Strict):
     options: tuple[str, ...] = Field((), json_schema_extra={"items": {"enum": list(standard.OPTIONS)}})
     rules: tuple[Rule, ...] = ()
     burned_in: BurnedIn = BurnedIn()
+    quarantine: tuple[Held, ...] = ()
     review: tuple[str, ...] = ()
     age_cap_years: Annotated[int, Field(ge=1, le=150)] | None = None
 
@@ -78,6 +86,7 @@ class Profile:
     """In order of precedence, those of the profile itself before those it inherits."""
     suspect: frozenset[str]
     trust: frozenset[str]
+    quarantine: tuple[Held, ...]
     review: frozenset[str]
     age_cap_years: int | None
     lineage: tuple[str, ...]
@@ -93,6 +102,7 @@ class Profile:
             "rules": [rule.model_dump(exclude={"line", "source"}) for rule in self.rules],
             "suspect": sorted(self.suspect),
             "trust": sorted(self.trust),
+            "quarantine": [held.model_dump() for held in self.quarantine],
             "review": sorted(self.review),
             "age_cap_years": self.age_cap_years,
         }
@@ -178,6 +188,7 @@ def _merged(document: _Document, parent: Profile | None) -> Profile:
         rules=document.rules + (parent.rules if parent else ()),
         suspect=suspect | ((parent.suspect - trust) if parent else frozenset()),
         trust=trust | ((parent.trust - suspect) if parent else frozenset()),
+        quarantine=document.quarantine + (parent.quarantine if parent else ()),
         review=frozenset(document.review) | (parent.review if parent else frozenset()),
         age_cap_years=document.age_cap_years or (parent.age_cap_years if parent else None),
         lineage=(document.name, *(parent.lineage if parent else ())),

@@ -61,6 +61,8 @@ def _covers(first: Rule, second: Rule) -> bool:
 
 def _holds_wherever(first: When, second: When) -> bool:
     pairs = ((first.modality, second.modality), (first.sop_class, second.sop_class))
+    if first.condition and first.condition != second.condition:
+        return False
     return all(not wide or (narrow and set(narrow) <= set(wide)) for wide, narrow in pairs)
 
 

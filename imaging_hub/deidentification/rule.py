@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from imaging_hub.deidentification import expression
 from imaging_hub.deidentification.attribute import TEXT_VRS, parse_attribute, vr_of
 from imaging_hub.deidentification.excluded import REBUILT, why_excluded
 from imaging_hub.deidentification.substitute import LONGEST
@@ -16,6 +17,15 @@ Action: TypeAlias = Literal["X", "Z", "D", "K", "C", "U", "shift", "replace", "h
 _DATES = frozenset(("DA", "DT"))
 
 
+def _understood(text: str) -> str:
+    if text:
+        expression.condition(text)
+    return text
+
+
+Expression: TypeAlias = Annotated[str, AfterValidator(_understood), Field(max_length=expression.LONGEST)]
+
+
 class Strict(BaseModel):
     """Part of a profile's file: unknown keys are mistakes."""
 
@@ -23,15 +33,19 @@ class Strict(BaseModel):
 
 
 class When(Strict):
-    """For which instances a rule holds; both conditions where both are given."""
+    """For which instances a rule holds; all conditions where several are given."""
 
     modality: tuple[str, ...] = ()
     sop_class: tuple[str, ...] = ()
+    condition: Expression = ""
+    """On attributes of the top level, in the language of `expression`."""
 
-    def holds(self, modality: str, sop_class_uid: str) -> bool:
-        """Whether an instance of this modality and SOP Class is meant."""
-        return (not self.modality or modality in self.modality) and (
-            not self.sop_class or sop_class_uid in self.sop_class
+    def holds(self, modality: str, sop_class_uid: str, conditions: frozenset[str]) -> bool:
+        """Whether an instance of this modality and SOP Class is meant, of which `conditions` are known to hold."""
+        return (
+            (not self.modality or modality in self.modality)
+            and (not self.sop_class or sop_class_uid in self.sop_class)
+            and (not self.condition or self.condition in conditions)
         )
 
 
