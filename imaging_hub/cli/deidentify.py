@@ -50,8 +50,7 @@ def deidentify(
         loaded = load(profile)
         key = read_key(key_file)
     except HubError as fault:
-        errors.print(f"{fault} [{fault.code}]", markup=False, highlight=False)
-        errors.print(f"What to do: {fault.hint}", markup=False, highlight=False)
+        _tell_fault(errors, fault)
         raise typer.Exit(2) from None
     files = folder.files_of(source)
     try:
@@ -63,6 +62,9 @@ def deidentify(
     except OSError:
         errors.print("The output could not be written [storage-unavailable]", markup=False)
         errors.print("What to do: check the free space and the permissions of DST and the report", markup=False)
+        raise typer.Exit(1) from None
+    except HubError as fault:
+        _tell_fault(errors, fault)
         raise typer.Exit(1) from None
     if as_json:
         typer.echo(json.dumps({name: value for name, value in result.items() if name != "files"}))
@@ -82,6 +84,11 @@ def read_key(path: Path) -> bytes:
     if len(text) != 64 or not all(character in "0123456789abcdefABCDEF" for character in text):
         raise KeyringError("the key is not 64 hexadecimal characters", hint="make one with `openssl rand -hex 32`")
     return bytes.fromhex(text)
+
+
+def _tell_fault(console: Console, fault: HubError) -> None:
+    console.print(f"{fault} [{fault.code}]", markup=False, highlight=False)
+    console.print(f"What to do: {fault.hint}", markup=False, highlight=False)
 
 
 def _check_paths(source: Path, destination: Path) -> None:

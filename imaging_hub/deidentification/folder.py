@@ -13,6 +13,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -26,13 +27,14 @@ from imaging_hub.deidentification.plan import compile
 from imaging_hub.deidentification.profile import Profile
 from imaging_hub.dicom import part10, values, walk
 from imaging_hub.dicom.elements import Buffer
-from imaging_hub.errors import MalformedDataset
+from imaging_hub.errors import HubError, MalformedDataset
 
 DEIDENTIFIED, QUARANTINED, DUPLICATE = "DEIDENTIFIED", "QUARANTINED", "DUPLICATE"
 """States a file can end in; a duplicate holds, byte for byte, what another file of the folder holds."""
 
 _MAPPED_BYTES = 32 << 20
 _CHUNK = 16
+_WRITTEN_BYTES = 8 << 20
 _SHIFT_DAYS_MAX = 3650
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -99,7 +101,7 @@ def deidentify(
     """De-identify files into `destination`; an outcome for each path, in their order.
 
     `key` is the 256-bit key that pseudonyms, UIDs and date shifts follow from. Raises OSError when the destination
-    cannot be written.
+    cannot be written, and HubError `process-lost` when one of the `jobs` processes was ended from outside.
     """
     outcomes: dict[Path, Outcome] = {}
     with _mapping(jobs) as run:
@@ -167,8 +169,13 @@ def _mapping(jobs: int) -> Iterator[Callable[..., Iterator[Any]]]:
     if jobs == 1:
         yield map
         return
-    with ProcessPoolExecutor(jobs) as pool:
-        yield lambda function, tasks: pool.map(function, tasks, chunksize=_CHUNK)
+    try:
+        with ProcessPoolExecutor(jobs) as pool:
+            yield lambda function, tasks: pool.map(function, tasks, chunksize=_CHUNK)
+    except BrokenProcessPool:
+        raise HubError(
+            "a process ended before its work was done", code="process-lost", hint="look for memory, try fewer --jobs"
+        ) from None
 
 
 @lru_cache(maxsize=1)
@@ -185,11 +192,18 @@ def _contents(path: Path) -> Buffer:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
+def _digest(path: Path) -> bytes:
+    """SHA-256 of a file, read piece by piece: through a mapping, all of it would come to rest in memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
 def _read_header(path: Path) -> _Header:
     try:
         data = _contents(path)
         meta, encoded = part10.split(data)
         dataset = walk.read(encoded, meta.transfer_syntax_uid)
+        digest = _digest(path)
     except MalformedDataset as fault:
         reason = fault.code if fault.code in ("not-dicom", "no-transfer-syntax") else f"malformed-{fault.code}"
         return _Header(path, "", "", "", b"", frozenset(), reason)
@@ -205,7 +219,7 @@ def _read_header(path: Path) -> _Header:
         subject,
         study,
         values.text_at(dataset, 0x00080018),
-        hashlib.sha256(data).digest(),
+        digest,
         identifiers.collect(dataset),
     )
 
@@ -229,9 +243,19 @@ def _write(path: Path, parts: Iterable[Buffer]) -> None:
     """A whole file or none: the name appears when the content is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
-    with partial.open("wb", buffering=0) as file:
-        for part in parts:
-            rest = memoryview(part)
-            while rest:
-                rest = rest[os.write(file.fileno(), rest) :]
-    partial.replace(path)
+    try:
+        with partial.open("wb", buffering=0) as file:
+            for part in parts:
+                _write_part(file.fileno(), memoryview(part))
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _write_part(file: int, rest: memoryview) -> None:
+    while rest:
+        rest = rest[os.write(file, rest[:_WRITTEN_BYTES]) :]
+        if isinstance(rest.obj, mmap.mmap):
+            # What was paged in to be written is not needed again.
+            rest.obj.madvise(mmap.MADV_DONTNEED)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,10 +14,11 @@ from an_instance import an_instance, text
 from typer.testing import CliRunner
 
 from imaging_hub.cli import app
-from imaging_hub.deidentification.folder import pseudonyms
+from imaging_hub.deidentification.folder import deidentify, files_of, pseudonyms
 from imaging_hub.deidentification.instance import SourceInstance
-from imaging_hub.deidentification.profile import shipped
+from imaging_hub.deidentification.profile import load, shipped
 from imaging_hub.dicom import part10, values, walk
+from imaging_hub.errors import HubError
 
 run = CliRunner().invoke
 
@@ -134,6 +139,31 @@ def test_wrong_calls_say_what_to_do(source: Path, tmp_path: Path, key: Path) -> 
     key.write_text("not a key")
     status, output = call(source, tmp_path / "out", key, "--profile", "basic")
     assert (status, "64 hexadecimal" in output) == (2, True)
+
+
+def test_a_write_that_fails_leaves_no_half_written_file(source: Path, tmp_path: Path, key: Path) -> None:
+    command = [sys.executable, "-m", "imaging_hub", "deidentify", source, tmp_path / "out"]
+    done = subprocess.run(
+        [*command, "--profile", "basic", "--key-file", key, "--jobs", "1"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "storage-unavailable" in done.stderr
+    assert outputs(tmp_path / "out") == []
+
+
+def test_a_process_that_was_ended_from_outside_is_told_as_that(source: Path, tmp_path: Path) -> None:
+    def end_one(step: str, done: int) -> None:
+        for process in multiprocessing.active_children()[:1]:
+            process.kill()
+            process.join()
+
+    with pytest.raises(HubError) as fault:
+        deidentify(files_of(source), tmp_path / "out", load("basic"), bytes(32), jobs=2, progress=end_one)
+    assert fault.value.code == "process-lost"
+    assert all(file.suffix == ".dcm" for file in outputs(tmp_path / "out"))
 
 
 def test_pseudonyms_of_two_subjects_differ_and_shifts_are_never_zero() -> None:

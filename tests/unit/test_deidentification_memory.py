@@ -1,4 +1,4 @@
-"""An instance larger than the memory allowed is de-identified: its pixels stay on disk."""
+"""An instance larger than the memory allowed is de-identified: its pixels stay on disk and out of memory."""
 
 from __future__ import annotations
 
@@ -16,6 +16,15 @@ from imaging_hub.dicom import part10
 
 PIXEL_BYTES = 700 << 20
 MEMORY_BYTES = 400 << 20
+RESIDENT_BYTES = 250 << 20
+COMMAND = """
+import atexit, re
+from pathlib import Path
+from imaging_hub.cli import main
+atexit.register(lambda: print("peak", re.search(r"VmHWM:\\s*([0-9]+) kB", Path("/proc/self/status").read_text())[1]))
+main()
+"""
+"""The command, which tells at its end the most memory that was resident, mapped files included."""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the memory of a process is limited as Linux does")
@@ -31,7 +40,7 @@ def test_memory_does_not_grow_with_the_pixels(tmp_path: Path) -> None:
     key.touch(0o600)
     key.write_text("00" * 32)
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "imaging_hub", "deidentify", str(source), str(out)]
+    command = [sys.executable, "-c", COMMAND, "deidentify", str(source), str(out)]
     done = subprocess.run(
         [*command, "--profile", "research-longitudinal", "--key-file", str(key), "--jobs", "1"],
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
@@ -42,4 +51,5 @@ def test_memory_does_not_grow_with_the_pixels(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (written,) = out.rglob("*.dcm")
     assert written.stat().st_size > PIXEL_BYTES
+    assert int(done.stdout.split("peak ")[1]) * 1024 < RESIDENT_BYTES
     written.unlink()
