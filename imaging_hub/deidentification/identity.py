@@ -26,6 +26,8 @@ NOBODY = frozenset(
 _WORD = re.compile(r"[^\W\d_]+")
 _CHUNK = re.compile(r"[^\s,;|]+")
 _NOT_ALNUM = re.compile(r"[\W_]+")
+# IPP77120934, 77120934A: people write the number alone.
+_LETTERED = re.compile(r"[a-z]{1,8}(\d{7,})|(\d{7,})[a-z]{1,8}")
 _DATE = re.compile(r"(1[89]\d\d|20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])\Z")
 
 
@@ -76,7 +78,7 @@ def _codes(folded: str) -> set[str]:
     for chunk in chunks:
         # 0000000000 stands in many fields, and in every number: it identifies nobody.
         if len(chunk) >= 4 and len(set(chunk)) > 2 and chunk.isascii() and any(map(str.isdigit, chunk)):
-            found.add(chunk)
+            found |= {chunk} | _number_of(chunk)
     if len(whole) == 15 and whole[1:].isdigit() and whole[0] in "12":
         found.add(whole[:13])
     date = _DATE.match(whole)
@@ -85,3 +87,10 @@ def _codes(folded: str) -> set[str]:
     if len(whole) == 10 and whole.isdigit() and whole[0] == "0":
         found.add("33" + whole[1:])
     return found
+
+
+def _number_of(code: str) -> set[str]:
+    """The number of a code that has letters before or behind it; none when it is a day or says nothing."""
+    match = _LETTERED.fullmatch(code)
+    number = "" if match is None else match[1] or match[2]
+    return {number} if len(set(number)) > 2 and not _DATE.match(number) else set()
