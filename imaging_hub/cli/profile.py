@@ -93,17 +93,18 @@ def explain(
     profiles: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Which rule decides on an attribute, given as keyword or tag, and what it does."""
-    from imaging_hub.deidentification import explanation
-    from imaging_hub.deidentification.attribute import parse_attribute
+    """Which rule decides on an attribute, given as keyword, tag or path of sequences, and what it does."""
+    from imaging_hub.deidentification import explanation, selector
     from imaging_hub.deidentification.plan import compile as compile_plan
 
-    tag = parse_attribute(attribute)
-    if tag is None:
-        typer.echo("no attribute has this keyword or tag: try PatientComments or (0010,4000)", err=True)
-        raise typer.Exit(2)
+    try:
+        path = selector.attribute_path(attribute)
+    except ValueError as fault:
+        typer.echo(f"{fault}: try PatientComments, (0010,4000) or RequestAttributesSequence.StudyID", err=True)
+        raise typer.Exit(2) from None
     plan = compile_plan(_loaded(name, profiles))
-    found = explanation.explain(plan, tag) if file is None else explanation.explain_at(plan.scope_of(_read(file)), tag)
+    scope = plan.scope(explanation.CT_IMAGE, "CT") if file is None else plan.scope_of(_read(file))
+    found = explanation.explain_at(scope, *path)
     if as_json:
         typer.echo(json.dumps(asdict(found)))
         return
@@ -219,6 +220,6 @@ def _as_json(profile: Profile) -> dict[str, list[str]]:
         "options": sorted(profile.options),
         "suspect": sorted(profile.suspect),
         "trust": sorted(profile.trust),
-        "review": sorted(profile.review),
+        "review": [*sorted(profile.review), *(one.condition for one in profile.reviewed)],
         "rules": [f"{rule.name}  {selected(rule)}  {rule.action}" for rule in profile.rules],
     }

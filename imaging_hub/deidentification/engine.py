@@ -109,7 +109,7 @@ class Engine:
             part10=(part10.file_meta(sop_class_uid, uids[_SOP_INSTANCE], syntax), *parts),
             header=header,
             changes=whole.changes,
-            needs_review=modality in self._plan.profile.review,
+            needs_review=self._plan.profile.wants_review(modality, dataset),
             study_date=day_of(values.text_at(dataset, _STUDY_DATE)),
         )
 
@@ -158,7 +158,7 @@ class Engine:
         if self._plan.date_option == standard.MODIFIED_DATES and not pseudonyms.date_shift_days:
             return Quarantined("no-date-shift", rule="E.1-1 Retain Longitudinal Modified Dates")
         for held in self._plan.profile.quarantine:
-            if expression.condition(held.condition)(dataset) is not False:
+            if expression.may_hold(held.condition, dataset):
                 return Quarantined(held.reason, rule=f"{self._plan.profile.name}: quarantine")
         return burned_in.decide(dataset, sop_class_uid, modality, self._plan.profile)
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import attribute_name, vr_of
-from imaging_hub.deidentification.decision import Handling
+from imaging_hub.deidentification.decision import Decision, Handling
 from imaging_hub.deidentification.plan import Plan, compile
 from imaging_hub.deidentification.profile import Profile
 from imaging_hub.deidentification.scope import Scope
+from imaging_hub.deidentification.selector import place_of
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 
@@ -53,23 +54,47 @@ class Explanation:
     rule: str
 
 
-def explain(plan: Plan, tag: int, sop_class_uid: str = CT_IMAGE, modality: str = "CT") -> Explanation:
-    """Why a plan treats an attribute, at the top level of instances of this SOP Class, as it does."""
-    return explain_at(plan.scope(sop_class_uid, modality), tag)
+def explain(plan: Plan, *path: int, sop_class_uid: str = CT_IMAGE, modality: str = "CT") -> Explanation:
+    """Why a plan treats an attribute of such instances as it does; `path` as in `explain_at`."""
+    return explain_at(plan.scope(sop_class_uid, modality), *path)
 
 
-def explain_at(scope: Scope, tag: int) -> Explanation:
-    """Why an attribute is treated as it is at one place, such as the top level of a given instance."""
-    decision = scope.decide(tag, vr_of(tag))
+def explain_at(scope: Scope, *path: int) -> Explanation:
+    """Why an attribute is treated as it is below one place, such as the top level of a given instance.
+
+    `path`: the tags of the sequences around it, and its own. It goes with the first of these that goes.
+    """
+    tag = path[-1]
+    decision = enclosing(scope, path[:-1])
+    for sequence in path[:-1]:
+        scope = scope.child(sequence)
+    if decision is None:
+        decision = scope.decide(tag, vr_of(tag))
     return Explanation(
-        attribute=attribute_name(tag),
+        attribute=place_of(path),
         vr=vr_of(tag),
-        type=standard.type_of(scope.sop_class_uid, (tag,)),
+        type=standard.type_of(scope.sop_class_uid, path),
         action=decision.change.action,
-        becomes=WORDS[decision.handling],
+        becomes=WORDS[decision.handling] + _with(decision, path),
         otherwise=WORDS[decision.fallback],
         rule=decision.change.rule,
     )
+
+
+def enclosing(scope: Scope, sequences: tuple[int, ...]) -> Decision | None:
+    """The decision by which the items of nested sequences do not stay; None when they do."""
+    for tag in sequences:
+        decision = scope.decide(tag, vr_of(tag))
+        if decision.handling not in (Handling.RECURSE, Handling.CONTENT):
+            return decision
+        scope = scope.child(tag)
+    return None
+
+
+def _with(decision: Decision, path: tuple[int, ...]) -> str:
+    """What an attribute goes with, where a sequence around it decides."""
+    around = decision.change.path
+    return "" if around == attribute_name(path[-1]) else f", with {around}"
 
 
 def differences(first: Profile, second: Profile) -> list[tuple[Explanation, Explanation]]:

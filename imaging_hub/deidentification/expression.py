@@ -49,6 +49,11 @@ def holds(text: str, dataset: Dataset) -> bool:
     return condition(text)(dataset) is True
 
 
+def may_hold(text: str, dataset: Dataset) -> bool:
+    """Whether a condition holds of an instance, or nobody can tell."""
+    return condition(text)(dataset) is not False
+
+
 class _Parser:
     """Recursive descent over the tokens of one condition."""
 

@@ -27,7 +27,7 @@ class Plan:
         self._creators = frozenset(row.creator for row in standard.safe_private().values()) | {
             rule.private.creator for rule in profile.rules if rule.private is not None
         }
-        self._conditions = {rule.when.condition for rule in profile.rules if rule.when.condition}
+        self._conditions = {text for rule in profile.rules for text in rule.when.conditions}
         self.places = 0
 
     def scope_of(self, dataset: Dataset) -> Scope:

@@ -27,10 +27,11 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import expression, standard
 from imaging_hub.deidentification.attribute import attribute_name
 from imaging_hub.deidentification.profile_file import Lines, read_yaml, wrong
 from imaging_hub.deidentification.rule import Expression, Rule, Strict
+from imaging_hub.dicom.elements import Dataset
 from imaging_hub.errors import ProfileError
 
 _SHIPPED = Path(__file__).with_name("profiles")
@@ -51,6 +52,12 @@ class Held(Strict):
     reason: str = Field(pattern=r"^[a-z][a-z0-9-]{2,40}$")
 
 
+class Reviewed(Strict):
+    """Instances that wait for a radiologist by a condition: where it holds, and where nobody can tell."""
+
+    condition: Annotated[Expression, Field(min_length=1)]
+
+
 class _Document(Strict):
     """One YAML file, before `extends` is followed."""
 
@@ -62,7 +69,7 @@ class _Document(Strict):
     rules: tuple[Rule, ...] = ()
     burned_in: BurnedIn = BurnedIn()
     quarantine: tuple[Held, ...] = ()
-    review: tuple[str, ...] = ()
+    review: tuple[Reviewed | str, ...] = ()
     age_cap_years: Annotated[int, Field(ge=1, le=150)] | None = None
 
     @field_validator("options")
@@ -88,6 +95,8 @@ class Profile:
     trust: frozenset[str]
     quarantine: tuple[Held, ...]
     review: frozenset[str]
+    """Modalities whose series wait for a radiologist."""
+    reviewed: tuple[Reviewed, ...]
     age_cap_years: int | None
     lineage: tuple[str, ...]
     """Names of the profile and of those it extends, the nearest first."""
@@ -104,14 +113,19 @@ class Profile:
             "trust": sorted(self.trust),
             "quarantine": [held.model_dump() for held in self.quarantine],
             "review": sorted(self.review),
+            "reviewed": [reviewed.condition for reviewed in self.reviewed],
             "age_cap_years": self.age_cap_years,
         }
         return hashlib.sha256(json.dumps(effect, sort_keys=True).encode()).hexdigest()
 
+    def wants_review(self, modality: str, dataset: Dataset) -> bool:
+        """Whether a radiologist is to look at an instance before it is released."""
+        return modality in self.review or any(expression.may_hold(one.condition, dataset) for one in self.reviewed)
+
     def kept_against_advice(self) -> list[Rule]:
         """Rules that keep an attribute which Table E.1-1 removes, replaces or cleans."""
         keeping = (rule for rule in self.rules if rule.action in ("K", "C"))
-        return [rule for rule in keeping if rule.private or (rule.action == "K" and rule.tag in standard.by_tag())]
+        return [rule for rule in keeping if rule.private or (rule.action == "K" and _is_of_the_table(rule))]
 
 
 def load(name_or_path: str | Path, folders: Iterable[Path] = ()) -> Profile:
@@ -189,7 +203,10 @@ def _merged(document: _Document, parent: Profile | None) -> Profile:
         suspect=suspect | ((parent.suspect - trust) if parent else frozenset()),
         trust=trust | ((parent.trust - suspect) if parent else frozenset()),
         quarantine=document.quarantine + (parent.quarantine if parent else ()),
-        review=frozenset(document.review) | (parent.review if parent else frozenset()),
+        review=frozenset(one for one in document.review if isinstance(one, str))
+        | (parent.review if parent else frozenset()),
+        reviewed=tuple(one for one in document.review if isinstance(one, Reviewed))
+        + (parent.reviewed if parent else ()),
         age_cap_years=document.age_cap_years or (parent.age_cap_years if parent else None),
         lineage=(document.name, *(parent.lineage if parent else ())),
     )
@@ -230,4 +247,12 @@ def selected(rule: Rule) -> str:
         return f'private "{rule.private.creator}" xx{rule.private.element:02X}'
     if rule.vr is not None:
         return f"every {rule.vr}"
-    return attribute_name(rule.tag or 0)
+    if rule.tag is None or rule.attribute is None:
+        return str(rule.attribute)
+    *place, _ = rule.attribute.rpartition(".")
+    return "".join(place) + attribute_name(rule.tag)
+
+
+def _is_of_the_table(rule: Rule) -> bool:
+    """Whether a rule selects attributes that Table E.1-1 names, or could."""
+    return rule.selector is not None and (rule.tag is None or rule.tag in standard.by_tag())

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from imaging_hub.deidentification import standard
-from imaging_hub.deidentification.attribute import vr_of
+from imaging_hub.deidentification.explanation import enclosing
+from imaging_hub.deidentification.plan import compile
 from imaging_hub.deidentification.profile import Profile, selected
 from imaging_hub.deidentification.rule import Rule, When
 
@@ -25,7 +26,7 @@ class Concern:
 
 def concerns(profile: Profile) -> list[Concern]:
     """What there is to say of a profile and of those it extends, in the order of their rules."""
-    return [*_never_deciding(profile.rules), *_kept(profile), *_of_options(profile)]
+    return [*_never_deciding(profile.rules), *_out_of_reach(profile), *_kept(profile), *_of_options(profile)]
 
 
 def _never_deciding(rules: tuple[Rule, ...]) -> Iterator[Concern]:
@@ -34,7 +35,7 @@ def _never_deciding(rules: tuple[Rule, ...]) -> Iterator[Concern]:
         before = next((one for one in rules[:place] if one.source == rule.source and _covers(one, rule)), None)
         if before is None:
             continue
-        if _selector(before) == _selector(rule) and before.when == rule.when and before.action != rule.action:
+        if _selects(before) == _selects(rule) and before.when == rule.when and before.action != rule.action:
             yield Concern(
                 rule.name,
                 f"{selected(rule)} becomes {rule.action} here and {before.action} by {before.name}",
@@ -48,19 +49,46 @@ def _never_deciding(rules: tuple[Rule, ...]) -> Iterator[Concern]:
             )
 
 
-def _selector(rule: Rule) -> tuple[object, ...]:
-    return rule.tag, rule.private, rule.vr
+def _out_of_reach(profile: Profile) -> Iterator[Concern]:
+    """Rules on what stands in a sequence that no object keeps."""
+    plan = compile(profile)
+    scopes = [plan.scope(sop_class, "") for sop_class in standard.sop_classes()]
+    for rule in profile.rules:
+        place = () if rule.selector is None else rule.selector.place
+        path = tuple(tag for tag in place if tag is not None)
+        if not path or path != place or rule.action in ("X", "reject"):
+            continue
+        gone = [found for scope in scopes if (found := enclosing(scope, path)) is not None]
+        if len(gone) == len(scopes):
+            yield Concern(
+                rule.name,
+                f"this rule never decides: {gone[0].change.path} goes, by {gone[0].change.rule}",
+                "add a rule that keeps the sequence, with action K, or remove this one",
+            )
+
+
+def _selects(rule: Rule) -> tuple[object, ...]:
+    return rule.selector and (rule.selector.mask, rule.selector.value, rule.selector.place), rule.private, rule.vr
 
 
 def _covers(first: Rule, second: Rule) -> bool:
     """Whether a rule selects all that another selects, in all instances that the other is for."""
-    same = _selector(first) == _selector(second)
-    wider = first.vr is not None and second.tag is not None and vr_of(second.tag) == first.vr
-    return (same or wider) and _holds_wherever(first.when, second.when)
+    one, other = first.selector, second.selector
+    if one is not None and other is not None:
+        wider = one.covers(other)
+    elif first.vr is not None and other is not None:
+        wider = other.vr == first.vr
+    else:
+        wider = _selects(first) == _selects(second)
+    return wider and _holds_wherever(first.when, second.when)
 
 
 def _holds_wherever(first: When, second: When) -> bool:
-    pairs = ((first.modality, second.modality), (first.sop_class, second.sop_class))
+    pairs = (
+        (first.modality, second.modality),
+        (first.sop_class, second.sop_class),
+        (first.manufacturer, second.manufacturer),
+    )
     if first.condition and first.condition != second.condition:
         return False
     return all(not wide or (narrow and set(narrow) <= set(wide)) for wide, narrow in pairs)
@@ -69,6 +97,11 @@ def _holds_wherever(first: When, second: When) -> bool:
 def _kept(profile: Profile) -> Iterator[Concern]:
     for rule in profile.kept_against_advice():
         row = standard.by_tag().get(rule.tag or 0)
+        if rule.selector is not None and rule.tag is None:
+            yield Concern(
+                rule.name, f"keeps {selected(rule)}, whatever Table E.1-1 says of each", "name the attributes", False
+            )
+            continue
         advice = f"Table E.1-1 says {row.basic}" if row is not None else "Table E.3.10-1 does not list it"
         if rule.private is not None and _is_safe(rule):
             continue

@@ -8,13 +8,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic.json_schema import SkipJsonSchema
 
 from imaging_hub.deidentification import expression
-from imaging_hub.deidentification.attribute import TEXT_VRS, parse_attribute, vr_of
+from imaging_hub.deidentification.attribute import TEXT_VRS
 from imaging_hub.deidentification.excluded import REBUILT, why_excluded
+from imaging_hub.deidentification.selector import Selector, selector
 from imaging_hub.deidentification.substitute import LONGEST
 
 Action: TypeAlias = Literal["X", "Z", "D", "K", "C", "U", "shift", "replace", "hash", "truncate", "reject"]
 
 _DATES = frozenset(("DA", "DT"))
+_OF_ANY_VR = frozenset(("X", "Z", "D", "K", "C", "reject"))
 
 
 def _understood(text: str) -> str:
@@ -37,15 +39,23 @@ class When(Strict):
 
     modality: tuple[str, ...] = ()
     sop_class: tuple[str, ...] = ()
+    manufacturer: tuple[Annotated[str, Field(pattern=r'^[^"\\\\]{2,64}$')], ...] = ()
+    """Parts of Manufacturer: `GE` is `GE MEDICAL SYSTEMS` too."""
     condition: Expression = ""
     """On attributes of the top level, in the language of `expression`."""
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """All that must be known to hold of an instance's attributes, in the language of `expression`."""
+        maker = " or ".join(f'Manufacturer contains "{part}"' for part in self.manufacturer)
+        return tuple(text for text in (maker, self.condition) if text)
 
     def holds(self, modality: str, sop_class_uid: str, conditions: frozenset[str]) -> bool:
         """Whether an instance of this modality and SOP Class is meant, of which `conditions` are known to hold."""
         return (
             (not self.modality or modality in self.modality)
             and (not self.sop_class or sop_class_uid in self.sop_class)
-            and (not self.condition or self.condition in conditions)
+            and conditions.issuperset(self.conditions)
         )
 
 
@@ -71,9 +81,14 @@ class Rule(Strict):
     source: SkipJsonSchema[str] = ""
 
     @property
+    def selector(self) -> Selector | None:
+        """The public attributes selected, where the rule names them."""
+        return None if self.attribute is None else selector(self.attribute)
+
+    @property
     def tag(self) -> int | None:
         """Tag of the attribute selected, if it is one public attribute."""
-        return None if self.attribute is None else parse_attribute(self.attribute)
+        return None if self.selector is None else self.selector.tag
 
     @property
     def argument(self) -> str:
@@ -90,11 +105,11 @@ class Rule(Strict):
         selectors = [self.attribute, self.private, self.vr]
         if sum(selector is not None for selector in selectors) != 1:
             raise ValueError("a rule selects by one of attribute, private, vr")
-        if self.attribute is not None and self.tag is None:
-            raise ValueError("no attribute of the data dictionary has this keyword or tag")
+        if self.attribute is not None and self.tag is None and self.action not in _OF_ANY_VR:
+            raise ValueError("a pattern of tags takes X, Z, D, K, C or reject: its attributes have several VRs")
         if self.tag is not None and why_excluded(self.tag) == REBUILT:
             raise ValueError("the engine writes this attribute itself, whatever a rule says")
-        vr = self.vr or (vr_of(self.tag) if self.tag is not None else "")
+        vr = self.vr or (self.selector.vr if self.selector is not None else "")
         self._has_its_argument()
         if self.action in ("replace", "hash", "truncate") and vr not in LONGEST:
             raise ValueError("only text of a public attribute can be replaced, hashed or truncated")

@@ -126,9 +126,9 @@ class Scope:
         vr = vr_of(tag)
         reason = why_excluded(tag)
         for rule in () if reason == REBUILT else self.plan.profile.rules:
-            if (rule.tag == tag or rule.vr == vr) and rule.when.holds(
-                self.modality, self.sop_class_uid, self.conditions
-            ):
+            selector = rule.selector
+            named = selector is not None and selector.selects(tag, self.path)
+            if (named or rule.vr == vr) and self._is_meant(rule):
                 made = self._made(tag, rule.action, handling_of_rule(rule, tag, vr, self._type(tag)), rule.name)
                 return replace(made, argument=rule.argument)
         if self._value is not None and attribute_name(tag) == self._value.change.path:

@@ -153,6 +153,11 @@ def iod(sop_class_uid: str) -> str | None:
     return found
 
 
+def sop_classes() -> tuple[str, ...]:
+    """The UIDs of the Standard's storage SOP Classes."""
+    return tuple(_types()["sop_classes"])
+
+
 def type_of(sop_class_uid: str, path: tuple[int, ...]) -> str:
     """Type of an attribute in an IOD (PS3.5 §7.4): `1`, `2` or `3`.
 

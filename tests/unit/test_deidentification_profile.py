@@ -15,6 +15,7 @@ from imaging_hub.deidentification.explanation import differences, explain
 from imaging_hub.deidentification.plan import compile as compile_plan
 from imaging_hub.deidentification.profile import load, schema, shipped
 from imaging_hub.deidentification.profile_check import concerns
+from imaging_hub.deidentification.selector import attribute_path
 from imaging_hub.errors import ProfileError
 
 COMMENTS = 0x00104000
@@ -91,6 +92,13 @@ WRONG = {
     "rules:\n  - {attribute: DeidentificationMethod, action: K}": (5, "the engine writes"),
     "rules:\n  - {attribute: PatientName, vr: PN, action: X}": (5, "one of"),
     "rules:\n  - {private: {creator: X}, action: K}": (5, "element"),
+    "rules:\n  - {attribute: '(60xx,3000)', action: hash}": (5, "several VRs"),
+    "rules:\n  - {attribute: '(0029,xx10)', action: K}": (5, "private attributes are selected by"),
+    "rules:\n  - {attribute: NoSuchSequence.StudyID, action: X}": (5, "is a sequence"),
+    "rules:\n  - {attribute: StudyID.StudyID, action: X}": (5, "is a sequence"),
+    "rules:\n  - {attribute: '*', action: X}": (5, "no attribute"),
+    "rules:\n  - {attribute: StudyID, action: X, when: {manufacturer: ['a\"b']}}": (5, "manufacturer"),
+    "review: [{condition: Modality}]": (4, "comparison"),
     "review: [CT]\nreview: [MR]": (5, "twice"),
     "review: [CT": (4, ""),
     "age_cap_years: old": (4, "age_cap_years"),
@@ -140,6 +148,31 @@ CONCERNS = {
         "  - {attribute: PatientComments, action: X, when: {modality: [MR]}}\n"
         "  - {attribute: PatientComments, action: D, when: {modality: [MR, CT]}}",
         [],
+    ),
+    "a place behind the same attribute anywhere": (
+        "  - {attribute: StudyID, action: X}\n  - {attribute: SharedFunctionalGroupsSequence.StudyID, action: D}",
+        [("test:6", "never decides: test:5", True)],
+    ),
+    "an attribute behind its whole group": (
+        "  - {attribute: '(0018,xxxx)', action: X}\n  - {attribute: ProtocolName, action: D}",
+        [("test:6", "never decides: test:5", True)],
+    ),
+    "a place before the same attribute anywhere": (
+        "  - {attribute: SharedFunctionalGroupsSequence.StudyID, action: X}\n  - {attribute: StudyID, action: D}",
+        [],
+    ),
+    "inside a sequence that goes": (
+        "  - {attribute: ReferencedPatientSequence.StudyID, action: D}",
+        [("test:5", "never decides: ReferencedPatientSequence goes, by E.1-1 Basic", True)],
+    ),
+    "other makers": (
+        "  - {attribute: StudyID, action: X, when: {manufacturer: [GE]}}\n"
+        "  - {attribute: StudyID, action: D, when: {manufacturer: [SIEMENS]}}",
+        [],
+    ),
+    "a group kept": (
+        "  - {attribute: '(60xx,xxxx)', action: K}",
+        [("test:5", "keeps (60xx,xxxx), whatever Table E.1-1 says of each", False)],
     ),
     "an attribute of the table kept": (
         "  - {attribute: ImageComments, action: K}",
@@ -196,6 +229,15 @@ def test_an_explanation_names_the_rule_that_decides() -> None:
     found = explain(plan, COMMENTS)
     assert (found.attribute, found.vr, found.action) == ("PatientComments", "LT", "C")
     assert found.rule == "E.1-1 Clean Descriptors"
+
+
+def test_an_attribute_in_a_sequence_is_explained_where_it_stands() -> None:
+    plan = compile_plan(load("research-longitudinal"))
+    cleaned = explain(plan, *attribute_path("RequestAttributesSequence[0].ScheduledProcedureStepDescription"))
+    assert cleaned.attribute == "RequestAttributesSequence.ScheduledProcedureStepDescription"
+    assert cleaned.rule == "E.1-1 Clean Descriptors"
+    gone = explain(plan, *attribute_path("ReferencedPatientSequence.PatientID"))
+    assert gone.becomes == "removed, with ReferencedPatientSequence"
 
 
 def test_a_difference_lists_what_two_profiles_treat_differently() -> None:

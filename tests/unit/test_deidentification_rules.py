@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from an_instance import (
     PSEUDONYMS,
     SEQUENCE,
@@ -88,3 +89,53 @@ def test_a_literal_with_the_patient_s_name_is_caught_as_any_value(tmp_path: Path
     rule = _rules(tmp_path, "attribute: ProtocolName, action: replace, value: gaeldourt")
     outcome = engine(rule).deidentify(an_instance(text(PROTOCOL, "LO", "x")), PSEUDONYMS)
     assert outcome == Quarantined("residual-identifier", "ProtocolName", "test:5")
+
+
+REQUESTED, COMMENTS = 0x00400275, 0x00400400
+_SELECTORS: dict[str, tuple[str | None, str | None, str | None]] = {
+    # What is left of Study ID at the top level, in the sequence, and in the sequence in another one.
+    "StudyID": ("A", "A", "A"),
+    ".StudyID": ("A", "", ""),
+    "RequestAttributesSequence.StudyID": ("", "A", ""),
+    "*.RequestAttributesSequence.StudyID": ("", "A", "A"),
+    "SharedFunctionalGroupsSequence.*.StudyID": ("", "", "A"),
+    "*.StudyID": ("A", "A", "A"),
+    "(0020,0010)": ("A", "A", "A"),
+}
+
+
+@pytest.mark.parametrize("selector", _SELECTORS)
+def test_a_rule_selects_by_the_sequences_around_an_attribute(tmp_path: Path, selector: str) -> None:
+    rule = _rules(tmp_path, f'attribute: "{selector}", action: replace, value: A')
+    said = text(STUDY_ID, "SH", "R23-1187")
+    requested = sequence(REQUESTED, [said])
+    dataset = delivered(
+        engine(rule).deidentify(an_instance(said, requested, sequence(SEQUENCE, [requested])), PSEUDONYMS)
+    )
+    inner = first_item(dataset, REQUESTED)
+    deeper = first_item(first_item(dataset, SEQUENCE), REQUESTED)
+    assert tuple(value_at(place, STUDY_ID) for place in (dataset, inner, deeper)) == _SELECTORS[selector]
+
+
+def test_a_pattern_selects_a_group_and_no_private_one(tmp_path: Path) -> None:
+    overlays = [Element(group << 16 | 0x22, "LO", b"Mammography CAD") for group in (0x6000, 0x6002)]
+    private = [Element(0x60010010, "LO", b"SITE"), Element(0x60011022, "LO", b"Mammography CAD")]
+    kept = engine(_rules(tmp_path, 'attribute: "(60xx,0022)", action: K'))
+    dataset = delivered(kept.deidentify(an_instance(*overlays, *private), PSEUDONYMS))
+    assert [element.tag for element in dataset if element.tag >> 24 == 0x60] == [0x60000022, 0x60020022]
+
+
+@pytest.mark.parametrize(("made_by", "left"), [("GE MEDICAL SYSTEMS", "A"), ("Siemens", "A"), ("Canon", ""), ("", "")])
+def test_a_rule_is_for_instances_of_some_makers(tmp_path: Path, made_by: str, left: str) -> None:
+    rule = _rules(tmp_path, "attribute: StudyID, action: replace, value: A, when: {manufacturer: [GE, SIEMENS]}")
+    source = an_instance(text(STUDY_ID, "SH", "R23-1187"), text(0x00080070, "LO", made_by))
+    assert value_at(delivered(engine(rule).deidentify(source, PSEUDONYMS)), STUDY_ID) == left
+
+
+@pytest.mark.parametrize(("part", "waits"), [("HEAD", True), ("CHEST", False), ("", True)])
+def test_a_condition_sends_to_review_also_where_nobody_can_tell(tmp_path: Path, part: str, waits: bool) -> None:
+    profile = written(tmp_path, 'review: [DX, {condition: \'BodyPartExamined in ["HEAD", "FACE"]\'}]')
+    source = an_instance(text(0x00180015, "CS", part))
+    outcome = engine(profile).deidentify(source, PSEUDONYMS)
+    assert isinstance(outcome, DeidentifiedInstance)
+    assert outcome.needs_review is waits
