@@ -13,7 +13,7 @@ from collections import OrderedDict
 from itertools import chain
 from operator import itemgetter
 
-from imaging_hub.deidentification import burned_in, course, expression, identifiers, method, standard
+from imaging_hub.deidentification import burned_in, course, document, expression, identifiers, method, standard
 from imaging_hub.deidentification.actions import Actions, Rejected
 from imaging_hub.deidentification.attribute import attribute_name
 from imaging_hub.deidentification.course import Circumstances, Course, Piece, Settled
@@ -28,25 +28,25 @@ from imaging_hub.deidentification.patient import Patient, Undecodable
 from imaging_hub.deidentification.plan import Plan
 from imaging_hub.deidentification.scope import Scope
 from imaging_hub.dicom import encode, part10, values
-from imaging_hub.dicom.elements import Buffer, Dataset
+from imaging_hub.dicom.elements import Buffer, Dataset, Element
 from imaging_hub.dicom.passages import Passage, PassageReader
 from imaging_hub.errors import MalformedDataset
 
 _SOP_CLASS, _SOP_INSTANCE, _MODALITY = 0x00080016, 0x00080018, 0x00080060
 _STUDY_DATE, _STUDY, _SERIES = 0x00080020, 0x0020000D, 0x0020000E
-_DOCUMENT = 0x00420011
 _PATIENTS_REMEMBERED = 4
 _by_stop = itemgetter(0)
 _PIXELS, _AFTER_PIXELS = course.PIXELS
 _METHOD, _DATES = (0x00120062, 0x00120065), (0x00280303, 0x00280304)
 """Where an instance tells of its own de-identification."""
+_DOCUMENT = (document.DOCUMENT, document.DOCUMENT + 1), (document.LENGTH, document.LENGTH + 1)
 _VARYING = (
     (0x00080012, 0x00080014), (0x00080018, 0x00080019), (0x00080022, 0x00080024), (0x0008002A, 0x00080034),
     (0x00181060, 0x00181061), (0x00181150, 0x00181153), (0x00200012, 0x00200014), (0x00200032, 0x00200033),
     (0x00201040, 0x00201042), (0x00280106, 0x00280108), (0x00281050, 0x00281056),
 )  # fmt: skip
 """What differs from slice to slice; only speed depends on it."""
-_CUTS = tuple(chain.from_iterable((*_VARYING, _METHOD, _DATES, course.PIXELS)))
+_CUTS = tuple(chain.from_iterable((*_VARYING, _METHOD, _DATES, *_DOCUMENT, course.PIXELS)))
 
 
 class Engine:
@@ -89,6 +89,11 @@ class Engine:
             for passage in passages
         }
         patient = self._patient(tuple(chain.from_iterable(identifying.values())), pseudonyms)
+        written: list[Element] | Quarantined = []
+        if document.holds_one(dataset, sop_class_uid):
+            written = document.decide(dataset, sop_class_uid, self._plan.profile.documents, patient)
+        if isinstance(written, Quarantined):
+            return written
         scope = self._plan.scope_of(dataset)
         syntax = encode.output_syntax(source.transfer_syntax_uid)
         circumstances = Circumstances(scope, patient, pseudonyms, charset, syntax)
@@ -98,7 +103,7 @@ class Engine:
         if hit is not None:
             return Quarantined("residual-identifier", hit.path, self._rule(hit.path, whole.elements, scope))
         self._course = Course(charset, identifying, circumstances, pieces, frozenset(whole.uids), whole.gone_days)
-        header, parts = self._encoded(pieces, whole, syntax)
+        header, parts = self._encoded(pieces, whole, written, syntax)
         uids = {tag: values.text_at(whole.elements, tag) for tag in (_SOP_INSTANCE, _SERIES, _STUDY)}
         return DeidentifiedInstance(
             sop_class_uid=sop_class_uid,
@@ -109,7 +114,7 @@ class Engine:
             part10=(part10.file_meta(sop_class_uid, uids[_SOP_INSTANCE], syntax), *parts),
             header=header,
             changes=whole.changes,
-            needs_review=self._plan.profile.wants_review(modality, dataset),
+            needs_review=bool(written) or self._plan.profile.wants_review(modality, dataset),
             study_date=day_of(values.text_at(dataset, _STUDY_DATE)),
         )
 
@@ -130,10 +135,18 @@ class Engine:
             pieces[passage] = piece
         return pieces
 
-    def _encoded(self, pieces: dict[Passage, Piece], whole: Settled, syntax: str) -> tuple[bytes, list[Buffer]]:
-        """The header before pixel data, with what the engine says of itself; and all parts of the dataset."""
+    def _encoded(
+        self, pieces: dict[Passage, Piece], whole: Settled, written: list[Element], syntax: str
+    ) -> tuple[bytes, list[Buffer]]:
+        """The header before pixel data, with what the engine wrote and says of itself; and all parts of the dataset."""
         own = self._method(whole.options_ran, bool(whole.days), syntax)
-        before = [(piece.stop, piece.encoded) for piece in pieces.values() if piece.stop <= _PIXELS]
+        instead = {element.tag + 1: b"".join(encode.write([element], syntax)) for element in written}
+        before = [
+            (piece.stop, piece.encoded)
+            for piece in pieces.values()
+            if piece.stop <= _PIXELS and piece.stop not in instead
+        ]
+        before += instead.items()
         header = b"".join(encoded for _, encoded in sorted((*before, *own), key=_by_stop))
         parts: list[Buffer] = [header]
         for piece in pieces.values():
@@ -149,12 +162,10 @@ class Engine:
         """Why an instance is not even tried."""
         iod = standard.iod(sop_class_uid)
         if iod is None or iod == "basic-directory":
-            return Quarantined("unknown-sop-class", "SOPClassUID")
+            return Quarantined("media-directory" if iod else "unknown-sop-class", "SOPClassUID")
         for tag in (_SOP_INSTANCE, _SERIES, _STUDY):
             if not values.text_at(dataset, tag):
                 return Quarantined("missing-uid", values.keyword(tag))
-        if iod.startswith("encapsulated") or values.find(dataset, _DOCUMENT) is not None:
-            return Quarantined("encapsulated-document", "EncapsulatedDocument")
         if self._plan.date_option == standard.MODIFIED_DATES and not pseudonyms.date_shift_days:
             return Quarantined("no-date-shift", rule="E.1-1 Retain Longitudinal Modified Dates")
         for held in self._plan.profile.quarantine:

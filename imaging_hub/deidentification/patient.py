@@ -75,6 +75,10 @@ class Patient:
             return _UNCHANGED
         return _encoded("\\".join(cleaned), charset)
 
+    def free_text(self, text: str) -> str:
+        """Text of any length without what identifies and without unknown words; it is not remembered."""
+        return self._cleaner.clean(text)
+
     def is_vocabulary(self, value: Buffer) -> bool:
         """Whether a coded string consists of words of the vocabulary."""
         words = fold(str(value, "latin-1")).replace("\\", " ").replace("_", " ").split()

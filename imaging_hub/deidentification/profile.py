@@ -27,7 +27,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
 
-from imaging_hub.deidentification import expression, standard
+from imaging_hub.deidentification import document, expression, standard
 from imaging_hub.deidentification.attribute import attribute_name
 from imaging_hub.deidentification.profile_file import Lines, read_yaml, wrong
 from imaging_hub.deidentification.rule import Expression, Rule, Strict
@@ -58,7 +58,7 @@ class Reviewed(Strict):
     condition: Annotated[Expression, Field(min_length=1)]
 
 
-class _Document(Strict):
+class _File(Strict):
     """One YAML file, before `extends` is followed."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
@@ -69,6 +69,7 @@ class _Document(Strict):
     rules: tuple[Rule, ...] = ()
     burned_in: BurnedIn = BurnedIn()
     quarantine: tuple[Held, ...] = ()
+    documents: document.Policy | None = None
     review: tuple[Reviewed | str, ...] = ()
     age_cap_years: Annotated[int, Field(ge=1, le=150)] | None = None
 
@@ -94,6 +95,8 @@ class Profile:
     suspect: frozenset[str]
     trust: frozenset[str]
     quarantine: tuple[Held, ...]
+    documents: document.Policy
+    """What becomes of encapsulated documents."""
     review: frozenset[str]
     """Modalities whose series wait for a radiologist."""
     reviewed: tuple[Reviewed, ...]
@@ -112,6 +115,7 @@ class Profile:
             "suspect": sorted(self.suspect),
             "trust": sorted(self.trust),
             "quarantine": [held.model_dump() for held in self.quarantine],
+            "documents": self.documents,
             "review": sorted(self.review),
             "reviewed": [reviewed.condition for reviewed in self.reviewed],
             "age_cap_years": self.age_cap_years,
@@ -138,7 +142,7 @@ def load(name_or_path: str | Path, folders: Iterable[Path] = ()) -> Profile:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of a profile's file, for editors: what it refuses, `load` refuses too, with a line and a cure."""
-    described: dict[str, Any] = _Document.model_json_schema()
+    described: dict[str, Any] = _File.model_json_schema()
     rule = described["$defs"]["Rule"]
     rule["oneOf"] = [{"required": [selector]} for selector in ("attribute", "private", "vr")]
     return described | {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "imaging-hub profile"}
@@ -171,15 +175,15 @@ def _find(name_or_path: str | Path, folders: Sequence[Path]) -> Path:
 def _resolve(path: Path, folders: Sequence[Path], children: tuple[Path, ...]) -> Profile:
     if path in children:
         raise wrong(path, 1, "the profile extends itself", "break the circle of `extends`")
-    document, lines = _read(path)
+    file, lines = _read(path)
     parent = None
-    if document.extends is not None:
-        beside = path.parent / f"{document.extends}.yaml"
-        inherited = beside if beside.is_file() else _find(document.extends, folders)
+    if file.extends is not None:
+        beside = path.parent / f"{file.extends}.yaml"
+        inherited = beside if beside.is_file() else _find(file.extends, folders)
         parent = _resolve(inherited, folders, (*children, path))
-    elif document.name != standard.BASIC:
+    elif file.name != standard.BASIC:
         raise wrong(path, 1, "a profile extends another", "write `extends: basic`")
-    profile = _merged(document, parent)
+    profile = _merged(file, parent)
     dates = {"retain-longitudinal-full-dates", "retain-longitudinal-modified-dates"}
     if dates <= profile.options:
         raise wrong(
@@ -191,35 +195,35 @@ def _resolve(path: Path, folders: Sequence[Path], children: tuple[Path, ...]) ->
     return profile
 
 
-def _merged(document: _Document, parent: Profile | None) -> Profile:
-    """A document over the profile it extends: what it says itself goes first."""
-    suspect, trust = frozenset(document.burned_in.suspect), frozenset(document.burned_in.trust)
+def _merged(file: _File, parent: Profile | None) -> Profile:
+    """A file over the profile it extends: what it says itself goes first."""
+    suspect, trust = frozenset(file.burned_in.suspect), frozenset(file.burned_in.trust)
     return Profile(
-        name=document.name,
-        title=document.title,
-        description=document.description.strip(),
-        options=frozenset(document.options) | (parent.options if parent else frozenset()),
-        rules=document.rules + (parent.rules if parent else ()),
+        name=file.name,
+        title=file.title,
+        description=file.description.strip(),
+        options=frozenset(file.options) | (parent.options if parent else frozenset()),
+        rules=file.rules + (parent.rules if parent else ()),
         suspect=suspect | ((parent.suspect - trust) if parent else frozenset()),
         trust=trust | ((parent.trust - suspect) if parent else frozenset()),
-        quarantine=document.quarantine + (parent.quarantine if parent else ()),
-        review=frozenset(one for one in document.review if isinstance(one, str))
+        quarantine=file.quarantine + (parent.quarantine if parent else ()),
+        documents=file.documents or (parent.documents if parent else "quarantine"),
+        review=frozenset(one for one in file.review if isinstance(one, str))
         | (parent.review if parent else frozenset()),
-        reviewed=tuple(one for one in document.review if isinstance(one, Reviewed))
-        + (parent.reviewed if parent else ()),
-        age_cap_years=document.age_cap_years or (parent.age_cap_years if parent else None),
-        lineage=(document.name, *(parent.lineage if parent else ())),
+        reviewed=tuple(one for one in file.review if isinstance(one, Reviewed)) + (parent.reviewed if parent else ()),
+        age_cap_years=file.age_cap_years or (parent.age_cap_years if parent else None),
+        lineage=(file.name, *(parent.lineage if parent else ())),
     )
 
 
-def _read(path: Path) -> tuple[_Document, Lines]:
+def _read(path: Path) -> tuple[_File, Lines]:
     """One YAML file, validated, and the line of each of its keys."""
     values, lines = read_yaml(path)
     for place, rule in enumerate(values.get("rules") or ()):
         if isinstance(rule, dict):
             rule.update(line=lines["rules", place], source=str(values.get("name")))
     try:
-        return _Document.model_validate(values), lines
+        return _File.model_validate(values), lines
     except ValidationError as fault:
         first = fault.errors(include_input=False, include_url=False)[0]
         raise _explained(path, first, lines) from None

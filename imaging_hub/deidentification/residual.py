@@ -135,6 +135,17 @@ def check(  # noqa: PLR0917
     return None
 
 
+def names_patient(text: str, needles: Needles) -> bool:
+    """Whether text of any kind, a document's say, holds an identifier of the patient; line ends may part it."""
+    folded = fold(" ".join(text.split()))
+    encoded = folded.encode("utf-8")
+    return (
+        _in_header(encoded, needles)
+        or _in_values(encoded, b"", needles)
+        or any(letters in folded for letters in needles.letters)
+    )
+
+
 def check_uids(dataset: Dataset, header: bytes, source_uids: Iterable[str]) -> Hit | None:
     """The first of the source's UIDs left in `header`, the encoding of elements of `dataset`."""
     uids = frozenset(source_uids)

@@ -16,7 +16,7 @@ from imaging_hub.deidentification.identity import PARTICLES, Identity
 from imaging_hub.deidentification.vocabulary import is_term, may_stay
 
 _TOKEN = re.compile(r"[^\W_]+(?:[.,](?=\d)\d+)*")
-_SEPARATOR = r"[ .\-/_]?"
+_SEPARATOR = r"[ .\-/_\r\n]{0,2}"
 _MONTH = (
     r"(?:janv(?:ier)?|f[ée]v(?:r(?:ier)?)?|mars|avr(?:il)?|mai|juin|juil(?:let)?|ao[ûu]t|sept(?:embre)?|oct(?:obre)?"
     r"|nov(?:embre)?|d[ée]c(?:embre)?|jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sep"

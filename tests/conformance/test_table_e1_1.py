@@ -143,7 +143,7 @@ def test_a_row_is_treated_as_the_table_says_without_option_and_with_every_other_
         if not in_dataset(row):
             assert isinstance(outcome, Quarantined)
         elif tag == 0x00420011 and not nested:
-            assert outcome == Quarantined("encapsulated-document", "EncapsulatedDocument")
+            assert outcome == Quarantined("encapsulated-document", "EncapsulatedDocument", "documents")
         else:
             dataset = delivered(outcome)
             items = first_item(dataset, SEQUENCE) if nested else dataset

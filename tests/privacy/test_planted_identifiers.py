@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pydicom
 import pytest
+from an_instance import written
+from deidentified_folder import deidentify_folder
 from planted_identifiers import examine, plant, score, text_leaks
+from pypdfium2 import PdfDocument
 
+from imaging_hub.deidentification.folding import fold
 from imaging_hub.deidentification.profile import load, shipped
+from imaging_hub.deidentification.vocabulary import is_term
 
 pytestmark = pytest.mark.corpus
 
@@ -65,3 +73,19 @@ def test_the_examination_finds_what_does_come_out(shared_tools: Path, planted: P
     """The files as planted are the seeded leak: were they released, it would be seen."""
     report = examine(shared_tools, planted, planted / "planted", tmp_path / "report.json")
     assert report["text_leaks"] == report["text_items"] > 1000
+
+
+def test_no_transcript_of_a_planted_report_tells_of_anybody(planted: Path, tmp_path: Path) -> None:
+    profile = written(tmp_path, "documents: transcribe", extends="research-longitudinal")
+    outcome = deidentify_folder(planted / "planted", tmp_path / "out", str(profile))
+    truth = json.loads((planted / "truth.json").read_text())["instances"]
+    reports = {path: output for path, output in outcome.written.items() if path.parent.name == "_pdf"}
+    assert len(reports) >= 3
+    for path, output in reports.items():
+        document = pydicom.dcmread(output).EncapsulatedDocument
+        said = fold("\n".join(page.get_textpage().get_text_bounded() for page in PdfDocument(document)))
+        assert "embolie pulmonaire" in said
+        items = truth[str(path.relative_to(planted / "planted"))]["items"]
+        planted_words = {word for item in items for word in re.findall(r"\w{3,}", fold(" ".join(item["needles"])))}
+        assert len(planted_words) > 10
+        assert {word for word in planted_words if re.search(rf"\b{word}\b", said) and not is_term(word)} == set()

@@ -214,6 +214,7 @@ def test_the_demonstration_trusts_radiographs_and_asks_for_review() -> None:
     ("source", "reason"),
     [
         (an_instance(sop_class="1.3.46.670589.5.0.1.1"), "unknown-sop-class"),
+        (an_instance(sop_class="1.2.840.10008.1.3.10"), "media-directory"),
         (an_instance(text(0x00080018, "UI", "")), "missing-uid"),
         (an_instance(Element(0x00420011, "OB", b"%PDF")), "encapsulated-document"),
         (an_instance(sop_class="1.2.840.10008.5.1.4.1.1.9.4.1", modality="AU"), "recorded-voice-possible"),

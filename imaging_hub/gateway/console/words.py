@@ -50,6 +50,30 @@ QUARANTINE: dict[str, tuple[str, str]] = {
         "Aucun profil ne couvre ce type d'objet.",
         "Choisissez un profil qui le couvre : imaging-hub profile list.",
     ),
+    "media-directory": (
+        "C'est le sommaire d'un CD ou d'un dossier (DICOMDIR), pas une image.",
+        "Rien à faire : les images qu'il nomme arrivent sans lui.",
+    ),
+    "encapsulated-document": (
+        "Le document joint (PDF, CDA) reste en quarantaine ; son texte ne nomme pas le patient.",
+        "Rien à faire, sauf si le projet en a besoin : un profil peut en transmettre le texte nettoyé.",
+    ),
+    "document-with-identifier": (
+        "Le texte du document joint nomme le patient.",
+        "Rien à faire, sauf si le projet en a besoin : un profil peut en transmettre le texte nettoyé.",
+    ),
+    "document-dropped": (
+        "Le projet ne reçoit pas de documents.",
+        "Rien à faire : le profil le veut ainsi.",
+    ),
+    "document-unreadable": (
+        "Le document joint est illisible, protégé par un mot de passe ou trop grand.",
+        "Renvoyez-le sans protection si le projet en a besoin.",
+    ),
+    "document-without-text": (
+        "Le document joint est une image (document numérisé) : son texte ne peut être nettoyé.",
+        "Rien à faire : il reste en quarantaine.",
+    ),
     "sop-instance-conflict": (
         "La même instance est déjà arrivée avec un autre contenu.",
         "Vérifiez au PACS laquelle fait foi ; la première est conservée, rien n'est écrasé.",
