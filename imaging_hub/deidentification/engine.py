@@ -166,6 +166,8 @@ class Engine:
         for tag in (_SOP_INSTANCE, _SERIES, _STUDY):
             if not values.text_at(dataset, tag):
                 return Quarantined("missing-uid", values.keyword(tag))
+        if not values.is_charset_known(dataset):
+            return Quarantined("unknown-character-set", values.keyword(values.SPECIFIC_CHARACTER_SET))
         if self._plan.date_option == standard.MODIFIED_DATES and not pseudonyms.date_shift_days:
             return Quarantined("no-date-shift", rule="E.1-1 Retain Longitudinal Modified Dates")
         for held in self._plan.profile.quarantine:

@@ -20,6 +20,7 @@ __all__ = [
     "decoded",
     "encode",
     "find",
+    "is_charset_known",
     "items",
     "keyword",
     "number",
@@ -43,6 +44,7 @@ _by_tag = attrgetter("tag")
 # VRs that Specific Character Set governs (PS3.5 §6.1.2.2); the others are ASCII.
 _CHARSET_VRS = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UN", "UT"))
 _ONE_VALUE = frozenset(("LT", "ST", "UR", "UT"))
+_ASCII = frozenset(("", "ISO_IR 6", "ISO 2022 IR 6"))
 _ESCAPE = b"\x1b"
 _DELIMITERS = {ord(character) for character in "\\^=\r\n\t\f"}
 _NUMBERS = {
@@ -79,12 +81,33 @@ def charset_of(dataset: Dataset, inherited: Charset = LATIN_1) -> Charset:
     return tuple(_codec(term) for term in terms)
 
 
-def _codec(term: str) -> str:
-    """The Python codec of a defined term; `ISO IR 100`, `ISO-IR 100` … are met in practice."""
-    name = term.strip(" \0").upper().replace("-", "_").replace("ISO IR", "ISO_IR").replace("ISO_2022", "ISO 2022")
-    if name in ("", "ISO_IR 6", "ISO 2022 IR 6"):
-        return "latin-1"
-    return str(character_sets.python_encoding.get(name, "latin-1"))
+def is_charset_known(dataset: Dataset) -> bool:
+    """Whether every defined term of the character set is one of the Standard, or there is no letter beyond ASCII."""
+    element = find(dataset, SPECIFIC_CHARACTER_SET)
+    if element is None or isinstance(element.value, list):
+        return True
+    terms = [_term(term) for term in str(element.value, "latin-1").split("\\")]
+    return all(term in _ASCII or term in character_sets.python_encoding for term in terms) or _is_ascii(dataset)
+
+
+def _is_ascii(dataset: Dataset) -> bool:
+    return all(
+        all(map(_is_ascii, element.value))
+        if isinstance(element.value, list)
+        else element.vr == "UN" or element.vr not in _CHARSET_VRS or bytes(element.value).isascii()
+        for element in dataset
+    )
+
+
+def _term(text: str) -> str:
+    """A defined term as it should be: `ISO IR 100`, `ISO-IR 100` … are met in practice."""
+    return text.strip(" \0").upper().replace("-", "_").replace("ISO IR", "ISO_IR").replace("ISO_2022", "ISO 2022")
+
+
+def _codec(text: str) -> str:
+    """The Python codec of a defined term."""
+    term = _term(text)
+    return "latin-1" if term in _ASCII else str(character_sets.python_encoding.get(term, "latin-1"))
 
 
 def text(element: Element, charset: Charset = LATIN_1) -> str:

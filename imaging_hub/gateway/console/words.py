@@ -50,6 +50,10 @@ QUARANTINE: dict[str, tuple[str, str]] = {
         "Aucun profil ne couvre ce type d'objet.",
         "Choisissez un profil qui le couvre : imaging-hub profile list.",
     ),
+    "unknown-character-set": (
+        "Le jeu de caractères déclaré (0008,0005) est inconnu : le texte ne peut être relu.",
+        "Corrigez-le à la source, puis renvoyez l'examen.",
+    ),
     "media-directory": (
         "C'est le sommaire d'un CD ou d'un dossier (DICOMDIR), pas une image.",
         "Rien à faire : les images qu'il nomme arrivent sans lui.",
