@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from unicodedata import normalize
 
 from imaging_hub.deidentification.folding import fold
 from imaging_hub.deidentification.vocabulary import is_term
@@ -41,6 +42,8 @@ class Identity:
     """Words of addresses, institutions, devices that are not vocabulary, three letters or more."""
     codes: frozenset[str]
     """Identifiers with digits, letters and digits only, four or more."""
+    foreign: frozenset[str] = frozenset()
+    """Names and words in letters that do not fold to ASCII, as they are written: the one thing here not folded."""
 
     @classmethod
     def of(cls, identifiers: Iterable[str]) -> Identity:
@@ -48,8 +51,11 @@ class Identity:
         names: set[str] = set()
         words: set[str] = set()
         codes: set[str] = set()
+        foreign: set[str] = set()
         for identifier in identifiers:
             folded = fold(identifier)
+            if not folded.isascii():
+                foreign |= {word for word in _WORD.findall(normalize("NFC", identifier)) if not fold(word).isascii()}
             if "^" in identifier:
                 names |= {word for word in _WORD.findall(folded) if word not in PARTICLES | NOBODY and _is_name(word)}
                 codes |= _codes(folded)
@@ -60,7 +66,7 @@ class Identity:
                 for word in _WORD.findall(folded)
                 if len(word) >= 3 and word not in PARTICLES | NOBODY and not is_term(word)
             }
-        return cls(frozenset(names), frozenset(words), frozenset(codes))
+        return cls(frozenset(names), frozenset(words), frozenset(codes), frozenset(foreign))
 
 
 def _is_name(word: str) -> bool:

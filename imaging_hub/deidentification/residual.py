@@ -21,6 +21,7 @@ from imaging_hub.dicom.values import Charset
 
 _UTF_8_LETTER = re.compile(rb"\xc3([\x80-\xbf])")
 _UTF_8_ACCENT = re.compile(rb"\xcc[\x80-\xbf]|\xcd[\x80-\xaf]")
+_ESCAPE_SEQUENCE = re.compile(rb"\x1b[(-/$]{1,2}[@-Z]")
 _SEPARATORS = b" .-/_()+\0"
 _UID = re.compile(rb"[0-2](?:\.\d+){3,}")
 _DATE_VRS = frozenset(("DA", "DT"))
@@ -52,6 +53,8 @@ class Needles:
     """Identifiers looked for with the separators between their groups taken out."""
     letters: frozenset[str] = field(default_factory=frozenset)
     """Words in letters that Latin-1 lacks, looked for in decoded values."""
+    foreign: frozenset[str] = frozenset()
+    """The same as they are written, looked for in bytes of each character set."""
 
     @classmethod
     def of(cls, identity: Identity) -> Needles:
@@ -65,12 +68,13 @@ class Needles:
         words = {token for token in latin if len(token) >= 3} | {code for code in identity.codes if len(code) >= 5}
         return cls(
             substrings=_encoded(telling | far),
-            exact=tuple(spelling for token in tokens - latin for spelling in _spellings(token)),
+            exact=tuple(spelling for word in identity.foreign for spelling in _spellings(word)),
             words=frozenset(_encoded(words)),
             coded_words=frozenset(_encoded(word for word in words if not is_term(word))),
             short_digits=_encoded(digits - far),
             grouped=_encoded(code for code in codes if len(code) >= 8),
             letters=frozenset(tokens - latin),
+            foreign=identity.foreign,
         )
 
 
@@ -81,19 +85,22 @@ def _encoded(tokens: Iterable[str]) -> tuple[bytes, ...]:
     return tuple(sorted(token.encode("ascii") for token in tokens))
 
 
-def _spellings(token: str) -> Iterator[bytes]:
-    for spelling in {token, token.upper(), token.title()}:
+def _spellings(word: str) -> Iterator[bytes]:
+    for spelling in {word, word.lower(), word.upper(), word.title()}:
         yield spelling.encode("utf-8")
         yield spelling.encode("utf-16-le")
 
 
-def _in_charset(letters: Iterable[str], charset: Charset) -> tuple[bytes, ...]:
-    """Words as a dataset would write them, for values that nobody declares to be text."""
+def _in_charset(words: Iterable[str], charset: Charset) -> tuple[bytes, ...]:
+    """Words as a dataset would write them, for values that nobody declares to be text.
+
+    Without the escape sequences of ISO 2022 around them: inside a longer text these stand elsewhere.
+    """
     found = {
-        spelling.encode(codec, "ignore")
+        _ESCAPE_SEQUENCE.sub(b"", spelling.encode(codec, "ignore"))
         for codec in charset
-        for token in letters
-        for spelling in (token, token.upper(), token.title())
+        for word in words
+        for spelling in (word, word.lower(), word.upper(), word.title())
     }
     return tuple(spelling for spelling in found if len(spelling) >= 4)
 
@@ -127,8 +134,8 @@ def check(  # noqa: PLR0917
         if path is not None:
             return Hit(path)
     if needles.letters:
-        if any(spelling in header for spelling in _in_charset(needles.letters, charset)):
-            return Hit(_where(dataset, replace(needles, exact=_in_charset(needles.letters, charset)), frozenset()))
+        if any(spelling in header for spelling in _in_charset(needles.foreign, charset)):
+            return Hit(_where(dataset, replace(needles, exact=_in_charset(needles.foreign, charset)), frozenset()))
         path = _letters_left(dataset, needles.letters, charset, "")
         if path is not None:
             return Hit(path)

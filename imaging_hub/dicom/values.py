@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from bisect import bisect_left
 from operator import attrgetter
@@ -46,6 +47,7 @@ _CHARSET_VRS = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UN", "UT"))
 _ONE_VALUE = frozenset(("LT", "ST", "UR", "UT"))
 _ASCII = frozenset(("", "ISO_IR 6", "ISO 2022 IR 6"))
 _ESCAPE = b"\x1b"
+_ESCAPE_SEQUENCE = re.compile("\x1b[(-/$]{1,2}[@-Z]")
 _DELIMITERS = {ord(character) for character in "\\^=\r\n\t\f"}
 _NUMBERS = {
     "AT": "H", "FD": "d", "FL": "f", "OB": "B", "OD": "d", "OF": "f", "OL": "L", "OV": "Q", "OW": "H",
@@ -121,7 +123,8 @@ def text(element: Element, charset: Charset = LATIN_1) -> str:
 def decoded(value: bytes, charset: Charset) -> str:
     """Bytes as text in a character set, whatever their VR, without padding; what cannot be decoded is `�`."""
     if _ESCAPE in value:
-        text: str = character_sets.decode_bytes(value, list(charset), _DELIMITERS)
+        # Python decodes ISO 2022 IR 58 and leaves its escape sequences, glued to the words behind them.
+        text: str = _ESCAPE_SEQUENCE.sub("", character_sets.decode_bytes(value, list(charset), _DELIMITERS))
     else:
         text = value.decode(charset[0], errors="replace")
     return text.rstrip(" \0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,12 @@ def leaky(tmp_path: Path) -> Path:
     return written(tmp_path, "rules:\n  - {attribute: PatientComments, action: K}", extends="research-longitudinal")
 
 
+@pytest.fixture
+def leaky_private(tmp_path: Path) -> Path:
+    """A profile that keeps bytes which nobody can read."""
+    return written(tmp_path, "rules:\n  - {private: {creator: SITE, element: 0x01}, action: K}")
+
+
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("leak", LEAKS)
 @pytest.mark.parametrize("nested", [False, True], ids=["top", "nested"])
@@ -80,6 +87,41 @@ def test_a_name_in_another_alphabet_is_found(leaky: Path) -> None:
     name = Element(0x00100010, "PN", "Yamada^Tarou=山田^太郎".encode())
     comments = Element(COMMENTS, "LT", "連絡先 山田太郎".encode())
     outcome = engine(leaky).deidentify(an_instance(charset, name, comments), PSEUDONYMS)
+    assert isinstance(outcome, Quarantined)
+    assert outcome.reason == "residual-identifier"
+
+
+REPERTOIRES: dict[str, tuple[str, bytes, str, str]] = {
+    # Codec, escape sequence before letters beyond ASCII, name, and text around the family name.
+    "\\ISO 2022 IR 87": ("iso2022_jp", b"", "YAMADA^TARO=山田^太郎", "東京{}病院"),
+    "\\ISO 2022 IR 149": ("euc_kr", b"\x1b$)C", "HONG^GILDONG=홍길동^길동", "서울{}병원"),
+    "\\ISO 2022 IR 58": ("gb2312", b"\x1b$)A", "WANG^XIAODONG=王小东^小东", "北京{}医院"),
+    "\\ISO 2022 IR 144": ("iso8859_5", b"\x1b-L", "LUXEMBURG^ROSA=Луначарский^Андрей", "город {} больница"),
+    "GB18030": ("gb18030", b"", "WANG^XIAODONG=王小东^小东", "北京{}医院"),
+    "ISO_IR 126": ("iso8859_7", b"", "Παπαδοπούλου^Μαρία", "νοσοκομείο {} Αθήνα"),
+    "ISO_IR 144": ("iso8859_5", b"", "Луначарский^Андрей", "город {} больница"),
+    "ISO_IR 192": ("utf-8", b"", "Παπαδοπούλου^Μαρία", "νοσοκομείο {} Αθήνα"),
+}
+
+
+@pytest.mark.parametrize("component", [0, 1], ids=["family", "given"])
+@pytest.mark.parametrize("declared", REPERTOIRES)
+def test_a_name_inside_longer_text_of_a_private_value_is_found_in_its_character_set(
+    leaky_private: Path, declared: str, component: int
+) -> None:
+    codec, escape, name, around = REPERTOIRES[declared]
+
+    def encoded(said: str) -> bytes:
+        return (b"" if said.isascii() else escape) + said.encode(codec)
+
+    source = an_instance(
+        text(0x00080005, "CS", declared),
+        # A delimiter of person names ends every escape sequence (PS3.5 §6.1.2.5.3).
+        Element(0x00100010, "PN", b"".join(encoded(part) for part in re.split(r"([\^=])", name))),
+        text(0x00190010, "LO", "SITE"),
+        Element(0x00191001, "OB", encoded(around.format(name.split("=")[-1].split("^")[component]))),
+    )
+    outcome = engine(leaky_private).deidentify(source, PSEUDONYMS)
     assert isinstance(outcome, Quarantined)
     assert outcome.reason == "residual-identifier"
 

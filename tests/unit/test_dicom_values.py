@@ -35,6 +35,7 @@ def test_an_attribute_is_found_among_many() -> None:
         (b"NOBODY KNOWS", b"Zo\xe9", "Zoé"),
         (b"ISO_IR 144", "Люкceмбypг".encode("iso8859_5"), "Люкceмбypг"),
         (b"GB18030", "王^小东".encode("gb18030"), "王^小东"),
+        (b"\\ISO 2022 IR 58", b"Wang^Xiao=\x1b$)A\xcd\xf5^\x1b$)A\xd0\xa1", "Wang^Xiao=王^小"),
         (b"\\ISO 2022 IR 87", b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B", "Yamada^Tarou=山田^太郎"),
     ],
 )
