@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from an_instance import EXPLICIT, sequence, text
+from dataset_bytes import IMPLICIT
 from hypothesis import strategies as st
 from pydicom.datadict import DicomDictionary
 
@@ -33,19 +34,24 @@ CHARSETS = {
     "": "ascii",
     "ISO_IR 100": "latin-1",
     "ISO_IR 101": "iso8859-2",
+    "ISO_IR 126": "iso8859-7",
     "ISO_IR 144": "iso8859-5",
     "ISO_IR 192": "utf-8",
     "GB18030": "gb18030",
     # The first of two code tables is the default one; names switch to the other by an escape sequence.
     "\\ISO 2022 IR 87": "iso2022_jp",
     "\\ISO 2022 IR 149": "euc_kr",
+    "\\ISO 2022 IR 58": "gb2312",
 }
+_DESIGNATED = {"euc_kr": b"\x1b$)C", "gb2312": b"\x1b$)A"}
 _PLAIN = ("xau", "zor", "qui", "vex", "joz", "wur", "yxa")
 _ACCENTED = (*_PLAIN, "zké", "gwë", "jön", "quaz", "vyrk")
 _CYRILLIC = ("щюк", "жэй", "цую", "ъяч", "фэщ", "юхж")
+_GREEK = ("ξάψ", "ωφή", "ζύξ", "ψέθ", "χόφ", "ξίζ")
 _KANJI = ("龍郷", "鷹揚", "鶴翔", "麒麟", "鳳凰", "蝦夷")
 _SYLLABLES = {
-    "ISO_IR 100": _ACCENTED, "ISO_IR 192": _ACCENTED, "ISO_IR 144": _CYRILLIC, "\\ISO 2022 IR 87": _KANJI,
+    "ISO_IR 100": _ACCENTED, "ISO_IR 192": _ACCENTED, "ISO_IR 144": _CYRILLIC, "ISO_IR 126": _GREEK,
+    "\\ISO 2022 IR 58": ("龙鹰", "鹤翔", "麒麟", "凤凰"), "\\ISO 2022 IR 87": _KANJI,
     "\\ISO 2022 IR 149": ("김희", "류관", "황보", "선우"), "GB18030": ("龙鹰", "鹤翔", "麒麟", "鳳凰"),
 }  # fmt: skip
 _ESCAPE = re.compile(rb"\x1b[$(][()]?[A-Z]")
@@ -56,7 +62,9 @@ _WORDS = (
 _TEXT_VRS = ("CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT")
 _LONGEST = {"CS": 16, "SH": 16, "LO": 64, "PN": 64, "AE": 16}
 # Groups of commands, file meta and pixels; attributes by which an instance is refused before anything is tried.
-_ELSEWHERE = frozenset((0x00420011, 0x00280301, 0x00280302, 0x00480010, 0x00080008, 0x00080005, 0x00080016, 0x00080060))
+_ELSEWHERE = frozenset(
+    (0x00280002, 0x00420011, 0x00280301, 0x00280302, 0x00480010, 0x00080008, 0x00080005, 0x00080016, 0x00080060)
+)
 _PUBLIC = [
     (tag, entry[0].split(" or ")[0])
     for tag, entry in sorted(DicomDictionary.items())
@@ -65,6 +73,7 @@ _PUBLIC = [
 _IN_TABLE = [(tag, vr) for tag, vr in _PUBLIC if tag in standard.by_tag()]
 _DEVICE_UIDS = frozenset(tag for tag, vr in _PUBLIC if vr == "UI" and "Device" in DicomDictionary[tag][4])
 """Of what made the image, and so not also of what it is."""
+_PIXELS = 0x7FE00010
 _SAFE = sorted(standard.safe_private())
 
 
@@ -95,7 +104,8 @@ class Person:
             f"Dr {self.physician.title()}",
             self.physician.upper(),
             self.patient_id,
-            f"IPP {self.patient_id}",
+            f"IPP {self.number}",
+            self.number,
             self.accession,
             self.phone,
             " ".join(pairs),
@@ -104,19 +114,25 @@ class Person:
             self.uids[0],
         )
 
+    @property
+    def number(self) -> str:
+        """The digits of the Patient ID, which people write alone."""
+        return self.patient_id.removeprefix("IPP")
+
     def needles(self) -> set[str]:
         """What must not be found, folded and without separators."""
-        words = (self.family, self.given, self.physician, self.patient_id, self.accession, self.phone)
+        words = [self.family, self.given, self.physician, self.number, self.accession, self.phone]
+        words += [self.born, self.born[6:] + self.born[4:6] + self.born[:4]]
         return {_plain(word).lower() for word in words} | set(self.uids)
 
 
 def encoded(words: str, codec: str) -> bytes:
     """Text in a character set; what it lacks is left out."""
-    if codec != "euc_kr":
+    if codec not in _DESIGNATED:
         return words.encode(codec, "ignore")
-    # The Korean table is designated anew after each delimiter (PS3.5 §6.1.2.5.3), here before each word.
+    # Such a table is designated anew after each delimiter (PS3.5 §6.1.2.5.3), here before each word.
     return b"".join(
-        run.encode("ascii", "ignore") if run.isascii() else b"\x1b$)C" + run.encode(codec, "ignore")
+        run.encode("ascii", "ignore") if run.isascii() else _DESIGNATED[codec] + run.encode(codec, "ignore")
         for run in re.findall(r"[\x00-\x7f]+|[^\x00-\x7f]+", words)
     )
 
@@ -136,7 +152,7 @@ def persons(draw: st.DrawFn, charset: str) -> Person:
         family=draw(name),
         given=draw(name),
         physician=draw(name),
-        patient_id=f"8{draw(digits)}7",
+        patient_id=f"{draw(st.sampled_from(('', 'IPP')))}8{draw(digits)}7",
         accession=f"A{draw(digits)}5",
         phone=f"06{draw(digits)}3",
         born=f"{draw(st.integers(1931, 2004))}0{draw(month)}{draw(day)}",
@@ -151,7 +167,10 @@ def generated(draw: st.DrawFn) -> tuple[SourceInstance, Person, str]:
     charset = draw(st.sampled_from(sorted(CHARSETS)))
     person = draw(persons(charset))
     fill = _filling(draw, person, CHARSETS[charset])
-    dataset = {element.tag: element for element in _header(person, draw(st.sampled_from(sorted(KINDS))), charset)}
+    kind, syntax = draw(st.sampled_from(sorted(KINDS))), draw(st.sampled_from((EXPLICIT, IMPLICIT)))
+    dataset = {element.tag: element for element in _header(person, kind, charset)}
+    if kind in ("CT", "MR", "PT") and draw(st.booleans()):
+        dataset[_PIXELS] = Element(_PIXELS, "OW", draw(st.binary(min_size=8, max_size=8)))
     for pool in (_IN_TABLE, _PUBLIC):
         for tag, vr in draw(st.lists(st.sampled_from(pool), max_size=12)):
             if tag not in dataset:
@@ -159,7 +178,7 @@ def generated(draw: st.DrawFn) -> tuple[SourceInstance, Person, str]:
     for element in _private(draw, fill):
         dataset[element.tag] = element
     ordered = [dataset[tag] for tag in sorted(dataset)]
-    return SourceInstance(b"".join(encode.write(ordered, EXPLICIT)), EXPLICIT), person, charset
+    return SourceInstance(b"".join(encode.write(ordered, syntax)), syntax), person, charset
 
 
 def _header(person: Person, modality: str, charset: str) -> list[Element]:

@@ -82,7 +82,7 @@ class Patient:
     def is_vocabulary(self, value: Buffer) -> bool:
         """Whether a coded string consists of words of the vocabulary."""
         words = fold(str(value, "latin-1")).replace("\\", " ").replace("_", " ").split()
-        return all(is_term(word) or len(word) <= 2 for word in words)
+        return all(is_term(word) or (len(word) <= 2 and word.isalpha()) for word in words)
 
 
 def _decoded(value: bytes, charset: Charset) -> str:

@@ -180,7 +180,7 @@ def _in_values(texts: bytes, coded: bytes, needles: Needles) -> bool:
     if not needles.coded_words.isdisjoint(coded.translate(BYTES).split()):
         return True
     if needles.grouped:
-        grouped = texts.translate(None, _SEPARATORS).lower()
+        grouped = (texts + b"\n" + coded).translate(None, _SEPARATORS).lower()
         return any(needle in grouped for needle in needles.grouped)
     return False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from an_instance import EXPLICIT, PSEUDONYMS, delivered, leaves
+from an_instance import PSEUDONYMS, delivered, leaves
 from generated_instance import Person, days_of, generated, left_of
 from hypothesis import HealthCheck, given, seed, settings
 
@@ -19,6 +19,8 @@ OTHER = Pseudonyms("S-OTHER-0000-0000-0002", bytes(32), -77)
 PLANS = {name: compile_plan(load(name)) for name in shipped()}
 EXAMPLES = 200
 _METHODS = 0x00120064
+_CHANGING = (b"2.25.", b"20", b"19")
+"""How UIDs and dates begin."""
 _slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 
 
@@ -45,7 +47,9 @@ def examine(profile: str, examples: int, first: int = 0) -> Counter[str]:
             return
         outcomes["delivered"] += 1
         file = b"".join(outcome.part10)
-        assert left_of(person, file, charset) == set()
+        left = left_of(person, file, charset)
+        assert left == set()
+        assert days_of(delivered(outcome)).isdisjoint({person.day, person.born})
         assert file == b"".join(_again(Engine(PLANS[profile]), source, PSEUDONYMS).part10), (
             "the same key, the same bytes"
         )
@@ -74,12 +78,13 @@ def _cannot_be_joined(one: DeidentifiedInstance, other: DeidentifiedInstance) ->
 def _is_done(outcome: DeidentifiedInstance, engine: Engine) -> None:
     """A second pass takes nothing more away: it remaps UIDs, moves dates once more and says which options ran then."""
     _, encoded = part10.split(b"".join(outcome.part10))
-    again = delivered(_again(engine, SourceInstance(bytes(encoded), EXPLICIT), PSEUDONYMS))
+    again = delivered(_again(engine, SourceInstance(bytes(encoded), outcome.transfer_syntax_uid), PSEUDONYMS))
     before, after = (
         list(leaves([element for element in dataset if element.tag != _METHODS]))
         for dataset in (delivered(outcome), again)
     )
     assert [leaf.tag for leaf in before] == [leaf.tag for leaf in after]
     for one, two in zip(before, after, strict=True):
-        if one.vr not in ("UI", "DA", "DT"):
+        # In implicit VR nobody says which private values are UIDs and dates.
+        if one.vr not in ("UI", "DA", "DT") and (one.vr != "UN" or not bytes(one.value).startswith(_CHANGING)):  # type: ignore[arg-type]
             assert bytes(one.value) == bytes(two.value), hex(one.tag)  # type: ignore[arg-type]

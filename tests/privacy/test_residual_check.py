@@ -6,7 +6,19 @@ import re
 from pathlib import Path
 
 import pytest
-from an_instance import EXPLICIT, PSEUDONYMS, SEQUENCE, an_instance, engine, sequence, text, written
+from an_instance import (
+    EXPLICIT,
+    PSEUDONYMS,
+    SEQUENCE,
+    an_instance,
+    delivered,
+    engine,
+    first_item,
+    sequence,
+    text,
+    value_at,
+    written,
+)
 
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.dicom.elements import Element
@@ -175,3 +187,20 @@ def test_nothing_but_a_value_is_returned_on_bytes_that_are_no_dataset() -> None:
     for data in (b"", b"\0" * 64, b"GAELDOURT" * 99, bytes(range(256))):
         outcome = engine("basic").deidentify(SourceInstance(data, EXPLICIT), PSEUDONYMS)
         assert isinstance(outcome, Quarantined)
+
+
+def test_a_number_in_pairs_stays_in_no_coded_string() -> None:
+    """A sequence that must stand keeps its terms, and digits by twos are none."""
+    flow = sequence(0x00340001, [text(0x00080060, "CS", "CT"), text(0x00180015, "CS", "01 23 45 67 89")])
+    outcome = engine("basic").deidentify(an_instance(*IDENTITY, flow), PSEUDONYMS)
+    item = first_item(delivered(outcome), 0x00340001)
+    assert (value_at(item, 0x00080060), value_at(item, 0x00180015)) == ("CT", "REMOVED")
+
+
+@pytest.mark.parametrize("said", ["01 23 45 67 89", "01_23_45_67_89"])
+def test_a_number_in_pairs_that_a_rule_keeps_in_a_coded_string_is_found(tmp_path: Path, said: str) -> None:
+    keeping = written(tmp_path, "rules:\n  - {attribute: BodyPartExamined, action: K}")
+    source = an_instance(*IDENTITY, text(0x00180015, "CS", said))
+    assert engine(keeping).deidentify(source, PSEUDONYMS) == Quarantined(
+        "residual-identifier", "BodyPartExamined", "test:5"
+    )
