@@ -10,6 +10,8 @@ import pytest
 from deidentified_folder import deidentify_folder
 from iod_errors import new_errors
 
+from imaging_hub.deidentification.profile import shipped
+
 pytestmark = pytest.mark.corpus
 
 PER_SOP_CLASS = 3
@@ -29,7 +31,7 @@ def sample(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("profile", ["basic", "research-longitudinal"])
+@pytest.mark.parametrize("profile", shipped())
 def test_the_output_has_no_error_that_the_input_had_not(sample: Path, tmp_path: Path, profile: str) -> None:
     outcome = deidentify_folder(sample, tmp_path / "out", profile)
     found = {source.name: new_errors(source, output) for source, output in outcome.written.items()}
