@@ -99,7 +99,11 @@ def _with(decision: Decision, path: tuple[int, ...]) -> str:
 
 def differences(first: Profile, second: Profile) -> list[tuple[Explanation, Explanation]]:
     """The attributes of Table E.1-1 and of the profiles' own rules that the two treat differently, in a CT image."""
-    tags = sorted(set(standard.by_tag()) | {rule.tag for rule in first.rules + second.rules if rule.tag is not None})
+    paths = {(tag,) for tag in standard.by_tag()} | {
+        (*(around for around in selector.place if around is not None), selector.tag)
+        for rule in first.rules + second.rules
+        if (selector := rule.selector) is not None and selector.tag is not None
+    }
     plans = compile(first), compile(second)
-    pairs = ((explain(plans[0], tag), explain(plans[1], tag)) for tag in tags)
+    pairs = ((explain(plans[0], *path), explain(plans[1], *path)) for path in sorted(paths))
     return [pair for pair in pairs if pair[0].becomes != pair[1].becomes]

@@ -246,6 +246,14 @@ def test_a_difference_lists_what_two_profiles_treat_differently() -> None:
     assert "PatientName" not in {first.attribute for first, _ in pairs}
 
 
+def test_a_difference_is_told_where_it_is(tmp_path: Path) -> None:
+    rule = "rules:\n  - {attribute: RequestAttributesSequence.StudyID, action: X}"
+    pairs = differences(load("research-longitudinal"), load(written(tmp_path, rule, extends="research-longitudinal")))
+    assert [(first.attribute, second.becomes) for first, second in pairs] == [
+        ("RequestAttributesSequence.StudyID", "removed")
+    ]
+
+
 def test_the_example_of_the_page_loads_and_says_what_the_page_says(tmp_path: Path) -> None:
     page = (SHIPPED.parent / "docs" / "profiles" / "language.md").read_text("utf-8")
     (example,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
