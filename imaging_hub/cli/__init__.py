@@ -20,6 +20,7 @@ _VERBS = {
     "demo": "The whole story on one machine.",
     "serve": "Run gateway, workers, hub and console together.",
     "gateway": "Run the DICOM receiver alone.",
+    "conformance": "The DICOM conformance statement of a configuration.",
     "worker": "Run one worker alone.",
     "web": "Run the hub's API and pages alone.",
     "console": "Run the hospital's console alone.",

@@ -40,6 +40,7 @@ VERIFICATION = "1.2.840.10008.1.1"
 STANDARD_ROOT = "1.2.840.10008."
 DRAIN_SECONDS = 10.0
 _KEPT = frozenset(transfer_syntax.NEGOTIATED)
+_PLAIN = frozenset((transfer_syntax.IMPLICIT_VR_LITTLE_ENDIAN, transfer_syntax.EXPLICIT_VR_LITTLE_ENDIAN))
 
 
 class StorageServer:
@@ -221,7 +222,8 @@ def _negotiate(proposal: Proposal) -> Accepted | Refused:
     private = not abstract.startswith(STANDARD_ROOT)
     if not (abstract == VERIFICATION or sop_class.is_storage(abstract) or private):
         return Refused(proposal.id, abstract, 3)
-    usable = [syntax for syntax in proposal.transfer_syntaxes if syntax in _KEPT]
+    known = _PLAIN if abstract == VERIFICATION else _KEPT
+    usable = [syntax for syntax in proposal.transfer_syntaxes if syntax in known]
     if not usable:
         return Refused(proposal.id, abstract, 4)
     # Big endian is retired; a sender that offers something else beside it can send that.
