@@ -12,12 +12,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 
 from imaging_hub.settings import Settings
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+
+REVISION_TABLE = "imaging_hub_revision"
+"""Where the database says of which revision its schema is."""
 
 
 class Role(StrEnum):
@@ -95,7 +103,6 @@ def embedded_server(folder: Path) -> URL:
 def migrate(database: Database) -> None:
     """Create the roles and bring the schema to the newest revision."""
     from alembic import command
-    from alembic.config import Config
 
     with psycopg.connect(database.conninfo(Role.OWNER), autocommit=True) as connection:
         for role in Role:
@@ -106,8 +113,30 @@ def migrate(database: Database) -> None:
             if database.role_password is not None:
                 verb += sql.SQL(" PASSWORD {}").format(sql.Literal(database.role_password))
             connection.execute(verb)
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config = _migrations()
     with database.engine(Role.OWNER).begin() as owner:
         config.attributes["connection"] = owner
         command.upgrade(config, "head")
+
+
+def revisions_missing(database: Database) -> int | None:
+    """How many revisions the schema is behind this program; None when it is of a newer one."""
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory.from_config(_migrations())
+    with database.begin(Role.OWNER) as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": REVISION_TABLE})
+        current = context.get_current_revision()
+    known = [revision.revision for revision in script.walk_revisions()]
+    if current is None:
+        return len(known)
+    return known.index(current) if current in known else None
+
+
+def _migrations() -> Config:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 
 def tool(name: str) -> str | None:
-    """Where DCMTK's tool is; pynetdicom puts tools of the same names into the environment that the tests run in."""
-    own = Path(sys.executable).parent
-    elsewhere = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if Path(folder) != own]
+    """Where DCMTK's tool is; pynetdicom puts tools of the same names into each environment that it is installed in."""
+    folders = os.environ.get("PATH", "").split(os.pathsep)
+    elsewhere = [folder for folder in folders if not (Path(folder).parent / "pyvenv.cfg").exists()]
     return shutil.which(name, path=os.pathsep.join(elsewhere))
 
 

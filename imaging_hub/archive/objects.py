@@ -50,7 +50,8 @@ class ObjectStore:
     def __init__(self, url: str) -> None:
         self._folder = Path(unquote(url.removeprefix("file://"))) if url.startswith(("file://", "/")) else None
         if self._folder is None:
-            self._store = from_url(url)
+            with _faults_named():
+                self._store = from_url(url)
             return
         (self._folder / _PARTS).mkdir(mode=0o700, parents=True, exist_ok=True)
         _forget_stale(self._folder / _PARTS)

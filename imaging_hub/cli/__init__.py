@@ -36,6 +36,7 @@ _VERBS = {
     "download": "Download a release.",
     "verify": "Verify a downloaded release.",
     "audit": "Verify the audit trail.",
+    "doctor": "Name what is wrong with the hub, and the cure.",
 }
 _MODULES = {"console": "web", "project": "permit", "verify": "download"}  # verbs that share a file
 

@@ -1,0 +1,235 @@
+"""What is wrong with a hub, and the cure: its settings, keys, disk, certificates, database, parts and peers.
+
+It looks and changes nothing. It may run beside the hub, or where the hub does not start.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import unquote
+
+import httpx
+from cryptography import x509
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from imaging_hub import database as databases
+from imaging_hub.archive.objects import ObjectStore
+from imaging_hub.database import Database, Role
+from imaging_hub.deidentification import profile
+from imaging_hub.errors import HubError
+from imaging_hub.gateway import senders
+from imaging_hub.gateway.tls import server_context
+from imaging_hub.intake import journal
+from imaging_hub.intake.admission import CLOSE_AT
+from imaging_hub.pseudonymisation.keyring import gateway_keys, hub_keys, project_keys, trust_keys
+from imaging_hub.settings import Settings
+from imaging_hub.work.queue import STALLED_SECONDS
+
+_SOON = timedelta(days=30)
+_SKEW = timedelta(seconds=5)
+_OVERDUE = timedelta(minutes=15)
+_PATIENCE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ailment:
+    """One thing that is wrong, or will be soon."""
+
+    subject: str
+    """The part of the hub, in a word."""
+    message: str
+    cure: str
+    is_error: bool = True
+    """Whether something does not work now; otherwise it soon may not."""
+
+
+def ailments(settings: Settings) -> list[Ailment]:
+    """Everything that is wrong with the hub of these settings; the empty list when it is well."""
+    if not settings.home.is_dir():
+        return [
+            Ailment("home", "no hub was ever started here", "imaging-hub serve, or set IMAGING_HUB_HOME to its folder")
+        ]
+    found = [*_of_certificates(settings), *_of_keys(settings), *_of_disk(settings), *_of_ports(settings)]
+    found += [*_of_archive(settings), *_of_sink(settings)]
+    try:
+        database = databases.open_database(settings)
+        with database.begin(Role.OWNER) as connection:
+            now = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    except (SQLAlchemyError, OSError, RuntimeError):
+        away = Ailment("database", "PostgreSQL does not answer", "start it, or correct database_url and its password")
+        return [*found, away]
+    if abs(now - datetime.now(UTC)) > _SKEW:
+        found.append(Ailment("clock", "this machine and the database disagree on the time", "have both follow NTP"))
+    try:
+        found += _of_database(database)
+    finally:
+        database.dispose()
+    return found if any(one.subject == "schema" for one in found) else [*found, *_of_feeds(settings, database)]
+
+
+def _of_certificates(settings: Settings) -> Iterator[Ailment]:
+    try:
+        server_context(settings)
+    except HubError as fault:
+        yield Ailment("certificate", str(fault), fault.hint)
+        return
+    for setting in ("dicom_tls_certificate", "dicom_tls_client_ca"):
+        path: Path | None = getattr(settings, setting)
+        now = datetime.now(UTC)
+        for certificate in x509.load_pem_x509_certificates(path.read_bytes()) if path else ():
+            if certificate.not_valid_before_utc > now:
+                yield Ailment(
+                    "certificate", f"that of {setting} is not valid yet", "check the clock, or have it made anew"
+                )
+            elif certificate.not_valid_after_utc < now:
+                yield Ailment("certificate", f"that of {setting} has expired", "renew it and start the gateway anew")
+            elif certificate.not_valid_after_utc < now + _SOON:
+                days = (certificate.not_valid_after_utc - now).days
+                yield Ailment("certificate", f"that of {setting} expires in {days} days", "renew it", False)
+
+
+def _of_keys(settings: Settings) -> Iterator[Ailment]:
+    for ring in (gateway_keys, trust_keys, hub_keys, project_keys):
+        try:
+            ring(settings.keys)
+        except (HubError, OSError) as fault:
+            hint = fault.hint if isinstance(fault, HubError) else "check the owner of the folder of keys"
+            yield Ailment("keys", str(fault) if isinstance(fault, HubError) else "a keyring cannot be read", hint)
+
+
+def _of_disk(settings: Settings) -> Iterator[Ailment]:
+    folder = settings.spool if settings.spool.is_dir() else settings.home
+    if not os.access(folder, os.W_OK | os.X_OK):
+        yield Ailment("disk", "the spool cannot be written", "give its folder to the user of the gateway")
+    disk = os.statvfs(folder)
+    free = disk.f_bavail * disk.f_frsize
+    if free < settings.spool_reserve_bytes:
+        yield Ailment(
+            "disk", "less is free than spool_reserve_bytes: senders are asked to wait", "free space on the disk"
+        )
+    elif free < 2 * settings.spool_reserve_bytes:
+        yield Ailment("disk", "free space comes near spool_reserve_bytes", "free space on the disk", False)
+    if disk.f_files and disk.f_favail < disk.f_files // 100:
+        yield Ailment(
+            "disk", "almost no file can be made: the disk is out of inodes", "remove small files, or format anew"
+        )
+
+
+def _of_ports(settings: Settings) -> Iterator[Ailment]:
+    start = "start it: imaging-hub serve"
+    if not _listens(settings.bind_address, settings.dicom_port):
+        yield Ailment("gateway", f"nobody listens on port {settings.dicom_port}: nothing is received", start)
+    for name, port in (("hub", settings.hub_port), ("console", settings.console_port)):
+        if not _listens(settings.bind_address, port):
+            yield Ailment(name, f"nobody listens on port {port}", start)
+        elif not _is_ours(f"http://{_host(settings.bind_address)}:{port}/healthz"):
+            yield Ailment(
+                name, f"on port {port} another program answers", f"stop that program, or set {name}_port to another"
+            )
+
+
+def _listens(address: str, port: int) -> bool:
+    try:
+        with socket.create_connection((_host(address).strip("[]"), port), _PATIENCE_SECONDS):
+            return True
+    except OSError:
+        return False
+
+
+def _host(address: str) -> str:
+    """An address to call oneself by."""
+    own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 - compared, not bound
+    return f"[{own}]" if ":" in own else own
+
+
+def _is_ours(url: str) -> bool:
+    try:
+        return bool(httpx.get(url, timeout=_PATIENCE_SECONDS, trust_env=False).json() == {"status": "ok"})
+    except (httpx.HTTPError, ValueError):
+        return False
+
+
+def _of_archive(settings: Settings) -> Iterator[Ailment]:
+    folder = Path(unquote(settings.objects.removeprefix("file://")))
+    if folder.is_absolute():
+        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+            yield Ailment("archive", "the object store cannot be written", "give its folder to the user of the workers")
+        return
+    try:
+        ObjectStore(settings.objects).holds("0" * 64)
+    except HubError:
+        yield Ailment(
+            "archive", "the object store does not answer", "check object_store_url, its rights and the network"
+        )
+
+
+def _of_sink(settings: Settings) -> Iterator[Ailment]:
+    if settings.orthanc_sink_url is None:
+        return
+    url = settings.orthanc_sink_url.rstrip("/") + "/system"
+    try:
+        httpx.get(url, timeout=_PATIENCE_SECONDS, trust_env=False).raise_for_status()
+    except httpx.HTTPStatusError as fault:
+        yield Ailment("sink", f"Orthanc answers {fault.response.status_code}", "check the user in orthanc_sink_url")
+    except (httpx.HTTPError, httpx.InvalidURL):
+        yield Ailment("sink", "the Orthanc of orthanc_sink_url does not answer", "start it, or correct the URL")
+
+
+def _of_database(database: Database) -> Iterator[Ailment]:
+    behind = databases.revisions_missing(database)
+    if behind is None:
+        yield Ailment("schema", "the database was made by a newer imaging-hub", "install that version again")
+    elif behind:
+        yield Ailment("schema", f"the database lacks {behind} revisions of the schema", "start imaging-hub serve once")
+    if behind != 0:
+        return
+    for role in Role:
+        try:
+            with database.begin(role):
+                pass
+        except SQLAlchemyError:
+            yield Ailment(
+                "database", f"the role {role.value} cannot log in", "is database_role_password that of serve?"
+            )
+
+
+def _of_feeds(settings: Settings, database: Database) -> Iterator[Ailment]:
+    """Who sends, who works, and what has waited too long."""
+    try:
+        with database.begin(Role.OWNER) as connection:
+            known = senders.list_senders(connection)
+            used = journal.spool_bytes(connection)
+            alive = connection.execute(text(_WORKERS_ALIVE), {"seconds": STALLED_SECONDS}).scalar_one()
+            waiting = connection.execute(text(_LONGEST_WAITING)).scalar_one()
+    finally:
+        database.dispose()
+    if not known:
+        yield Ailment("senders", "no hospital may send", "imaging-hub sender add", False)
+    for name in sorted({sender.profile for sender in known} | {settings.default_profile}):
+        try:
+            profile.load(name, [settings.profiles] if settings.profiles else [])
+        except HubError as fault:
+            yield Ailment("profile", f"{name}: {fault}", fault.hint)
+    if used >= CLOSE_AT * settings.spool_max_bytes:
+        yield Ailment(
+            "spool", "it is full: senders are asked to wait", "raise spool_max_bytes, or see why nothing is archived"
+        )
+    if not alive:
+        yield Ailment("workers", "none is alive: what is received waits", "start one: imaging-hub worker")
+    if waiting is not None and waiting > _OVERDUE:
+        minutes = int(waiting.total_seconds() // 60)
+        yield Ailment(
+            "workers", f"a complete study has waited for {minutes} minutes", "start more workers, or read their log"
+        )
+
+
+_WORKERS_ALIVE = (
+    "SELECT count(*) FROM work.procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => :seconds)"
+)
+_LONGEST_WAITING = "SELECT max(clock_timestamp() - last_received_at) FROM identifying.study WHERE state = 'COMPLETE'"

@@ -1,0 +1,273 @@
+"""`imaging-hub doctor` on a hub that is well, and on twenty that are not: each is named, with the cure."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from certificates import a_certificate
+from running_hub import RunningHub, a_hub, free_ports
+from sqlalchemy import text
+
+from imaging_hub.database import REVISION_TABLE, Database, Role
+from imaging_hub.settings import Settings
+from imaging_hub.work import diagnosis
+from imaging_hub.work.diagnosis import Ailment, ailments
+
+
+@pytest.fixture(scope="module")
+def hub(module_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+    """A hub that is well."""
+    with a_hub(tmp_path_factory.mktemp("doctor"), module_database) as running:
+        running.start()
+        running.wait(lambda: not ailments(running.settings), "the hub is well")
+        yield running
+
+
+@pytest.fixture
+def nobody_s_port() -> int:
+    return free_ports(1)[0]
+
+
+@pytest.fixture
+def other_program() -> Iterator[int]:
+    """The port of an HTTP server that is not ours."""
+    server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def found(hub: RunningHub, **changed: object) -> list[Ailment]:
+    """What is wrong with the running hub when its settings say something else."""
+    return ailments(hub.settings.model_copy(update=changed))
+
+
+def one(ailing: list[Ailment]) -> tuple[str, str]:
+    """The only ailment: its subject and message."""
+    (ailment,) = ailing
+    assert ailment.cure
+    return ailment.subject, ailment.message
+
+
+def test_a_hub_that_is_well_has_no_ailment(hub: RunningHub) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "imaging_hub", "doctor"],
+        env={**os.environ, **hub.settings.as_environment()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "The hub is well.\n")
+
+
+def test_an_ailment_is_told_with_its_cure_and_status_1(hub: RunningHub, nobody_s_port: int) -> None:
+    environment = {**os.environ, **hub.settings.as_environment(), "IMAGING_HUB_DICOM_PORT": str(nobody_s_port)}
+    command = [sys.executable, "-m", "imaging_hub", "doctor"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"✗ gateway: nobody listens on port {nobody_s_port}" in done.stdout
+    assert "What to do: start it: imaging-hub serve" in done.stdout
+    as_json = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, check=False)
+    (ailment,) = json.loads(as_json.stdout)["ailments"]
+    assert ailment["subject"] == "gateway"
+
+
+@pytest.mark.parametrize("part", ["dicom_port", "hub_port", "console_port"])
+def test_a_part_that_does_not_run_is_named(hub: RunningHub, nobody_s_port: int, part: str) -> None:
+    subject, message = one(found(hub, **{part: nobody_s_port}))
+    assert subject == part.replace("dicom", "gateway").removesuffix("_port")
+    assert f"nobody listens on port {nobody_s_port}" in message
+
+
+@pytest.mark.parametrize("part", ["hub", "console"])
+def test_another_program_on_a_port_is_named(hub: RunningHub, other_program: int, part: str) -> None:
+    assert one(found(hub, **{f"{part}_port": other_program})) == (
+        part,
+        f"on port {other_program} another program answers",
+    )
+
+
+CERTIFICATES: dict[str, tuple[tuple[float, float], str, bool]] = {
+    "expired": ((-9, -1), "has expired", True),
+    "not yet valid": ((1, 9), "is not valid yet", True),
+    "soon expired": ((-9, 9.5), "expires in 9 days", False),
+}
+
+
+@pytest.mark.parametrize("what", CERTIFICATES)
+def test_a_certificate_that_is_not_valid_or_soon_will_not_be_is_named(
+    hub: RunningHub, tmp_path: Path, what: str
+) -> None:
+    days, said, is_error = CERTIFICATES[what]
+    path, _ = a_certificate(tmp_path, "server", valid_days=days)
+    ailing = found(hub, dicom_tls_certificate=path, dicom_tls_key=path)
+    assert one(ailing) == ("certificate", f"that of dicom_tls_certificate {said}")
+    assert ailing[0].is_error is is_error
+    good, _ = a_certificate(tmp_path, "good", valid_days=(-1, 99))
+    of_authority = found(hub, dicom_tls_certificate=good, dicom_tls_key=good, dicom_tls_client_ca=path)
+    assert one(of_authority) == ("certificate", f"that of dicom_tls_client_ca {said}")
+
+
+def test_a_key_of_another_certificate_is_named(hub: RunningHub, tmp_path: Path) -> None:
+    (mine, _), (other, _) = (a_certificate(tmp_path, name) for name in ("mine", "other"))
+    subject, message = one(found(hub, dicom_tls_certificate=mine, dicom_tls_key=other))
+    assert (subject, "cannot be loaded" in message) == ("certificate", True)
+
+
+def test_a_certificate_that_is_not_there_is_named(hub: RunningHub, tmp_path: Path) -> None:
+    gone = tmp_path / "gone.pem"
+    assert one(found(hub, dicom_tls_certificate=gone, dicom_tls_key=gone))[0] == "certificate"
+
+
+def test_a_full_disk_is_named(hub: RunningHub) -> None:
+    disk = os.statvfs(hub.settings.home)
+    free = disk.f_bavail * disk.f_frsize
+    ailing = found(hub, spool_reserve_bytes=2 * free)
+    assert one(ailing) == ("disk", "less is free than spool_reserve_bytes: senders are asked to wait")
+    assert ailing[0].is_error
+    (soon,) = found(hub, spool_reserve_bytes=int(0.8 * free))
+    assert not soon.is_error
+
+
+def test_an_exposed_keyring_is_named(hub: RunningHub) -> None:
+    keyring = next(hub.settings.keys.iterdir())
+    keyring.chmod(0o644)
+    try:
+        assert one(found(hub))[0] == "keys"
+    finally:
+        keyring.chmod(0o600)
+
+
+def test_a_missing_keyring_is_named(hub: RunningHub, tmp_path: Path) -> None:
+    keyring = next(hub.settings.keys.iterdir())
+    kept = keyring.rename(tmp_path / "kept")
+    try:
+        assert one(found(hub))[0] == "keys"
+    finally:
+        kept.rename(keyring)
+
+
+def test_a_database_that_is_away_is_named(hub: RunningHub, nobody_s_port: int) -> None:
+    url = f"postgresql://nobody@127.0.0.1:{nobody_s_port}/hub"
+    environment = {**hub.settings.as_environment(), "IMAGING_HUB_DATABASE_URL": url}
+    done = subprocess.run(
+        [sys.executable, "-m", "imaging_hub", "doctor"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "✗ database: PostgreSQL does not answer" in done.stdout
+    assert url not in done.stdout
+
+
+def _with_revision(hub: RunningHub, revision: str | None) -> list[Ailment]:
+    """What is wrong when the schema says it is of another revision."""
+    with hub.database.begin(Role.OWNER) as connection:
+        kept = connection.execute(text(f"SELECT version_num FROM {REVISION_TABLE}")).scalar_one()
+        connection.execute(text(f"UPDATE {REVISION_TABLE} SET version_num = :other"), {"other": revision or kept})
+        if revision is None:
+            connection.execute(text(f"DELETE FROM {REVISION_TABLE}"))
+    try:
+        return found(hub)
+    finally:
+        with hub.database.begin(Role.OWNER) as connection:
+            connection.execute(text(f"DELETE FROM {REVISION_TABLE}"))
+            connection.execute(text(f"INSERT INTO {REVISION_TABLE} VALUES (:kept)"), {"kept": kept})
+
+
+@pytest.mark.parametrize(
+    ("revision", "said"),
+    [(None, "the database lacks"), ("9999", "the database was made by a newer imaging-hub")],
+)
+def test_a_schema_of_another_version_is_named(hub: RunningHub, revision: str | None, said: str) -> None:
+    subject, message = one(_with_revision(hub, revision))
+    assert subject == "schema"
+    assert said in message
+
+
+def test_a_clock_that_is_wrong_is_named(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late(diagnosis.datetime):  # type: ignore[name-defined,misc]
+        @classmethod
+        def now(cls, tz: object = None) -> object:
+            return super().now(tz) + diagnosis.timedelta(minutes=3)
+
+    monkeypatch.setattr(diagnosis, "datetime", Late)
+    assert one(found(hub)) == ("clock", "this machine and the database disagree on the time")
+
+
+def test_a_sink_that_does_not_answer_is_named(hub: RunningHub, nobody_s_port: int, other_program: int) -> None:
+    away = found(hub, orthanc_sink_url=f"http://127.0.0.1:{nobody_s_port}")
+    assert one(away) == ("sink", "the Orthanc of orthanc_sink_url does not answer")
+    refusing = found(hub, orthanc_sink_url=f"http://127.0.0.1:{other_program}/")
+    assert one(refusing) == ("sink", "Orthanc answers 501")
+
+
+def test_an_object_store_that_does_not_answer_is_named(hub: RunningHub) -> None:
+    assert one(found(hub, object_store_url="ftp://nowhere/objects"))[0] == "archive"
+
+
+def test_a_profile_that_cannot_be_loaded_is_named(hub: RunningHub) -> None:
+    subject, message = one(found(hub, default_profile="mislaid"))
+    assert (subject, message.startswith("mislaid: ")) == ("profile", True)
+
+
+def test_a_full_spool_is_named(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis.journal, "spool_bytes", lambda _: 90)
+    assert one(found(hub, spool_max_bytes=100)) == ("spool", "it is full: senders are asked to wait")
+
+
+def test_a_hub_that_nobody_sends_to_is_told_so(hub: RunningHub) -> None:
+    with hub.database.begin(Role.OWNER) as connection:
+        connection.execute(text("UPDATE identifying.sender SET calling_ae_title = calling_ae_title"))
+        rows = connection.execute(text("SELECT * FROM identifying.sender")).mappings().all()
+        connection.execute(text("DELETE FROM identifying.sender"))
+    try:
+        (ailment,) = found(hub)
+        assert (ailment.subject, ailment.message, ailment.is_error) == ("senders", "no hospital may send", False)
+    finally:
+        with hub.database.begin(Role.OWNER) as connection:
+            for row in rows:
+                names = ", ".join(row)
+                connection.execute(
+                    text(f"INSERT INTO identifying.sender ({names}) VALUES ({', '.join(':' + name for name in row)})"),
+                    dict(row),
+                )
+
+
+def test_a_study_that_waits_too_long_is_named(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "_LONGEST_WAITING", "SELECT interval '20 minutes'")
+    assert one(found(hub)) == ("workers", "a complete study has waited for 20 minutes")
+
+
+def test_workers_that_are_all_gone_are_named(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "STALLED_SECONDS", 0.5)
+    stopped = hub.parts("worker")
+    assert stopped
+    for process in stopped:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        named: Callable[[], bool] = lambda: [a.message for a in found(hub)] == ["none is alive: what is received waits"]  # noqa: E731
+        hub.wait(named, "the doctor misses the workers")
+    finally:
+        for process in stopped:
+            os.kill(process, signal.SIGCONT)
+
+
+def test_a_folder_without_a_hub_is_named(settings: Settings, tmp_path: Path) -> None:
+    ailing = ailments(settings.model_copy(update={"home": tmp_path / "nowhere"}))
+    assert one(ailing) == ("home", "no hub was ever started here")
+    assert not (tmp_path / "nowhere").exists()
