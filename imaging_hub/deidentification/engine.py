@@ -46,7 +46,8 @@ _VARYING = (
     (0x00201040, 0x00201042), (0x00280106, 0x00280108), (0x00281050, 0x00281056),
 )  # fmt: skip
 """What differs from slice to slice; only speed depends on it."""
-_CUTS = tuple(chain.from_iterable((*_VARYING, _METHOD, _DATES, *_DOCUMENT, course.PIXELS)))
+CUTS = tuple(chain.from_iterable((*_VARYING, _METHOD, _DATES, *_DOCUMENT, course.PIXELS)))
+"""Where to cut datasets into passages, of which most are the same from slice to slice."""
 
 
 class Engine:
@@ -55,7 +56,7 @@ class Engine:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._patients: OrderedDict[object, Patient] = OrderedDict()
-        self._reader = PassageReader(_CUTS)
+        self._reader = PassageReader(CUTS)
         self._course = Course()
         self._own: dict[tuple[frozenset[str], bool, str], list[tuple[int, bytes]]] = {}
 

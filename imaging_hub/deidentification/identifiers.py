@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import chain
 
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import vr_of
@@ -16,6 +17,7 @@ from imaging_hub.deidentification.identity import NOBODY
 from imaging_hub.deidentification.vocabulary import is_term
 from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
+from imaging_hub.dicom.passages import Passage, PassageReader
 from imaging_hub.dicom.values import Charset
 
 _IDENTIFYING_VRS = frozenset(("AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"))
@@ -74,6 +76,27 @@ def collect(dataset: Dataset) -> frozenset[str]:
     engine as `Pseudonyms.identifiers`.
     """
     return frozenset(read(raw(dataset)))
+
+
+class Collector:
+    """Collects over the instances of a patient; what slices have in common is looked at once."""
+
+    def __init__(self, cuts: Iterable[int]) -> None:
+        self._reader = PassageReader(cuts)
+        self._seen: dict[Passage, Charset] = {}
+        self.found: set[str] = set()
+        """The identifiers, as `collect` gives them."""
+
+    def read(self, encoded: Buffer, transfer_syntax_uid: str) -> Dataset:
+        """The dataset of an instance, its identifiers collected; raises `MalformedDataset` as `walk.read` does."""
+        passages = self._reader.read(encoded, transfer_syntax_uid)
+        dataset = list(chain.from_iterable(passage.elements for passage in passages))
+        charset = values.charset_of(dataset)
+        for passage in passages:
+            if self._seen.get(passage) != charset:
+                self.found.update(read(raw(passage.elements, charset)))
+        self._seen = dict.fromkeys(passages, charset)
+        return dataset
 
 
 def read(elements: Iterable[Raw]) -> Iterator[str]:

@@ -7,24 +7,25 @@ at all.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, text
 
 from imaging_hub.archive import index
 from imaging_hub.archive.index import Admission
-from imaging_hub.archive.objects import ObjectStore
+from imaging_hub.archive.objects import ObjectStore, StoredObject
 from imaging_hub.archive.orthanc_sink import OrthancSink
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import Action
 from imaging_hub.cohorts import release as releases
 from imaging_hub.database import Database, Role
 from imaging_hub.deidentification import identifiers, plan, profile
-from imaging_hub.deidentification.engine import Engine
+from imaging_hub.deidentification.engine import CUTS, Engine
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
-from imaging_hub.dicom import part10, walk
+from imaging_hub.dicom import part10
 from imaging_hub.intake import completeness, journal, retention
 from imaging_hub.intake.completeness import StudyRevision
 from imaging_hub.intake.journal import JournalEntry
@@ -38,6 +39,8 @@ from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
 
 ACTOR = "worker"
+SYNCED_AT_ONCE = 4
+"""Objects of a study that are being made durable at a time."""
 
 
 @dataclass(frozen=True)
@@ -142,17 +145,35 @@ class Pipeline:
             return
         stand_ins = replace(pseudonyms.for_subject(self._hub_keys, who.sid, revision.hospital), identifiers=known)
         engine, label = self._engine(revision.profile)
+        admissions, refusals = self._archived(engine, entries, stand_ins)
+        self._conclude(revision, admissions, refusals, sid=who.sid, stand_ins=stand_ins, profile=label)
+
+    def _archived(
+        self, engine: Engine, entries: Sequence[JournalEntry], stand_ins: Pseudonyms
+    ) -> tuple[list[tuple[JournalEntry, Admission]], list[tuple[JournalEntry, Quarantined]]]:
+        """Each instance through the door, its object durable: the disk syncs some while the next are de-identified."""
         admissions: list[tuple[JournalEntry, Admission]] = []
         refusals: list[tuple[JournalEntry, Quarantined]] = []
-        for entry in entries:
-            outcome = self._through_the_door(engine, entry, stand_ins)
-            if isinstance(outcome, Quarantined):
-                refusals.append((entry, outcome))
-            else:
-                stored = self._objects.put(outcome.part10)
-                # The object is durable: let go of its bytes, so that a long study needs little memory.
-                admissions.append((entry, Admission(replace(outcome, part10=()), stored.digest, stored.size)))
-        self._conclude(revision, admissions, refusals, sid=who.sid, stand_ins=stand_ins, profile=label)
+        under_way: deque[tuple[JournalEntry, DeidentifiedInstance, Future[StoredObject]]] = deque()
+
+        def admit() -> None:
+            entry, instance, stored = under_way.popleft()
+            admissions.append((entry, Admission(instance, stored.result().digest, stored.result().size)))
+
+        with ThreadPoolExecutor(SYNCED_AT_ONCE) as disk:
+            for entry in entries:
+                outcome = self._through_the_door(engine, entry, stand_ins)
+                if isinstance(outcome, Quarantined):
+                    refusals.append((entry, outcome))
+                    continue
+                # Only the disk keeps its bytes, and lets go of them, so that a long study needs little memory.
+                stored = disk.submit(self._objects.put, outcome.part10)
+                under_way.append((entry, replace(outcome, part10=()), stored))
+                if len(under_way) > SYNCED_AT_ONCE:
+                    admit()
+            while under_way:
+                admit()
+        return admissions, refusals
 
     def _through_the_door(
         self, engine: Engine, entry: JournalEntry, stand_ins: Pseudonyms
@@ -162,20 +183,20 @@ class Pipeline:
 
     def _read_patient(self, entries: Sequence[JournalEntry]) -> tuple[frozenset[str], Qualified | NotQualified]:
         """Every identifier that the study's headers hold of this patient, and what they say of the INS."""
-        known: set[str] = set()
+        collector = identifiers.Collector(CUTS)
         readings: set[Qualified | NotQualified] = set()
         for entry in entries:
             meta, encoded = part10.split(self._spool.read(entry.digest))
-            dataset = walk.read(encoded, meta.transfer_syntax_uid)
-            known |= identifiers.collect(dataset)
+            dataset = collector.read(encoded, meta.transfer_syntax_uid)
             readings.add(ins.read(dataset, self._settings.environment))
+        known = frozenset(collector.found)
         qualified = [reading for reading in readings if isinstance(reading, Qualified)]
         if len(qualified) > 1:
-            return frozenset(known), NotQualified("ins-conflict")
+            return known, NotQualified("ins-conflict")
         if qualified and readings <= {qualified[0], NotQualified("no-ins")}:
-            return frozenset(known), qualified[0]
+            return known, qualified[0]
         refused = sorted(r.reason for r in readings if isinstance(r, NotQualified) and r.reason != "no-ins")
-        return frozenset(known), NotQualified(refused[0] if refused else "no-ins")
+        return known, NotQualified(refused[0] if refused else "no-ins")
 
     def _engine(self, name: str) -> tuple[Engine, str]:
         if name not in self._engines:

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from varied_series import OTHER, sources
 
-from imaging_hub.deidentification.engine import Engine
+from imaging_hub.deidentification import identifiers
+from imaging_hub.deidentification.engine import CUTS, Engine
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.deidentification.plan import compile as compile_plan
 from imaging_hub.deidentification.profile import load
-from imaging_hub.dicom import part10
+from imaging_hub.dicom import part10, walk
 from imaging_hub.errors import MalformedDataset
 
 _PLANS = {name: compile_plan(load(name)) for name in ("basic", "research-longitudinal")}
@@ -111,3 +112,33 @@ def test_every_file_of_the_corpus_leaves_the_same_the_second_time(corpus: Path, 
         assert second == first, path.name
         compared += isinstance(first, DeidentifiedInstance)
     assert compared > 200
+
+
+@settings(max_examples=250, deadline=None)
+@given(series=st.lists(sources(), min_size=2, max_size=8))
+def test_a_collector_finds_over_a_series_what_each_instance_tells(
+    series: list[tuple[SourceInstance, Pseudonyms]],
+) -> None:
+    collector = identifiers.Collector(CUTS)
+    expected: set[str] = set()
+    for source, _ in series:
+        try:
+            dataset = walk.read(source.dataset, source.transfer_syntax_uid)
+        except MalformedDataset as fault:
+            with pytest.raises(MalformedDataset) as caught:
+                collector.read(source.dataset, source.transfer_syntax_uid)
+            assert caught.value.code == fault.code
+            continue
+        expected |= identifiers.collect(dataset)
+        assert [one.tag for one in collector.read(source.dataset, source.transfer_syntax_uid)] == [
+            one.tag for one in dataset
+        ]
+    assert collector.found == expected
+
+
+def test_a_collector_reads_the_same_bytes_anew_in_another_character_set() -> None:
+    collector = identifiers.Collector(CUTS)
+    for charset in ("ISO_IR 100", "ISO_IR 144"):
+        named = an_instance(text(0x00080005, "CS", charset), text(0x00100010, "PN", "DUPRÉ^ZOÉ", "latin-1"))
+        collector.read(named.dataset, named.transfer_syntax_uid)
+    assert {"DUPRÉ^ZOÉ", "DUPRЩ^ZOЩ"} <= collector.found
