@@ -237,10 +237,8 @@ def _journal(connection: object, spool: Spool, before: Dataset, after: Deidentif
     if after is None:
         journal.settle_quarantined(connection, row.id, "residual-identifier", "ImageComments", "residual check")
         return row.id
-    journal.settle_deidentified(
-        connection, row.id, sop_instance_uid=after.sop_instance_uid,
-        series_instance_uid=after.series_instance_uid, digest="0" * 64,
-    )  # fmt: skip
+    passed = journal.Passed(row.id, after.sop_instance_uid, after.series_instance_uid, "0" * 64)
+    journal.settle_deidentified(connection, [passed])
     journal.settle_archived(connection, [row.id])
     return row.id
 

@@ -57,7 +57,7 @@ def admit(
     if any(admission.instance.study_instance_uid != study for admission in admissions):
         raise HubError("a batch holds instances of one study", code="several-studies")
     lock_study(connection, study)
-    headers = [Header.read(a.instance.header, a.instance.transfer_syntax_uid) for a in admissions]
+    headers = Header.read_all((a.instance.header, a.instance.transfer_syntax_uid) for a in admissions)
     known = _admit_study(connection, study, sid, pseudonym, finess)
     _admit_instances(connection, admissions, headers)
     changed = False

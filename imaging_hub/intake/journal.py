@@ -210,17 +210,31 @@ def settle_quarantined(
     )
 
 
-def settle_deidentified(
-    connection: Connection, instance_id: int, *, sop_instance_uid: str, series_instance_uid: str, digest: str
-) -> None:
-    """The instance passed the door as the given de-identified instance, whose object has `digest`."""
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """An instance of the journal, and the de-identified one that came of it."""
+
+    id: int
+    sop_instance_uid: str
+    series_instance_uid: str
+    digest: str
+    """Of the archive's object."""
+
+
+def settle_deidentified(connection: Connection, passed: Sequence[Passed]) -> None:
+    """These instances passed the door."""
+    if not passed:
+        return
     connection.execute(
         text(
             "UPDATE identifying.instance SET state = 'DEIDENTIFIED', deidentified_sop_instance_uid = :sop,"
             " deidentified_series_instance_uid = :series, deidentified_digest = :digest"
             " WHERE id = :id AND state IN ('RECEIVED', 'DEIDENTIFIED')"
         ),
-        {"id": instance_id, "sop": sop_instance_uid, "series": series_instance_uid, "digest": digest},
+        [
+            {"id": one.id, "sop": one.sop_instance_uid, "series": one.series_instance_uid, "digest": one.digest}
+            for one in passed
+        ],
     )
 
 

@@ -28,7 +28,7 @@ from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudony
 from imaging_hub.dicom import part10
 from imaging_hub.intake import completeness, journal, retention
 from imaging_hub.intake.completeness import StudyRevision
-from imaging_hub.intake.journal import JournalEntry
+from imaging_hub.intake.journal import JournalEntry, Passed
 from imaging_hub.intake.spool import Spool
 from imaging_hub.log import log
 from imaging_hub.pseudonymisation import identity, ins, pseudonyms
@@ -228,14 +228,11 @@ class Pipeline:
                         profile=profile,
                         admissions=[a for _, a in admissions if a.instance.study_instance_uid == study_uid],
                     )
-            for entry, admission in admissions:
-                journal.settle_deidentified(
-                    connection,
-                    entry.id,
-                    sop_instance_uid=admission.instance.sop_instance_uid,
-                    series_instance_uid=admission.instance.series_instance_uid,
-                    digest=admission.digest,
-                )
+            passed = [
+                Passed(entry.id, one.instance.sop_instance_uid, one.instance.series_instance_uid, one.digest)
+                for entry, one in admissions
+            ]
+            journal.settle_deidentified(connection, passed)
             journal.settle_archived(connection, [entry.id for entry, _ in admissions])
             for entry, refusal in refusals:
                 journal.settle_quarantined(connection, entry.id, refusal.reason, refusal.attribute, refusal.rule)

@@ -23,9 +23,7 @@ def _archived(database: Database, spool: Spool, number: int) -> int:
             "p",
         )  # fmt: skip
     with database.begin(Role.WORKER) as connection:
-        journal.settle_deidentified(
-            connection, recorded.id, sop_instance_uid=f"2.25.{number}", series_instance_uid="2.25.9", digest="d"
-        )
+        journal.settle_deidentified(connection, [journal.Passed(recorded.id, f"2.25.{number}", "2.25.9", "d")])
         journal.settle_archived(connection, [recorded.id])
         connection.execute(
             text("UPDATE identifying.instance SET settled_at = now() - interval '31 days' WHERE id = :id"),
