@@ -85,7 +85,7 @@ def open_database(settings: Settings) -> Database:
             make_url(settings.database_url.get_secret_value()).set(drivername="postgresql+psycopg"),
             password.get_secret_value() if password else None,
         )
-    return Database(embedded_server(settings.home / "identifying" / "postgres"), None)
+    return Database(embedded_server(settings.embedded_database), None)
 
 
 def embedded_server(folder: Path) -> URL:

@@ -94,6 +94,11 @@ class Settings(BaseSettings):
         return self.home / "identifying" / "spool"
 
     @property
+    def embedded_database(self) -> Path:
+        """Data of the embedded server."""
+        return self.home / "identifying" / "postgres"
+
+    @property
     def keys(self) -> Path:
         """Folder of the file keyrings, each 0600."""
         return self.home / "keys"

@@ -44,6 +44,12 @@ class When(Strict):
     condition: Expression = ""
     """On attributes of the top level, in the language of `expression`."""
 
+    @model_validator(mode="after")
+    def _is_understood(self) -> When:
+        for text in self.conditions:
+            expression.condition(text)
+        return self
+
     @property
     def conditions(self) -> tuple[str, ...]:
         """All that must be known to hold of an instance's attributes, in the language of `expression`."""

@@ -51,7 +51,8 @@ class Ailment:
 
 def ailments(settings: Settings) -> list[Ailment]:
     """Everything that is wrong with the hub of these settings; the empty list when it is well."""
-    if not settings.home.is_dir():
+    embedded = settings.database_url is None
+    if not settings.home.is_dir() or (embedded and not settings.embedded_database.is_dir()):
         return [
             Ailment("home", "no hub was ever started here", "imaging-hub serve, or set IMAGING_HUB_HOME to its folder")
         ]

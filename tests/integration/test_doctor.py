@@ -271,3 +271,7 @@ def test_a_folder_without_a_hub_is_named(settings: Settings, tmp_path: Path) -> 
     ailing = ailments(settings.model_copy(update={"home": tmp_path / "nowhere"}))
     assert one(ailing) == ("home", "no hub was ever started here")
     assert not (tmp_path / "nowhere").exists()
+    (tmp_path / "empty").mkdir()
+    ailing = ailments(settings.model_copy(update={"home": tmp_path / "empty", "database_url": None}))
+    assert one(ailing) == ("home", "no hub was ever started here")
+    assert not list((tmp_path / "empty").iterdir())

@@ -98,6 +98,10 @@ WRONG = {
     "rules:\n  - {attribute: StudyID.StudyID, action: X}": (5, "is a sequence"),
     "rules:\n  - {attribute: '*', action: X}": (5, "no attribute"),
     "rules:\n  - {attribute: StudyID, action: X, when: {manufacturer: ['a\"b']}}": (5, "manufacturer"),
+    f"rules:\n  - {{attribute: StudyID, action: X, when: {{manufacturer: [{', '.join(['AAAAAAAAAA'] * 30)}]}}}}": (
+        5,
+        "at most 500",
+    ),
     "review: [{condition: Modality}]": (4, "comparison"),
     "review: [CT]\nreview: [MR]": (5, "twice"),
     "review: [CT": (4, ""),
