@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from datetime import date, datetime
-from itertools import chain
 
-from imaging_hub.deidentification.engine import CUTS
 from imaging_hub.dicom import values, walk
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
-from imaging_hub.dicom.passages import PassageReader
+from imaging_hub.dicom.passages import PassageReader, elements_of
 from imaging_hub.dicom.values import Charset
 from imaging_hub.errors import MalformedDataset
 
@@ -32,8 +30,8 @@ class Header:
     @classmethod
     def read_all(cls, encoded: Iterable[tuple[Buffer, str]]) -> list[Header]:
         """The headers of instances with their transfer syntaxes; what neighbours have in common is read once."""
-        reader = PassageReader(CUTS)
-        return [cls(list(chain.from_iterable(p.elements for p in reader.read(*one)))) for one in encoded]
+        reader = PassageReader()
+        return [cls(elements_of(reader.read(*one))) for one in encoded]
 
     def texts(self, keyword: str) -> list[str]:
         """The values, printable and without padding."""

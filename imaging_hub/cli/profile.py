@@ -54,7 +54,7 @@ def show(name: str, *, profiles: Folder = None, as_json: Json = False) -> None:
         return
     typer.echo(f"{loaded.title}  ({loaded.name})\n{loaded.description}\n")
     typer.echo("extends   " + " > ".join(loaded.lineage))
-    for key in ("options", "suspect", "trust", "review"):
+    for key in ("options", "suspect", "trust", "documents", "review"):
         typer.echo(f"{key:9} " + (", ".join(shown[key]) or "none"))
     typer.echo(f"digest    {loaded.digest}")
     for rule in shown["rules"]:
@@ -103,8 +103,10 @@ def explain(
         typer.echo(f"{fault}: try PatientComments, (0010,4000) or RequestAttributesSequence.StudyID", err=True)
         raise typer.Exit(2) from None
     plan = compile_plan(_loaded(name, profiles))
-    scope = plan.scope(explanation.CT_IMAGE, "CT") if file is None else plan.scope_of(_read(file))
-    found = explanation.explain_at(scope, *path)
+    if file is None:
+        found = explanation.explain(plan, *path)
+    else:
+        found = explanation.explain_at(plan.scope_of(_read(file)), *path)
     if as_json:
         typer.echo(json.dumps(asdict(found)))
         return
@@ -220,6 +222,7 @@ def _as_json(profile: Profile) -> dict[str, list[str]]:
         "options": sorted(profile.options),
         "suspect": sorted(profile.suspect),
         "trust": sorted(profile.trust),
+        "documents": [profile.documents],
         "review": [*sorted(profile.review), *(one.condition for one in profile.reviewed)],
         "rules": [f"{rule.name}  {selected(rule)}  {rule.action}" for rule in profile.rules],
     }

@@ -29,7 +29,7 @@ from imaging_hub.deidentification.plan import Plan
 from imaging_hub.deidentification.scope import Scope
 from imaging_hub.dicom import encode, part10, values
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
-from imaging_hub.dicom.passages import Passage, PassageReader
+from imaging_hub.dicom.passages import VARYING, Passage, PassageReader, elements_of
 from imaging_hub.errors import MalformedDataset
 
 _SOP_CLASS, _SOP_INSTANCE, _MODALITY = 0x00080016, 0x00080018, 0x00080060
@@ -40,14 +40,7 @@ _PIXELS, _AFTER_PIXELS = course.PIXELS
 _METHOD, _DATES = (0x00120062, 0x00120065), (0x00280303, 0x00280304)
 """Where an instance tells of its own de-identification."""
 _DOCUMENT = (document.DOCUMENT, document.DOCUMENT + 1), (document.LENGTH, document.LENGTH + 1)
-_VARYING = (
-    (0x00080012, 0x00080014), (0x00080018, 0x00080019), (0x00080022, 0x00080024), (0x0008002A, 0x00080034),
-    (0x00181060, 0x00181061), (0x00181150, 0x00181153), (0x00200012, 0x00200014), (0x00200032, 0x00200033),
-    (0x00201040, 0x00201042), (0x00280106, 0x00280108), (0x00281050, 0x00281056),
-)  # fmt: skip
-"""What differs from slice to slice; only speed depends on it."""
-CUTS = tuple(chain.from_iterable((*_VARYING, _METHOD, _DATES, *_DOCUMENT, course.PIXELS)))
-"""Where to cut datasets into passages, of which most are the same from slice to slice."""
+_CUTS = (*VARYING, *chain.from_iterable((_METHOD, _DATES, *_DOCUMENT, course.PIXELS)))
 
 
 class Engine:
@@ -56,7 +49,7 @@ class Engine:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._patients: OrderedDict[object, Patient] = OrderedDict()
-        self._reader = PassageReader(CUTS)
+        self._reader = PassageReader(_CUTS)
         self._course = Course()
         self._own: dict[tuple[frozenset[str], bool, str], list[tuple[int, bytes]]] = {}
 
@@ -77,7 +70,7 @@ class Engine:
     def _deidentify(self, source: SourceInstance, pseudonyms: Pseudonyms) -> DeidentifiedInstance | Quarantined:
         before, self._course = self._course, Course()
         passages = self._reader.read(source.dataset, source.transfer_syntax_uid)
-        dataset = list(chain.from_iterable(passage.elements for passage in passages))
+        dataset = elements_of(passages)
         sop_class_uid = values.text_at(dataset, _SOP_CLASS)
         modality = values.text_at(dataset, _MODALITY)
         refused = self._refused(dataset, sop_class_uid, modality, pseudonyms)

@@ -54,9 +54,9 @@ class Explanation:
     rule: str
 
 
-def explain(plan: Plan, *path: int, sop_class_uid: str = CT_IMAGE, modality: str = "CT") -> Explanation:
-    """Why a plan treats an attribute of such instances as it does; `path` as in `explain_at`."""
-    return explain_at(plan.scope(sop_class_uid, modality), *path)
+def explain(plan: Plan, *path: int) -> Explanation:
+    """Why a plan treats an attribute of a CT image as it does; `path` as in `explain_at`."""
+    return explain_at(plan.scope(CT_IMAGE, "CT"), *path)
 
 
 def explain_at(scope: Scope, *path: int) -> Explanation:

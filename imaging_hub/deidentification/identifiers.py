@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cache
-from itertools import chain
 
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import vr_of
@@ -17,7 +16,7 @@ from imaging_hub.deidentification.identity import NOBODY
 from imaging_hub.deidentification.vocabulary import is_term
 from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
-from imaging_hub.dicom.passages import Passage, PassageReader
+from imaging_hub.dicom.passages import Passage, PassageReader, elements_of
 from imaging_hub.dicom.values import Charset
 
 _IDENTIFYING_VRS = frozenset(("AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"))
@@ -81,8 +80,8 @@ def collect(dataset: Dataset) -> frozenset[str]:
 class Collector:
     """Collects over the instances of a patient; what slices have in common is looked at once."""
 
-    def __init__(self, cuts: Iterable[int]) -> None:
-        self._reader = PassageReader(cuts)
+    def __init__(self) -> None:
+        self._reader = PassageReader()
         self._seen: dict[Passage, Charset] = {}
         self.found: set[str] = set()
         """The identifiers, as `collect` gives them."""
@@ -90,7 +89,7 @@ class Collector:
     def read(self, encoded: Buffer, transfer_syntax_uid: str) -> Dataset:
         """The dataset of an instance, its identifiers collected; raises `MalformedDataset` as `walk.read` does."""
         passages = self._reader.read(encoded, transfer_syntax_uid)
-        dataset = list(chain.from_iterable(passage.elements for passage in passages))
+        dataset = elements_of(passages)
         charset = values.charset_of(dataset)
         for passage in passages:
             if self._seen.get(passage) != charset:

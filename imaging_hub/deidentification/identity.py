@@ -66,7 +66,9 @@ class Identity:
                 for word in _WORD.findall(folded)
                 if len(word) >= 3 and word not in PARTICLES | NOBODY and not is_term(word)
             }
-        return cls(frozenset(names), frozenset(words), frozenset(codes), frozenset(foreign))
+        # Shorter ones, the `г` of a Russian address, are in every other text.
+        telling = {word for word in foreign if fold(word) in names | words}
+        return cls(frozenset(names), frozenset(words), frozenset(codes), frozenset(telling))
 
 
 def _is_name(word: str) -> bool:

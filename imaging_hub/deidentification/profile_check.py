@@ -68,7 +68,7 @@ def _out_of_reach(profile: Profile) -> Iterator[Concern]:
 
 
 def _selects(rule: Rule) -> tuple[object, ...]:
-    return rule.selector and (rule.selector.mask, rule.selector.value, rule.selector.place), rule.private, rule.vr
+    return rule.selector, rule.private, rule.vr
 
 
 def _covers(first: Rule, second: Rule) -> bool:

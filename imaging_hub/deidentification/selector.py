@@ -27,8 +27,6 @@ Place = tuple[int | None, ...]
 class Selector:
     """What an attribute's tag and the sequences around it must be."""
 
-    text: str
-    """As the profile says it."""
     mask: int
     value: int
     place: Place
@@ -65,9 +63,9 @@ def selector(text: str) -> Selector:
         place = tuple(_sequence(step) for step in steps if step or len(steps) > 1)
     tag = parse_attribute(name)
     if tag is not None:
-        return Selector(text, 0xFFFFFFFF, tag, place)
+        return Selector(0xFFFFFFFF, tag, place)
     mask, value = _pattern(name)
-    return Selector(text, mask, value, place)
+    return Selector(mask, value, place)
 
 
 def attribute_path(text: str) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from struct import Struct, error
 
 from imaging_hub.dicom import walk
@@ -20,6 +20,12 @@ from imaging_hub.errors import MalformedDataset
 
 _TAG = Struct("<HH").unpack_from
 _FIRST = 0x00040000
+VARYING = (
+    0x00080012, 0x00080014, 0x00080018, 0x00080019, 0x00080022, 0x00080024, 0x0008002A, 0x00080034,
+    0x00181060, 0x00181061, 0x00181150, 0x00181153, 0x00200012, 0x00200014, 0x00200032, 0x00200033,
+    0x00201040, 0x00201042, 0x00280106, 0x00280108, 0x00281050, 0x00281056,
+)  # fmt: skip
+"""Cuts around what differs from slice to slice, begin and end by turns; only speed depends on them."""
 _PIXELS = 0x7FE00000
 # What is remembered of an instance is within its first bytes, and is a copy: the rest may be gigabytes.
 _HEAD = 1 << 17
@@ -39,10 +45,15 @@ class Passage:
     """Elements and items in it, at all depths."""
 
 
+def elements_of(passages: Iterable[Passage]) -> Dataset:
+    """The dataset that passages make up."""
+    return list(chain.from_iterable(passage.elements for passage in passages))
+
+
 class PassageReader:
     """Reads one instance after the other, of whatever patients and series. Remembers the last one only."""
 
-    def __init__(self, cuts: Iterable[int], limits: walk.Limits | None = None) -> None:
+    def __init__(self, cuts: Iterable[int] = VARYING, limits: walk.Limits | None = None) -> None:
         """`cuts` are tags before which a passage ends; one always ends with its group."""
         self._cuts = sorted(cuts)
         self._limits = limits or walk.Limits()

@@ -68,10 +68,10 @@ def ailments(settings: Settings) -> list[Ailment]:
     if abs(now - datetime.now(UTC)) > _SKEW:
         found.append(Ailment("clock", "this machine and the database disagree on the time", "have both follow NTP"))
     try:
-        found += _of_database(database)
+        of_schema = [*_of_schema(database)]
+        return [*found, *(of_schema or (*_of_roles(database), *_of_feeds(settings, database)))]
     finally:
         database.dispose()
-    return found if any(one.subject == "schema" for one in found) else [*found, *_of_feeds(settings, database)]
 
 
 def _of_certificates(settings: Settings) -> Iterator[Ailment]:
@@ -182,14 +182,15 @@ def _of_sink(settings: Settings) -> Iterator[Ailment]:
         yield Ailment("sink", "the Orthanc of orthanc_sink_url does not answer", "start it, or correct the URL")
 
 
-def _of_database(database: Database) -> Iterator[Ailment]:
+def _of_schema(database: Database) -> Iterator[Ailment]:
     behind = databases.revisions_missing(database)
     if behind is None:
         yield Ailment("schema", "the database was made by a newer imaging-hub", "install that version again")
     elif behind:
         yield Ailment("schema", f"the database lacks {behind} revisions of the schema", "start imaging-hub serve once")
-    if behind != 0:
-        return
+
+
+def _of_roles(database: Database) -> Iterator[Ailment]:
     for role in Role:
         try:
             with database.begin(role):
@@ -202,14 +203,11 @@ def _of_database(database: Database) -> Iterator[Ailment]:
 
 def _of_feeds(settings: Settings, database: Database) -> Iterator[Ailment]:
     """Who sends, who works, and what has waited too long."""
-    try:
-        with database.begin(Role.OWNER) as connection:
-            known = senders.list_senders(connection)
-            used = journal.spool_bytes(connection)
-            alive = connection.execute(text(_WORKERS_ALIVE), {"seconds": STALLED_SECONDS}).scalar_one()
-            waiting = connection.execute(text(_LONGEST_WAITING)).scalar_one()
-    finally:
-        database.dispose()
+    with database.begin(Role.OWNER) as connection:
+        known = senders.list_senders(connection)
+        used = journal.spool_bytes(connection)
+        alive = connection.execute(text(_WORKERS_ALIVE), {"seconds": STALLED_SECONDS}).scalar_one()
+        waiting = connection.execute(text(_LONGEST_WAITING)).scalar_one()
     if not known:
         yield Ailment("senders", "no hospital may send", "imaging-hub sender add", False)
     for name in sorted({sender.profile for sender in known} | {settings.default_profile}):

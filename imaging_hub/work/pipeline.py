@@ -23,7 +23,7 @@ from imaging_hub.audit.trail import Action
 from imaging_hub.cohorts import release as releases
 from imaging_hub.database import Database, Role
 from imaging_hub.deidentification import identifiers, plan, profile
-from imaging_hub.deidentification.engine import CUTS, Engine
+from imaging_hub.deidentification.engine import Engine
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.dicom import part10
 from imaging_hub.intake import completeness, journal, retention
@@ -183,7 +183,7 @@ class Pipeline:
 
     def _read_patient(self, entries: Sequence[JournalEntry]) -> tuple[frozenset[str], Qualified | NotQualified]:
         """Every identifier that the study's headers hold of this patient, and what they say of the INS."""
-        collector = identifiers.Collector(CUTS)
+        collector = identifiers.Collector()
         readings: set[Qualified | NotQualified] = set()
         for entry in entries:
             meta, encoded = part10.split(self._spool.read(entry.digest))

@@ -41,8 +41,8 @@ _COMMENT = element(0x00204000, "LT", b"Gaeldourt thorax")
 _AFTER = 0x00400275
 INPUT: dict[str, tuple[SourceInstance, Callable[[Dataset], bool] | None]] = {
     "a number as text where the dictionary wants text": (
-        an_instance(Element(0x00200010, "IS", b"12")),
-        lambda dataset: value_at(dataset, 0x00200010) in (None, ""),
+        an_instance(Element(0x00181030, "IS", b"12")),
+        lambda dataset: [(e.vr, value_at(dataset, e.tag)) for e in dataset if e.tag == 0x00181030] == [("IS", "12")],
     ),
     "a VR of another nature than the dictionary's: a name as bytes, a sequence as text": (
         followed_by(element(_AFTER, "UT", b"text")),

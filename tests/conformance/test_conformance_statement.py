@@ -46,6 +46,7 @@ class Said:
 def test_what_is_negotiated_is_what_the_statement_says(settings: Settings, database: Database) -> None:
     let_in(database)
     said = Said(statement(settings))
+    assert "\nVerification: Implicit and Explicit VR Little Endian.\n" in statement(settings)
     assert len(said.classes) > 150
     assert len(said.syntaxes) > 30
     proposals = list(product(sorted({*ABSTRACT, *said.classes, *PRIVATE, *NOT_OF_THE_STANDARD}), TRANSFER))

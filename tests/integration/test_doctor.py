@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from running_hub import RunningHub, a_hub, free_ports
 from sqlalchemy import text
 
 from imaging_hub.database import REVISION_TABLE, Database, Role
+from imaging_hub.gateway import senders
 from imaging_hub.settings import Settings
 from imaging_hub.work import diagnosis
 from imaging_hub.work.diagnosis import Ailment, ailments
@@ -61,26 +64,28 @@ def one(ailing: list[Ailment]) -> tuple[str, str]:
     return ailment.subject, ailment.message
 
 
-def test_a_hub_that_is_well_has_no_ailment(hub: RunningHub) -> None:
+def doctor(hub: RunningHub, *options: str, **changed: str) -> tuple[int, str]:
+    """Status and output of `imaging-hub doctor` beside the running hub, with other settings where so told."""
     done = subprocess.run(
-        [sys.executable, "-m", "imaging_hub", "doctor"],
-        env={**os.environ, **hub.settings.as_environment()},
+        [sys.executable, "-m", "imaging_hub", "doctor", *options],
+        env={**os.environ, **hub.settings.as_environment(), **changed},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (0, "The hub is well.\n")
+    return done.returncode, done.stdout
+
+
+def test_a_hub_that_is_well_has_no_ailment(hub: RunningHub) -> None:
+    assert doctor(hub) == (0, "The hub is well.\n")
 
 
 def test_an_ailment_is_told_with_its_cure_and_status_1(hub: RunningHub, nobody_s_port: int) -> None:
-    environment = {**os.environ, **hub.settings.as_environment(), "IMAGING_HUB_DICOM_PORT": str(nobody_s_port)}
-    command = [sys.executable, "-m", "imaging_hub", "doctor"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert f"✗ gateway: nobody listens on port {nobody_s_port}" in done.stdout
-    assert "What to do: start it: imaging-hub serve" in done.stdout
-    as_json = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, check=False)
-    (ailment,) = json.loads(as_json.stdout)["ailments"]
+    status, said = doctor(hub, IMAGING_HUB_DICOM_PORT=str(nobody_s_port))
+    assert status == 1
+    assert f"✗ gateway: nobody listens on port {nobody_s_port}" in said
+    assert "What to do: start it: imaging-hub serve" in said
+    (ailment,) = json.loads(doctor(hub, "--json", IMAGING_HUB_DICOM_PORT=str(nobody_s_port))[1])["ailments"]
     assert ailment["subject"] == "gateway"
 
 
@@ -161,17 +166,10 @@ def test_a_missing_keyring_is_named(hub: RunningHub, tmp_path: Path) -> None:
 
 def test_a_database_that_is_away_is_named(hub: RunningHub, nobody_s_port: int) -> None:
     url = f"postgresql://nobody@127.0.0.1:{nobody_s_port}/hub"
-    environment = {**hub.settings.as_environment(), "IMAGING_HUB_DATABASE_URL": url}
-    done = subprocess.run(
-        [sys.executable, "-m", "imaging_hub", "doctor"],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "✗ database: PostgreSQL does not answer" in done.stdout
-    assert url not in done.stdout
+    status, said = doctor(hub, IMAGING_HUB_DATABASE_URL=url)
+    assert status == 1
+    assert "✗ database: PostgreSQL does not answer" in said
+    assert url not in said
 
 
 def _with_revision(hub: RunningHub, revision: str | None) -> list[Ailment]:
@@ -200,10 +198,10 @@ def test_a_schema_of_another_version_is_named(hub: RunningHub, revision: str | N
 
 
 def test_a_clock_that_is_wrong_is_named(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Late(diagnosis.datetime):  # type: ignore[name-defined,misc]
+    class Late(datetime):
         @classmethod
         def now(cls, tz: object = None) -> object:
-            return super().now(tz) + diagnosis.timedelta(minutes=3)
+            return super().now(tz) + timedelta(minutes=3)  # type: ignore[arg-type]
 
     monkeypatch.setattr(diagnosis, "datetime", Late)
     assert one(found(hub)) == ("clock", "this machine and the database disagree on the time")
@@ -225,46 +223,79 @@ def test_a_profile_that_cannot_be_loaded_is_named(hub: RunningHub) -> None:
     assert (subject, message.startswith("mislaid: ")) == ("profile", True)
 
 
-def test_a_full_spool_is_named(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis.journal, "spool_bytes", lambda _: 90)
-    assert one(found(hub, spool_max_bytes=100)) == ("spool", "it is full: senders are asked to wait")
-
-
-def test_a_hub_that_nobody_sends_to_is_told_so(hub: RunningHub) -> None:
+@contextmanager
+def written(hub: RunningHub, table: str, **row: object) -> Iterator[None]:
+    """A row in a table of the identifying zone, as long as it is looked at."""
+    names, values = ", ".join(row), ", ".join(f":{name}" for name in row)
     with hub.database.begin(Role.OWNER) as connection:
-        connection.execute(text("UPDATE identifying.sender SET calling_ae_title = calling_ae_title"))
-        rows = connection.execute(text("SELECT * FROM identifying.sender")).mappings().all()
-        connection.execute(text("DELETE FROM identifying.sender"))
+        number = connection.execute(
+            text(f"INSERT INTO identifying.{table} ({names}) VALUES ({values}) RETURNING id"), row
+        ).scalar_one()
     try:
-        (ailment,) = found(hub)
-        assert (ailment.subject, ailment.message, ailment.is_error) == ("senders", "no hospital may send", False)
+        yield
     finally:
         with hub.database.begin(Role.OWNER) as connection:
-            for row in rows:
-                names = ", ".join(row)
-                connection.execute(
-                    text(f"INSERT INTO identifying.sender ({names}) VALUES ({', '.join(':' + name for name in row)})"),
-                    dict(row),
-                )
+            connection.execute(text(f"DELETE FROM identifying.{table} WHERE id = :number"), {"number": number})
 
 
-def test_a_study_that_waits_too_long_is_named(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis, "_LONGEST_WAITING", "SELECT interval '20 minutes'")
-    assert one(found(hub)) == ("workers", "a complete study has waited for 20 minutes")
-
-
-def test_workers_that_are_all_gone_are_named(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis, "STALLED_SECONDS", 0.5)
+@contextmanager
+def without_workers(hub: RunningHub) -> Iterator[None]:
+    """The workers stand still."""
     stopped = hub.parts("worker")
     assert stopped
     for process in stopped:
         os.kill(process, signal.SIGSTOP)
     try:
-        named: Callable[[], bool] = lambda: [a.message for a in found(hub)] == ["none is alive: what is received waits"]  # noqa: E731
-        hub.wait(named, "the doctor misses the workers")
+        yield
     finally:
         for process in stopped:
             os.kill(process, signal.SIGCONT)
+
+
+def test_a_full_spool_is_named(hub: RunningHub) -> None:
+    arrival = {
+        "hospital": "chu", "finess": "750000001", "sop_instance_uid": "1.2", "sop_class_uid": "1.2",
+        "transfer_syntax_uid": "1.2", "digest": "0" * 64, "size": 900 << 10, "state": "QUARANTINED",
+        "reason": "not-dicom",
+    }  # fmt: skip
+    with written(hub, "instance", **arrival):
+        assert one(found(hub, spool_max_bytes=1 << 20)) == ("spool", "it is full: senders are asked to wait")
+        assert found(hub, spool_max_bytes=2 << 20) == []
+
+
+def test_a_hub_that_nobody_sends_to_is_told_so(hub: RunningHub) -> None:
+    with hub.database.engine(Role.OWNER).connect() as connection:
+        rows = connection.execute(text("SELECT * FROM identifying.sender")).mappings().all()
+    with hub.database.begin(Role.OWNER) as connection:
+        connection.execute(text("DELETE FROM identifying.sender"))
+    try:
+        (ailment,) = found(hub)
+        assert (ailment.subject, ailment.message, ailment.is_error) == ("senders", "no hospital may send", False)
+    finally:
+        with hub.database.begin(Role.GATEWAY) as connection:
+            for row in rows:
+                known = {
+                    name: str(row[name]) for name in ("calling_ae_title", "address", "hospital", "finess", "profile")
+                }
+                senders.add(connection, **known)
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(20, True), (10, False)])
+def test_a_study_that_waits_too_long_is_named(hub: RunningHub, minutes: int, told: bool) -> None:
+    complete = {
+        "hospital": "chu", "study_instance_uid": "1.2", "revision": 1, "state": "COMPLETE", "profile": "basic",
+        "last_received_at": datetime.now(UTC) - timedelta(minutes=minutes),
+    }  # fmt: skip
+    with without_workers(hub), written(hub, "study", **complete):
+        waits = [("workers", f"a complete study has waited for {minutes} minutes")]
+        assert [(ailment.subject, ailment.message) for ailment in found(hub)] == waits * told
+
+
+def test_workers_that_are_all_gone_are_named(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "STALLED_SECONDS", 0.5)
+    alone = ["none is alive: what is received waits"]
+    with without_workers(hub):
+        hub.wait(lambda: [ailment.message for ailment in found(hub)] == alone, "the doctor misses the workers")
 
 
 def test_a_folder_without_a_hub_is_named(settings: Settings, tmp_path: Path) -> None:

@@ -138,6 +138,15 @@ def test_a_name_inside_longer_text_of_a_private_value_is_found_in_its_character_
     assert outcome.reason == "residual-identifier"
 
 
+def test_the_short_words_of_an_address_in_another_alphabet_name_nobody() -> None:
+    """As UTF-16 the letter is two bytes, which any number may have."""
+    address = Element(0x00101040, "LO", "г Люберцы ул Мира".encode("iso8859_5"))
+    number = Element(0x00280106, "US", "г".encode("utf-16-le"))
+    source = an_instance(text(0x00080005, "CS", "ISO_IR 144"), address, number)
+    outcome = engine("research-longitudinal").deidentify(source, PSEUDONYMS)
+    assert isinstance(outcome, DeidentifiedInstance)
+
+
 def test_an_identifier_known_from_elsewhere_is_found(leaky: Path) -> None:
     """The pipeline gives what other instances of the study said of the patient."""
     elsewhere = Pseudonyms("S-1", bytes(32), -10, frozenset({"EVRARDOURT^ANNE", "IPP99887766"}))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from varied_series import OTHER, sources
 
 from imaging_hub.deidentification import identifiers
-from imaging_hub.deidentification.engine import CUTS, Engine
+from imaging_hub.deidentification.engine import Engine
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.deidentification.plan import compile as compile_plan
 from imaging_hub.deidentification.profile import load
@@ -119,7 +119,7 @@ def test_every_file_of_the_corpus_leaves_the_same_the_second_time(corpus: Path, 
 def test_a_collector_finds_over_a_series_what_each_instance_tells(
     series: list[tuple[SourceInstance, Pseudonyms]],
 ) -> None:
-    collector = identifiers.Collector(CUTS)
+    collector = identifiers.Collector()
     expected: set[str] = set()
     for source, _ in series:
         try:
@@ -137,7 +137,7 @@ def test_a_collector_finds_over_a_series_what_each_instance_tells(
 
 
 def test_a_collector_reads_the_same_bytes_anew_in_another_character_set() -> None:
-    collector = identifiers.Collector(CUTS)
+    collector = identifiers.Collector()
     for charset in ("ISO_IR 100", "ISO_IR 144"):
         named = an_instance(text(0x00080005, "CS", charset), text(0x00100010, "PN", "DUPRÉ^ZOÉ", "latin-1"))
         collector.read(named.dataset, named.transfer_syntax_uid)
