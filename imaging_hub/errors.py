@@ -10,6 +10,7 @@ A *decision* (refused, denied, quarantined) is a value, not an exception: see
     ├── MalformedDataset     bytes that are not the DICOM they claim to be
     ├── StorageUnavailable   disk full or I/O error while storing
     ├── KeyringError         a key is missing or its file is readable by others
+    ├── RetrievalRefused     a PACS did not do what it was asked
     ├── LinkageError         an SNDS table or return file is wrong
     ├── TransferError        a download or a verification failed
     └── NotFound             what was asked for is not there, or not for you
@@ -68,6 +69,12 @@ class KeyringError(HubError):
     """A key is missing, or its file can be read by others."""
 
     code = "keyring"
+
+
+class RetrievalRefused(HubError):
+    """A PACS did not do what it was asked; `code` says at which step."""
+
+    code = "retrieval-refused"
 
 
 class LinkageError(HubError):

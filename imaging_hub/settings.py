@@ -40,6 +40,9 @@ class Settings(BaseSettings):
 
     bind_address: str = Field("127.0.0.1", description="Address that gateway, hub and console listen on.")
     dicom_port: int = Field(11112, ge=0, le=65535, description="Port of the C-STORE receiver.")
+    gateway_port: int = Field(
+        8082, ge=0, le=65535, description="Port of the gateway's STOW-RS, health and metrics; 0 for none of them."
+    )
     hub_port: int = Field(8080, ge=0, le=65535, description="Port of the hub's API and pages.")
     console_port: int = Field(8081, ge=0, le=65535, description="Port of the hospital's console.")
     hub_origin: str | None = Field(None, description="Public origin of the hub; default from address and port.")
@@ -55,6 +58,7 @@ class Settings(BaseSettings):
 
     pdu_max_bytes: int = Field(1 << 20, ge=16384, description="A PDU announcing more is cut off.")
     dataset_max_bytes: int = Field(4 << 30, ge=1 << 20, description="A dataset growing beyond this is cut off.")
+    stow_max_bytes: int = Field(64 << 30, ge=1 << 20, description="A STOW-RS request longer than this is cut off.")
     pdu_deadline_seconds: float = Field(30.0, gt=0, description="A PDU begun must be whole by then.")
     associations_max: int = Field(64, ge=1, description="Associations at once, all peers together.")
     associations_per_peer: int = Field(16, ge=1, description="Associations at once of one address.")
@@ -70,6 +74,8 @@ class Settings(BaseSettings):
     profiles: Path | None = Field(None, description="Folder of further profiles; the shipped ones are always there.")
     small_cell: int = Field(11, ge=2, description="Counts below this are shown as `<k` (CASD rule for PMSI).")
 
+    orthanc_source_user: str | None = Field(None, description="User at the Orthanc that `pull --orthanc` reads.")
+    orthanc_source_password: SecretStr | None = Field(None, description="That user's password.")
     orthanc_sink_url: str | None = Field(None, description="Orthanc that receives a copy of what is archived.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe event logged.")
 
@@ -126,7 +132,7 @@ class Settings(BaseSettings):
     def as_environment(self) -> dict[str, str]:
         """The same settings as environment variables, for the processes that `serve` starts."""
         given = self.model_dump(mode="json", exclude_defaults=True)
-        for name in ("database_url", "database_role_password"):
+        for name in ("database_url", "database_role_password", "orthanc_source_password"):
             secret: SecretStr | None = getattr(self, name)
             if secret is not None:
                 given[name] = secret.get_secret_value()

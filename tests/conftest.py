@@ -94,6 +94,7 @@ def settings(tmp_path: Path, database: Database) -> Settings:
         environment="demonstration",
         database_url=database.owner_url.render_as_string(hide_password=False),
         database_role_password="unused-by-the-embedded-server",
+        gateway_port=0,
     )
 
 

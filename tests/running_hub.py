@@ -120,7 +120,7 @@ def free_ports(number: int) -> list[int]:
 
 def a_hub(folder: Path, database: Database, **overrides: object) -> RunningHub:
     """A hub on `folder`, not started yet, with one known sender on loopback."""
-    dicom, hub, console = free_ports(3)
+    dicom, gateway, hub, console = free_ports(4)
     settings = load(
         **{
             "home": folder / "hub-data",
@@ -128,6 +128,7 @@ def a_hub(folder: Path, database: Database, **overrides: object) -> RunningHub:
             "database_url": database.owner_url.render_as_string(hide_password=False),
             "database_role_password": "unused-by-the-embedded-server",
             "dicom_port": dicom,
+            "gateway_port": gateway,
             "hub_port": hub,
             "console_port": console,
             "study_quiet_seconds": 2.0,

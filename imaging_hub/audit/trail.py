@@ -28,6 +28,8 @@ class Action(StrEnum):
     STUDY_ARCHIVED = "study-archived"
     ORIGINALS_PURGED = "originals-purged"
     SENDER_ADDED = "sender-added"
+    SENDER_MAY_STOW = "sender-may-stow"
+    STUDIES_RETRIEVED = "studies-retrieved"
     SNDS_LOADED = "snds-loaded"
     DELIVERY_EXPORTED = "delivery-exported"
     DELIVERY_LINKED = "delivery-linked"

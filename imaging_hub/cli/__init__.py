@@ -25,6 +25,8 @@ _VERBS = {
     "web": "Run the hub's API and pages alone.",
     "console": "Run the hospital's console alone.",
     "sender": "Hospitals that may send.",
+    "pull": "Retrieve studies from a PACS or an Orthanc.",
+    "import": "Take a folder of DICOM files as if it had been sent.",
     "operator": "People who may use the console.",
     "deidentify": "De-identify a folder offline.",
     "profile": "De-identification profiles, for people.",
@@ -38,7 +40,8 @@ _VERBS = {
     "audit": "Verify the audit trail.",
     "doctor": "Name what is wrong with the hub, and the cure.",
 }
-_MODULES = {"console": "web", "project": "permit", "verify": "download"}  # verbs that share a file
+_MODULES = {"console": "web", "project": "permit", "verify": "download", "import": "folder_import"}
+"""Verbs whose file is not of their name."""
 
 
 class _Verbs(TyperGroup):

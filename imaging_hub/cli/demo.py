@@ -65,7 +65,7 @@ def _fresh(home: Path) -> None:
 
 def _settings(home: Path) -> Settings:
     usual = load()
-    ports = {name: _free(getattr(usual, name)) for name in ("dicom_port", "hub_port", "console_port")}
+    ports = {name: _free(getattr(usual, name)) for name in ("dicom_port", "gateway_port", "hub_port", "console_port")}
     return load(
         None,
         home=home.absolute(),

@@ -1,11 +1,18 @@
-"""`imaging-hub gateway`: the DICOM receiver alone."""
+"""`imaging-hub gateway`: the receiver alone, by DICOM and by STOW-RS."""
 
 from __future__ import annotations
 
 import signal
 from pathlib import Path
+from threading import Event, Thread
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from imaging_hub.database import Database
+    from imaging_hub.gateway.storage_scp import StorageServer
+    from imaging_hub.settings import Settings
 
 app = typer.Typer()
 
@@ -14,9 +21,7 @@ _CONFIG = typer.Option(None, "--config", help="TOML settings file.")
 
 @app.command()
 def gateway(config: Path | None = _CONFIG) -> None:
-    """Receive from hospitals until told to stop; status 1 when the disk can no longer be trusted."""
-    from threading import Event
-
+    """Receive from hospitals until told to stop; status 1 when it ends by itself, as when the disk fails."""
     from imaging_hub import log
     from imaging_hub.database import open_database
     from imaging_hub.gateway.storage_scp import StorageServer
@@ -27,10 +32,30 @@ def gateway(config: Path | None = _CONFIG) -> None:
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    server = StorageServer(settings, open_database(settings))
+    database = open_database(settings)
+    server = StorageServer(settings, database)
+    http = _http(settings, database, server, stop)
     server.start()
-    while not stop.wait(0.2) and not server.failed.is_set():
+    for thread in http:
+        thread.start()
+    while not stop.wait(0.2) and not server.failed.is_set() and all(thread.is_alive() for thread in http):
         pass
+    asked_to = stop.is_set()
+    stop.set()
+    for thread in http:
+        thread.join()
     server.stop()
-    if server.failed.is_set():
+    if not asked_to:
         raise typer.Exit(1)
+
+
+def _http(settings: Settings, database: Database, server: StorageServer, stop: Event) -> list[Thread]:
+    """The thread of the HTTP side, where the settings have one."""
+    from imaging_hub.gateway.app import create_app
+    from imaging_hub.http.serving import refuse_taken, serve
+
+    if not settings.gateway_port:
+        return []
+    refuse_taken(settings.bind_address, settings.gateway_port)
+    app = create_app(settings, database, server)
+    return [Thread(target=serve, args=(app, settings.bind_address, settings.gateway_port, stop), name="http")]

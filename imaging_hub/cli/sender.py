@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 _CONFIG = typer.Option(None, "--config", help="TOML settings file.")
+_CERTIFICATE = typer.Option(None, exists=True, dir_okay=False, help="PEM certificate that it must show over TLS.")
 
 
 def _database(settings: Settings) -> Database:
@@ -40,11 +41,16 @@ def add(
     hospital: str = typer.Option(help="Short name of the hospital."),
     finess: str = typer.Option(help="FINESS number, nine digits."),
     profile: str | None = typer.Option(None, help="De-identification profile; default from the settings."),
+    certificate: Path | None = _CERTIFICATE,
+    query: str | None = typer.Option(
+        None, metavar="HOST:PORT", help="Where its query/retrieve SCP listens, for `imaging-hub pull`."
+    ),
     config: Path | None = _CONFIG,
 ) -> None:
     """Let a sender in, or describe a known one anew."""
     from imaging_hub.database import Role
     from imaging_hub.gateway import senders
+    from imaging_hub.gateway.tls import fingerprint
     from imaging_hub.settings import load
 
     settings = load(config)
@@ -56,6 +62,8 @@ def add(
             hospital=hospital,
             finess=finess,
             profile=profile or settings.default_profile,
+            certificate=fingerprint(certificate) if certificate else None,
+            query=senders.Query.parse(query) if query else None,
         )
     typer.echo(
         f"{added.calling_ae_title} from {added.address} may send for {added.hospital}"
@@ -82,6 +90,31 @@ def list_(
         typer.echo(f"{one.calling_ae_title:<16}  {one.address:<20}  {one.finess}  {one.hospital}  ({one.profile})")
     if not known:
         typer.echo("Nobody may send yet: imaging-hub sender add AE_TITLE ADDRESS --hospital NAME --finess NUMBER")
+
+
+@app.command()
+def token(
+    ae_title: str = typer.Argument(help="AE title of a known sender."),
+    days: int = typer.Option(365, min=1, help="Days until it ends."),
+    config: Path | None = _CONFIG,
+) -> None:
+    """Give a sender a token for STOW-RS, in place of any it had; it is printed once."""
+    from datetime import UTC, datetime, timedelta
+
+    from imaging_hub.database import Role
+    from imaging_hub.gateway import senders
+    from imaging_hub.settings import load
+
+    settings = load(config)
+    with _database(settings).begin(Role.GATEWAY) as connection:
+        known = senders.named(connection, ae_title)
+        given = senders.give_token(connection, known, datetime.now(UTC) + timedelta(days=days))
+    typer.echo(given)
+    typer.echo(
+        f"{known.calling_ae_title} may POST to http://{settings.bind_address}:{settings.gateway_port}/dicom-web/studies"
+        " with `Authorization: Bearer` and this token, which cannot be shown again",
+        err=True,
+    )
 
 
 @app.command()

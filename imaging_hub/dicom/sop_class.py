@@ -25,6 +25,7 @@ class Kind(Enum):
     """Raw data, registrations, measurements, templates."""
 
 
+STANDARD_ROOT = "1.2.840.10008."
 _COMPOSITE = "1.2.840.10008.5.1.4.1.1."
 _BEYOND = (
     "1.2.840.10008.5.1.4.34.7",
@@ -75,6 +76,15 @@ _RADIOTHERAPY = ("1.2.840.10008.5.1.4.1.1.481.", "1.2.840.10008.5.1.4.34.")
 def is_storage(uid: str) -> bool:
     """Whether instances of the SOP Class can be stored."""
     return uid in NAMES
+
+
+def is_kept(uid: str) -> bool:
+    """Whether what a known sender has of this SOP Class is taken.
+
+    A SOP Class that is not of the Standard is taken for a private storage class: it must not be
+    lost, and the de-identification decides what becomes of it.
+    """
+    return is_storage(uid) or not uid.startswith(STANDARD_ROOT)
 
 
 def name(uid: str) -> str:

@@ -1,4 +1,4 @@
-"""What the storage SCP answers, and when (PS3.4 §B.2.3, PS3.8 §9.3.4)."""
+"""What a sender is answered, and when (PS3.4 §B.2.3, PS3.8 §9.3.4, PS3.18 §10.5)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ from enum import Enum, IntEnum
 
 
 class StoreStatus(IntEnum):
-    """Status of a C-STORE response. Warnings (B000, B006, B007) are never sent: receivers read them unpredictably."""
+    """Status of a C-STORE response, failure reason of STOW-RS.
+
+    Warnings (B000, B006, B007) are never sent: receivers read them unpredictably.
+    """
 
     SUCCESS = 0x0000
     OUT_OF_RESOURCES = 0xA700
     """The sender may try again."""
     DOES_NOT_MATCH_SOP_CLASS = 0xA900
     CANNOT_UNDERSTAND = 0xC000
+    SOP_CLASS_NOT_SUPPORTED = 0x0122
+    TRANSFER_SYNTAX_NOT_SUPPORTED = 0xC122
+    """These two are of STOW-RS only (PS3.18 §I.2.2): an association refuses the presentation context instead."""
 
 
 class Situation(Enum):
@@ -30,6 +36,10 @@ class Situation(Enum):
     """The command's UID is not the dataset's, or is no valid UID; never repaired silently."""
     MALFORMED = "malformed"
     """The strict walk could not read it."""
+    SOP_CLASS = "sop-class"
+    """No storage SOP Class."""
+    TRANSFER_SYNTAX = "transfer-syntax"
+    """None that can be kept."""
 
 
 STORE_STATUS: dict[Situation, StoreStatus] = {
@@ -39,6 +49,8 @@ STORE_STATUS: dict[Situation, StoreStatus] = {
     Situation.NO_SPACE: StoreStatus.OUT_OF_RESOURCES,
     Situation.UID_MISMATCH: StoreStatus.DOES_NOT_MATCH_SOP_CLASS,
     Situation.MALFORMED: StoreStatus.CANNOT_UNDERSTAND,
+    Situation.SOP_CLASS: StoreStatus.SOP_CLASS_NOT_SUPPORTED,
+    Situation.TRANSFER_SYNTAX: StoreStatus.TRANSFER_SYNTAX_NOT_SUPPORTED,
 }
 
 

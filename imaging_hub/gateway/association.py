@@ -75,6 +75,8 @@ class AssociationRequest:
     called_ae_title: str
     application_context: str
     contexts: tuple[Proposal, ...]
+    certificate: str | None = None
+    """SHA-256 of the certificate that the peer showed over TLS."""
 
 
 class Service(Protocol):
@@ -120,7 +122,7 @@ class Association:
         if kind != _RQ:
             raise Hangup(Ending.PEER_ABORTED if kind == _ABORT else Ending.PROTOCOL)
         primitive = _decode(kind, length, bytes(self._connection.read(length)))
-        request = _request(primitive, self._connection.address)
+        request = _request(primitive, self._connection)
         answer = self._service.negotiate(request)
         if isinstance(answer, Rejection):
             self._connection.send(struct.pack(">BxLxBBB", 3, 4, *answer.value))
@@ -219,9 +221,9 @@ def _decode(kind: int, length: int, body: bytes) -> A_ASSOCIATE:
         raise Hangup(Ending.PROTOCOL) from None
 
 
-def _request(primitive: A_ASSOCIATE, address: str) -> AssociationRequest:
+def _request(primitive: A_ASSOCIATE, connection: Connection) -> AssociationRequest:
     return AssociationRequest(
-        address,
+        connection.address,
         _title(primitive.calling_ae_title),
         _title(primitive.called_ae_title),
         str(primitive.application_context_name or ""),
@@ -229,6 +231,7 @@ def _request(primitive: A_ASSOCIATE, address: str) -> AssociationRequest:
             Proposal(context.context_id, str(context.abstract_syntax), tuple(map(str, context.transfer_syntax)))
             for context in primitive.presentation_context_definition_list
         ),
+        connection.certificate,
     )
 
 

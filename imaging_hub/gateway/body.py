@@ -44,6 +44,15 @@ class Body:
             self._filled += len(view)
             size -= len(view)
 
+    def write(self, data: Buffer) -> None:
+        """Take the next piece of the dataset from memory."""
+        self.size += len(data)
+        while len(data):
+            view = self._room(len(data))
+            view[:] = data[: len(view)]
+            self._filled += len(view)
+            data = data[len(view) :]
+
     @contextmanager
     def dataset(self) -> Iterator[Buffer]:
         """The whole dataset, not copied; raises `StorageUnavailable`."""

@@ -20,6 +20,7 @@ def statement(settings: Settings) -> str:
         version=__version__,
         ae_title=settings.ae_title,
         port=settings.dicom_port,
+        gateway_http=f"port {settings.gateway_port}" if settings.gateway_port else "switched off here",
         pdu_max=_size(settings.pdu_max_bytes),
         first_pdu_max=_size(min(settings.pdu_max_bytes, FIRST_PDU_MAX_BYTES)),
         dataset_max=_size(settings.dataset_max_bytes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import ssl
 import struct
@@ -72,6 +73,8 @@ class Connection:
 
     def __init__(self, sock: socket.socket, address: str, limits: Limits) -> None:
         self.address = address
+        self.certificate: str | None = None
+        """SHA-256 of the certificate that the peer showed over TLS."""
         self.named = False
         """The peer has named itself as a known sender, and keeps its slot."""
         self.stopping = False
@@ -89,8 +92,10 @@ class Connection:
             secured = context.wrap_socket(self._socket, server_side=True, do_handshake_on_connect=False)
             self._socket = secured
             secured.do_handshake()
+            shown = secured.getpeercert(binary_form=True)
         except OSError:
             raise Hangup(Ending.TLS) from None
+        self.certificate = hashlib.sha256(shown).hexdigest() if shown else None
         self._socket.settimeout(TICK_SECONDS)
 
     def next_pdu(self, *, between: bool = False) -> tuple[int, int]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -15,11 +18,11 @@ from imaging_hub.errors import MalformedDataset, NotFound, StorageUnavailable
 from imaging_hub.gateway.body import Body
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.intake import journal
-from imaging_hub.intake.admission import Admission
+from imaging_hub.intake.admission import Admission, Load
 from imaging_hub.intake.examination import Examination, content_digest, examine
 from imaging_hub.intake.group_commit import GroupCommit
 from imaging_hub.intake.journal import Arrival, Recorded
-from imaging_hub.intake.spool import Origin, Spool, Spooled, mark
+from imaging_hub.intake.spool import FSYNC_FAILED, Origin, Spool, Spooled, mark
 from imaging_hub.log import log
 from imaging_hub.metrics import GatewayMetrics
 from imaging_hub.settings import Settings
@@ -33,29 +36,53 @@ class Sent:
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
+    study_instance_uid: str | None = None
+    """The study it must belong to, where the sender named one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What became of an instance that was sent."""
+
+    situation: Situation
+    reason: str | None = None
+    """Code of what was wrong with it."""
 
 
 class Reception:
     """Takes instances of known senders; every one that reached us ends in exactly one row of the journal."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        database: Database,
-        *,
-        spool: Spool,
-        commits: GroupCommit,
-        admission: Admission,
-        metrics: GatewayMetrics,
-    ) -> None:
+    def __init__(self, settings: Settings, database: Database) -> None:
         self._quarantine_max_bytes = settings.quarantine_max_bytes
         self._database = database
-        self._spool = spool
-        self._commits = commits
-        self._admission = admission
-        self._metrics = metrics
+        self._commits = GroupCommit(database)
+        self._admission = Admission(settings, self._load)
+        self.spool = Spool(settings.spool)
+        self.metrics = GatewayMetrics()
 
-    def store(self, sent: Sent, body: Body) -> Situation:
+    def start(self) -> None:
+        """Begin to take instances."""
+        self.spool.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._commits.start()
+
+    def stop(self) -> None:
+        """Write what was handed in, then end."""
+        self._commits.stop()
+
+    @contextmanager
+    def taking(self) -> Iterator[Self]:
+        """Taking instances until the end of the block."""
+        self.start()
+        try:
+            yield self
+        finally:
+            self.stop()
+
+    def accepting(self) -> bool:
+        """Whether there is room for a new association; raises `SQLAlchemyError` when the journal is away."""
+        return self._admission.accepting()
+
+    def store(self, sent: Sent, body: Body) -> Received:
         """Take one instance; any situation but NO_SPACE is durable when this returns.
 
         Raises `StorageUnavailable` only for the fault after which the process must end.
@@ -65,13 +92,13 @@ class Reception:
             situation, recorded = self._store(sent, body)
         except (StorageUnavailable, SQLAlchemyError) as fault:
             log.error("instance-not-stored", finess=sent.sender.finess, exc_info=fault)
-            self._metrics.instances.labels(sent.sender.finess, Situation.NO_SPACE.value).inc()
-            if isinstance(fault, StorageUnavailable) and fault.code == "fsync-failed":
+            self.metrics.instances.labels(sent.sender.finess, Situation.NO_SPACE.value).inc()
+            if isinstance(fault, StorageUnavailable) and fault.code == FSYNC_FAILED:
                 raise
-            return Situation.NO_SPACE
-        self._metrics.instances.labels(sent.sender.finess, situation.value).inc()
-        self._metrics.received_bytes.labels(sent.sender.finess).inc(body.size)
-        self._metrics.spool_bytes.set(self._admission.spool_bytes)
+            return Received(Situation.NO_SPACE, getattr(fault, "code", "journal-unavailable"))
+        self.metrics.instances.labels(sent.sender.finess, situation.value).inc()
+        self.metrics.received_bytes.labels(sent.sender.finess).inc(body.size)
+        self.metrics.spool_bytes.set(self._admission.spool_bytes)
         log.info(
             "instance",
             row=recorded.id,
@@ -81,13 +108,15 @@ class Reception:
             bytes=body.size,
             seconds=round(time.monotonic() - begun, 4),
         )
-        return situation
+        return Received(situation, recorded.reason)
 
     def _store(self, sent: Sent, body: Body) -> tuple[Situation, Recorded]:
         if self._admission.full():
             raise StorageUnavailable("the spool quota is used up", code="spool-full")
         with body.dataset() as dataset:
             found = examine(dataset, sent.transfer_syntax_uid, sent.sop_class_uid, sent.sop_instance_uid)
+            if found.situation is Situation.STORED and sent.study_instance_uid not in (None, found.study_instance_uid):
+                found = replace(found, situation=Situation.UID_MISMATCH, reason="study-instance-uid-mismatch")
             spooled, kept = self._keep(found, body)
             recorded = self._commits.record(
                 _arrival(sent, found, spooled, kept),
@@ -101,7 +130,7 @@ class Reception:
         if not recorded.new:
             if recorded.digest != spooled.digest:
                 # The same instance encoded otherwise: the first original is the one kept.
-                self._spool.remove(spooled.digest)
+                self.spool.remove(spooled.digest)
             return Situation.DUPLICATE, recorded
         self._admission.added(spooled.size)
         return Situation.STORED, recorded
@@ -116,10 +145,14 @@ class Reception:
             return body.digest(), False
         return body.keep(), True
 
+    def _load(self) -> Load:
+        with self._database.begin(Role.GATEWAY) as connection:
+            return Load(journal.spool_bytes(connection), journal.largest_open_study_bytes(connection))
+
     def _same_content(self, standing: str, dataset: Buffer, transfer_syntax_uid: str) -> bool:
         """Whether the original `standing` is this dataset, encoded otherwise; False when it cannot be told."""
         try:
-            meta, original = part10.split(self._spool.read(standing))
+            meta, original = part10.split(self.spool.read(standing))
             return content_digest(walk.read(original, meta.transfer_syntax_uid)) == content_digest(
                 walk.read(dataset, transfer_syntax_uid)
             )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import Action
@@ -14,6 +18,7 @@ from imaging_hub.errors import HubError
 
 ACTOR = "operator"
 _FINESS = re.compile(r"[0-9][0-9AB][0-9]{7}\Z")
+_TOKEN_BYTES = 32
 _HOSPITAL_BYTES = 100
 """A hospital's name stands in the preamble of its files, which has 128 bytes."""
 
@@ -28,23 +33,80 @@ class Sender:
     hospital: str
     finess: str
     profile: str
+    certificate: str | None = None
+    """SHA-256, in hexadecimal, of the certificate it must show over TLS; None for any that is trusted."""
+    query: Query | None = None
+    """Where it can be asked for studies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Where a hospital's own query/retrieve SCP listens."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, written: str) -> Query:
+        """`HOST:PORT`; raises `HubError`."""
+        host, _, port = written.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+            raise HubError("this is not HOST:PORT", code="query-address", hint="pacs.example.fr:104")
+        return cls(host.strip("[]"), int(port))
+
+
+_COLUMNS = (
+    "calling_ae_title, CAST(address AS text) AS address, hospital, finess, profile, certificate, query_host, query_port"
+)
 
 
 def identify(connection: Connection, calling_ae_title: str, address: str) -> Sender | None:
     """The sender that calls itself so from there; of two networks that hold the address, the narrower one."""
     row = connection.execute(
         text(
-            "SELECT calling_ae_title, CAST(address AS text) AS address, hospital, finess, profile"
-            " FROM identifying.sender WHERE calling_ae_title = :title AND address >>= CAST(:address AS inet)"
+            f"SELECT {_COLUMNS} FROM identifying.sender"  # noqa: S608 - constant columns
+            " WHERE calling_ae_title = :title AND address >>= CAST(:address AS inet)"
             " ORDER BY masklen(address) DESC LIMIT 1"
         ),
         {"title": calling_ae_title, "address": plain_address(address)},
     ).one_or_none()
-    return Sender(**row._mapping) if row else None
+    return _sender(row) if row else None
+
+
+def bearer(connection: Connection, token_hash: str, now: datetime) -> Sender | None:
+    """The sender whose token this is; nobody when its time is over."""
+    row = connection.execute(
+        text(
+            f"SELECT {_COLUMNS} FROM identifying.sender"  # noqa: S608 - constant columns
+            " WHERE token_hash = :hash AND token_expires_at > :now"
+        ),
+        {"hash": token_hash, "now": now},
+    ).one_or_none()
+    return _sender(row) if row else None
+
+
+def named(connection: Connection, calling_ae_title: str) -> Sender:
+    """The one sender of that AE title; raises `HubError` when there is none, or more than one."""
+    found = [sender for sender in list_senders(connection) if sender.calling_ae_title == calling_ae_title]
+    if not found:
+        raise HubError("no sender has this AE title", code="unknown-sender", hint="imaging-hub sender list")
+    if len({(sender.hospital, sender.finess, sender.profile) for sender in found}) > 1:
+        raise HubError(
+            "this AE title stands for several hospitals", code="ambiguous-sender", hint="give each a title of its own"
+        )
+    return next((sender for sender in found if sender.query), found[0])
 
 
 def add(
-    connection: Connection, *, calling_ae_title: str, address: str, hospital: str, finess: str, profile: str
+    connection: Connection,
+    *,
+    calling_ae_title: str,
+    address: str,
+    hospital: str,
+    finess: str,
+    profile: str,
+    certificate: str | None = None,
+    query: Query | None = None,
 ) -> Sender:
     """Let a sender in, or describe a known one anew; raises `HubError`."""
     title = calling_ae_title.strip()
@@ -63,29 +125,66 @@ def add(
             code="address",
             hint="10.1.2.3, 10.1.2.0/24 or 2001:db8::/64",
         ) from None
-    sender = Sender(title, network, name, finess, profile)
+    sender = Sender(title, network, name, finess, profile, certificate, query)
     connection.execute(
         text(
-            "INSERT INTO identifying.sender (calling_ae_title, address, hospital, finess, profile)"
-            " VALUES (:title, CAST(:address AS inet), :hospital, :finess, :profile)"
+            "INSERT INTO identifying.sender"
+            " (calling_ae_title, address, hospital, finess, profile, certificate, query_host, query_port)"
+            " VALUES (:title, CAST(:address AS inet), :hospital, :finess, :profile, :certificate, :host, :port)"
             " ON CONFLICT (calling_ae_title, address) DO UPDATE"
-            " SET hospital = excluded.hospital, finess = excluded.finess, profile = excluded.profile"
+            " SET hospital = excluded.hospital, finess = excluded.finess, profile = excluded.profile,"
+            " certificate = excluded.certificate, query_host = excluded.query_host, query_port = excluded.query_port"
         ),
-        {"title": title, "address": network, "hospital": name, "finess": finess, "profile": profile},
+        {
+            "title": title,
+            "address": network,
+            "hospital": name,
+            "finess": finess,
+            "profile": profile,
+            "certificate": certificate,
+            "host": query.host if query else None,
+            "port": query.port if query else None,
+        },
     )
     trail.append(connection, ACTOR, Action.SENDER_ADDED, f"finess:{finess}", {"profile": profile})
     return sender
+
+
+def give_token(connection: Connection, sender: Sender, expires_at: datetime, *, by: str = ACTOR) -> str:
+    """A new token with which the sender may use STOW-RS, in place of any it had; nobody can see it again."""
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    connection.execute(
+        text(
+            "UPDATE identifying.sender SET token_hash = :hash, token_expires_at = :expires"
+            " WHERE calling_ae_title = :title AND address = CAST(:address AS inet)"
+        ),
+        {
+            "hash": hashlib.sha256(token.encode()).hexdigest(),
+            "expires": expires_at,
+            "title": sender.calling_ae_title,
+            "address": sender.address,
+        },
+    )
+    detail = {"expires": expires_at.isoformat()}
+    trail.append(connection, by, Action.SENDER_MAY_STOW, f"finess:{sender.finess}", detail)
+    return token
 
 
 def list_senders(connection: Connection) -> list[Sender]:
     """Every sender, by hospital."""
     rows = connection.execute(
         text(
-            "SELECT calling_ae_title, CAST(address AS text) AS address, hospital, finess, profile"
-            " FROM identifying.sender ORDER BY hospital, calling_ae_title, address"
+            f"SELECT {_COLUMNS} FROM identifying.sender"  # noqa: S608 - constant columns
+            " ORDER BY hospital, calling_ae_title, address"
         )
     )
-    return [Sender(**row._mapping) for row in rows]
+    return [_sender(row) for row in rows]
+
+
+def _sender(row: Row[Any]) -> Sender:
+    values = dict(row._mapping)
+    host, port = values.pop("query_host"), values.pop("query_port")
+    return Sender(**values, query=Query(host, port) if host else None)
 
 
 def plain_address(address: str) -> str:

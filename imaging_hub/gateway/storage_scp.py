@@ -28,16 +28,11 @@ from imaging_hub.gateway.reception import Reception, Sent, head
 from imaging_hub.gateway.rejections import Cause, Reason, Rejections
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.gateway.tls import server_context
-from imaging_hub.intake import journal, recovery
-from imaging_hub.intake.admission import Admission, Load
-from imaging_hub.intake.group_commit import GroupCommit
-from imaging_hub.intake.spool import Spool
+from imaging_hub.intake import recovery
 from imaging_hub.log import log
-from imaging_hub.metrics import GatewayMetrics
 from imaging_hub.settings import Settings
 
 VERIFICATION = "1.2.840.10008.1.1"
-STANDARD_ROOT = "1.2.840.10008."
 DRAIN_SECONDS = 10.0
 _KEPT = frozenset(transfer_syntax.NEGOTIATED)
 _PLAIN = frozenset((transfer_syntax.IMPLICIT_VR_LITTLE_ENDIAN, transfer_syntax.EXPLICIT_VR_LITTLE_ENDIAN))
@@ -49,20 +44,10 @@ class StorageServer:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
-        self.metrics = GatewayMetrics()
         self.failed = threading.Event()
-        self._spool = Spool(settings.spool)
-        self._admission = Admission(settings, self._load)
-        self._commits = GroupCommit(database)
+        self.reception = Reception(settings, database)
+        self.metrics = self.reception.metrics
         self._rejections = Rejections(database, self.metrics)
-        self.reception = Reception(
-            settings,
-            database,
-            spool=self._spool,
-            commits=self._commits,
-            admission=self._admission,
-            metrics=self.metrics,
-        )
         self._server: GuardedServer | None = None
         self.stopping = False
 
@@ -77,7 +62,7 @@ class StorageServer:
         context = server_context(self._settings)
         try:
             with self._database.begin(Role.GATEWAY) as connection:
-                recovered = recovery.recover(connection, self._spool)
+                recovered = recovery.recover(connection, self.reception.spool)
         except SQLAlchemyError as fault:
             raise StorageUnavailable(
                 "the journal cannot be reached, or was never made",
@@ -85,7 +70,7 @@ class StorageServer:
                 hint="is PostgreSQL running? `imaging-hub serve` makes the journal when it starts",
             ) from fault
         self.metrics.alarms.set(len(recovered.missing))
-        self._commits.start()
+        self.reception.start()
         self._server = GuardedServer(
             (self._settings.bind_address, self._settings.dicom_port),
             Limits.of(self._settings),
@@ -101,22 +86,18 @@ class StorageServer:
         self.stopping = True
         if self._server:
             self._server.stop(DRAIN_SECONDS)
-        self._commits.stop()
+        self.reception.stop()
         log.info("gateway-stopped")
 
     def _serve(self, connection: Connection) -> None:
         session = _Session(self, connection.address)
         with self.metrics.associations.track_inprogress():
-            Association(connection, session, Body(self._spool), self._settings.dataset_max_bytes).run()
+            Association(connection, session, Body(self.reception.spool), self._settings.dataset_max_bytes).run()
         session.summarise("released")
 
     def _ended(self, connection: Connection, reason: Ending) -> None:
         self.metrics.hangups.labels(reason.value).inc()
         log.warning("hangup", reason=reason.value, address=connection.address)
-
-    def _load(self) -> Load:
-        with self._database.begin(Role.GATEWAY) as connection:
-            return Load(journal.spool_bytes(connection), journal.largest_open_study_bytes(connection))
 
     def identify(self, request: AssociationRequest) -> Sender | Reason:
         """The sender behind an association request, or why there is none."""
@@ -127,13 +108,18 @@ class StorageServer:
         if self.stopping or self.failed.is_set():
             return Reason.SHUTTING_DOWN
         try:
-            with self._database.begin(Role.GATEWAY) as connection:
-                sender = senders.identify(connection, request.calling_ae_title, request.address)
-            if sender is None:
-                return Reason.UNKNOWN_SENDER
-            return sender if self._admission.accepting() else Reason.SPOOL_FULL
+            found = self._known(request)
+            return found if isinstance(found, Reason) or self.reception.accepting() else Reason.SPOOL_FULL
         except SQLAlchemyError:
             return Reason.DATABASE_AWAY
+
+    def _known(self, request: AssociationRequest) -> Sender | Reason:
+        """The sender by its AE title and address, which must show its certificate where it is known by one."""
+        with self._database.begin(Role.GATEWAY) as connection:
+            sender = senders.identify(connection, request.calling_ae_title, request.address)
+        if sender is None:
+            return Reason.UNKNOWN_SENDER
+        return sender if sender.certificate in (None, request.certificate) else Reason.WRONG_CERTIFICATE
 
     def refuse(self, *causes: Cause) -> None:
         """Write down what was refused."""
@@ -144,6 +130,7 @@ _REJECTION = {
     Reason.NOT_DICOM_CONTEXT: Rejection.UNKNOWN_CALLING_AE_TITLE,
     Reason.WRONG_CALLED_AE_TITLE: Rejection.UNKNOWN_CALLED_AE_TITLE,
     Reason.UNKNOWN_SENDER: Rejection.UNKNOWN_CALLING_AE_TITLE,
+    Reason.WRONG_CERTIFICATE: Rejection.UNKNOWN_CALLING_AE_TITLE,
     Reason.SPOOL_FULL: Rejection.CONGESTED,
     Reason.SHUTTING_DOWN: Rejection.LOCAL_LIMIT,
     Reason.DATABASE_AWAY: Rejection.LOCAL_LIMIT,
@@ -183,7 +170,7 @@ class _Session:
     def store(self, request: Request, transfer_syntax: str, body: Body) -> StoreStatus:
         """Take an instance and say what the Standard has the sender told."""
         try:
-            situation = self._server.reception.store(self._sent(request, transfer_syntax), body)
+            situation = self._server.reception.store(self._sent(request, transfer_syntax), body).situation
         except StorageUnavailable:
             self._server.failed.set()
             situation = Situation.NO_SPACE
@@ -213,14 +200,9 @@ class _Session:
 
 
 def _negotiate(proposal: Proposal) -> Accepted | Refused:
-    """Accept a context whose SOP Class is stored, or Verification; of its transfer syntaxes the first that we keep.
-
-    A SOP Class that is not of the Standard is taken for a private storage class: what a known sender
-    has must not be lost, and the de-identification decides what becomes of it.
-    """
+    """Accept a context whose SOP Class is kept, or Verification; of its transfer syntaxes the first that we keep."""
     abstract = proposal.abstract_syntax
-    private = not abstract.startswith(STANDARD_ROOT)
-    if not (abstract == VERIFICATION or sop_class.is_storage(abstract) or private):
+    if not (abstract == VERIFICATION or sop_class.is_kept(abstract)):
         return Refused(proposal.id, abstract, 3)
     known = _PLAIN if abstract == VERIFICATION else _KEPT
     usable = [syntax for syntax in proposal.transfer_syntaxes if syntax in known]

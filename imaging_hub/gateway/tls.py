@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
+from pathlib import Path
 
 from imaging_hub.errors import SettingsError
 from imaging_hub.settings import Settings
@@ -29,3 +31,14 @@ def server_context(settings: Settings) -> ssl.SSLContext | None:
             hint="check dicom_tls_certificate, dicom_tls_key and dicom_tls_client_ca: PEM, readable, matching",
         ) from fault
     return context
+
+
+def fingerprint(certificate: Path) -> str:
+    """SHA-256, in hexadecimal, of the first certificate in a PEM file; raises `SettingsError`."""
+    try:
+        pem = certificate.read_text("ascii")
+        start = pem.index("-----BEGIN CERTIFICATE-----")
+        end = pem.index("-----END CERTIFICATE-----") + len("-----END CERTIFICATE-----")
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem[start:end])).hexdigest()
+    except (OSError, ValueError):
+        raise SettingsError("there is no PEM certificate in this file", code="certificate") from None

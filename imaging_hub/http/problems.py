@@ -82,7 +82,7 @@ def _from_our_own(fault: HubError) -> Problem:
     return Problem(status, fault.code, str(fault), hint=fault.hint)
 
 
-def respond(request: Request, problem: Problem, pages: Pages) -> Response:
+def respond(request: Request, problem: Problem, pages: Pages | None = None) -> Response:
     """The problem as a page for a browser that asked for one, as problem details for everybody else."""
     body = {
         "type": f"urn:imaging-hub:problem:{problem.code}",
@@ -92,15 +92,15 @@ def respond(request: Request, problem: Problem, pages: Pages) -> Response:
         "code": problem.code,
         "hint": problem.hint,
     }
-    if _wants_page(request):
+    if pages is not None and _wants_page(request):
         if problem.status_code == 401 and problem.code == "not-authenticated" and request.method == "GET":
             return RedirectResponse(f"/login?{urlencode({'next': request.url.path})}", 303)
         return pages.render(request, "problem.html", body, status=problem.status_code, headers=problem.headers)
     return JSONResponse(body, problem.status_code, problem.headers, media_type="application/problem+json")
 
 
-def install(app: FastAPI, pages: Pages) -> None:
-    """Answer every fault of `app` in this form."""
+def install(app: FastAPI, pages: Pages | None = None) -> None:
+    """Answer every fault of `app` in this form; an app without pages has no person before it."""
 
     def handle(request: Request, fault: Exception) -> Response:
         return respond(request, from_fault(fault), pages)

@@ -18,7 +18,7 @@ from imaging_hub.http.problems import Problem, from_fault
 
 _log = logging.getLogger("imaging_hub.http")
 
-_DISCARD_FACTOR = 16  # of the largest body: how much of a refused one is read so that its sender can read the answer
+_DISCARD_BYTES = 16 << 20  # of a refused body: how much more is read so that its sender can read the answer
 
 
 def content_security_policy(partner: str = "") -> str:
@@ -104,7 +104,9 @@ class _Body:
         packed = self._seen > 0 and self._encoding != "identity"
         self.refused = too_large or packed
         if too_large:
-            raise Problem(413, "too-large", "The request is too large.", hint="send less than 1 MiB")
+            raise Problem(
+                413, "too-large", "The request is too large.", hint=f"send less than {self._max_bytes >> 20} MiB"
+            )
         if packed:
             raise Problem(415, "content-encoding", "Compressed requests are not taken.", hint="send it plain")
         return message
@@ -114,7 +116,8 @@ class _Body:
 
         A server that closes with bytes unread resets the connection, and with it may go the answer (RFC 9112 §9.6).
         """
-        while not self._ended and self._seen <= _DISCARD_FACTOR * self._max_bytes:
+        enough = self._seen + _DISCARD_BYTES
+        while not self._ended and self._seen <= enough:
             await self._next()
         return self._ended
 

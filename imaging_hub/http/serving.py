@@ -18,15 +18,22 @@ from imaging_hub.errors import SettingsError
 def serve(app: ASGIApp, address: str, port: int, stop: threading.Event | None = None) -> None:
     """Serve until `stop` is set or, in the main thread, until SIGINT or SIGTERM.
 
-    Raises `SettingsError` `port-taken`: granian would share the port with whoever listens there already.
+    Raises `SettingsError` `port-taken`.
     """
+    refuse_taken(address, port)
+    asyncio.run(_serve(app, address, port, stop or threading.Event()))
+
+
+def refuse_taken(address: str, port: int) -> None:
+    """Raise `SettingsError` where somebody listens already: granian would share the port with them."""
     try:
         socket.create_server((address, port)).close()
     except OSError:
         raise SettingsError(
-            "the port is taken or not ours", code="port-taken", hint="choose another hub_port or console_port"
+            "the port is taken or not ours",
+            code="port-taken",
+            hint="choose another hub_port, console_port or gateway_port",
         ) from None
-    asyncio.run(_serve(app, address, port, stop or threading.Event()))
 
 
 async def _serve(app: Any, address: str, port: int, stop: threading.Event) -> None:

@@ -5,6 +5,7 @@ A later instance opens a new revision of the study, so that what was done with t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
@@ -41,24 +42,54 @@ def revision(connection: Connection, study_id: int) -> StudyRevision:
 
 def complete_studies(connection: Connection, quiet_seconds: float) -> list[int]:
     """Close the studies of which nothing came for `quiet_seconds`; their row numbers."""
+    return _closed(
+        connection,
+        "last_received_at < clock_timestamp() - make_interval(secs => :quiet)",
+        {"quiet": quiet_seconds},
+    )
+
+
+def received(connection: Connection, hospital: str, study_instance_uid: str) -> int:
+    """How many instances of a study are in the journal, over all its revisions."""
+    found = connection.execute(
+        text(
+            "SELECT count(DISTINCT i.sop_instance_uid) FROM identifying.instance i JOIN identifying.study s"
+            " ON s.id = i.study WHERE s.hospital = :hospital AND s.study_instance_uid = :uid"
+        ),
+        {"hospital": hospital, "uid": study_instance_uid},
+    )
+    return int(found.scalar_one())
+
+
+def announced(connection: Connection, hospital: str, study_instance_uid: str) -> list[int]:
+    """Close a study of which everything that was announced has come, without its quiet period."""
+    return _closed(
+        connection,
+        "hospital = :hospital AND study_instance_uid = :uid",
+        {"hospital": hospital, "uid": study_instance_uid},
+    )
+
+
+def _closed(connection: Connection, which: str, values: Mapping[str, object]) -> list[int]:
+    """Close the open studies for which `which` holds, and put on the trail what came of each."""
     studies = list(
         connection.execute(
             text(
-                "UPDATE identifying.study SET state = 'COMPLETE' WHERE state = 'OPEN'"
-                " AND last_received_at < clock_timestamp() - make_interval(secs => :quiet) RETURNING id"
+                "UPDATE identifying.study SET state = 'COMPLETE' WHERE state = 'OPEN'"  # noqa: S608 - constant conditions
+                f" AND {which} RETURNING id"
             ),
-            {"quiet": quiet_seconds},
+            values,
         ).scalars()
     )
     for study in sorted(studies):
-        received = connection.execute(
+        counted = connection.execute(
             text(
                 "SELECT count(*) AS instances, count(*) FILTER (WHERE state = 'QUARANTINED') AS quarantined"
                 " FROM identifying.instance WHERE study = :study"
             ),
             {"study": study},
         ).one()
-        trail.append(connection, ACTOR, Action.STUDY_RECEIVED, f"study:{study}", dict(received._mapping))
+        trail.append(connection, ACTOR, Action.STUDY_RECEIVED, f"study:{study}", dict(counted._mapping))
     return sorted(studies)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
+from imaging_hub.http.peer import is_local
 from imaging_hub.permits.policy import Action
 from imaging_hub.web.hub import Permission, hub_of
 
@@ -54,16 +55,10 @@ def ready(request: Request) -> Response:
 @router.get("/metrics", response_class=Response)
 def metrics(request: Request) -> Response:
     """Figures for Prometheus; to an operator, or to a collector on the same machine."""
-    if not _is_local(request):
+    if not is_local(request):
         Permission(Action.METRICS_READ)(request)
     with hub_of(request).begin() as connection:
         return Response(generate_latest(_collected(connection)), media_type=CONTENT_TYPE_LATEST)
-
-
-def _is_local(request: Request) -> bool:
-    """From this machine and not through a proxy, whose every request would look local."""
-    forwarded = {"x-forwarded-for", "forwarded", "x-real-ip"} & set(request.headers)
-    return request.client is not None and request.client.host in ("127.0.0.1", "::1") and not forwarded
 
 
 def _collected(connection: Connection) -> CollectorRegistry:

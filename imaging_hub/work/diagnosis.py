@@ -126,7 +126,10 @@ def _of_ports(settings: Settings) -> Iterator[Ailment]:
     start = "start it: imaging-hub serve"
     if not _listens(settings.bind_address, settings.dicom_port):
         yield Ailment("gateway", f"nobody listens on port {settings.dicom_port}: nothing is received", start)
-    for name, port in (("hub", settings.hub_port), ("console", settings.console_port)):
+    parts = {"hub": settings.hub_port, "console": settings.console_port, "gateway": settings.gateway_port}
+    for name, port in parts.items():
+        if name == "gateway" and not port:
+            continue
         if not _listens(settings.bind_address, port):
             yield Ailment(name, f"nobody listens on port {port}", start)
         elif not _is_ours(f"http://{_host(settings.bind_address)}:{port}/healthz"):

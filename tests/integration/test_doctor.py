@@ -89,14 +89,14 @@ def test_an_ailment_is_told_with_its_cure_and_status_1(hub: RunningHub, nobody_s
     assert ailment["subject"] == "gateway"
 
 
-@pytest.mark.parametrize("part", ["dicom_port", "hub_port", "console_port"])
+@pytest.mark.parametrize("part", ["dicom_port", "gateway_port", "hub_port", "console_port"])
 def test_a_part_that_does_not_run_is_named(hub: RunningHub, nobody_s_port: int, part: str) -> None:
     subject, message = one(found(hub, **{part: nobody_s_port}))
     assert subject == part.replace("dicom", "gateway").removesuffix("_port")
     assert f"nobody listens on port {nobody_s_port}" in message
 
 
-@pytest.mark.parametrize("part", ["hub", "console"])
+@pytest.mark.parametrize("part", ["gateway", "hub", "console"])
 def test_another_program_on_a_port_is_named(hub: RunningHub, other_program: int, part: str) -> None:
     assert one(found(hub, **{f"{part}_port": other_program})) == (
         part,

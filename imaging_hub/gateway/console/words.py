@@ -117,6 +117,10 @@ REFUSALS: dict[str, tuple[str, str]] = {
         "L'expéditeur appelle un autre AE title que le nôtre.",
         "Configurez « {ours} » comme AE title appelé au PACS.",
     ),
+    "wrong-certificate": (
+        "Le certificat TLS présenté n'est pas celui de cet expéditeur.",
+        "Si le PACS a un nouveau certificat : imaging-hub sender add {calling} {address} … --certificate FICHIER.pem",
+    ),
     "application-context": (
         "Ce n'est pas une association DICOM.",
         "Vérifiez que l'expéditeur est bien un nœud DICOM.",

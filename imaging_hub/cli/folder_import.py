@@ -1,0 +1,82 @@
+"""`imaging-hub import`: a folder of DICOM files, such as a CD or an old archive, as one sender's."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+if TYPE_CHECKING:
+    from imaging_hub.gateway.folder_import import Imported
+
+app = typer.Typer()
+
+
+@app.command()
+def take(
+    sender: Annotated[str, typer.Argument(help="AE title of the known sender whose files these are.")],
+    folder: Annotated[Path, typer.Argument(exists=True, help="A DICOM file, or a folder of them.")],
+    *,
+    report: Annotated[Path | None, typer.Option(help="CSV: outcome and reason of each file.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML settings file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Take a folder in; running it again takes nothing twice. Status 1 when a file was not taken."""
+    from imaging_hub import log
+    from imaging_hub.database import Role, open_database
+    from imaging_hub.gateway import folder_import, senders
+    from imaging_hub.gateway.reception import Reception
+    from imaging_hub.settings import load
+
+    settings = load(config)
+    log.configure("error")
+    database = open_database(settings)
+    with database.begin(Role.GATEWAY) as connection:
+        known = senders.named(connection, sender)
+    files = folder_import.files_of(folder)
+    console = Console(stderr=True)
+    with Reception(settings, database).taking() as reception:
+        imported = list(
+            track(
+                folder_import.take(reception, known, files, settings.dataset_max_bytes),
+                "Importing",
+                total=len(files),
+                console=console,
+                disable=not console.is_terminal,
+            )
+        )
+    if report is not None:
+        _write(report, folder, imported)
+    outcomes = Counter(one.received.situation.value for one in imported)
+    reasons = Counter(one.received.reason for one in imported if one.received.reason)
+    if as_json:
+        typer.echo(json.dumps({"files": len(files), "outcomes": outcomes, "reasons": reasons}))
+    else:
+        for kind in (outcomes, reasons):
+            for name, count in sorted(kind.items(), key=lambda pair: -pair[1]):
+                typer.echo(f"{count:>{8 if kind is outcomes else 16}} {name}")
+    if sum(outcomes[name] for name in ("stored", "duplicate", "quarantined")) < len(files):
+        raise typer.Exit(1)
+
+
+def _write(report: Path, folder: Path, imported: Iterable[Imported]) -> None:
+    """Names of files may hold names of people: only its owner reads the report."""
+    with os.fdopen(os.open(report, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("file", "outcome", "reason"))
+        for one in imported:
+            name = str(one.path.relative_to(folder)) if folder.is_dir() else one.path.name
+            rows.writerow((_cell(name), one.received.situation.value, one.received.reason or ""))
+
+
+def _cell(text: str) -> str:
+    """Text that no spreadsheet takes for a formula."""
+    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -1,0 +1,145 @@
+"""`imaging-hub pull`: studies from a hospital's PACS by a list, or from its Orthanc as they become stable."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imaging_hub.errors import HubError
+
+if TYPE_CHECKING:
+    from imaging_hub.database import Database
+    from imaging_hub.gateway.reception import Reception
+    from imaging_hub.gateway.retrieval import Retrieval, Retrieved
+    from imaging_hub.gateway.senders import Sender
+    from imaging_hub.settings import Settings
+
+app = typer.Typer()
+
+FOLLOW_SECONDS = 5.0
+
+_List = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="A list, one value a line.")]
+
+
+@app.command()
+def pull(
+    sender: Annotated[str, typer.Argument(help="AE title of the PACS, a known sender.")],
+    *,
+    accessions: _List = None,
+    studies: _List = None,
+    patients: _List = None,
+    orthanc: Annotated[str | None, typer.Option(metavar="URL", help="The sender's Orthanc, instead of a list.")] = None,
+    label: Annotated[str | None, typer.Option(help="Only its studies with this label (Orthanc 1.12).")] = None,
+    follow: Annotated[bool, typer.Option(help="Go on following the Orthanc until stopped.")] = False,
+    get: Annotated[
+        bool, typer.Option("--get", help="C-GET on one association, instead of C-MOVE to our port.")
+    ] = False,
+    per_hour: Annotated[int | None, typer.Option(min=1, help="Lines asked for in an hour at most.")] = None,
+    window: Annotated[str | None, typer.Option(metavar="HH:MM-HH:MM", help="Ask only at these hours.")] = None,
+    again: Annotated[bool, typer.Option(help="Ask for lines that are complete, too.")] = False,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML settings file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object for each line.")] = False,
+) -> None:
+    """Retrieve what a list names; a list that was interrupted goes on where it was. Status 1 unless all is complete."""
+    from imaging_hub import log
+    from imaging_hub.database import Role, open_database
+    from imaging_hub.gateway import senders
+    from imaging_hub.settings import load
+
+    lists = {"accession": accessions, "study": studies, "patient": patients}
+    given = {name: path for name, path in lists.items() if path is not None}
+    if len(given) + (orthanc is not None) != 1:
+        raise typer.BadParameter("give one of --accessions, --studies, --patients, --orthanc")
+    settings = load(config)
+    log.configure("error")
+    database = open_database(settings)
+    with database.begin(Role.GATEWAY) as connection:
+        known = senders.named(connection, sender)
+    if orthanc is not None:
+        _follow(settings, database, known, orthanc, label, follow=follow, as_json=as_json)
+        return
+    from imaging_hub.gateway import retrieval
+    from imaging_hub.gateway.query_retrieve import Level
+    from imaging_hub.gateway.reception import Reception
+    from imaging_hub.gateway.retrieval import Outcome
+
+    ((level, path),) = given.items()
+    pace = retrieval.Pace(per_hour, retrieval.window(window) if window else None)
+    wanted = retrieval.lines(path.read_text("utf-8"))
+    with Reception(settings, database).taking() as reception:
+        asked = _asked(settings, database, known, reception, get=get)
+        outcomes = _tell(asked.run(Level(level), wanted, pace, again=again), as_json=as_json)
+    if set(outcomes) - {Outcome.COMPLETE.value}:
+        raise typer.Exit(1)
+
+
+def _asked(settings: Settings, database: Database, sender: Sender, reception: Reception, *, get: bool) -> Retrieval:
+    """The sender's PACS, to be asked by lists."""
+    from imaging_hub.gateway.query_retrieve import Pacs
+    from imaging_hub.gateway.retrieval import Retrieval
+
+    if sender.query is None:
+        raise HubError(
+            "it is not known where this PACS can be asked",
+            code="no-query-address",
+            hint="add the sender again with --query HOST:PORT",
+        )
+    pacs = Pacs(sender, sender.query, settings.ae_title)
+    fetch = (lambda study: pacs.get(study, reception)) if get else pacs.move
+    return Retrieval(database, sender, pacs.find, fetch)
+
+
+def _tell(retrieved: Iterable[Retrieved], *, as_json: bool) -> Counter[str]:
+    """Print what comes of each line, as it comes; how often each outcome came."""
+    outcomes: Counter[str] = Counter()
+    for line in retrieved:
+        outcomes[line.outcome.value] += 1
+        counts = f"{line.received} of {line.announced} instances" if line.studies else ""
+        plain = f"{line.value}  {line.outcome.value}  {line.reason or counts}".rstrip()
+        typer.echo(json.dumps(asdict(line)) if as_json else plain)
+    summary = ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items()))
+    typer.echo(summary or "nothing left to do", err=True)
+    return outcomes
+
+
+def _follow(
+    settings: Settings, database: Database, sender: Sender, url: str, label: str | None, *, follow: bool, as_json: bool
+) -> None:
+    from imaging_hub.gateway.orthanc_source import OrthancSource
+    from imaging_hub.gateway.reception import Reception
+
+    secret = settings.orthanc_source_password
+    refused = 0
+    with Reception(settings, database).taking() as reception:
+        source = OrthancSource(
+            url,
+            database,
+            reception,
+            sender,
+            dataset_max_bytes=settings.dataset_max_bytes,
+            user=settings.orthanc_source_user,
+            password=secret.get_secret_value() if secret else None,
+            label=label,
+        )
+        while True:
+            try:
+                for study in source.follow():
+                    refused += study.refused
+                    counts = f"{study.received} of {study.instances} instances"
+                    typer.echo(json.dumps(asdict(study)) if as_json else counts)
+            except HubError as fault:
+                if not follow:
+                    raise
+                typer.echo(f"{fault} [{fault.code}]; trying again", err=True)
+            if not follow:
+                break
+            time.sleep(FOLLOW_SECONDS)
+    if refused:
+        raise typer.Exit(1)

@@ -1,0 +1,56 @@
+"""The gateway's HTTP side: STOW-RS beside the DICOM port, whether it is alive, and its numbers."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import Response
+
+from imaging_hub.database import Database
+from imaging_hub.gateway import stow
+from imaging_hub.gateway.feeds import Feeds
+from imaging_hub.gateway.storage_scp import StorageServer
+from imaging_hub.http import problems
+from imaging_hub.http.peer import is_local
+from imaging_hub.http.problems import Problem
+from imaging_hub.http.protection import Protection, content_security_policy
+from imaging_hub.settings import Settings
+
+
+def create_app(settings: Settings, database: Database, server: StorageServer) -> FastAPI:
+    """The app; it shares the receiver's spool, journal and limits."""
+    app = FastAPI(title="Gateway", docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(stow.router(settings, database, server.reception), prefix="/dicom-web")
+    server.metrics.registry.register(Feeds(database))
+
+    @app.get("/healthz")
+    def alive() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    def ready() -> Response:
+        """The journal answers and there is room; 503 until both are so."""
+        try:
+            accepting = server.reception.accepting() and not server.failed.is_set()
+        except SQLAlchemyError:
+            return JSONResponse({"status": "database-unavailable"}, 503)
+        return JSONResponse({"status": "ready" if accepting else "no-room"}, 200 if accepting else 503)
+
+    @app.get("/metrics")
+    def metrics(request: Request) -> Response:
+        """The gateway's numbers, to collectors on the same machine."""
+        if not is_local(request):
+            raise Problem(403, "not-local", "Metrics are given to collectors on the same machine only.")
+        return Response(server.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+    problems.install(app)
+    app.add_middleware(
+        Protection,
+        policy=content_security_policy(),
+        respond=problems.respond,
+        body_max_bytes=settings.stow_max_bytes,
+    )
+    return app

@@ -1,0 +1,102 @@
+"""An instance that comes as a DICOM file (PS3.10 §7): by STOW-RS, from a folder, from an Orthanc; piece by piece."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imaging_hub.dicom import part10, sop_class, transfer_syntax
+from imaging_hub.dicom.elements import Buffer
+from imaging_hub.dicom.part10 import FileMeta
+from imaging_hub.dicom.status import Situation
+from imaging_hub.errors import MalformedDataset
+from imaging_hub.gateway.body import Body
+from imaging_hub.gateway.reception import Received, Reception, Sent, head
+from imaging_hub.gateway.senders import Sender
+
+META_MAX_BYTES = 1 << 16
+"""Preamble and file meta information must end within these first bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileReceived:
+    """What became of a file; without UIDs where its file meta information could not be read."""
+
+    received: Received
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
+
+
+class DicomFile:
+    """Takes one file after another into the spool, with no more of each in memory than a `Body` holds.
+
+    What stands before the dataset names the sender's programs; of it, only the three UIDs are used.
+    """
+
+    def __init__(self, reception: Reception, sender: Sender, dataset_max_bytes: int) -> None:
+        self._reception = reception
+        self._sender = sender
+        self._dataset_max_bytes = dataset_max_bytes
+        self._body = Body(reception.spool)
+        self._start = bytearray()
+        self._meta: FileMeta | None = None
+        self._refused: Received | None = None
+
+    def write(self, data: Buffer) -> None:
+        """Take the next piece."""
+        if self._meta is not None:
+            self._take(data)
+        elif self._refused is None:
+            self._start += data
+            if len(self._start) >= META_MAX_BYTES:
+                self._begin()
+
+    def finish(self, study_instance_uid: str | None = None) -> FileReceived:
+        """The file is whole: store it. It must belong to the study, where one is named.
+
+        Raises `StorageUnavailable` as `Reception.store` does.
+        """
+        if self._meta is None and self._refused is None:
+            self._begin()
+        meta, refused = self._meta or FileMeta("", "", ""), self._refused
+        try:
+            return FileReceived(
+                refused or self._reception.store(self._sent(meta, study_instance_uid), self._body),
+                meta.sop_class_uid,
+                meta.sop_instance_uid,
+            )
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Forget the file, however much of it came."""
+        self._body.discard()
+        self._start.clear()
+        self._meta = self._refused = None
+
+    def _begin(self) -> None:
+        """Read the file meta information, and make the beginning that the file has with us."""
+        try:
+            self._meta, dataset = part10.split(bytes(self._start))
+        except MalformedDataset as fault:
+            self._refused = Received(Situation.MALFORMED, fault.code)
+            return
+        self._start.clear()
+        if self._meta.transfer_syntax_uid not in transfer_syntax.NEGOTIATED:
+            self._refused = Received(Situation.TRANSFER_SYNTAX, "unsupported-transfer-syntax")
+        elif not sop_class.is_kept(self._meta.sop_class_uid):
+            self._refused = Received(Situation.SOP_CLASS, "sop-class-refused")
+        else:
+            self._body.begin(head(self._sent(self._meta, None)))
+            self._take(dataset)
+
+    def _take(self, data: Buffer) -> None:
+        if self._refused is None and self._body.size + len(data) > self._dataset_max_bytes:
+            self._body.discard()
+            self._refused = Received(Situation.MALFORMED, "dataset-too-long")
+        if self._refused is None:
+            self._body.write(data)
+
+    def _sent(self, meta: FileMeta, study_instance_uid: str | None) -> Sent:
+        return Sent(
+            self._sender, meta.sop_class_uid, meta.sop_instance_uid, meta.transfer_syntax_uid, study_instance_uid
+        )

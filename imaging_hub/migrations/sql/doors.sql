@@ -1,0 +1,35 @@
+-- identifying zone: doors beside the DICOM port, and what a sender must show there.
+
+ALTER TABLE identifying.sender
+  ADD COLUMN certificate      text,          -- SHA-256 of the certificate that it must show over TLS; NULL: any that is trusted
+  ADD COLUMN token_hash       text UNIQUE,   -- SHA-256 of its token for STOW-RS
+  ADD COLUMN token_expires_at timestamptz,
+  ADD COLUMN query_host       text,          -- where its own query/retrieve SCP listens
+  ADD COLUMN query_port       int CHECK (query_port BETWEEN 1 AND 65535),
+  ADD CONSTRAINT sender_query CHECK ((query_host IS NULL) = (query_port IS NULL)),
+  ADD CONSTRAINT sender_token CHECK ((token_hash IS NULL) = (token_expires_at IS NULL));
+
+CREATE TABLE identifying.retrieval (         -- what was asked of a PACS, a line each, and what came of it
+  hospital         text NOT NULL,
+  level            text NOT NULL CHECK (level IN ('accession', 'study', 'patient')),
+  value            text NOT NULL,
+  outcome          text NOT NULL,
+  reason           text NOT NULL DEFAULT '',
+  studies          int  NOT NULL DEFAULT 0,
+  announced        int  NOT NULL DEFAULT 0,  -- instances that the PACS says it has
+  received         int  NOT NULL DEFAULT 0,  -- of them, those that are in the journal
+  tried_at         timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (hospital, level, value)
+);
+
+CREATE TABLE identifying.orthanc_source (    -- how far the changes of an Orthanc have been followed
+  hospital    text NOT NULL,
+  url         text NOT NULL,
+  last_change bigint NOT NULL,
+  PRIMARY KEY (hospital, url)
+);
+
+GRANT SELECT, INSERT, UPDATE ON identifying.retrieval, identifying.orthanc_source TO imaging_hub_gateway;
+GRANT SELECT ON identifying.retrieval, identifying.orthanc_source TO imaging_hub_console, imaging_hub_worker;
+
+CREATE INDEX instance_quarantined ON identifying.instance (finess, reason) WHERE state = 'QUARANTINED';

@@ -1,0 +1,23 @@
+"""Doors beside the DICOM port: STOW-RS, retrieval from a PACS, an Orthanc as source."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+_SQL = Path(__file__).parent.parent / "sql"
+
+
+def upgrade() -> None:
+    statements = (_SQL / "doors.sql").read_text("utf-8")
+    op.get_bind().execution_options(no_parameters=True).exec_driver_sql(statements)
+
+
+def downgrade() -> None:
+    op.execute("DROP TABLE identifying.retrieval, identifying.orthanc_source")
+    op.execute(
+        "ALTER TABLE identifying.sender DROP COLUMN certificate, DROP COLUMN token_hash, DROP COLUMN token_expires_at,"
+        " DROP COLUMN query_host, DROP COLUMN query_port"
+    )
