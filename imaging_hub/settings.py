@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     gateway_port: int = Field(
         8082, ge=0, le=65535, description="Port of the gateway's STOW-RS, health and metrics; 0 for none of them."
     )
+    query_port: int = Field(
+        0, ge=0, le=65535, description="Port where hospitals with the right ask back what they sent; 0 for none."
+    )
     hub_port: int = Field(8080, ge=0, le=65535, description="Port of the hub's API and pages.")
     console_port: int = Field(8081, ge=0, le=65535, description="Port of the hospital's console.")
     hub_origin: str | None = Field(None, description="Public origin of the hub; default from address and port.")

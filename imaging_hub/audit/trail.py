@@ -30,6 +30,7 @@ class Action(StrEnum):
     SENDER_ADDED = "sender-added"
     SENDER_MAY_STOW = "sender-may-stow"
     STUDIES_RETRIEVED = "studies-retrieved"
+    ORIGINALS_ASKED = "originals-asked"
     SNDS_LOADED = "snds-loaded"
     DELIVERY_EXPORTED = "delivery-exported"
     DELIVERY_LINKED = "delivery-linked"

@@ -24,6 +24,7 @@ def gateway(config: Path | None = _CONFIG) -> None:
     """Receive from hospitals until told to stop; status 1 when it ends by itself, as when the disk fails."""
     from imaging_hub import log
     from imaging_hub.database import open_database
+    from imaging_hub.gateway.query_scp import QueryServer
     from imaging_hub.gateway.storage_scp import StorageServer
     from imaging_hub.settings import load
 
@@ -34,8 +35,11 @@ def gateway(config: Path | None = _CONFIG) -> None:
         signal.signal(number, lambda *_: stop.set())
     database = open_database(settings)
     server = StorageServer(settings, database)
+    queries = QueryServer(settings, database, server.metrics) if settings.query_port else None
     http = _http(settings, database, server, stop)
     server.start()
+    if queries:
+        queries.start()
     for thread in http:
         thread.start()
     while not stop.wait(0.2) and not server.failed.is_set() and all(thread.is_alive() for thread in http):
@@ -44,6 +48,8 @@ def gateway(config: Path | None = _CONFIG) -> None:
     stop.set()
     for thread in http:
         thread.join()
+    if queries:
+        queries.stop()
     server.stop()
     if not asked_to:
         raise typer.Exit(1)

@@ -42,6 +42,7 @@ def add(
     finess: str = typer.Option(help="FINESS number, nine digits."),
     profile: str | None = typer.Option(None, help="De-identification profile; default from the settings."),
     certificate: Path | None = _CERTIFICATE,
+    retrieve: bool = typer.Option(False, "--retrieve", help="It may ask for what it sent (`query_port`)."),
     query: str | None = typer.Option(
         None, metavar="HOST:PORT", help="Where its query/retrieve SCP listens, for `imaging-hub pull`."
     ),
@@ -64,6 +65,7 @@ def add(
             profile=profile or settings.default_profile,
             certificate=fingerprint(certificate) if certificate else None,
             query=senders.Query.parse(query) if query else None,
+            retrieves=retrieve,
         )
     typer.echo(
         f"{added.calling_ae_title} from {added.address} may send for {added.hospital}"

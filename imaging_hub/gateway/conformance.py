@@ -28,6 +28,8 @@ def statement(settings: Settings) -> str:
         pdu_deadline=f"{settings.pdu_deadline_seconds:g}",
         associations_max=settings.associations_max,
         associations_per_peer=settings.associations_per_peer,
+        query_scp="yes, of what a hospital sent itself" if settings.query_port else "no (`query_port` is not set)",
+        query_port=settings.query_port or "none",
         edition=standard.edition(),
         security=_security(settings),
         transfer_syntaxes=_rows((transfer_syntax.KNOWN[uid].name, uid) for uid in transfer_syntax.NEGOTIATED),

@@ -85,6 +85,11 @@ class Connection:
         self._deadline = 0.0
         self._quick_ack = hasattr(socket, "TCP_QUICKACK")
 
+    @property
+    def socket(self) -> socket.socket:
+        """The socket itself, for whoever reads it under limits of their own."""
+        return self._socket
+
     def secure(self, context: ssl.SSLContext) -> None:
         """Do the TLS handshake, whole within the PDU deadline."""
         self._socket.settimeout(self._limits.pdu_seconds)

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     UNKNOWN_SENDER = "unknown-sender"  # add it with `sender add`, or correct its AE title or address
     WRONG_CALLED_AE_TITLE = "wrong-called-ae-title"  # the sender must call us by the title of the settings
     WRONG_CERTIFICATE = "wrong-certificate"  # not the one that this sender is known by; `sender add --certificate`
+    MAY_NOT_RETRIEVE = "may-not-retrieve"  # a sender without the right to ask back; `sender add --retrieve`
     NOT_DICOM_CONTEXT = "application-context"  # not the DICOM application context
     SPOOL_FULL = "spool-full"  # above a watermark; senders come again
     DATABASE_AWAY = "database-away"  # the journal cannot be reached; senders come again

@@ -37,6 +37,8 @@ class Sender:
     """SHA-256, in hexadecimal, of the certificate it must show over TLS; None for any that is trusted."""
     query: Query | None = None
     """Where it can be asked for studies."""
+    retrieves: bool = False
+    """Whether it may ask for what it sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class Query:
 
 
 _COLUMNS = (
-    "calling_ae_title, CAST(address AS text) AS address, hospital, finess, profile, certificate, query_host, query_port"
+    "calling_ae_title, CAST(address AS text) AS address, hospital, finess, profile, certificate, retrieves,"
+    " query_host, query_port"
 )
 
 
@@ -107,6 +110,7 @@ def add(
     profile: str,
     certificate: str | None = None,
     query: Query | None = None,
+    retrieves: bool = False,
 ) -> Sender:
     """Let a sender in, or describe a known one anew; raises `HubError`."""
     title = calling_ae_title.strip()
@@ -125,15 +129,17 @@ def add(
             code="address",
             hint="10.1.2.3, 10.1.2.0/24 or 2001:db8::/64",
         ) from None
-    sender = Sender(title, network, name, finess, profile, certificate, query)
+    sender = Sender(title, network, name, finess, profile, certificate, query, retrieves)
     connection.execute(
         text(
             "INSERT INTO identifying.sender"
-            " (calling_ae_title, address, hospital, finess, profile, certificate, query_host, query_port)"
-            " VALUES (:title, CAST(:address AS inet), :hospital, :finess, :profile, :certificate, :host, :port)"
+            " (calling_ae_title, address, hospital, finess, profile, certificate, query_host, query_port,"
+            " retrieves) VALUES (:title, CAST(:address AS inet), :hospital, :finess, :profile, :certificate, :host,"
+            " :port, :retrieves)"
             " ON CONFLICT (calling_ae_title, address) DO UPDATE"
             " SET hospital = excluded.hospital, finess = excluded.finess, profile = excluded.profile,"
-            " certificate = excluded.certificate, query_host = excluded.query_host, query_port = excluded.query_port"
+            " certificate = excluded.certificate, query_host = excluded.query_host, query_port = excluded.query_port,"
+            " retrieves = excluded.retrieves"
         ),
         {
             "title": title,
@@ -144,6 +150,7 @@ def add(
             "certificate": certificate,
             "host": query.host if query else None,
             "port": query.port if query else None,
+            "retrieves": retrieves,
         },
     )
     trail.append(connection, ACTOR, Action.SENDER_ADDED, f"finess:{finess}", {"profile": profile})

@@ -31,6 +31,8 @@ from imaging_hub.settings import Settings
 DICOM = b"application/dicom"
 DICOM_JSON = "application/dicom+json"
 RETRY_SECONDS = 60
+_BOUNDARY_MAX_BYTES = 200
+"""RFC 2046 §5.1.1 has 70; the Orthanc plug-in sends 73."""
 _CLASS, _INSTANCE, _REASON = "00081150", "00081155", "00081197"
 _FAILED, _REFERENCED = "00081198", "00081199"
 
@@ -142,7 +144,7 @@ def _boundary(request: Request) -> bytes:
             415, "media-type", "Only DICOM files are taken.", hint='multipart/related; type="application/dicom"'
         )
     boundary = options.get(b"boundary", b"")
-    if not 1 <= len(boundary) <= 70:  # RFC 2046 §5.1.1
+    if not 1 <= len(boundary) <= _BOUNDARY_MAX_BYTES:
         raise _malformed()
     return boundary
 

@@ -126,6 +126,8 @@ def _of_ports(settings: Settings) -> Iterator[Ailment]:
     start = "start it: imaging-hub serve"
     if not _listens(settings.bind_address, settings.dicom_port):
         yield Ailment("gateway", f"nobody listens on port {settings.dicom_port}: nothing is received", start)
+    if settings.query_port and not _listens(settings.bind_address, settings.query_port):
+        yield Ailment("gateway", f"nobody listens on port {settings.query_port}: no hospital can ask", start)
     parts = {"hub": settings.hub_port, "console": settings.console_port, "gateway": settings.gateway_port}
     for name, port in parts.items():
         if name == "gateway" and not port:

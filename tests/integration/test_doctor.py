@@ -89,10 +89,10 @@ def test_an_ailment_is_told_with_its_cure_and_status_1(hub: RunningHub, nobody_s
     assert ailment["subject"] == "gateway"
 
 
-@pytest.mark.parametrize("part", ["dicom_port", "gateway_port", "hub_port", "console_port"])
+@pytest.mark.parametrize("part", ["dicom_port", "query_port", "gateway_port", "hub_port", "console_port"])
 def test_a_part_that_does_not_run_is_named(hub: RunningHub, nobody_s_port: int, part: str) -> None:
     subject, message = one(found(hub, **{part: nobody_s_port}))
-    assert subject == part.replace("dicom", "gateway").removesuffix("_port")
+    assert subject == {"dicom_port": "gateway", "query_port": "gateway"}.get(part, part.removesuffix("_port"))
     assert f"nobody listens on port {nobody_s_port}" in message
 
 

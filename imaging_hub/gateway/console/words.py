@@ -121,6 +121,10 @@ REFUSALS: dict[str, tuple[str, str]] = {
         "Le certificat TLS présenté n'est pas celui de cet expéditeur.",
         "Si le PACS a un nouveau certificat : imaging-hub sender add {calling} {address} … --certificate FICHIER.pem",
     ),
+    "may-not-retrieve": (
+        "Cet expéditeur n'a pas le droit d'interroger ni de reprendre ses originaux.",
+        "S'il doit l'avoir : imaging-hub sender add {calling} {address} … --retrieve",
+    ),
     "application-context": (
         "Ce n'est pas une association DICOM.",
         "Vérifiez que l'expéditeur est bien un nœud DICOM.",

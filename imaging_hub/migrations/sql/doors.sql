@@ -4,6 +4,7 @@ ALTER TABLE identifying.sender
   ADD COLUMN certificate      text,          -- SHA-256 of the certificate that it must show over TLS; NULL: any that is trusted
   ADD COLUMN token_hash       text UNIQUE,   -- SHA-256 of its token for STOW-RS
   ADD COLUMN token_expires_at timestamptz,
+  ADD COLUMN retrieves        boolean NOT NULL DEFAULT false, -- whether it may ask for what it sent
   ADD COLUMN query_host       text,          -- where its own query/retrieve SCP listens
   ADD COLUMN query_port       int CHECK (query_port BETWEEN 1 AND 65535),
   ADD CONSTRAINT sender_query CHECK ((query_host IS NULL) = (query_port IS NULL)),

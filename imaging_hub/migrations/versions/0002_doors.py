@@ -19,5 +19,5 @@ def downgrade() -> None:
     op.execute("DROP TABLE identifying.retrieval, identifying.orthanc_source")
     op.execute(
         "ALTER TABLE identifying.sender DROP COLUMN certificate, DROP COLUMN token_hash, DROP COLUMN token_expires_at,"
-        " DROP COLUMN query_host, DROP COLUMN query_port"
+        " DROP COLUMN retrieves, DROP COLUMN query_host, DROP COLUMN query_port"
     )

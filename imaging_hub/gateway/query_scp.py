@@ -1,0 +1,264 @@
+"""Query/retrieve for hospitals (PS3.4 Annex C, Study Root): off unless `query_port` is set, for senders with the right.
+
+pynetdicom speaks; our guard stands in front of it, as of the receiver: the handshake of TLS, slots, eviction. Its
+sockets are read under our limits: no PDU longer than the receiver bears, each whole within the deadline.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from io import BytesIO
+from typing import Any
+
+from pydicom import Dataset, dcmread
+from pynetdicom import AE, AllStoragePresentationContexts, Association, build_context, evt
+from pynetdicom.events import Event
+from pynetdicom.sop_class import (
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
+    Verification,
+)
+from pynetdicom.transport import AddressInformation, AssociationSocket
+from sqlalchemy.exc import SQLAlchemyError
+
+from imaging_hub.audit import trail
+from imaging_hub.audit.trail import Action
+from imaging_hub.database import Database, Role
+from imaging_hub.dicom import transfer_syntax
+from imaging_hub.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN
+from imaging_hub.gateway import returns, senders
+from imaging_hub.gateway.association_guard import GuardedServer
+from imaging_hub.gateway.connection import IDLE_SECONDS, Connection, Ending, Limits
+from imaging_hub.gateway.rejections import Cause, Reason, Rejections
+from imaging_hub.gateway.returns import NoQuery, Original, TooMany
+from imaging_hub.gateway.senders import Sender
+from imaging_hub.gateway.tls import server_context
+from imaging_hub.intake.spool import Spool
+from imaging_hub.log import log
+from imaging_hub.metrics import GatewayMetrics
+from imaging_hub.settings import Settings
+
+_CONTEXTS = 128
+_PENDING = 0xFF00
+_OUT_OF_RESOURCES, _NO_QUERY, _CANCELLED = 0xA700, 0xA900, 0xFE00
+
+
+class QueryServer:
+    """Answers the hospitals that may ask, each about what it sent itself."""
+
+    def __init__(self, settings: Settings, database: Database, metrics: GatewayMetrics) -> None:
+        self._settings = settings
+        self._database = database
+        self._spool = Spool(settings.spool)
+        self._rejections = Rejections(database, metrics)
+        self._server: GuardedServer | None = None
+
+    @property
+    def port(self) -> int:
+        """The port listened on."""
+        return self._server.port if self._server else self._settings.query_port
+
+    def start(self) -> None:
+        """Accept whoever asks."""
+        self._server = GuardedServer(
+            (self._settings.bind_address, self._settings.query_port),
+            Limits.of(self._settings),
+            server_context(self._settings),
+            self._serve,
+            self._ended,
+        )
+        self._server.start()
+
+    def stop(self) -> None:
+        """Accept no more, and end what is under way."""
+        if self._server:
+            self._server.stop(1.0)
+
+    def _ended(self, connection: Connection, reason: Ending) -> None:
+        log.warning("hangup", reason=reason.value, address=connection.address)
+
+    def _serve(self, connection: Connection) -> None:
+        """One association, from its request to its end."""
+        session = _Session(self._settings, self._database, self._spool, self._rejections, connection)
+        association = session.association()
+        association.start()
+        association.join()
+        # The reactor of a peer that is gone ends by itself; the socket is closed by the guard.
+        with suppress(RuntimeError):
+            association.dul.join(1.0)
+
+
+class _Session:
+    """What one peer asks; a pynetdicom association of its own, so that its answer to who may call is of this peer."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        spool: Spool,
+        rejections: Rejections,
+        connection: Connection,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._spool = spool
+        self._rejections = rejections
+        self._connection = connection
+        self._sender: Sender | None = None
+
+    def association(self) -> Association:
+        """The association, ready to be started."""
+        entity = AE(ae_title=self._settings.ae_title)
+        entity.require_called_aet = True
+        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = IDLE_SECONDS
+        for model in (
+            Verification,
+            StudyRootQueryRetrieveInformationModelFind,
+            StudyRootQueryRetrieveInformationModelGet,
+            StudyRootQueryRetrieveInformationModelMove,
+        ):
+            entity.add_supported_context(model)
+        for context in AllStoragePresentationContexts:
+            syntaxes = list(transfer_syntax.NEGOTIATED)
+            entity.add_supported_context(str(context.abstract_syntax), syntaxes, scu_role=True, scp_role=True)
+        association = Association(entity, "acceptor")
+        association.set_socket(_Socket(association, self._connection, self._settings))
+        association.acceptor.maximum_length = entity.maximum_pdu_size
+        association.acceptor.ae_title = entity.ae_title
+        association.acceptor.address_info = AddressInformation("127.0.0.1", self._settings.query_port)
+        association.acceptor.implementation_class_uid = entity.implementation_class_uid
+        association.acceptor.implementation_version_name = entity.implementation_version_name
+        association.acceptor.supported_contexts = entity.supported_contexts
+        association.requestor.address_info = AddressInformation(self._connection.address, 0)
+        association.bind(evt.EVT_REQUESTED, self._requested)
+        association.bind(evt.EVT_C_FIND, self._find)
+        association.bind(evt.EVT_C_GET, self._get)
+        association.bind(evt.EVT_C_MOVE, self._move)
+        return association
+
+    def _requested(self, event: Event) -> None:
+        """Say who this is; pynetdicom then rejects an AE title that is not on the list."""
+        primitive = event.assoc.requestor.primitive
+        calling, called = str(primitive.calling_ae_title).strip(), str(primitive.called_ae_title).strip()
+        found = self._may_ask(calling)
+        if called != self._settings.ae_title:
+            found = Reason.WRONG_CALLED_AE_TITLE
+        if isinstance(found, Sender):
+            self._sender = found
+            self._connection.named = True
+            event.assoc.ae.require_calling_aet = [calling]
+            return
+        event.assoc.ae.require_calling_aet = ["*NOBODY*"]
+        self._rejections.record(Cause(self._connection.address, calling[:16], called[:16], found))
+
+    def _may_ask(self, calling: str) -> Sender | Reason:
+        try:
+            with self._database.begin(Role.GATEWAY) as connection:
+                sender = senders.identify(connection, calling, self._connection.address)
+        except SQLAlchemyError:
+            return Reason.DATABASE_AWAY
+        if sender is None:
+            return Reason.UNKNOWN_SENDER
+        if sender.certificate not in (None, self._connection.certificate):
+            return Reason.WRONG_CERTIFICATE
+        return sender if sender.retrieves else Reason.MAY_NOT_RETRIEVE
+
+    def _find(self, event: Event) -> Iterator[tuple[int, Dataset | None]]:
+        if self._sender is None:
+            return
+        hospital, title = self._sender.hospital, self._settings.ae_title
+        try:
+            with self._database.begin(Role.GATEWAY) as connection:
+                matches = list(returns.find(connection, self._spool, hospital, event.identifier, title))
+        except NoQuery:
+            yield _NO_QUERY, None
+            return
+        except (TooMany, SQLAlchemyError):
+            yield _OUT_OF_RESOURCES, None
+            return
+        self._remember("find", len(matches))
+        for match in matches:
+            if event.is_cancelled:
+                yield _CANCELLED, None
+                return
+            yield _PENDING, match
+
+    def _get(self, event: Event) -> Iterator[Any]:
+        kept = self._originals(event)
+        yield len(kept)
+        yield from self._given(event, kept)
+
+    def _move(self, event: Event) -> Iterator[Any]:
+        """Only to a receiver of the same hospital: the one that is named for the destination's AE title."""
+        destination = str(event.move_destination or "").strip()
+        with self._database.begin(Role.GATEWAY) as connection:
+            known = [
+                one
+                for one in senders.list_senders(connection)
+                if self._sender and one.hospital == self._sender.hospital and one.calling_ae_title == destination
+            ]
+        query = next((one.query for one in known if one.query), None)
+        if query is None:
+            yield None, None
+            return
+        kept = self._originals(event)
+        pairs = sorted({(one.sop_class_uid, one.transfer_syntax_uid) for one in kept})[:_CONTEXTS]
+        contexts = [build_context(*pair) for pair in pairs or [(Verification, IMPLICIT_VR_LITTLE_ENDIAN)]]
+        yield query.host, query.port, {"ae_title": destination, "contexts": contexts}
+        yield len(kept)
+        yield from self._given(event, kept)
+
+    def _originals(self, event: Event) -> list[Original]:
+        if self._sender is None:
+            return []
+        with suppress(NoQuery), self._database.begin(Role.GATEWAY) as connection:
+            return returns.originals(connection, self._sender.hospital, event.identifier)
+        return []
+
+    def _given(self, event: Event, kept: list[Original]) -> Iterator[tuple[int, Dataset | None]]:
+        self._remember("retrieve", len(kept))
+        for original in kept:
+            if event.is_cancelled:
+                yield _CANCELLED, None
+                return
+            yield _PENDING, dcmread(BytesIO(self._spool.read(original.digest)))
+
+    def _remember(self, what: str, count: int) -> None:
+        if self._sender is None:
+            return
+        with self._database.begin(Role.GATEWAY) as connection:
+            trail.append(
+                connection,
+                f"sender:{self._sender.calling_ae_title}",
+                Action.ORIGINALS_ASKED,
+                f"finess:{self._sender.finess}",
+                {"what": what, "count": count},
+            )
+
+
+class _Socket(AssociationSocket):  # type: ignore[misc]
+    """pynetdicom's socket, with a bound on how much it reads at once and how long that may take."""
+
+    def __init__(self, association: Association, connection: Connection, settings: Settings) -> None:
+        super().__init__(association, client_socket=connection.socket)
+        self._most = settings.pdu_max_bytes
+        self._seconds = settings.pdu_deadline_seconds
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """`nr_bytes`, or fewer from a peer that announces too much or is too slow: pynetdicom then gives it up."""
+        if nr_bytes > self._most or self.socket is None:
+            return bytearray()
+        got = bytearray()
+        until = time.monotonic() + self._seconds
+        while len(got) < nr_bytes and time.monotonic() < until:
+            try:
+                more = self.socket.recv(nr_bytes - len(got))
+            except TimeoutError:
+                continue
+            if not more:
+                break
+            got += more
+        return got
