@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from pydicom import Dataset
@@ -95,6 +96,17 @@ def test_keys_match_as_the_standard_has_it(port: int, keys: dict[str, str], matc
 
 def test_a_query_of_no_level_is_refused(port: int) -> None:
     assert ask(port, QueryRetrieveLevel="PATIENT") == [(0xA900, "")]
+
+
+def test_a_pdu_that_announces_too_much_is_not_taken_in(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as peer:
+        peer.sendall(struct.pack(">BxL", 1, 0xFFFFFFFF))
+        sent = 0
+        with suppress(OSError):
+            for _ in range(64):
+                peer.sendall(bytes(1 << 20))
+                sent += 1
+    assert sent < 32, "so many MiB were taken"
 
 
 def ends(peer: socket.socket) -> bool:
