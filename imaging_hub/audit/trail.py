@@ -31,6 +31,7 @@ class Action(StrEnum):
     SENDER_MAY_STOW = "sender-may-stow"
     STUDIES_RETRIEVED = "studies-retrieved"
     ORIGINALS_ASKED = "originals-asked"
+    QUARANTINE_REPLAYED = "quarantine-replayed"
     SNDS_LOADED = "snds-loaded"
     DELIVERY_EXPORTED = "delivery-exported"
     DELIVERY_LINKED = "delivery-linked"

@@ -129,7 +129,8 @@ class GuardedServer:
         sock.settimeout(TICK_SECONDS)
         connection = Connection(sock, address, self._limits)
         if not self.slots.take(connection):
-            self._ended(connection, Ending.EVICTED)
+            # Not in this thread: whoever writes it down may wait for a database that is away.
+            Thread(target=self._ended, args=(connection, Ending.EVICTED), name="refused", daemon=True).start()
             with suppress(OSError):
                 sock.close()
             return

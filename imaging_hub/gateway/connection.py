@@ -22,6 +22,11 @@ FIRST_PDU_MAX_BYTES = 1 << 18
 """An A-ASSOCIATE-RQ with all 128 contexts and every transfer syntax stays below this."""
 _BACKLOG = 128
 _HEADER = struct.Struct(">BxL")
+_PDU_TYPES = range(1, 8)
+_TLS_HANDSHAKE = 0x16
+"""First byte of a TLS record that begins a handshake (RFC 8446 §5.1)."""
+_EXPIRED = 10
+"""X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL."""
 
 
 class Hangup(Exception):
@@ -42,7 +47,15 @@ class Ending(StrEnum):
     IDLE = "idle"
     DATASET_TOO_LONG = "dataset-too-long"
     PROTOCOL = "protocol-error"
-    TLS = "tls-handshake"
+    NOT_DICOM = "not-dicom"  # the first bytes are of another protocol
+    UNEXPECTED_TLS = "unexpected-tls"  # the peer speaks TLS to a port without
+    MISSING_TLS = "missing-tls"  # the peer speaks no TLS to a port with
+    TLS_VERSION = "tls-version"  # no version or cipher in common
+    CERTIFICATE_MISSING = "certificate-missing"
+    CERTIFICATE_EXPIRED = "certificate-expired"
+    CERTIFICATE_UNTRUSTED = "certificate-untrusted"  # signed by none of our authorities
+    OUR_CERTIFICATE = "our-certificate-refused"  # the peer does not trust ours
+    TLS = "tls-handshake"  # whatever else ended a handshake
     STORAGE = "storage-failing"  # too many instances in a row could not be stored
     STOPPING = "stopping"
     EVICTED = "evicted"  # made way for somebody else before it had named itself
@@ -98,8 +111,8 @@ class Connection:
             self._socket = secured
             secured.do_handshake()
             shown = secured.getpeercert(binary_form=True)
-        except OSError:
-            raise Hangup(Ending.TLS) from None
+        except OSError as fault:
+            raise Hangup(_why_no_tls(fault)) from None
         self.certificate = hashlib.sha256(shown).hexdigest() if shown else None
         self._socket.settimeout(TICK_SECONDS)
 
@@ -121,6 +134,8 @@ class Connection:
             self._deadline = time.monotonic() + self._limits.pdu_seconds
         self.read_into(memoryview(header)[got:])
         kind, length = _HEADER.unpack(header)
+        if not self.named and kind not in _PDU_TYPES:
+            raise Hangup(Ending.UNEXPECTED_TLS if kind == _TLS_HANDSHAKE else Ending.NOT_DICOM)
         if length > (self._limits.pdu_bytes if self.named else min(self._limits.pdu_bytes, FIRST_PDU_MAX_BYTES)):
             raise Hangup(Ending.PDU_TOO_LONG)
         return kind, length
@@ -194,3 +209,30 @@ class Connection:
         if self._quick_ack:
             with suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+
+_OF_OPENSSL = {
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": Ending.CERTIFICATE_MISSING,
+    "UNSUPPORTED_PROTOCOL": Ending.TLS_VERSION,
+    "VERSION_TOO_LOW": Ending.TLS_VERSION,
+    "NO_SHARED_CIPHER": Ending.TLS_VERSION,
+    "NO_PROTOCOLS_AVAILABLE": Ending.TLS_VERSION,
+    "WRONG_VERSION_NUMBER": Ending.MISSING_TLS,
+    "UNKNOWN_PROTOCOL": Ending.MISSING_TLS,
+    "HTTP_REQUEST": Ending.MISSING_TLS,
+    "PACKET_LENGTH_TOO_LONG": Ending.MISSING_TLS,
+    "RECORD_LAYER_FAILURE": Ending.MISSING_TLS,
+}
+
+
+def _why_no_tls(fault: OSError) -> Ending:
+    """What OpenSSL's reason means to people."""
+    if isinstance(fault, ssl.SSLCertVerificationError):
+        return Ending.CERTIFICATE_EXPIRED if fault.verify_code == _EXPIRED else Ending.CERTIFICATE_UNTRUSTED
+    if not isinstance(fault, ssl.SSLError):
+        return Ending.TLS
+    reason = fault.reason or ""
+    # The peer's own alerts: it looked at our certificate and did not like it.
+    if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
+        return Ending.OUR_CERTIFICATE
+    return _OF_OPENSSL.get(reason, Ending.TLS)

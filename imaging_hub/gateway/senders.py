@@ -76,6 +76,14 @@ def identify(connection: Connection, calling_ae_title: str, address: str) -> Sen
     return _sender(row) if row else None
 
 
+def is_known(connection: Connection, calling_ae_title: str) -> bool:
+    """Whether any address may use this AE title."""
+    found = connection.execute(
+        text("SELECT 1 FROM identifying.sender WHERE calling_ae_title = :title LIMIT 1"), {"title": calling_ae_title}
+    )
+    return found.first() is not None
+
+
 def bearer(connection: Connection, token_hash: str, now: datetime) -> Sender | None:
     """The sender whose token this is; nobody when its time is over."""
     row = connection.execute(
@@ -111,6 +119,7 @@ def add(
     certificate: str | None = None,
     query: Query | None = None,
     retrieves: bool = False,
+    by: str = ACTOR,
 ) -> Sender:
     """Let a sender in, or describe a known one anew; raises `HubError`."""
     title = calling_ae_title.strip()
@@ -153,7 +162,7 @@ def add(
             "retrieves": retrieves,
         },
     )
-    trail.append(connection, ACTOR, Action.SENDER_ADDED, f"finess:{finess}", {"profile": profile})
+    trail.append(connection, by, Action.SENDER_ADDED, f"finess:{finess}", {"profile": profile})
     return sender
 
 

@@ -98,6 +98,8 @@ class StorageServer:
     def _ended(self, connection: Connection, reason: Ending) -> None:
         self.metrics.hangups.labels(reason.value).inc()
         log.warning("hangup", reason=reason.value, address=connection.address)
+        if reason in _TOLD:
+            self.refuse(Cause(connection.address, "", "", _TOLD[reason]))
 
     def identify(self, request: AssociationRequest) -> Sender | Reason:
         """The sender behind an association request, or why there is none."""
@@ -117,8 +119,9 @@ class StorageServer:
         """The sender by its AE title and address, which must show its certificate where it is known by one."""
         with self._database.begin(Role.GATEWAY) as connection:
             sender = senders.identify(connection, request.calling_ae_title, request.address)
+            known_elsewhere = sender is None and senders.is_known(connection, request.calling_ae_title)
         if sender is None:
-            return Reason.UNKNOWN_SENDER
+            return Reason.WRONG_ADDRESS if known_elsewhere else Reason.UNKNOWN_SENDER
         return sender if sender.certificate in (None, request.certificate) else Reason.WRONG_CERTIFICATE
 
     def refuse(self, *causes: Cause) -> None:
@@ -126,10 +129,24 @@ class StorageServer:
         self._rejections.record(*causes)
 
 
+_TOLD = {
+    Ending.EVICTED: Reason.TOO_MANY_ASSOCIATIONS,
+    Ending.NOT_DICOM: Reason.NOT_DICOM,
+    Ending.UNEXPECTED_TLS: Reason.UNEXPECTED_TLS,
+    Ending.MISSING_TLS: Reason.MISSING_TLS,
+    Ending.TLS_VERSION: Reason.TLS_VERSION,
+    Ending.CERTIFICATE_MISSING: Reason.CERTIFICATE_MISSING,
+    Ending.CERTIFICATE_EXPIRED: Reason.CERTIFICATE_EXPIRED,
+    Ending.CERTIFICATE_UNTRUSTED: Reason.CERTIFICATE_UNTRUSTED,
+    Ending.OUR_CERTIFICATE: Reason.OUR_CERTIFICATE,
+}
+"""Connections that ended before anybody could name themselves, and are told of all the same."""
+
 _REJECTION = {
     Reason.NOT_DICOM_CONTEXT: Rejection.UNKNOWN_CALLING_AE_TITLE,
     Reason.WRONG_CALLED_AE_TITLE: Rejection.UNKNOWN_CALLED_AE_TITLE,
     Reason.UNKNOWN_SENDER: Rejection.UNKNOWN_CALLING_AE_TITLE,
+    Reason.WRONG_ADDRESS: Rejection.UNKNOWN_CALLING_AE_TITLE,
     Reason.WRONG_CERTIFICATE: Rejection.UNKNOWN_CALLING_AE_TITLE,
     Reason.SPOOL_FULL: Rejection.CONGESTED,
     Reason.SHUTTING_DOWN: Rejection.LOCAL_LIMIT,

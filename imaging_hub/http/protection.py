@@ -18,7 +18,7 @@ from imaging_hub.http.problems import Problem, from_fault
 
 _log = logging.getLogger("imaging_hub.http")
 
-_DISCARD_BYTES = 16 << 20  # of a refused body: how much more is read so that its sender can read the answer
+_DISCARD_BYTES = 16 << 20  # of a refused body: how much is read so that its sender can read the answer
 
 
 def content_security_policy(partner: str = "") -> str:
@@ -116,7 +116,7 @@ class _Body:
 
         A server that closes with bytes unread resets the connection, and with it may go the answer (RFC 9112 §9.6).
         """
-        enough = self._seen + _DISCARD_BYTES
+        enough = max(_DISCARD_BYTES, self._seen)
         while not self._ended and self._seen <= enough:
             await self._next()
         return self._ended

@@ -39,7 +39,7 @@ def expired(connection: Connection, days: int, limit: int = 1000) -> list[Expire
     return [Expired(*row) for row in rows]
 
 
-def purge(connection: Connection, spool: Spool, originals: Collection[Expired]) -> int:
+def purge(connection: Connection, spool: Spool, originals: Collection[Expired], *, by: str = ACTOR) -> int:
     """Delete these originals and say so in the journal and the trail; how many there were.
 
     Files go first: a row that names a missing file raises an alarm, a file without a row would come back as an orphan.
@@ -52,5 +52,5 @@ def purge(connection: Connection, spool: Spool, originals: Collection[Expired]) 
         text("UPDATE identifying.instance SET purged_at = now() WHERE id = ANY(:ids) AND purged_at IS NULL"),
         {"ids": [original.id for original in originals]},
     )
-    trail.append(connection, ACTOR, Action.ORIGINALS_PURGED, "spool", {"instances": len(originals)})
+    trail.append(connection, by, Action.ORIGINALS_PURGED, "spool", {"instances": len(originals)})
     return len(originals)

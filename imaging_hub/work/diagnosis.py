@@ -5,10 +5,10 @@ It looks and changes nothing. It may run beside the hub, or where the hub does n
 
 from __future__ import annotations
 
+import json
 import os
-import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote
@@ -29,24 +29,14 @@ from imaging_hub.intake import journal
 from imaging_hub.intake.admission import CLOSE_AT
 from imaging_hub.pseudonymisation.keyring import gateway_keys, hub_keys, project_keys, trust_keys
 from imaging_hub.settings import Settings
+from imaging_hub.work import peers
+from imaging_hub.work.ailment import Ailment
 from imaging_hub.work.queue import STALLED_SECONDS
 
 _SOON = timedelta(days=30)
 _SKEW = timedelta(seconds=5)
 _OVERDUE = timedelta(minutes=15)
 _PATIENCE_SECONDS = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ailment:
-    """One thing that is wrong, or will be soon."""
-
-    subject: str
-    """The part of the hub, in a word."""
-    message: str
-    cure: str
-    is_error: bool = True
-    """Whether something does not work now; otherwise it soon may not."""
 
 
 def ailments(settings: Settings) -> list[Ailment]:
@@ -69,9 +59,25 @@ def ailments(settings: Settings) -> list[Ailment]:
         found.append(Ailment("clock", "this machine and the database disagree on the time", "have both follow NTP"))
     try:
         of_schema = [*_of_schema(database)]
-        return [*found, *(of_schema or (*_of_roles(database), *_of_feeds(settings, database)))]
+        return [
+            *found,
+            *(of_schema or (*_of_roles(database), *_of_feeds(settings, database), *peers.of_peers(database))),
+        ]
     finally:
         database.dispose()
+
+
+def write_down(settings: Settings, database: Database) -> None:
+    """Have people at the console see it too; they reach nothing of what is looked at here."""
+    found = [asdict(ailment) for ailment in ailments(settings)]
+    with database.begin(Role.WORKER) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO identifying.diagnosis (at, ailments) VALUES (now(), CAST(:found AS jsonb))"
+                " ON CONFLICT (one_row) DO UPDATE SET at = excluded.at, ailments = excluded.ailments"
+            ),
+            {"found": json.dumps(found)},
+        )
 
 
 def _of_certificates(settings: Settings) -> Iterator[Ailment]:
@@ -124,34 +130,20 @@ def _of_disk(settings: Settings) -> Iterator[Ailment]:
 
 def _of_ports(settings: Settings) -> Iterator[Ailment]:
     start = "start it: imaging-hub serve"
-    if not _listens(settings.bind_address, settings.dicom_port):
+    if not peers.listens(settings.bind_address, settings.dicom_port):
         yield Ailment("gateway", f"nobody listens on port {settings.dicom_port}: nothing is received", start)
-    if settings.query_port and not _listens(settings.bind_address, settings.query_port):
+    if settings.query_port and not peers.listens(settings.bind_address, settings.query_port):
         yield Ailment("gateway", f"nobody listens on port {settings.query_port}: no hospital can ask", start)
     parts = {"hub": settings.hub_port, "console": settings.console_port, "gateway": settings.gateway_port}
     for name, port in parts.items():
         if name == "gateway" and not port:
             continue
-        if not _listens(settings.bind_address, port):
+        if not peers.listens(settings.bind_address, port):
             yield Ailment(name, f"nobody listens on port {port}", start)
-        elif not _is_ours(f"http://{_host(settings.bind_address)}:{port}/healthz"):
+        elif not _is_ours(f"http://{peers.host(settings.bind_address)}:{port}/healthz"):
             yield Ailment(
                 name, f"on port {port} another program answers", f"stop that program, or set {name}_port to another"
             )
-
-
-def _listens(address: str, port: int) -> bool:
-    try:
-        with socket.create_connection((_host(address).strip("[]"), port), _PATIENCE_SECONDS):
-            return True
-    except OSError:
-        return False
-
-
-def _host(address: str) -> str:
-    """An address to call oneself by."""
-    own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 - compared, not bound
-    return f"[{own}]" if ":" in own else own
 
 
 def _is_ours(url: str) -> bool:

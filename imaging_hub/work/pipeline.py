@@ -199,10 +199,11 @@ class Pipeline:
         return known, NotQualified(refused[0] if refused else "no-ins")
 
     def _engine(self, name: str) -> tuple[Engine, str]:
-        if name not in self._engines:
-            folders = [self._settings.profiles] if self._settings.profiles else []
-            chosen = profile.load(name, folders)
-            self._engines[name] = (Engine(plan.compile(chosen)), f"{chosen.name}@{chosen.digest[:16]}")
+        """The engine of a profile as its file is now: a study that is processed again meets the new rules."""
+        chosen = profile.load(name, [self._settings.profiles] if self._settings.profiles else [])
+        label = f"{chosen.name}@{chosen.digest[:16]}"
+        if name not in self._engines or self._engines[name][1] != label:
+            self._engines[name] = (Engine(plan.compile(chosen)), label)
         return self._engines[name]
 
     def _conclude(

@@ -13,12 +13,14 @@ from sqlalchemy.exc import OperationalError
 from imaging_hub.database import Database
 from imaging_hub.log import log
 from imaging_hub.settings import Settings
-from imaging_hub.work import queue
+from imaging_hub.work import diagnosis, queue
 from imaging_hub.work.pipeline import Pipeline
 
 SWEEP_SECONDS = 1.0
 PURGE_EVERY = 600
 """Sweeps between two looks at what retention no longer needs."""
+LOOK_EVERY = 30
+"""Sweeps between two looks at what is wrong with the hub."""
 
 
 def run(settings: Settings, database: Database) -> None:
@@ -33,13 +35,13 @@ async def _run(settings: Settings, database: Database) -> None:
     pipeline = Pipeline(settings, database)
     while not stop.is_set():
         try:
-            await _work(pipeline, database, stop)
+            await _work(pipeline, settings, database, stop)
         except (ConnectorException, psycopg.Error, OperationalError, OSError) as fault:
             log.warning("database-away", fault=type(fault).__name__)
             await _pause(stop, SWEEP_SECONDS)
 
 
-async def _work(pipeline: Pipeline, database: Database, stop: asyncio.Event) -> None:
+async def _work(pipeline: Pipeline, settings: Settings, database: Database, stop: asyncio.Event) -> None:
     app = queue.connect(database, pipeline)
     async with app.open_async():
         jobs = asyncio.create_task(
@@ -52,7 +54,7 @@ async def _work(pipeline: Pipeline, database: Database, stop: asyncio.Event) -> 
                 shutdown_graceful_timeout=10,
             )
         )
-        sweeps = asyncio.create_task(_sweep(app, pipeline, stop))
+        sweeps = asyncio.create_task(_sweep(app, pipeline, settings, database, stop))
         try:
             done, _ = await asyncio.wait({jobs, sweeps}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -63,7 +65,7 @@ async def _work(pipeline: Pipeline, database: Database, stop: asyncio.Event) -> 
             await asyncio.gather(jobs, sweeps, return_exceptions=True)
 
 
-async def _sweep(app: App, pipeline: Pipeline, stop: asyncio.Event) -> None:
+async def _sweep(app: App, pipeline: Pipeline, settings: Settings, database: Database, stop: asyncio.Event) -> None:
     """Until told to stop, turn what the tables say is due into jobs."""
     count = 0
     while not stop.is_set():
@@ -77,6 +79,8 @@ async def _sweep(app: App, pipeline: Pipeline, stop: asyncio.Event) -> None:
         await queue.requeue_stalled(app)
         if count % PURGE_EVERY == 0:
             await asyncio.to_thread(pipeline.purge)
+        if count % LOOK_EVERY == 0:
+            await asyncio.to_thread(diagnosis.write_down, settings, database)
         count += 1
         await _pause(stop, SWEEP_SECONDS)
 

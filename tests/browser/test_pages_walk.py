@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from raw_scu import let_in
 from web_story import DEFINITION, freeze, prepare
 
 pytestmark = pytest.mark.peer
@@ -36,12 +37,28 @@ def test_the_hospital_walks_its_console_in_french(visitor: Callable[..., Any]) -
     hospital = visitor(console="console-hospital")
     page, story = hospital.page, hospital.story
     assert page.locator("html").get_attribute("lang") == "fr"
-    assert walk(hospital) == ["Réception", "Quarantaine", "Expéditeurs", "Associations refusées"]
+    assert walk(hospital) == [
+        "Réception", "Quarantaine", "Expéditeurs", "Associations refusées", "Récupérations", "État du hub",
+    ]  # fmt: skip
+    hospital.open(f"{story.settings.console_url}/refusals")
     assert "imaging-hub sender add SCANNER3 10.0.0.7" in page.content()
     hospital.open(f"{story.settings.console_url}/quarantine/{story.held}")
     assert "DUPONT" not in page.content()
     page.get_by_role("link", name="Afficher l'original").click()
     assert "DUPONT^<script>" in page.locator("table").inner_text()
+
+
+def test_the_hospital_lets_a_sender_in_and_follows_its_first_study(visitor: Callable[..., Any]) -> None:
+    hospital = visitor(console="console-hospital")
+    page, story = hospital.page, hospital.story
+    let_in(story.database, "PACS1", address="10.0.0.9", hospital="chu-exemple")
+    hospital.open(f"{story.settings.console_url}/refusals")
+    page.get_by_role("button", name="Autoriser pour chu-exemple").first.click()
+    page.wait_for_url("**/senders/SCANNER3")
+    assert page.locator("h2").all_inner_texts()[:2] == ["1. À régler au PACS", "2. Connexion"]
+    hospital.open(f"{story.settings.console_url}/quarantine/{story.held}")
+    page.get_by_role("button", name="Détruire l'original").click()
+    assert "Les octets n'ont pas été conservés" in page.content()
 
 
 def test_a_researcher_goes_from_cohort_to_download(visitor: Callable[..., Any]) -> None:

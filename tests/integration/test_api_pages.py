@@ -23,7 +23,17 @@ PAGES = {
     "hospital": ["/", "/studies", "/quarantine"],
     "radiologist": ["/", "/studies", "/reviews", "/reviews/2.25.2002", "/studies/2.25.2001"],
     "researcher": ["/", "/cohorts", "/releases", "/permits", "/cohorts/cohort-of-the-test"],
-    "console-hospital": ["/", "/studies/1", "/quarantine", "/senders", "/refusals", "/login", "/nowhere"],
+    "console-hospital": [
+        "/",
+        "/studies/1",
+        "/quarantine",
+        "/senders",
+        "/refusals",
+        "/retrievals",
+        "/health",
+        "/login",
+        "/nowhere",
+    ],
     "console-radiologist": ["/"],
 }
 

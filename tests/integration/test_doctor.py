@@ -23,7 +23,8 @@ from imaging_hub.database import REVISION_TABLE, Database, Role
 from imaging_hub.gateway import senders
 from imaging_hub.settings import Settings
 from imaging_hub.work import diagnosis
-from imaging_hub.work.diagnosis import Ailment, ailments
+from imaging_hub.work.ailment import Ailment
+from imaging_hub.work.diagnosis import ailments
 
 
 @pytest.fixture(scope="module")

@@ -54,4 +54,5 @@ def test_deflated_datasets_can_be_read_but_are_not_asked_for() -> None:
 def test_every_situation_has_a_status_and_only_faults_of_the_sender_or_the_disk_fail() -> None:
     assert set(STORE_STATUS) == set(Situation)
     failing = {situation for situation, status in STORE_STATUS.items() if status is not StoreStatus.SUCCESS}
-    assert failing == {Situation.NO_SPACE, Situation.UID_MISMATCH, Situation.MALFORMED}
+    of_the_sender = {Situation.UID_MISMATCH, Situation.MALFORMED, Situation.SOP_CLASS, Situation.TRANSFER_SYNTAX}
+    assert failing == {Situation.NO_SPACE, *of_the_sender}

@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from imaging_hub.database import Database
 from imaging_hub.dicom.pictures import Pictures
-from imaging_hub.gateway.console import before, lists
+from imaging_hub.gateway.console import before, cures, first_study, lists, reports
 from imaging_hub.gateway.console.visit import Console, Person, Role, console_of
 from imaging_hub.gateway.console.words import SITE
 from imaging_hub.http import problems
@@ -32,7 +32,9 @@ _STAFF_NAVIGATION = (
     ("/", "Réception"),
     ("/quarantine", "Quarantaine"),
     ("/senders", "Expéditeurs"),
-    ("/refusals", "Associations refusées"),
+    ("/refusals", "Refus"),
+    ("/retrievals", "Récupérations"),
+    ("/health", "État"),
 )
 
 
@@ -43,7 +45,7 @@ def create_console(settings: Settings, database: Database) -> FastAPI:
     spool = Spool(settings.spool)
     sessions = Sessions.named("imaging_hub_console", settings.console_url)
     app.state.console = Console(settings, database, spool, pages, sessions, Pictures(spool.path), Once())
-    for part in (lists, before):
+    for part in (reports, cures, lists, first_study, before):
         app.include_router(part.router)
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

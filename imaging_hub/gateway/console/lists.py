@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -11,9 +12,12 @@ from imaging_hub.errors import NotFound
 from imaging_hub.gateway.console import originals, receipts
 from imaging_hub.gateway.console.receipts import Held
 from imaging_hub.gateway.console.visit import EVERYBODY, STAFF, For, Role, Visit
-from imaging_hub.gateway.console.words import why_held, why_refused
+from imaging_hub.gateway.console.words import part, why_held, why_refused
 
 router = APIRouter(include_in_schema=False)
+
+STALE = timedelta(minutes=5)
+"""A diagnosis older than this says that no worker runs."""
 
 Staff = Annotated[Visit, For(STAFF)]
 Anybody = Annotated[Visit, For(EVERYBODY)]
@@ -96,8 +100,26 @@ def refusals(visit: Staff) -> Response:
     ours = visit.console.settings.ae_title
     with visit.begin() as connection:
         found = receipts.refusals(connection)
+        known = receipts.senders(connection)
     rows = [(one, *why_refused(one.reason, one.calling_ae_title, one.address, ours)) for one in found]
-    return visit.page("refusals.html", refusals=rows)
+    by_hospital = {one.hospital: one for one in known}
+    return visit.page("refusals.html", refusals=rows, senders=list(by_hospital.values()))
+
+
+@router.get("/health")
+def health(visit: Staff) -> Response:
+    """What is wrong with the hub, as a worker last saw it."""
+    with visit.begin() as connection:
+        at, found = receipts.diagnosis(connection)
+    stale = at is None or datetime.now(UTC) - at > STALE
+    return visit.page("health.html", ailments=[(one, part(one["subject"])) for one in found], at=at, stale=stale)
+
+
+@router.get("/retrievals")
+def retrievals(visit: Staff) -> Response:
+    """What was asked of PACS, without the values that were asked for: they may identify."""
+    with visit.begin() as connection:
+        return visit.page("retrievals.html", lines=receipts.retrievals(connection))
 
 
 def _held(visit: Visit, instance: int) -> tuple[Held, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -78,6 +79,20 @@ class Refusal:
     called_ae_title: str
     reason: str
     syntax: str
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """A line of a list that was asked of a PACS, without its value."""
+
+    tried_at: datetime
+    hospital: str
+    level: str
+    outcome: str
+    reason: str
+    studies: int
+    announced: int
+    received: int
 
 
 _RECEIPT = """
@@ -173,3 +188,21 @@ def refusals(connection: Connection) -> Sequence[Refusal]:
         {"most": MOST},
     )
     return [Refusal(*row) for row in rows]
+
+
+def retrievals(connection: Connection) -> Sequence[Retrieval]:
+    """What was asked of PACS lately."""
+    rows = connection.execute(
+        text(
+            "SELECT tried_at, hospital, level, outcome, reason, studies, announced, received"
+            " FROM identifying.retrieval ORDER BY tried_at DESC LIMIT :most"
+        ),
+        {"most": MOST},
+    )
+    return [Retrieval(*row) for row in rows]
+
+
+def diagnosis(connection: Connection) -> tuple[datetime | None, Sequence[Mapping[str, Any]]]:
+    """When a worker last looked at the hub, and what it found wrong."""
+    row = connection.execute(text("SELECT at, ailments FROM identifying.diagnosis")).one_or_none()
+    return (row.at, row.ailments) if row else (None, [])

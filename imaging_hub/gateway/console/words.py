@@ -16,6 +16,9 @@ SITE: dict[str, Any] = {
         "not-authenticated": "Veuillez vous identifier.",
         "role-lacks": "Votre rôle ne permet pas cette consultation.",
         "original-gone": "L'original n'est plus conservé.",
+        "not-replayable": "Rien ne peut être retraité : illisible, en conflit, ou déjà détruit.",
+        "ae-title": "Un AE title a 1 à 16 caractères ASCII imprimables.",
+        "address": "Ce n'est ni une adresse IP ni un réseau.",
         "undecodable-pixels": "L'image ne peut pas être décodée.",
         "internal-error": "La console n'a pas pu répondre.",
         "database-unavailable": "La base de données ne répond pas ; réessayez dans une minute.",
@@ -113,6 +116,42 @@ REFUSALS: dict[str, tuple[str, str]] = {
         "Cet AE title n'est pas connu à cette adresse.",
         "imaging-hub sender add {calling} {address} --hospital NOM --finess NUMÉRO",
     ),
+    "wrong-address": (
+        "Cet AE title est connu, mais pas à cette adresse.",
+        "imaging-hub sender add {calling} {address} --hospital NOM --finess NUMÉRO",
+    ),
+    "not-dicom": (
+        "Un autre protocole que DICOM a été parlé sur ce port.",
+        "Vérifiez le port au PACS, et quel programme appelle depuis {address}.",
+    ),
+    "unexpected-tls": (
+        "L'expéditeur chiffre (TLS), mais ce port est sans TLS.",
+        "Désactivez TLS au PACS, ou donnez un certificat au hub : IMAGING_HUB_DICOM_TLS_CERTIFICATE.",
+    ),
+    "missing-tls": (
+        "L'expéditeur ne chiffre pas, mais ce port exige TLS.",
+        "Activez TLS au PACS pour cette destination.",
+    ),
+    "tls-version": (
+        "L'expéditeur n'a aucune version ni suite TLS acceptée.",
+        "Il faut TLS 1.2 ou 1.3 avec ECDHE : mettez le PACS à jour.",
+    ),
+    "certificate-missing": (
+        "L'expéditeur n'a pas présenté de certificat TLS.",
+        "Installez au PACS un certificat signé par une autorité de IMAGING_HUB_DICOM_TLS_CLIENT_CA.",
+    ),
+    "certificate-expired": (
+        "Le certificat TLS de l'expéditeur a expiré.",
+        "Renouvelez-le au PACS, et vérifiez l'heure des deux machines.",
+    ),
+    "certificate-untrusted": (
+        "Le certificat TLS de l'expéditeur n'est signé par aucune de nos autorités.",
+        "Ajoutez son autorité à IMAGING_HUB_DICOM_TLS_CLIENT_CA, ou signez-le par une autorité connue.",
+    ),
+    "our-certificate-refused": (
+        "L'expéditeur n'accepte pas notre certificat TLS.",
+        "Donnez au PACS l'autorité qui a signé IMAGING_HUB_DICOM_TLS_CERTIFICATE, et vérifiez sa date de fin.",
+    ),
     "wrong-called-ae-title": (
         "L'expéditeur appelle un autre AE title que le nôtre.",
         "Configurez « {ours} » comme AE title appelé au PACS.",
@@ -151,6 +190,33 @@ REFUSALS: dict[str, tuple[str, str]] = {
         "Proposez aussi Explicit VR Little Endian.",
     ),
 }
+
+
+PARTS: dict[str, str] = {
+    "home": "dossier",
+    "certificate": "certificat",
+    "keys": "clés",
+    "disk": "disque",
+    "gateway": "réception",
+    "hub": "hub",
+    "console": "console",
+    "archive": "archive",
+    "sink": "copie Orthanc",
+    "database": "base de données",
+    "clock": "horloge",
+    "schema": "schéma",
+    "senders": "expéditeurs",
+    "profile": "profil",
+    "spool": "zone d'arrivée",
+    "workers": "processus de travail",
+    "refusals": "associations refusées",
+    "query": "PACS à interroger",
+}
+
+
+def part(subject: str) -> str:
+    """A part of the hub by its French name."""
+    return PARTS.get(subject, subject)
 
 
 def why_held(reason: str) -> tuple[str, str]:

@@ -30,7 +30,20 @@ CREATE TABLE identifying.orthanc_source (    -- how far the changes of an Orthan
   PRIMARY KEY (hospital, url)
 );
 
+CREATE TABLE identifying.diagnosis (         -- what is wrong with the hub, as a worker last saw it: one row
+  one_row  boolean PRIMARY KEY DEFAULT true CHECK (one_row),
+  at       timestamptz NOT NULL,
+  ailments jsonb NOT NULL
+);
+
+GRANT SELECT, INSERT, UPDATE ON identifying.diagnosis TO imaging_hub_worker;
+GRANT SELECT ON identifying.diagnosis TO imaging_hub_console;
 GRANT SELECT, INSERT, UPDATE ON identifying.retrieval, identifying.orthanc_source TO imaging_hub_gateway;
 GRANT SELECT ON identifying.retrieval, identifying.orthanc_source TO imaging_hub_console, imaging_hub_worker;
 
 CREATE INDEX instance_quarantined ON identifying.instance (finess, reason) WHERE state = 'QUARANTINED';
+
+-- What staff of the hospital may do at the console: let a sender in, have held instances processed again, purge them.
+GRANT INSERT, UPDATE ON identifying.sender TO imaging_hub_console;
+GRANT UPDATE (state, reason, attribute, rule, settled_at, purged_at) ON identifying.instance TO imaging_hub_console;
+GRANT UPDATE (state, profile) ON identifying.study TO imaging_hub_console;

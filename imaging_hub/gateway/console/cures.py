@@ -1,0 +1,70 @@
+"""What staff of the hospital do at the console: let a sender in, have held instances processed again, purge them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Path
+from fastapi.responses import RedirectResponse
+from starlette.responses import Response
+
+from imaging_hub.errors import HubError, NotFound
+from imaging_hub.gateway import senders
+from imaging_hub.gateway.console.visit import STAFF, For, Visit
+from imaging_hub.http.problems import Problem
+from imaging_hub.intake import quarantine
+
+router = APIRouter(include_in_schema=False)
+
+Staff = Annotated[Visit, For(STAFF)]
+Row = Annotated[int, Path(ge=1, lt=1 << 62)]
+Text = Annotated[str, Form(max_length=200)]
+
+
+@router.post("/senders")
+def let_in(visit: Staff, calling_ae_title: Text, address: Text, like: Text) -> Response:
+    """Let in who was refused: with the hospital, FINESS and profile of a sender that is known (its AE title)."""
+    with visit.begin() as connection:
+        known = [one for one in senders.list_senders(connection) if one.calling_ae_title == like]
+        if not known:
+            raise NotFound("Il n'y a pas de tel expéditeur.")
+        try:
+            senders.add(
+                connection,
+                calling_ae_title=calling_ae_title,
+                address=address,
+                hospital=known[0].hospital,
+                finess=known[0].finess,
+                profile=known[0].profile,
+                by=visit.person.name,
+            )
+        except HubError as fault:
+            raise Problem(422, fault.code, "Cet expéditeur ne peut pas être ajouté.", hint=fault.hint) from None
+    return RedirectResponse(f"/senders/{calling_ae_title}", 303)
+
+
+@router.post("/quarantine/{instance}/replay")
+def replay(visit: Staff, instance: Row) -> Response:
+    """Process one held instance again."""
+    with visit.begin() as connection:
+        if not quarantine.replay(connection, [instance], by=visit.person.name):
+            raise Problem(409, "not-replayable", "Cette instance ne peut pas être retraitée.")
+    return RedirectResponse("/quarantine", 303)
+
+
+@router.post("/quarantine/replay")
+def replay_all(visit: Staff, reason: Text) -> Response:
+    """Process again whatever is held for a reason: a rule has changed."""
+    with visit.begin() as connection:
+        if not quarantine.replay(connection, quarantine.held(connection, reason), by=visit.person.name):
+            raise Problem(409, "not-replayable", "Aucune de ces instances ne peut être retraitée.")
+    return RedirectResponse("/quarantine", 303)
+
+
+@router.post("/quarantine/{instance}/purge")
+def purge(visit: Staff, instance: Row) -> Response:
+    """Delete the original of a held instance."""
+    with visit.begin() as connection:
+        if not quarantine.purge(connection, visit.console.spool, instance, by=visit.person.name):
+            raise Problem(409, "original-gone", "L'original n'est plus conservé.")
+    return RedirectResponse(f"/quarantine/{instance}", 303)

@@ -1,0 +1,69 @@
+"""What people may do with what is held: have it processed again after a rule changed, or purge it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+
+from imaging_hub.audit import trail
+from imaging_hub.audit.trail import Action
+from imaging_hub.intake import retention
+from imaging_hub.intake.journal import CONFLICT
+from imaging_hub.intake.retention import Expired
+from imaging_hub.intake.spool import Spool
+
+
+def replay(connection: Connection, instances: Sequence[int], *, by: str) -> int:
+    """Have held instances processed again, under the profile that their hospital's senders have now; how many.
+
+    Passed over is what no profile can help: what could not be read, is in conflict with another, or was purged.
+    """
+    studies = (
+        connection.execute(
+            text(
+                "UPDATE identifying.instance SET state = 'RECEIVED', reason = NULL, attribute = NULL, rule = NULL,"
+                " settled_at = NULL WHERE id = ANY(:ids) AND state = 'QUARANTINED' AND study IS NOT NULL"
+                " AND purged_at IS NULL AND reason <> :conflict RETURNING study"
+            ),
+            {"ids": list(instances), "conflict": CONFLICT},
+        )
+        .scalars()
+        .all()
+    )
+    if not studies:
+        return 0
+    connection.execute(
+        text(
+            "UPDATE identifying.study s SET profile = coalesce((SELECT n.profile FROM identifying.sender n"
+            " WHERE n.hospital = s.hospital ORDER BY n.profile <> s.profile, n.profile LIMIT 1), s.profile),"
+            " state = CASE s.state WHEN 'PROCESSED' THEN 'COMPLETE' ELSE s.state END WHERE s.id = ANY(:studies)"
+        ),
+        {"studies": sorted(set(studies))},
+    )
+    trail.append(connection, by, Action.QUARANTINE_REPLAYED, "quarantine", {"instances": len(studies)})
+    return len(studies)
+
+
+def held(connection: Connection, reason: str) -> list[int]:
+    """The instances held for a reason."""
+    found = connection.execute(
+        text("SELECT id FROM identifying.instance WHERE state = 'QUARANTINED' AND reason = :reason"),
+        {"reason": reason},
+    )
+    return list(found.scalars())
+
+
+def purge(connection: Connection, spool: Spool, instance: int, *, by: str) -> bool:
+    """Delete the original of a held instance; its row stays, with the reason. Whether there was one."""
+    digest = connection.execute(
+        text(
+            "SELECT digest FROM identifying.instance WHERE id = :id AND state = 'QUARANTINED' AND purged_at IS NULL"
+            " FOR UPDATE"
+        ),
+        {"id": instance},
+    ).scalar_one_or_none()
+    if digest is None:
+        return False
+    retention.purge(connection, spool, [Expired(instance, digest, None)], by=by)
+    return True
