@@ -114,6 +114,14 @@ def patient_conflict(connection: Connection, study_id: int) -> bool:
     return int(patients) > 1
 
 
+def still_waits(connection: Connection, study_id: int) -> bool:
+    """Whether a study waits to be settled; if so, it is the caller's until the transaction ends."""
+    found = connection.execute(
+        text("SELECT 1 FROM identifying.study WHERE id = :study AND state = 'COMPLETE' FOR UPDATE"), {"study": study_id}
+    )
+    return found.first() is not None
+
+
 def processed(connection: Connection, study_id: int) -> bool:
     """Mark a complete study as done with, unless one of its instances still waits; whether it is."""
     done = connection.execute(

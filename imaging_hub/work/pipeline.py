@@ -218,6 +218,8 @@ class Pipeline:
     ) -> None:
         """Index, journal and trail a study's outcome in one transaction."""
         with self._database.begin(Role.WORKER) as connection:
+            if not completeness.still_waits(connection, revision.id):
+                return  # another worker, thought dead, was faster
             if stand_ins is not None:
                 for study_uid in sorted({a.instance.study_instance_uid for _, a in admissions}):
                     index.admit(

@@ -131,6 +131,8 @@ def compare(ledger: Ledger, database: Database, spool: Spool) -> Findings:
 
 def _is_there(spool: Spool, digests: list[str], content: str) -> bool:
     for digest in digests:
+        if not spool.path(digest).exists():
+            continue
         file = spool.read(digest)
         # The dataset follows the file meta information, whose length is in its first element.
         start = 144 + int.from_bytes(file[140:144], "little")

@@ -218,6 +218,27 @@ def test_a_late_instance_opens_a_new_revision(gateway: StorageServer, database: 
     assert [row.study for row in rows(database)] == [first, second]
 
 
+@pytest.mark.parametrize("how", ["abort", "cut in mid dataset"])
+def test_a_sender_that_breaks_off_leaves_what_was_acknowledged_and_an_open_study(
+    gateway: StorageServer, database: Database, how: str
+) -> None:
+    """T17: nothing that was acknowledged goes with the association, and the study is not taken for whole."""
+    association = RawScu(gateway.port)
+    for number in range(3):
+        assert association.store(an_instance(number)) == 0
+    if how == "abort":
+        association.socket.sendall(bytes.fromhex("07000000000400000000"))
+    else:
+        association.send_command(0x01, CT, an_instance(3).sop_instance_uid, dataset=True)
+        association.send_dataset(an_instance(3).dataset[:100], last=False)
+    association.socket.close()
+    assert RawScu(gateway.port).echo() == 0
+    assert [row.state for row in rows(database)] == ["RECEIVED"] * 3
+    with database.begin(Role.WORKER) as connection:
+        assert completeness.complete_studies(connection, 60.0) == []
+        assert len(completeness.complete_studies(connection, -1)) == 1
+
+
 def test_who_is_not_known_is_told_so_and_a_page_can_name_the_cure(gateway: StorageServer, database: Database) -> None:
     with pytest.raises(Refused, match=r"\(1, 1, 3\)"):
         RawScu(gateway.port, calling="STRANGER")

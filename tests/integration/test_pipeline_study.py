@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 
 import pytest
@@ -82,6 +83,38 @@ def test_a_study_processed_twice_is_archived_once(pipeline: Pipeline, settings: 
     assert _states(database) == {"ARCHIVED": 2}
     assert _count(database, "hub.instance") == 2
     assert _count(database, "audit.entry") == entries
+
+
+ROUNDS = 5
+
+
+def test_two_workers_at_once_archive_a_study_once(settings: Settings, database: Database) -> None:
+    """T15: the queue lets one in at a time; were it to fail, the tables would still hold everything once."""
+    prepare(settings).dispose()
+    workers = [Pipeline(settings, database) for _ in range(2)]
+    for number in range(ROUNDS):
+        _arrive(settings, database, number)
+        with database.begin(Role.WORKER) as connection:
+            (study,) = completeness.complete_studies(connection, -1)
+        meet = threading.Barrier(len(workers))
+
+        def work(worker: Pipeline, study: int = study, meet: threading.Barrier = meet) -> None:
+            meet.wait()
+            worker.process_study(study)
+
+        threads = [threading.Thread(target=work, args=(worker,)) for worker in workers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    with database.begin(Role.OWNER) as connection:
+        indexed = connection.execute(text("SELECT count(*), count(DISTINCT digest) FROM hub.instance")).one()
+        archived = connection.execute(
+            text("SELECT object, count(*) FROM audit.entry WHERE action = 'study-archived' GROUP BY object")
+        ).all()
+    assert tuple(indexed) == (ROUNDS, ROUNDS)
+    assert _states(database) == {"ARCHIVED": ROUNDS}
+    assert [row.count for row in archived] == [1] * ROUNDS
 
 
 def test_a_late_instance_opens_a_new_revision(pipeline: Pipeline, settings: Settings, database: Database) -> None:
