@@ -277,6 +277,22 @@ def test_a_series_that_changed_since_it_was_frozen_is_not_released(hub: Hub) -> 
     assert hub.request() == Denied(Reason.CHANGED_SINCE_FROZEN, 2)
 
 
+def test_a_late_instance_leaves_a_release_as_it_was_and_asks_for_a_new_cohort(hub: Hub) -> None:
+    """T18."""
+
+    def bytes_of(release: str) -> list[bytes]:
+        return [hub.objects.get(hub.row(release)[1])] + [
+            hub.objects.get(str(one["digest"])) for one in hub.manifest(release)
+        ]
+
+    release = hub.released()
+    before = (hub.row(release), bytes_of(release))
+    late = a_slice(ours("study 1"), ours("series 1"), 9, "S-1")
+    archive(hub.database, [deidentified(late)], hub.objects, sid="1" * 32, pseudonym="S-1")
+    assert (hub.row(release), bytes_of(release)) == before
+    assert hub.request("q") == Denied(Reason.CHANGED_SINCE_FROZEN, 1)
+
+
 def test_a_request_needs_a_permit_of_the_project_in_force(hub: Hub) -> None:
     assert hub.request(today=TODAY + timedelta(days=1)) == Denied(Reason.PERMIT_EXPIRED)
     assert hub.request(actor=Actor("bob", Role.RESEARCHER)) == Denied(Reason.NOT_A_HOLDER)
