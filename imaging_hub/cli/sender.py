@@ -120,6 +120,28 @@ def token(
 
 
 @app.command()
+def test(
+    ae_title: str = typer.Argument(help="AE title of a known sender."),
+    wait: float = typer.Option(120.0, min=0, help="Seconds to wait for its first study to be settled."),
+    config: Path | None = _CONFIG,
+) -> None:
+    """Follow a sender's next study from the association to the archive; status 1 when it does not get there in time."""
+    from imaging_hub.gateway.sender_trial import Step, follow
+    from imaging_hub.settings import load
+
+    settings = load(config)
+    typer.echo(
+        f"Send one study to {settings.ae_title}@{settings.bind_address}:{settings.dicom_port} as {ae_title} now."
+    )
+    last: Step | None = None
+    for last in follow(_database(settings), ae_title, wait):
+        typer.echo(f"{'✓' if last.good else '✗'} {last.text}")
+        if last.cure:
+            typer.echo(f"  What to do: {last.cure}")
+    raise typer.Exit(0 if last and last.good and last.final else 1)
+
+
+@app.command()
 def echo(
     host: str = typer.Argument(help="Host of the hospital's own receiver."),
     port: int = typer.Argument(help="Its port."),

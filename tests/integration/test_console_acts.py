@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -18,8 +18,10 @@ from web_story import served
 
 from imaging_hub.cli.serve import prepare
 from imaging_hub.database import Database, Role
-from imaging_hub.gateway import operators
+from imaging_hub.errors import HubError
+from imaging_hub.gateway import operators, sender_trial
 from imaging_hub.gateway.console import create_console
+from imaging_hub.gateway.sender_trial import Step
 from imaging_hub.intake import completeness
 from imaging_hub.intake.spool import Spool
 from imaging_hub.settings import Settings
@@ -199,3 +201,47 @@ def test_a_first_study_is_followed_on_one_page(site: Site) -> None:
     site.process()
     assert "ImageComments" in site.page("/senders/HOSPITAL")
     assert site.ask("GET", "/senders/NOBODY").status_code == 404
+
+
+def follow(site: Site, *doing: Callable[[], object]) -> list[Step]:
+    """The steps that a trial of the sender tells while things are done between its looks."""
+    still = list(doing)
+
+    def sleep(_seconds: float) -> None:
+        if still:
+            still.pop(0)()
+
+    clock = iter(range(100))
+    return list(sender_trial.follow(site.database, "HOSPITAL", 10, clock=lambda: next(clock), sleep=sleep))
+
+
+def test_a_trial_follows_a_study_into_the_archive(site: Site) -> None:
+    def be_refused() -> None:
+        with pytest.raises(Refused):
+            RawScu(site.port, called="OTHERHUB")
+
+    steps = follow(site, be_refused, lambda: RawScu(site.port).store(an_instance()), site.process)
+    assert [step.text for step in steps] == [
+        "refused from 127.0.0.1: wrong-called-ae-title",
+        "the association is accepted",
+        "study 1 is complete: 1 instances",
+        "profile strict: 1 of 1 instances are in the archive",
+    ]
+    assert [(step.good, step.final) for step in steps] == [(False, False), (True, False), (True, False), (True, True)]
+
+
+def test_a_trial_says_what_was_held_back(site: Site) -> None:
+    steps = follow(site, lambda: RawScu(site.port).store(an_instance(note="a comment")), site.process)
+    assert [step.text for step in steps][2:] == [
+        "held back: rejected-by-profile",
+        "profile strict: 0 of 1 instances are in the archive",
+    ]
+    assert not steps[-1].good
+
+
+def test_a_trial_in_which_nothing_comes_says_so(site: Site) -> None:
+    (step,) = follow(site)
+    assert (step.good, "firewalls" in step.cure) == (False, True)
+    with pytest.raises(HubError) as fault:
+        list(sender_trial.follow(site.database, "NOBODY", 1))
+    assert fault.value.code == "unknown-sender"

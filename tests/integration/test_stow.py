@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from http_door import BOUNDARY, HttpDoor, a_file, listening, multipart
 from pydicom import Dataset
-from raw_scu import Instance, RawScu, an_instance, rows
+from raw_scu import Instance, RawScu, Refused, an_instance, rows
 from sqlalchemy import text
 
 from imaging_hub.database import Database, Role
@@ -179,3 +182,17 @@ def test_the_numbers_tell_whether_a_feed_is_alive(door: HttpDoor) -> None:
     assert after['imaging_hub_instances_total{finess="750000001",outcome="stored"}'] == 1
     assert httpx.get(f"{door.url}/metrics", headers={"X-Forwarded-For": "10.0.0.1"}).status_code == 403
     assert httpx.get(f"{door.url}/readyz").json() == {"status": "ready"}
+
+
+def test_the_dashboard_asks_for_numbers_that_there_are(door: HttpDoor) -> None:
+    door.post(multipart(a_file(an_instance(1)), a_file(Instance("1.2.3", b""))))
+    with pytest.raises(Refused):
+        RawScu(door.server.port, calling="NOBODY")
+    there = set(re.findall(r"^(imaging_hub_\w+)", httpx.get(f"{door.url}/metrics").text, re.MULTILINE))
+    there |= {"imaging_hub_hangups_total"}  # nobody hung up here
+    dashboard = json.loads((Path(__file__).resolve().parents[2] / "docker" / "grafana.json").read_text("utf-8"))
+    asked = {
+        name for panel in dashboard["panels"] for name in re.findall(r"imaging_hub_\w+", panel["targets"][0]["expr"])
+    }
+    assert len(asked) > 8
+    assert asked <= there
