@@ -70,6 +70,7 @@ class Settings(BaseSettings):
     spool_reserve_bytes: int = Field(5 << 30, ge=0, description="Free disk below which senders are asked to wait.")
     quarantine_max_bytes: int = Field(10 << 30, ge=0, description="Unparseable bytes kept; beyond it only the reason.")
     study_quiet_seconds: float = Field(60.0, gt=0, description="A study with no news for so long is complete.")
+    seal_originals: bool = Field(True, description="Originals are sealed at rest (AES-256-GCM), a key a study.")
     originals_days: int = Field(30, ge=0, description="Days that originals are kept for review after archiving.")
 
     workers: int = Field(2, ge=1, description="Worker processes that `serve` starts.")

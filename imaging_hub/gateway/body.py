@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +9,7 @@ from imaging_hub.dicom.elements import Buffer
 from imaging_hub.errors import StorageUnavailable
 from imaging_hub.gateway.connection import Connection
 from imaging_hub.intake.spool import Incoming, Spool, Spooled
+from imaging_hub.intake.vault import Owner
 
 IN_MEMORY_BYTES = 8 << 20
 """Largest dataset held in memory; bounds what an association costs."""
@@ -25,7 +25,6 @@ class Body:
         self._filled = 0
         self._head = b""
         self._part: Incoming | None = None
-        self._mapped: mmap.mmap | None = None
         self.fault: StorageUnavailable | None = None
         """The disk failed; the rest of the dataset is taken from the wire and dropped."""
         self.size = 0
@@ -64,22 +63,22 @@ class Body:
         self._spill()
         if self.fault is not None:
             raise self.fault
-        if self._mapped is None:
-            with self._part.path.open("rb") as file:
-                self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        yield memoryview(self._mapped)[len(self._head) :]
+        with self._part.content() as content:
+            yield memoryview(content)[len(self._head) :]
 
-    def keep(self) -> Spooled:
+    def keep(self, owner: Owner) -> Spooled:
         """Put the file into the spool, durably; raises `StorageUnavailable`."""
-        with self.dataset() as view:
-            if self._part is None:
-                return self._spool.store([self._head, view])
-        return self._part.keep()
+        if self._part is None:
+            with self.dataset() as view:
+                return self._spool.store([self._head, view], owner)
+        if self.fault is not None:
+            raise self.fault
+        return self._part.keep(owner)
 
     def digest(self) -> Spooled:
         """Digest and size of the file that `keep` would store, without storing it."""
-        with self.dataset() as view:
-            if self._part is None:
+        if self._part is None:
+            with self.dataset() as view:
                 return self._spool.name([self._head, view])
         return Spooled(self._part.digest, self._part.size)
 
@@ -88,8 +87,6 @@ class Body:
         if self._part is not None:
             self._part.close()
             self._part = None
-        # Elements of the walk may still look into it; it goes when they do.
-        self._mapped = None
         self._filled = self.size = 0
         self.fault = None
 

@@ -36,7 +36,7 @@ from imaging_hub.gateway.rejections import Cause, Reason, Rejections
 from imaging_hub.gateway.returns import NoQuery, Original, TooMany
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.gateway.tls import server_context
-from imaging_hub.intake.spool import Spool
+from imaging_hub.intake.spool import Spool, open_spool
 from imaging_hub.log import log
 from imaging_hub.metrics import GatewayMetrics
 from imaging_hub.settings import Settings
@@ -52,7 +52,7 @@ class QueryServer:
     def __init__(self, settings: Settings, database: Database, metrics: GatewayMetrics) -> None:
         self._settings = settings
         self._database = database
-        self._spool = Spool(settings.spool)
+        self._spool = open_spool(settings, database, Role.GATEWAY)
         self._rejections = Rejections(database, metrics)
         self._server: GuardedServer | None = None
 

@@ -22,7 +22,8 @@ from imaging_hub.intake.admission import Admission, Load
 from imaging_hub.intake.examination import Examination, content_digest, examine
 from imaging_hub.intake.group_commit import GroupCommit
 from imaging_hub.intake.journal import Arrival, Recorded
-from imaging_hub.intake.spool import FSYNC_FAILED, Origin, Spool, Spooled, mark
+from imaging_hub.intake.spool import FSYNC_FAILED, Origin, Spooled, mark, open_spool
+from imaging_hub.intake.vault import Owner
 from imaging_hub.log import log
 from imaging_hub.metrics import GatewayMetrics
 from imaging_hub.settings import Settings
@@ -57,7 +58,7 @@ class Reception:
         self._database = database
         self._commits = GroupCommit(database)
         self._admission = Admission(settings, self._load)
-        self.spool = Spool(settings.spool)
+        self.spool = open_spool(settings, database, Role.GATEWAY)
         self.metrics = GatewayMetrics()
 
     def start(self) -> None:
@@ -117,7 +118,7 @@ class Reception:
             found = examine(dataset, sent.transfer_syntax_uid, sent.sop_class_uid, sent.sop_instance_uid)
             if found.situation is Situation.STORED and sent.study_instance_uid not in (None, found.study_instance_uid):
                 found = replace(found, situation=Situation.UID_MISMATCH, reason="study-instance-uid-mismatch")
-            spooled, kept = self._keep(found, body)
+            spooled, kept = self._keep(Owner(sent.sender.hospital, found.study_instance_uid or ""), found, body)
             recorded = self._commits.record(
                 _arrival(sent, found, spooled, kept),
                 sent.sender.profile,
@@ -135,15 +136,15 @@ class Reception:
         self._admission.added(spooled.size)
         return Situation.STORED, recorded
 
-    def _keep(self, found: Examination, body: Body) -> tuple[Spooled, bool]:
+    def _keep(self, owner: Owner, found: Examination, body: Body) -> tuple[Spooled, bool]:
         """Spool the file; what can belong to no study is kept within the quarantine quota only."""
         if found.situation is Situation.STORED:
-            return body.keep(), True
+            return body.keep(owner), True
         with self._database.begin(Role.GATEWAY) as connection:
             used = journal.quarantined_bytes(connection)
         if used + body.size > self._quarantine_max_bytes:
             return body.digest(), False
-        return body.keep(), True
+        return body.keep(owner), True
 
     def _load(self) -> Load:
         with self._database.begin(Role.GATEWAY) as connection:

@@ -47,7 +47,7 @@ def follow(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Step]:
-    """The steps as they happen, until the study is settled or the time is over; raises `HubError` for a title unknown."""
+    """The steps as they happen, until the study is settled or the time is over; `HubError` for an unknown title."""
     with database.begin(Role.GATEWAY) as connection:
         hospital = senders.named(connection, ae_title).hospital
         since = connection.execute(text(_SINCE)).scalar_one()

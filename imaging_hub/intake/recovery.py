@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from imaging_hub.dicom import part10
+from imaging_hub.errors import NotFound, StorageUnavailable
 from imaging_hub.intake import journal
 from imaging_hub.intake.examination import examine
 from imaging_hub.intake.journal import Arrival
@@ -72,7 +73,15 @@ def _remove_stale(spool: Spool, now: float) -> int:
 
 def _journal_orphan(connection: Connection, spool: Spool, digest: str) -> bool:
     """Give a file without a row the row it would have had."""
-    file = spool.read(digest)
+    try:
+        file = spool.read(digest)
+    except NotFound:
+        # Its key was shredded: its answer was never sent, and nobody can read it.
+        spool.remove(digest)
+        return False
+    except StorageUnavailable:
+        log.error("orphan-unreadable")
+        return False
     origin = Origin.of(file)
     if origin is None:
         log.error("orphan-of-nobody")

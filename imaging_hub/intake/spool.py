@@ -1,5 +1,6 @@
 """Originals at rest: whole DICOM files under their SHA-256; a power cut loses none that was acknowledged.
 
+With a vault, each file is sealed under its study's key; its name is the digest of what it holds all the same.
 The order is what counts: write `.part` → fsync the file → rename → fsync the folder; only then may a row
 of the journal name it. An original begins with a preamble (PS3.10 §7.1 leaves its use open) that says which
 hospital sent it, so that a file whose row was never written still belongs to somebody, and so that
@@ -10,20 +11,32 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import mmap
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Self
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from imaging_hub.database import Database, Role
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.errors import NotFound, StorageUnavailable
+from imaging_hub.intake import sealing
+from imaging_hub.intake.sealing import Sealer
+from imaging_hub.intake.vault import Owner, Vault
+from imaging_hub.pseudonymisation.keyring import original_keys
+from imaging_hub.settings import Settings
 
 _PARTS = ".parts"
 _PREAMBLE = 128
+_OPENING = Lock()
+"""One large sealed file at a time is opened into memory to be examined."""
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 FSYNC_FAILED = "fsync-failed"
@@ -64,8 +77,10 @@ def mark(file_meta: bytes, origin: Origin) -> bytes:
 class Spool:
     """The originals below one folder, as `<first two digits>/<digest>.dcm`, mode 0600."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, vault: Vault | None = None) -> None:
+        """With a vault, what comes is sealed; without one, a spool reads and writes plain files only."""
         self.folder = folder
+        self.vault = vault
         self._made: set[str] = set()
 
     def path(self, digest: str) -> Path:
@@ -73,11 +88,20 @@ class Spool:
         return self.folder / digest[:2] / f"{digest}.dcm"
 
     def read(self, digest: str) -> bytes:
-        """The whole file; `NotFound` when it is not there."""
+        """The whole file, opened; `NotFound` when it is not there, `StorageUnavailable` when it cannot be opened."""
         try:
-            return self.path(digest).read_bytes()
+            stored = self.path(digest).read_bytes()
         except FileNotFoundError:
             raise NotFound("the original is no longer in the spool", code="original-gone") from None
+        key_id = sealing.key_id(stored)
+        if key_id is None:
+            return stored
+        return b"".join(sealing.opened(memoryview(stored), self._key(key_id)))
+
+    def _key(self, key_id: UUID) -> bytes:
+        if self.vault is None:
+            raise StorageUnavailable("the original is sealed, and here are no keys", code="original-unreadable")
+        return self.vault.by_id(key_id).key
 
     def remove(self, digest: str) -> None:
         """Delete an original; nothing happens when it is not there."""
@@ -91,11 +115,11 @@ class Spool:
                 parts.mkdir(mode=0o700, parents=True, exist_ok=True)
             return Incoming(self, parts / f"{uuid4().hex}.part")
 
-    def store(self, chunks: Iterable[Buffer]) -> Spooled:
+    def store(self, chunks: Iterable[Buffer], owner: Owner) -> Spooled:
         """Store the join of `chunks`; durable on return. Raises `StorageUnavailable`."""
         with self.incoming() as part:
             part.write(*chunks)
-            return part.keep()
+            return part.keep(owner)
 
     @staticmethod
     def name(chunks: Iterable[Buffer]) -> Spooled:
@@ -125,6 +149,12 @@ class Spool:
         return folder
 
 
+def open_spool(settings: Settings, database: Database, role: Role) -> Spool:
+    """The spool of these settings, as `role` may open what is sealed in it."""
+    vault = Vault(database, role, original_keys(settings.keys)) if settings.seal_originals else None
+    return Spool(settings.spool, vault)
+
+
 class Incoming:
     """A file on its way into the spool; leaving the `with` block without `keep` removes it."""
 
@@ -134,7 +164,12 @@ class Incoming:
         self.size = 0
         self._sha256 = hashlib.sha256()
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._kept = False
+        self._kept = self._finished = False
+        self._sealer: Sealer | None = None
+        if spool.vault is not None:
+            self._sealer = Sealer()
+            # The header is written last, when it is known whose file it is.
+            os.lseek(self._file, sealing.HEADER_BYTES, os.SEEK_SET)
 
     def write(self, *buffers: Buffer) -> None:
         """Append `buffers`."""
@@ -142,16 +177,47 @@ class Incoming:
             for buffer in buffers:
                 self._sha256.update(buffer)
                 self.size += len(buffer)
-            _write_all(self._file, list(buffers))
+            _write_all(self._file, self._sealer.seal(*buffers) if self._sealer else list(buffers))
 
     @property
     def digest(self) -> str:
         """SHA-256 of what was written so far."""
         return self._sha256.hexdigest()
 
-    def keep(self) -> Spooled:
+    @contextmanager
+    def content(self) -> Iterator[Buffer]:
+        """What was written, whole, and no more to be written; sealed files are opened into memory, one at a time."""
+        with _storing():
+            self._finish()
+        with self.path.open("rb") as file:
+            stored = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        if self._sealer is None:
+            yield memoryview(stored)
+            return
+        with _OPENING:
+            yield self._sealer.reopened(memoryview(stored), self.size)
+
+    def _finish(self) -> None:
+        """The last chunk of a sealed file."""
+        if self._sealer is not None and not self._finished:
+            self._finished = True
+            _write_all(self._file, [self._sealer.finish()])
+
+    def _head(self, owner: Owner) -> None:
+        """The header of a sealed file: only now is it known whose it is."""
+        if self._sealer is None or self._spool.vault is None:
+            return
+        try:
+            key = self._spool.vault.of(owner)
+        except SQLAlchemyError as fault:
+            raise StorageUnavailable("the journal could not be written", code="journal-unavailable") from fault
+        os.pwrite(self._file, self._sealer.header(key.id, key.key), 0)
+
+    def keep(self, owner: Owner) -> Spooled:
         """Make the file durable under its digest."""
         with _storing():
+            self._finish()
+            self._head(owner)
             try:
                 os.fsync(self._file)
             except OSError as fault:

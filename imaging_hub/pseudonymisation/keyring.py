@@ -3,6 +3,7 @@
     gateway.json    level1                     K1, the producers' side
     trust.json      level2                     K2, the third party's side
     hub.json        pseudonym, date-shift, uid the worker's: what is written in archived instances
+    originals.json  originals:<hospital>       wraps the keys under which originals are at rest
     projects.json   pid:<project>, uid:<project>   K3[p] and K4[p], made on demand, destroyed when a project ends
 
 A keyring that others can read, that is a link, or that holds a sample key is refused. Losing one means losing every
@@ -70,7 +71,13 @@ class Keyring:
 
     def project_key(self, use: Literal["pid", "uid"], project: str) -> bytes:
         """K3[p] (`pid`) or K4[p] (`uid`) of a project, made on first use; safe among processes."""
-        name = f"{use}:{project}"
+        return self._made(f"{use}:{project}")
+
+    def hospital_key(self, hospital: str) -> bytes:
+        """The key that wraps the keys of a hospital's originals, made on first use; safe among processes."""
+        return self._made(f"originals:{hospital}")
+
+    def _made(self, name: str) -> bytes:
         if name not in self._keys:
             with _locked(self.path):
                 epoch, keys = _read(self.path)
@@ -96,16 +103,20 @@ _FILES: dict[str, tuple[str, ...]] = {
     "hub.json": ("pseudonym", "date-shift", "uid"),
     "projects.json": (),
 }
+_ADDED_LATER = "originals.json"
 
 
 def create_missing(folder: Path) -> None:
-    """Make the four keyrings at first start; later, one that is missing was lost and is not replaced."""
+    """Make the keyrings at first start; later, one of the first four that is missing was lost and is not replaced."""
     missing = [name for name in _FILES if not (folder / name).is_symlink() and not (folder / name).exists()]
     if missing and len(missing) < len(_FILES):
         hint = f"restore {', '.join(missing)} from the backup: with new keys every patient would be somebody new"
         raise KeyringError("a keyring is missing while others are there", code="keyring-lost", hint=hint)
     for name in missing:
         Keyring.create(folder / name, _FILES[name])
+    # A hub of before has none yet. Were it lost, what it sealed says so when it is read: the wrapping is authentic.
+    if not (folder / _ADDED_LATER).exists():
+        Keyring.create(folder / _ADDED_LATER)
 
 
 def gateway_keys(folder: Path) -> Keyring:
@@ -126,6 +137,11 @@ def hub_keys(folder: Path) -> Keyring:
 def project_keys(folder: Path) -> Keyring:
     """Keys of projects, none at first."""
     return Keyring.open(folder / "projects.json")
+
+
+def original_keys(folder: Path) -> Keyring:
+    """A key for each hospital, which wraps the keys of its originals; none at first."""
+    return Keyring.open(folder / _ADDED_LATER)
 
 
 def _read(path: Path) -> tuple[int, dict[str, bytes]]:
@@ -169,10 +185,21 @@ def _write(path: Path, epoch: int, keys: Mapping[str, bytes]) -> None:
         path.hardlink_to(draft)
     finally:
         draft.unlink()
+    _sync(path.parent)
 
 
 def _replace(path: Path, epoch: int, keys: Mapping[str, bytes]) -> None:
     _draft(path, epoch, keys).replace(path)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Make a name in `folder` durable: what is made with a key must not outlive it."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _draft(path: Path, epoch: int, keys: Mapping[str, bytes]) -> Path:

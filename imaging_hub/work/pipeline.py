@@ -26,10 +26,10 @@ from imaging_hub.deidentification import identifiers, plan, profile
 from imaging_hub.deidentification.engine import Engine
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.dicom import part10
-from imaging_hub.intake import completeness, journal, retention
+from imaging_hub.intake import completeness, journal, retention, vault
 from imaging_hub.intake.completeness import StudyRevision
 from imaging_hub.intake.journal import JournalEntry, Passed
-from imaging_hub.intake.spool import Spool
+from imaging_hub.intake.spool import open_spool
 from imaging_hub.log import log
 from imaging_hub.pseudonymisation import identity, ins, pseudonyms
 from imaging_hub.pseudonymisation.identity import Contested
@@ -58,7 +58,7 @@ class Pipeline:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
-        self._spool = Spool(settings.spool)
+        self._spool = open_spool(settings, database, Role.WORKER)
         self._objects = ObjectStore(settings.objects)
         self._gateway_keys = gateway_keys(settings.keys)
         self._hub_keys = hub_keys(settings.keys)
@@ -128,6 +128,7 @@ class Pipeline:
                 self._spool,
                 [original for original in expired if original.deidentified_series_instance_uid not in under_review],
             )
+            vault.shred(connection)
 
     def _deidentify(self, revision: StudyRevision, entries: Sequence[JournalEntry]) -> None:
         known, reading = self._read_patient(entries)

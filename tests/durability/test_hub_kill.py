@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from kill9 import SENDERS, Ledger, Sender, compare
+from originals import spool_of
 from raw_scu import let_in
 from running_hub import RunningHub, a_hub
 from sqlalchemy import text
@@ -17,7 +18,6 @@ from sqlalchemy import text
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.audit import trail
 from imaging_hub.database import Database, Role
-from imaging_hub.intake.spool import Spool
 
 KILLS = 25
 
@@ -28,7 +28,7 @@ def test_nothing_acknowledged_is_lost_when_gateway_and_workers_are_killed(databa
         hub.start()
         ledger = _send_and_kill(hub, random.Random(20261124))
         hub.wait_until_settled()
-        found = compare(ledger, database, Spool(hub.settings.spool))
+        found = compare(ledger, database, spool_of(hub.settings, database))
         assert found.acknowledged >= KILLS
         assert (found.lost, found.doubled, found.without_file, found.unnamed) == ([], [], [], [])
         _archive_agrees(hub)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from originals import spool_of
 from raw_scu import Instance, RawScu, Refused, an_instance, let_in, receiving, rows
 from running_hub import free_ports
 from sqlalchemy import text
@@ -23,7 +24,6 @@ from imaging_hub.gateway import operators, sender_trial
 from imaging_hub.gateway.console import create_console
 from imaging_hub.gateway.sender_trial import Step
 from imaging_hub.intake import completeness
-from imaging_hub.intake.spool import Spool
 from imaging_hub.settings import Settings
 from imaging_hub.work.pipeline import Pipeline
 
@@ -126,7 +126,7 @@ def test_what_is_purged_is_gone_and_its_row_stays(site: Site) -> None:
     held = hold_one(site)
     (row,) = rows(site.database)
     assert site.ask("POST", f"/quarantine/{held}/purge").status_code == 303
-    assert not Spool(site.settings.spool).path(row.digest).exists()
+    assert not spool_of(site.settings, site.database).path(row.digest).exists()
     assert [(row.state, row.kept) for row in rows(site.database)] == [("QUARANTINED", False)]
     assert site.ask("POST", f"/quarantine/{held}/purge").status_code == 409
     assert site.ask("POST", f"/quarantine/{held}/replay").status_code == 409

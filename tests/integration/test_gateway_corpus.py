@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from corpus_push import dcmsend, from_orthanc, orthanc, storescu, stratified
 from dcmtk import tool
+from originals import spool_of
 from pydicom import dcmread
 from raw_scu import let_in, receiving, rejections, rows
 
 from imaging_hub.database import Database
 from imaging_hub.gateway.storage_scp import StorageServer
-from imaging_hub.intake.spool import Spool
 from imaging_hub.settings import Settings
 
 pytestmark = [pytest.mark.corpus, pytest.mark.peer]
@@ -90,4 +90,4 @@ def test_orthanc_sends_what_it_holds(settings: Settings, database: Database, cor
         counted = _agrees(server, settings, database)
         assert outcomes["sent"] > 10
         assert counted["stored"] + counted["quarantined"] + counted["duplicate"] == outcomes["sent"]
-    assert len(list(Spool(settings.spool).digests())) > 0
+    assert len(list(spool_of(settings, database).digests())) > 0

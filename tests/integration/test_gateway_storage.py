@@ -10,6 +10,7 @@ from threading import Barrier
 
 import pytest
 from dataset_bytes import EXPLICIT, IMPLICIT, implicit
+from originals import spool_of
 from raw_scu import (
     CALLED,
     CT,
@@ -29,7 +30,7 @@ from imaging_hub.database import Database, Role
 from imaging_hub.dicom import part10
 from imaging_hub.gateway.storage_scp import StorageServer
 from imaging_hub.intake import completeness
-from imaging_hub.intake.spool import Origin, Spool
+from imaging_hub.intake.spool import Origin
 from imaging_hub.settings import Settings
 
 
@@ -47,13 +48,13 @@ def test_an_instance_that_is_acknowledged_lies_in_the_spool_as_it_was_sent(
     assert RawScu(gateway.port).store(instance) == 0
     (row,) = rows(database)
     assert (row.state, row.sop_instance_uid, row.hospital) == ("RECEIVED", instance.sop_instance_uid, "chu-test")
-    file = Spool(settings.spool).read(row.digest)
+    file = spool_of(settings, database).read(row.digest)
     assert hashlib.sha256(file).hexdigest() == row.digest
     meta, dataset = part10.split(file)
     assert bytes(dataset) == instance.dataset
     assert (meta.sop_instance_uid, meta.transfer_syntax_uid) == (instance.sop_instance_uid, EXPLICIT)
     assert Origin.of(file) == Origin("chu-test", "750000001")
-    assert Spool(settings.spool).path(row.digest).stat().st_mode & 0o777 == 0o600
+    assert spool_of(settings, database).path(row.digest).stat().st_mode & 0o777 == 0o600
 
 
 def test_a_resent_instance_is_acknowledged_once(gateway: StorageServer, database: Database) -> None:
@@ -98,7 +99,7 @@ def test_the_same_uid_with_another_content_is_a_conflict_and_the_first_stays(
     assert association.store(an_instance(note="second")) == 0
     first, second = rows(database)
     assert (first.state, second.state, second.reason) == ("RECEIVED", "QUARANTINED", "sop-instance-conflict")
-    assert b"first" in Spool(settings.spool).read(first.digest)
+    assert b"first" in spool_of(settings, database).read(first.digest)
     assert association.store(an_instance(note="second")) == 0
     assert len(rows(database)) == 2
 
@@ -131,7 +132,7 @@ def test_what_cannot_be_read_is_refused_and_kept_with_its_reason(
     (row,) = rows(database)
     assert (row.state, row.study) == ("QUARANTINED", None)
     assert reason in ("*", row.reason)
-    assert Spool(settings.spool).read(row.digest).endswith(broken.dataset)
+    assert spool_of(settings, database).read(row.digest).endswith(broken.dataset)
     assert association.store(whole) == 0, "the whole instance is not held against the broken one"
     assert [row.state for row in rows(database)] == ["QUARANTINED", "RECEIVED"]
 
@@ -165,9 +166,8 @@ def test_uids_that_do_not_hold_are_never_repaired(
     assert RawScu(gateway.port).store(Instance(command_uid, instance.dataset)) == 0xA900
     (row,) = rows(database)
     assert (row.state, row.reason) == ("QUARANTINED", reason)
-    outside = [
-        file for file in settings.home.parent.rglob("*") if file.is_file() and settings.spool not in file.parents
-    ]
+    ours = {settings.spool, settings.keys}
+    outside = [file for file in settings.home.parent.rglob("*") if file.is_file() and not ours & {*file.parents}]
     assert outside == [], "no path is ever made from a UID"
 
 
@@ -187,7 +187,7 @@ def test_a_large_dataset_goes_to_the_disk_and_arrives_whole(
     instance = an_instance(pixels=20 << 20)
     assert RawScu(gateway.port).store(instance) == 0
     (row,) = rows(database)
-    assert Spool(settings.spool).read(row.digest).endswith(instance.dataset)
+    assert spool_of(settings, database).read(row.digest).endswith(instance.dataset)
     assert list((settings.spool / ".parts").iterdir()) == []
 
 

@@ -80,8 +80,10 @@ def test_only_for_a_known_sender(settings: Settings, database: Database, tmp_pat
 
 
 def test_above_the_watermark_it_waits_for_room(settings: Settings, database: Database, tmp_path: Path) -> None:
+    folder = tmp_path / "cd"
+    folder.mkdir()
     for number in range(4):
-        (tmp_path / f"{number}.dcm").write_bytes(a_file(an_instance(number, pixels=250_000)))
+        (folder / f"{number}.dcm").write_bytes(a_file(an_instance(number, pixels=250_000)))
     narrow = settings.model_copy(update={"spool_max_bytes": 1 << 20, "spool_reserve_bytes": 0})
     paused = []
 
@@ -90,10 +92,10 @@ def test_above_the_watermark_it_waits_for_room(settings: Settings, database: Dat
         reception._admission._quota, reception._admission._looked = 1 << 30, float("-inf")  # room is made, time passes
 
     with Reception(narrow, database).taking() as reception:
-        first = _taken(reception, tmp_path, pause)
-        (tmp_path / "more.dcm").write_bytes(a_file(an_instance(9)))
+        first = _taken(reception, folder, pause)
+        (folder / "more.dcm").write_bytes(a_file(an_instance(9)))
         reception._admission._looked = float("-inf")
-        second = _taken(reception, tmp_path, pause)
+        second = _taken(reception, folder, pause)
     assert [one.received.situation.value for one in first] == ["stored"] * 4
     assert paused == [2.0]
     assert [one.received.situation.value for one in second].count("stored") == 1

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 
 import pytest
+from originals import spool_of
 from raw_scu import an_instance
 from sqlalchemy import text
 
@@ -14,7 +15,7 @@ from imaging_hub.database import Database, Role
 from imaging_hub.dicom import part10
 from imaging_hub.intake import completeness, journal
 from imaging_hub.intake.journal import Arrival
-from imaging_hub.intake.spool import Spool
+from imaging_hub.intake.vault import Owner
 from imaging_hub.settings import Settings
 from imaging_hub.work.pipeline import Pipeline
 
@@ -33,7 +34,7 @@ def _arrive(settings: Settings, database: Database, number: int, patient: str = 
     sent = an_instance(number, patient=patient)
     settings.spool.mkdir(parents=True, exist_ok=True)
     file = part10.file_meta(sent.sop_class_uid, sent.sop_instance_uid, EXPLICIT) + sent.dataset
-    spooled = Spool(settings.spool).store([file])
+    spooled = spool_of(settings, database).store([file], Owner("chu-test", "1.2.826.0.2.1"))
     arrival = Arrival(
         hospital="chu-test", finess="750000001", sop_instance_uid=sent.sop_instance_uid,
         sop_class_uid=sent.sop_class_uid, transfer_syntax_uid=EXPLICIT, study_instance_uid="1.2.826.0.2.1",

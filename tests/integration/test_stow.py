@@ -10,12 +10,12 @@ from pathlib import Path
 import httpx
 import pytest
 from http_door import BOUNDARY, HttpDoor, a_file, listening, multipart
+from originals import spool_of
 from pydicom import Dataset
 from raw_scu import Instance, RawScu, Refused, an_instance, rows
 from sqlalchemy import text
 
 from imaging_hub.database import Database, Role
-from imaging_hub.intake.spool import Spool
 from imaging_hub.settings import Settings
 
 DICOMDIR = "1.2.840.10008.1.3.10"
@@ -50,7 +50,7 @@ def test_instances_are_stored_and_journalled(door: HttpDoor, settings: Settings,
     ]
     assert len({row.study for row in found}) == 1
     for row, one in zip(found, sent, strict=True):
-        original = Spool(settings.spool).read(row.digest)
+        original = spool_of(settings, database).read(row.digest)
         assert original.endswith(one.dataset)
         assert b"ELF" not in original[:132], "a preamble is not taken over"
 
@@ -133,21 +133,21 @@ def test_a_request_that_breaks_off_keeps_what_was_whole(door: HttpDoor, settings
         door.post(pieces())
     assert door.post(multipart(a_file(an_instance(3)))).status_code == 200
     assert [row.sop_instance_uid for row in rows(database)] == [an_instance(n).sop_instance_uid for n in (1, 3)]
-    assert Spool(settings.spool).parts() == []
+    assert spool_of(settings, database).parts() == []
 
 
 def test_a_dataset_beyond_the_limit_costs_no_room(settings: Settings, database: Database) -> None:
     with listening(settings, database, dataset_max_bytes=1 << 20) as door:
         stored, failed = said(door.post(multipart(a_file(an_instance(1, pixels=2 << 20)), a_file(an_instance(2)))))
     assert (stored, list(failed.values())) == ([an_instance(2).sop_instance_uid], [0xC000])
-    assert Spool(settings.spool).parts() == []
+    assert spool_of(settings, database).parts() == []
 
 
 def test_a_large_instance_goes_to_the_spool_as_it_comes(door: HttpDoor, settings: Settings, database: Database) -> None:
     one = an_instance(pixels=20 << 20)
     assert door.post(multipart(a_file(one))).status_code == 200
     (row,) = rows(database)
-    assert Spool(settings.spool).read(row.digest).endswith(one.dataset)
+    assert spool_of(settings, database).read(row.digest).endswith(one.dataset)
 
 
 def test_a_full_spool_asks_to_come_again(settings: Settings, database: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from originals import spool_of
 from sqlalchemy import text
 
 from imaging_hub.audit import trail
@@ -10,11 +11,12 @@ from imaging_hub.intake import journal, retention
 from imaging_hub.intake.journal import Arrival, State
 from imaging_hub.intake.recovery import recover
 from imaging_hub.intake.spool import Spool
+from imaging_hub.intake.vault import Owner
 from imaging_hub.settings import Settings
 
 
 def _archived(database: Database, spool: Spool, number: int) -> int:
-    spooled = spool.store([b"\0" * 128, b"DICM", bytes([number]) * 100])
+    spooled = spool.store([b"\0" * 128, b"DICM", bytes([number]) * 100], Owner("chu-test"))
     with database.begin(Role.GATEWAY) as connection:
         recorded = journal.record(
             connection,
@@ -33,7 +35,7 @@ def _archived(database: Database, spool: Spool, number: int) -> int:
 
 
 def test_only_what_the_caller_lets_go_is_purged(settings: Settings, database: Database) -> None:
-    spool = Spool(settings.spool)
+    spool = spool_of(settings, database)
     first, second = _archived(database, spool, 1), _archived(database, spool, 2)
     with database.begin(Role.WORKER) as connection:
         found = retention.expired(connection, days=30)
@@ -49,7 +51,7 @@ def test_only_what_the_caller_lets_go_is_purged(settings: Settings, database: Da
 
 
 def test_a_purged_original_that_is_still_there_goes_at_the_next_start(settings: Settings, database: Database) -> None:
-    spool = Spool(settings.spool)
+    spool = spool_of(settings, database)
     _archived(database, spool, 1)
     with database.begin(Role.WORKER) as connection:
         connection.execute(text("UPDATE identifying.instance SET purged_at = now()"))

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from imaging_hub.database import Database
+from imaging_hub.database import Role as DatabaseRole
 from imaging_hub.dicom.pictures import Pictures
 from imaging_hub.gateway.console import before, cures, first_study, lists, reports
 from imaging_hub.gateway.console.visit import Console, Person, Role, console_of
@@ -23,7 +24,7 @@ from imaging_hub.http.once import Once
 from imaging_hub.http.pages import STATIC, Pages
 from imaging_hub.http.protection import Protection, content_security_policy
 from imaging_hub.http.sessions import Sessions, local_path, refuse_foreign, token_hash
-from imaging_hub.intake.spool import Spool
+from imaging_hub.intake.spool import open_spool
 from imaging_hub.settings import Settings
 
 router = APIRouter(include_in_schema=False)
@@ -42,9 +43,9 @@ def create_console(settings: Settings, database: Database) -> FastAPI:
     """The console's app; it reaches the database as the console's role only."""
     app = FastAPI(title="Console", docs_url=None, redoc_url=None, openapi_url=None)
     pages = Pages(Path(__file__).parent / "templates", _context)
-    spool = Spool(settings.spool)
+    spool = open_spool(settings, database, DatabaseRole.CONSOLE)
     sessions = Sessions.named("imaging_hub_console", settings.console_url)
-    app.state.console = Console(settings, database, spool, pages, sessions, Pictures(spool.path), Once())
+    app.state.console = Console(settings, database, spool, pages, sessions, Pictures(spool.read), Once())
     for part in (reports, cures, lists, first_study, before):
         app.include_router(part.router)
     app.include_router(router)

@@ -36,6 +36,18 @@ CREATE TABLE identifying.diagnosis (         -- what is wrong with the hub, as a
   ailments jsonb NOT NULL
 );
 
+CREATE TABLE identifying.study_key (         -- keys of originals at rest, wrapped by the hospital's key in originals.json
+  id                 uuid PRIMARY KEY,
+  hospital           text NOT NULL,
+  study_instance_uid text NOT NULL,          -- empty for what could be assigned to no study
+  wrapped            bytea NOT NULL,
+  used_at            timestamptz NOT NULL DEFAULT now(), -- when a receiver last took it out
+  UNIQUE (hospital, study_instance_uid)
+);
+
+GRANT SELECT, INSERT, UPDATE ON identifying.study_key TO imaging_hub_gateway;
+GRANT SELECT, DELETE ON identifying.study_key TO imaging_hub_worker;
+GRANT SELECT ON identifying.study_key TO imaging_hub_console;
 GRANT SELECT, INSERT, UPDATE ON identifying.diagnosis TO imaging_hub_worker;
 GRANT SELECT ON identifying.diagnosis TO imaging_hub_console;
 GRANT SELECT, INSERT, UPDATE ON identifying.retrieval, identifying.orthanc_source TO imaging_hub_gateway;

@@ -16,7 +16,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE identifying.retrieval, identifying.orthanc_source, identifying.diagnosis")
+    op.execute(
+        "DROP TABLE identifying.retrieval, identifying.orthanc_source, identifying.diagnosis, identifying.study_key"
+    )
     op.execute(
         "ALTER TABLE identifying.sender DROP COLUMN certificate, DROP COLUMN token_hash, DROP COLUMN token_expires_at,"
         " DROP COLUMN retrieves, DROP COLUMN query_host, DROP COLUMN query_port"

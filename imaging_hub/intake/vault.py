@@ -1,0 +1,131 @@
+"""The keys of studies, each wrapped by its hospital's key: whoever deletes a study's key has shredded its originals."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+from uuid import UUID, uuid4
+
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
+from sqlalchemy import Connection, text
+
+from imaging_hub.database import Database, Role
+from imaging_hub.errors import NotFound, StorageUnavailable
+from imaging_hub.pseudonymisation.keyring import Keyring
+
+REMEMBERED = 256
+"""Keys kept in memory: studies that arrive at once."""
+HELD_SECONDS = 3600.0
+UNUSED_SECONDS = 24 * 3600.0
+"""A receiver uses a key for so long before it says so again; one that nobody used for a day nobody holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose file it is."""
+
+    hospital: str
+    study_instance_uid: str = ""
+    """Empty for what could be assigned to no study."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyKey:
+    """The key of one study."""
+
+    id: UUID
+    key: bytes
+
+
+class Vault:
+    """The keys of studies, as `role` may reach them; safe among threads and processes."""
+
+    def __init__(self, database: Database, role: Role, hospitals: Keyring) -> None:
+        self._database = database
+        self._role = role
+        self._hospitals = hospitals
+        self._by_owner: OrderedDict[Owner, tuple[StudyKey, float]] = OrderedDict()
+        self._by_id: OrderedDict[UUID, StudyKey] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, owner: Owner) -> StudyKey:
+        """The key for a new file of that study, made durably on first use. Raises `SQLAlchemyError`."""
+        with self._lock:
+            known, since = self._by_owner.get(owner, (None, 0.0))
+        if known is not None and time.monotonic() - since < HELD_SECONDS:
+            return known
+        return self._remember(self._found_or_made(owner), owner)
+
+    def by_id(self, key_id: UUID) -> StudyKey:
+        """The key of a file that is there; raises `NotFound` when it was shredded."""
+        with self._lock:
+            known = self._by_id.get(key_id)
+        if known is not None:
+            return known
+        with self._database.begin(self._role) as connection:
+            row = connection.execute(
+                text("SELECT hospital, wrapped FROM identifying.study_key WHERE id = :id"), {"id": key_id}
+            ).one_or_none()
+        if row is None:
+            raise NotFound("the original was shredded", code="original-gone")
+        return self._remember(StudyKey(key_id, self._unwrapped(row.hospital, row.wrapped)))
+
+    def _found_or_made(self, owner: Owner) -> StudyKey:
+        made = StudyKey(uuid4(), secrets.token_bytes(32))
+        with self._database.begin(self._role) as connection:
+            row = connection.execute(
+                text(
+                    "INSERT INTO identifying.study_key AS k (id, hospital, study_instance_uid, wrapped)"
+                    " VALUES (:id, :hospital, :study, :wrapped) ON CONFLICT (hospital, study_instance_uid)"
+                    " DO UPDATE SET used_at = now() RETURNING id, wrapped"
+                ),
+                {
+                    "id": made.id,
+                    "hospital": owner.hospital,
+                    "study": owner.study_instance_uid,
+                    "wrapped": aes_key_wrap(self._hospitals.hospital_key(owner.hospital), made.key),
+                },
+            ).one()
+        return made if row.id == made.id else StudyKey(row.id, self._unwrapped(owner.hospital, row.wrapped))
+
+    def _unwrapped(self, hospital: str, wrapped: bytes) -> bytes:
+        try:
+            return aes_key_unwrap(self._hospitals.hospital_key(hospital), bytes(wrapped))
+        except InvalidUnwrap:
+            raise StorageUnavailable(
+                "the key of a study cannot be unwrapped: the hospital's key is another",
+                code="original-unreadable",
+                hint="restore originals.json from its backup",
+            ) from None
+
+    def _remember(self, key: StudyKey, owner: Owner | None = None) -> StudyKey:
+        with self._lock:
+            self._by_id[key.id] = key
+            if owner is not None:
+                self._by_owner[owner] = (key, time.monotonic())
+            while len(self._by_id) > REMEMBERED:
+                self._by_id.popitem(last=False)
+            while len(self._by_owner) > REMEMBERED:
+                self._by_owner.popitem(last=False)
+        return key
+
+
+def shred(connection: Connection) -> int:
+    """Delete the keys of studies of which no original is left; how many. A key that was used lately stays.
+
+    A receiver may hold it for an instance that comes late: what it sealed must be there to be opened.
+    """
+    done = connection.execute(
+        text(
+            "WITH held AS (SELECT DISTINCT i.hospital, coalesce(s.study_instance_uid, '') AS study"
+            " FROM identifying.instance i LEFT JOIN identifying.study s ON s.id = i.study WHERE i.purged_at IS NULL)"
+            " DELETE FROM identifying.study_key k WHERE k.used_at < now() - make_interval(secs => :unused)"
+            " AND NOT EXISTS (SELECT 1 FROM held WHERE held.hospital = k.hospital"
+            " AND held.study = k.study_instance_uid)"
+        ),
+        {"unused": UNUSED_SECONDS},
+    )
+    return int(done.rowcount)

@@ -1,0 +1,174 @@
+"""Originals at rest: nothing of them is readable on the disk, who holds the keys opens them, they can be shredded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from originals import spool_of
+from raw_scu import RawScu, an_instance, let_in, receiving, rows
+from sqlalchemy import text
+
+from imaging_hub.database import Database, Role
+from imaging_hub.errors import HubError, NotFound, StorageUnavailable
+from imaging_hub.gateway.storage_scp import StorageServer
+from imaging_hub.intake import recovery, retention, sealing, vault
+from imaging_hub.intake.retention import Expired
+from imaging_hub.intake.sealing import CHUNK_BYTES, Sealer
+from imaging_hub.intake.spool import Spool
+from imaging_hub.settings import Settings
+
+KEY = bytes(range(32))
+
+
+@pytest.fixture
+def gateway(settings: Settings, database: Database) -> Iterator[StorageServer]:
+    let_in(database)
+    with receiving(settings, database) as server:
+        yield server
+
+
+def on_disk(settings: Settings) -> bytes:
+    """Every byte of every file below the hub's home but the keys."""
+    files = (file for file in settings.home.rglob("*") if file.is_file() and settings.keys not in file.parents)
+    return b"".join(file.read_bytes() for file in files)
+
+
+@pytest.mark.parametrize("pixels", [512, 20 << 20])
+def test_nothing_of_an_original_can_be_read_from_the_disk(
+    gateway: StorageServer, settings: Settings, database: Database, pixels: int
+) -> None:
+    one = an_instance(pixels=pixels)
+    assert RawScu(gateway.port).store(one) == 0
+    (row,) = rows(database)
+    assert spool_of(settings, database).read(row.digest).endswith(one.dataset)
+    stored = on_disk(settings)
+    assert len(stored) > pixels
+    for needle in (b"DUPONT", b"IPP1", b"chu-test", b"DICM", one.sop_instance_uid.encode()):
+        assert needle not in stored
+
+
+def test_while_a_large_one_is_on_its_way_its_part_cannot_be_read_either(
+    gateway: StorageServer, settings: Settings
+) -> None:
+    association = RawScu(gateway.port)
+    one = an_instance(pixels=20 << 20)
+    association.send_command(0x01, one.sop_class_uid, one.sop_instance_uid, dataset=True)
+    association.send_dataset(one.dataset[:-1000], last=False)
+    while len(on_disk(settings)) < 8 << 20:
+        pass
+    assert b"DUPONT" not in on_disk(settings)
+
+
+def test_a_study_has_one_key_and_hospitals_share_none(gateway: StorageServer, database: Database) -> None:
+    let_in(database, "OTHER", hospital="chu-other")
+    for title in ("HOSPITAL", "OTHER"):
+        association = RawScu(gateway.port, calling=title)
+        for number in range(3):
+            assert association.store(an_instance(number, study=number // 2)) == 0
+    with database.begin(Role.OWNER) as connection:
+        keys = connection.execute(text("SELECT hospital, wrapped FROM identifying.study_key")).all()
+    assert sorted(row.hospital for row in keys) == ["chu-other", "chu-other", "chu-test", "chu-test"]
+    assert len({bytes(row.wrapped) for row in keys}) == 4
+
+
+def test_a_shredded_study_is_not_read_again_not_even_from_a_backup(
+    gateway: StorageServer, settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    association = RawScu(gateway.port)
+    assert association.store(an_instance(1, study=1)) == 0
+    assert association.store(an_instance(2, study=2)) == 0
+    first, second = rows(database)
+    spool = spool_of(settings, database)
+    backup = spool.path(first.digest).read_bytes()
+    with database.begin(Role.WORKER) as connection:
+        retention.purge(connection, spool, [Expired(first.id, first.digest, None)])
+        assert vault.shred(connection) == 0, "a receiver may still hold the key"
+    with database.begin(Role.OWNER) as connection:
+        connection.execute(text("UPDATE identifying.study_key SET used_at = now() - interval '2 days'"))
+    with database.begin(Role.WORKER) as connection:
+        assert vault.shred(connection) == 1
+    spool.path(first.digest).write_bytes(backup)
+    with pytest.raises(NotFound):
+        spool_of(settings, database).read(first.digest)
+    assert spool_of(settings, database).read(second.digest).endswith(an_instance(2, study=2).dataset)
+
+
+def test_an_orphan_that_nobody_can_open_keeps_no_receiver_from_starting(
+    gateway: StorageServer, settings: Settings, database: Database
+) -> None:
+    assert RawScu(gateway.port).store(an_instance()) == 0
+    (row,) = rows(database)
+    spool = spool_of(settings, database)
+    altered = bytearray(spool.path(row.digest).read_bytes())
+    altered[-1] ^= 1
+    for digest in ("ab" * 32, "cd" * 32):
+        spool.path(digest).parent.mkdir(exist_ok=True)
+        spool.path(digest).write_bytes(altered)
+    with database.begin(Role.GATEWAY) as connection:
+        assert recovery.recover(connection, spool).orphans == 0
+    assert spool.path("ab" * 32).exists(), "it may be opened yet, when the keys are restored"
+
+
+def test_an_original_of_before_is_read_as_it_is(settings: Settings, database: Database) -> None:
+    let_in(database)
+    with receiving(settings, database, seal_originals=False) as server:
+        assert RawScu(server.port).store(an_instance()) == 0
+    (row,) = rows(database)
+    assert Spool(settings.spool).read(row.digest) == spool_of(settings, database).read(row.digest)
+    assert b"DUPONT" in on_disk(settings)
+
+
+def test_the_keys_of_another_hub_open_nothing(gateway: StorageServer, settings: Settings, database: Database) -> None:
+    assert RawScu(gateway.port).store(an_instance()) == 0
+    (row,) = rows(database)
+    with pytest.raises(StorageUnavailable):
+        Spool(settings.spool).read(row.digest)
+    (settings.keys / "originals.json").unlink()
+    from imaging_hub.pseudonymisation.keyring import create_missing
+
+    create_missing(settings.keys)
+    with pytest.raises(StorageUnavailable) as fault:
+        spool_of(settings, database).read(row.digest)
+    assert fault.value.code == "original-unreadable"
+    assert "originals.json" in fault.value.hint
+
+
+def sealed(*pieces: bytes) -> bytes:
+    from uuid import UUID
+
+    sealer = Sealer()
+    body = b"".join(map(bytes, sealer.seal(*pieces))) + sealer.finish()
+    return sealer.header(UUID(int=7), KEY) + body
+
+
+@given(st.lists(st.integers(0, CHUNK_BYTES + 5), max_size=4), st.binary(min_size=1, max_size=64))
+def test_what_is_sealed_opens_as_it_was(sizes: list[int], pattern: bytes) -> None:
+    pieces = [(pattern * (size // len(pattern) + 1))[:size] for size in sizes]
+    assert b"".join(sealing.opened(sealed(*pieces), KEY)) == b"".join(pieces)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-1],
+        lambda data: data[: sealing.HEADER_BYTES + CHUNK_BYTES + 16],
+        lambda data: data[:-1] + bytes([data[-1] ^ 1]),
+        lambda data: data[:30] + bytes([data[30] ^ 1]) + data[31:],
+        lambda data: _exchanged(data),
+        lambda data: data + b"more",
+    ],
+    ids=["cut", "without its last chunk", "a bit of a chunk", "a bit of the key", "chunks exchanged", "longer"],
+)
+def test_what_was_altered_does_not_open(damage: object) -> None:
+    whole = sealed(bytes(CHUNK_BYTES), b"\1" * CHUNK_BYTES, b"rest")
+    with pytest.raises(HubError):
+        list(sealing.opened(damage(whole), KEY))  # type: ignore[operator]
+
+
+def _exchanged(data: bytes) -> bytes:
+    first, size = sealing.HEADER_BYTES, CHUNK_BYTES + 16
+    return data[:first] + data[first + size : first + 2 * size] + data[first : first + size] + data[first + 2 * size :]

@@ -1,0 +1,12 @@
+"""The spool as whoever holds all keys sees it."""
+
+from __future__ import annotations
+
+from imaging_hub.database import Database, Role
+from imaging_hub.intake.spool import Spool, open_spool
+from imaging_hub.settings import Settings
+
+
+def spool_of(settings: Settings, database: Database) -> Spool:
+    """The spool of a hub, opened."""
+    return open_spool(settings, database, Role.OWNER)
