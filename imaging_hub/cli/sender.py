@@ -43,6 +43,9 @@ def add(
     profile: str | None = typer.Option(None, help="De-identification profile; default from the settings."),
     certificate: Path | None = _CERTIFICATE,
     retrieve: bool = typer.Option(False, "--retrieve", help="It may ask for what it sent (`query_port`)."),
+    keep_originals: str | None = typer.Option(
+        None, metavar="never|until-released|DAYS", help="How long its originals stay once archived."
+    ),
     query: str | None = typer.Option(
         None, metavar="HOST:PORT", help="Where its query/retrieve SCP listens, for `imaging-hub pull`."
     ),
@@ -66,6 +69,7 @@ def add(
             certificate=fingerprint(certificate) if certificate else None,
             query=senders.Query.parse(query) if query else None,
             retrieves=retrieve,
+            keep_originals=keep_originals,
         )
     typer.echo(
         f"{added.calling_ae_title} from {added.address} may send for {added.hospital}"

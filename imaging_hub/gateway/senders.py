@@ -18,6 +18,7 @@ from imaging_hub.errors import HubError
 
 ACTOR = "operator"
 _FINESS = re.compile(r"[0-9][0-9AB][0-9]{7}\Z")
+_KEEP = re.compile(r"never|until-released|[0-9]{1,5}")
 _TOKEN_BYTES = 32
 _HOSPITAL_BYTES = 100
 """A hospital's name stands in the preamble of its files, which has 128 bytes."""
@@ -39,6 +40,8 @@ class Sender:
     """Where it can be asked for studies."""
     retrieves: bool = False
     """Whether it may ask for what it sent."""
+    keep_originals: str | None = None
+    """After archiving: `never`, `until-released`, a number of days; None for what the settings say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Query:
 
 _COLUMNS = (
     "calling_ae_title, CAST(address AS text) AS address, hospital, finess, profile, certificate, retrieves,"
+    " keep_originals,"
     " query_host, query_port"
 )
 
@@ -119,6 +123,7 @@ def add(
     certificate: str | None = None,
     query: Query | None = None,
     retrieves: bool = False,
+    keep_originals: str | None = None,
     by: str = ACTOR,
 ) -> Sender:
     """Let a sender in, or describe a known one anew; raises `HubError`."""
@@ -138,17 +143,19 @@ def add(
             code="address",
             hint="10.1.2.3, 10.1.2.0/24 or 2001:db8::/64",
         ) from None
-    sender = Sender(title, network, name, finess, profile, certificate, query, retrieves)
+    if keep_originals is not None and not _KEEP.fullmatch(keep_originals):
+        raise HubError("originals are kept `never`, `until-released` or a number of days", code="keep-originals")
+    sender = Sender(title, network, name, finess, profile, certificate, query, retrieves, keep_originals)
     connection.execute(
         text(
             "INSERT INTO identifying.sender"
             " (calling_ae_title, address, hospital, finess, profile, certificate, query_host, query_port,"
-            " retrieves) VALUES (:title, CAST(:address AS inet), :hospital, :finess, :profile, :certificate, :host,"
-            " :port, :retrieves)"
+            " retrieves, keep_originals) VALUES (:title, CAST(:address AS inet), :hospital, :finess, :profile,"
+            " :certificate, :host, :port, :retrieves, :keep_originals)"
             " ON CONFLICT (calling_ae_title, address) DO UPDATE"
             " SET hospital = excluded.hospital, finess = excluded.finess, profile = excluded.profile,"
             " certificate = excluded.certificate, query_host = excluded.query_host, query_port = excluded.query_port,"
-            " retrieves = excluded.retrieves"
+            " retrieves = excluded.retrieves, keep_originals = excluded.keep_originals"
         ),
         {
             "title": title,
@@ -160,6 +167,7 @@ def add(
             "host": query.host if query else None,
             "port": query.port if query else None,
             "retrieves": retrieves,
+            "keep_originals": keep_originals,
         },
     )
     trail.append(connection, by, Action.SENDER_ADDED, f"finess:{finess}", {"profile": profile})

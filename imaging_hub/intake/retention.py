@@ -14,6 +14,22 @@ from imaging_hub.intake.spool import Spool
 ACTOR = "intake"
 
 
+_EXPIRED = """
+    WITH policy AS (
+      SELECT hospital, max(
+        CASE coalesce(keep_originals, '')
+          WHEN 'never' THEN -1 WHEN 'until-released' THEN 0 WHEN '' THEN :days ELSE CAST(keep_originals AS int)
+        END) AS days
+      FROM identifying.sender GROUP BY hospital
+    )
+    SELECT i.id, i.digest, i.deidentified_series_instance_uid, coalesce(p.days, :days) < 0 AS at_once
+    FROM identifying.instance i LEFT JOIN policy p ON p.hospital = i.hospital
+    WHERE i.state = 'ARCHIVED' AND i.purged_at IS NULL AND (CAST(:study AS bigint) IS NULL OR i.study = :study)
+      AND i.settled_at <= now() - make_interval(days => greatest(coalesce(p.days, :days), 0))
+    ORDER BY i.settled_at LIMIT :limit
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Expired:
     """An original that is no longer needed."""
@@ -21,21 +37,17 @@ class Expired:
     id: int
     digest: str
     deidentified_series_instance_uid: str | None
+    at_once: bool = False
+    """Its sender has originals kept `never`: not even for a review."""
 
 
-def expired(connection: Connection, days: int, limit: int = 1000) -> list[Expired]:
-    """Originals of instances archived more than `days` ago, oldest first.
+def expired(connection: Connection, days: int, *, study: int | None = None, limit: int = 1000) -> list[Expired]:
+    """Originals whose time after archiving is over, oldest first; of one study revision where it is named.
 
-    The caller takes out those whose de-identified series is still under review.
+    `days` is for senders that say nothing; of several senders of a hospital, the one that keeps longest decides. The
+    caller takes out those whose de-identified series is still under review, unless they go at once.
     """
-    rows = connection.execute(
-        text(
-            "SELECT id, digest, deidentified_series_instance_uid FROM identifying.instance"
-            " WHERE state = 'ARCHIVED' AND purged_at IS NULL"
-            " AND settled_at < now() - make_interval(days => :days) ORDER BY settled_at LIMIT :limit"
-        ),
-        {"days": days, "limit": limit},
-    )
+    rows = connection.execute(text(_EXPIRED), {"days": days, "study": study, "limit": limit})
     return [Expired(*row) for row in rows]
 
 

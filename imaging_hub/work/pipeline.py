@@ -39,6 +39,7 @@ from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
 
 ACTOR = "worker"
+ALL = 1 << 30
 SYNCED_AT_ONCE = 4
 """Objects of a study that are being made durable at a time."""
 
@@ -87,6 +88,13 @@ class Pipeline:
             self._conclude(revision, [], [(entry, Quarantined("patient-conflict")) for entry in entries])
         else:
             self._deidentify(revision, entries)
+            self._purge_at_once(study)
+
+    def _purge_at_once(self, study: int) -> None:
+        """Remove the originals of a study whose sender has none kept; what is held back stays, for people to see."""
+        with self._database.begin(Role.WORKER) as connection:
+            found = retention.expired(connection, self._settings.originals_days, study=study, limit=ALL)
+            retention.purge(connection, self._spool, [original for original in found if original.at_once])
 
     def give_up(self, study: int) -> None:
         """Quarantine what could not be processed in so many attempts."""
@@ -126,7 +134,7 @@ class Pipeline:
             retention.purge(
                 connection,
                 self._spool,
-                [original for original in expired if original.deidentified_series_instance_uid not in under_review],
+                [one for one in expired if one.at_once or one.deidentified_series_instance_uid not in under_review],
             )
             vault.shred(connection)
 

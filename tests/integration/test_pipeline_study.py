@@ -13,6 +13,7 @@ from sqlalchemy import text
 from imaging_hub.cli.serve import prepare
 from imaging_hub.database import Database, Role
 from imaging_hub.dicom import part10
+from imaging_hub.gateway import senders
 from imaging_hub.intake import completeness, journal
 from imaging_hub.intake.journal import Arrival
 from imaging_hub.intake.vault import Owner
@@ -138,3 +139,22 @@ def test_what_cannot_be_processed_is_given_up_with_a_reason(
         (study,) = completeness.complete_studies(connection, -1)
     pipeline.give_up(study)
     assert _states(database) == {"processing-failed": 1}
+
+
+def test_originals_that_are_never_kept_are_gone_once_the_study_is_archived(
+    pipeline: Pipeline, settings: Settings, database: Database
+) -> None:
+    with database.begin(Role.GATEWAY) as connection:
+        senders.add(
+            connection, calling_ae_title="HOSPITAL", address="127.0.0.1", hospital="chu-test", finess="750000001",
+            profile="research-longitudinal", keep_originals="never",
+        )  # fmt: skip
+    for number in range(3):
+        _arrive(settings, database, number)
+    _process(pipeline, database)
+    assert _states(database) == {"ARCHIVED": 3}
+    assert list(settings.spool.rglob("*.dcm")) == []
+    with database.begin(Role.OWNER) as connection:
+        assert (
+            connection.execute(text("SELECT count(*) FROM identifying.instance WHERE purged_at IS NULL")).scalar() == 0
+        )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from originals import spool_of
 from sqlalchemy import text
 
 from imaging_hub.audit import trail
 from imaging_hub.database import Database, Role
+from imaging_hub.gateway import senders
 from imaging_hub.intake import journal, retention
 from imaging_hub.intake.journal import Arrival, State
 from imaging_hub.intake.recovery import recover
@@ -59,3 +61,36 @@ def test_a_purged_original_that_is_still_there_goes_at_the_next_start(settings: 
         found = recover(connection, spool)
     assert (found.leftovers, found.orphans, found.missing) == (1, 0, [])
     assert list(spool.folder.rglob("*.dcm")) == []
+
+
+@pytest.mark.parametrize(
+    ("policies", "ids", "at_once"),
+    [
+        (["never"], 2, True),
+        (["until-released"], 2, False),
+        (["7"], 1, False),
+        (["60"], 0, False),
+        ([None], 1, False),
+        (["never", "60"], 0, False),
+        (["never", "until-released"], 2, False),
+    ],
+)
+def test_a_sender_says_how_long_its_originals_stay(
+    settings: Settings, database: Database, policies: list[str | None], ids: int, at_once: bool
+) -> None:
+    """One original was archived 31 days ago, one just now; of two senders the one that keeps longest decides."""
+    spool = spool_of(settings, database)
+    _archived(database, spool, 1)
+    fresh = _archived(database, spool, 2)
+    with database.begin(Role.GATEWAY) as connection:
+        for number, policy in enumerate(policies):
+            senders.add(
+                connection, calling_ae_title=f"PACS{number}", address="10.0.0.1", hospital="chu", finess="750000001",
+                profile="basic", keep_originals=policy,
+            )  # fmt: skip
+    with database.begin(Role.WORKER) as connection:
+        connection.execute(text("UPDATE identifying.instance SET settled_at = now() WHERE id = :id"), {"id": fresh})
+    with database.begin(Role.WORKER) as connection:
+        found = retention.expired(connection, days=30)
+    assert len(found) == ids
+    assert {one.at_once for one in found} <= {at_once}

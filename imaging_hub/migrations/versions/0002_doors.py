@@ -21,5 +21,5 @@ def downgrade() -> None:
     )
     op.execute(
         "ALTER TABLE identifying.sender DROP COLUMN certificate, DROP COLUMN token_hash, DROP COLUMN token_expires_at,"
-        " DROP COLUMN retrieves, DROP COLUMN query_host, DROP COLUMN query_port"
+        " DROP COLUMN retrieves, DROP COLUMN keep_originals, DROP COLUMN query_host, DROP COLUMN query_port"
     )
