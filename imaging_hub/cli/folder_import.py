@@ -69,14 +69,11 @@ def take(
 
 def _write(report: Path, folder: Path, imported: Iterable[Imported]) -> None:
     """Names of files may hold names of people: only its owner reads the report."""
+    from imaging_hub.spreadsheet import cell
+
     with os.fdopen(os.open(report, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(("file", "outcome", "reason"))
         for one in imported:
             name = str(one.path.relative_to(folder)) if folder.is_dir() else one.path.name
-            rows.writerow((_cell(name), one.received.situation.value, one.received.reason or ""))
-
-
-def _cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
-    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+            rows.writerow((cell(name), one.received.situation.value, one.received.reason or ""))

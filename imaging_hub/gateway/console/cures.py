@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Path
 from fastapi.responses import RedirectResponse
@@ -40,7 +41,7 @@ def let_in(visit: Staff, calling_ae_title: Text, address: Text, like: Text) -> R
             )
         except HubError as fault:
             raise Problem(422, fault.code, "Cet expéditeur ne peut pas être ajouté.", hint=fault.hint) from None
-    return RedirectResponse(f"/senders/{calling_ae_title}", 303)
+    return RedirectResponse(f"/senders/{quote(calling_ae_title.strip(), safe='')}", 303)
 
 
 @router.post("/quarantine/{instance}/replay")

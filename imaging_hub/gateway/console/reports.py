@@ -17,6 +17,7 @@ from starlette.responses import Response
 from imaging_hub.errors import NotFound
 from imaging_hub.gateway.console import receipts
 from imaging_hub.gateway.console.visit import STAFF, For, Visit
+from imaging_hub.spreadsheet import cell
 
 router = APIRouter(include_in_schema=False)
 
@@ -48,7 +49,7 @@ def table(visit: Staff, study: Row) -> Response:
     text_file = StringIO()
     rows = csv.writer(text_file)
     rows.writerow([field.name for field in fields(Line)])
-    rows.writerows([_cell(value) for value in asdict(line).values()] for line in found)
+    rows.writerows([_shown(value) for value in asdict(line).values()] for line in found)
     headers = {"Content-Disposition": f'attachment; filename="recu-{study}.csv"'}
     return Response(text_file.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
 
@@ -81,10 +82,11 @@ def _lines(connection: Connection, study: int) -> Sequence[Line]:
     return found
 
 
-def _cell(value: object) -> object:
-    """Text that no spreadsheet takes for a formula."""
-    shown = value.isoformat() if isinstance(value, datetime) else "" if value is None else value
-    return "'" + shown if isinstance(shown, str) and shown.startswith(("=", "+", "-", "@", "\t", "\r")) else shown
+def _shown(value: object) -> object:
+    """A value as it stands in the table."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return cell(value) if isinstance(value, str) else "" if value is None else value
 
 
 def _plain(value: object) -> object:
