@@ -16,10 +16,17 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().exec_driver_sql("SELECT 1 FROM identifying.study_key LIMIT 1").first():
+        msg = "originals are sealed under keys that an older version cannot hold: none could be opened any more"
+        raise RuntimeError(msg)
+    op.execute("DROP INDEX identifying.instance_quarantined")
     op.execute(
         "DROP TABLE identifying.retrieval, identifying.orthanc_source, identifying.diagnosis, identifying.study_key"
     )
     op.execute(
         "ALTER TABLE identifying.sender DROP COLUMN certificate, DROP COLUMN token_hash, DROP COLUMN token_expires_at,"
         " DROP COLUMN retrieves, DROP COLUMN keep_originals, DROP COLUMN query_host, DROP COLUMN query_port"
+    )
+    op.execute(
+        "REVOKE INSERT, UPDATE ON identifying.sender, identifying.instance, identifying.study FROM imaging_hub_console"
     )
