@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 from dataset_bytes import EXPLICIT
@@ -62,10 +63,13 @@ def test_half_open_and_trickling_strangers_do_not_keep_a_hospital_out(
                 return
 
     # From another address, from the hospital's own, and from many.
-    strangers = [_stranger(gateway, source) for source in ["127.0.0.9"] * 25 + ["127.0.0.1"] * 15 + ["127.0.0.7"] * 10]
+    strangers = [
+        _stranger(gateway, source) for source in ["127.0.0.9"] * 250 + ["127.0.0.1"] * 150 + ["127.0.0.7"] * 100
+    ]
     for sock in strangers:
-        sock.sendall(b"\x01\x00\x00")
-    tricklers = [_stranger(gateway, f"127.0.0.{20 + number}") for number in range(20)]
+        with suppress(OSError):  # it has made way already
+            sock.sendall(b"\x01\x00\x00")
+    tricklers = [_stranger(gateway, f"127.0.1.{1 + number}") for number in range(200)]
     threads = [threading.Thread(target=trickle, args=(sock,), daemon=True) for sock in tricklers]
     for thread in threads:
         thread.start()
