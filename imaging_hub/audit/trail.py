@@ -30,6 +30,7 @@ class Action(StrEnum):
     SENDER_ADDED = "sender-added"
     SENDER_MAY_STOW = "sender-may-stow"
     STUDIES_RETRIEVED = "studies-retrieved"
+    STORAGE_COMMITTED = "storage-committed"
     ORIGINALS_ASKED = "originals-asked"
     QUARANTINE_REPLAYED = "quarantine-replayed"
     SNDS_LOADED = "snds-loaded"

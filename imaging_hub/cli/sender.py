@@ -44,8 +44,9 @@ def add(
     certificate: Path | None = _CERTIFICATE,
     retrieve: bool = typer.Option(False, "--retrieve", help="It may ask for what it sent (`query_port`)."),
     keep_originals: str | None = typer.Option(
-        None, metavar="never|until-released|DAYS", help="How long its originals stay once archived."
+        None, metavar="never|until-released|always|DAYS", help="How long its originals stay once archived."
     ),
+    quiet: float | None = typer.Option(None, min=1, help="Seconds without news after which its studies are complete."),
     query: str | None = typer.Option(
         None, metavar="HOST:PORT", help="Where its query/retrieve SCP listens, for `imaging-hub pull`."
     ),
@@ -70,6 +71,7 @@ def add(
             query=senders.Query.parse(query) if query else None,
             retrieves=retrieve,
             keep_originals=keep_originals,
+            quiet_seconds=quiet,
         )
     typer.echo(
         f"{added.calling_ae_title} from {added.address} may send for {added.hospital}"

@@ -30,6 +30,7 @@ def statement(settings: Settings) -> str:
         associations_per_peer=settings.associations_per_peer,
         query_scp="yes, of what a hospital sent itself" if settings.query_port else "no (`query_port` is not set)",
         query_port=settings.query_port or "none",
+        commitment="for senders whose originals are kept always" if settings.query_port else "no",
         edition=standard.edition(),
         security=_security(settings),
         transfer_syntaxes=_rows((transfer_syntax.KNOWN[uid].name, uid) for uid in transfer_syntax.NEGOTIATED),

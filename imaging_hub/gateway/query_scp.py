@@ -16,6 +16,7 @@ from pydicom import Dataset, dcmread
 from pynetdicom import AE, AllStoragePresentationContexts, Association, build_context, evt
 from pynetdicom.events import Event
 from pynetdicom.sop_class import (
+    StorageCommitmentPushModel,
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
     StudyRootQueryRetrieveInformationModelMove,
@@ -29,7 +30,7 @@ from imaging_hub.audit.trail import Action
 from imaging_hub.database import Database, Role
 from imaging_hub.dicom import transfer_syntax
 from imaging_hub.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN
-from imaging_hub.gateway import returns, senders
+from imaging_hub.gateway import returns, senders, storage_commitment
 from imaging_hub.gateway.association_guard import GuardedServer
 from imaging_hub.gateway.connection import IDLE_SECONDS, Connection, Ending, Limits
 from imaging_hub.gateway.rejections import Cause, Reason, Rejections
@@ -43,7 +44,7 @@ from imaging_hub.settings import Settings
 
 _CONTEXTS = 128
 _PENDING = 0xFF00
-_OUT_OF_RESOURCES, _NO_QUERY, _CANCELLED = 0xA700, 0xA900, 0xFE00
+_OUT_OF_RESOURCES, _NO_QUERY, _CANCELLED, _REFUSED = 0xA700, 0xA900, 0xFE00, 0x0124
 
 
 class QueryServer:
@@ -124,6 +125,7 @@ class _Session:
         for context in AllStoragePresentationContexts:
             syntaxes = list(transfer_syntax.NEGOTIATED)
             entity.add_supported_context(str(context.abstract_syntax), syntaxes, scu_role=True, scp_role=True)
+        entity.add_supported_context(StorageCommitmentPushModel)
         association = Association(entity, "acceptor")
         association.set_socket(_Socket(association, self._connection, self._settings))
         association.acceptor.maximum_length = entity.maximum_pdu_size
@@ -137,6 +139,7 @@ class _Session:
         association.bind(evt.EVT_C_FIND, self._find)
         association.bind(evt.EVT_C_GET, self._get)
         association.bind(evt.EVT_C_MOVE, self._move)
+        association.bind(evt.EVT_N_ACTION, self._commit)
         return association
 
     def _requested(self, event: Event) -> None:
@@ -210,6 +213,13 @@ class _Session:
         yield query.host, query.port, {"ae_title": destination, "contexts": contexts}
         yield len(kept)
         yield from self._given(event, kept)
+
+    def _commit(self, event: Event) -> tuple[int, None]:
+        """Promise to keep instances, to a sender whose originals are kept always."""
+        if self._sender is None or not storage_commitment.may_be_committed(self._sender):
+            return _REFUSED, None
+        wanted, title = event.action_information, self._settings.ae_title
+        return storage_commitment.request(self._database, self._sender, title, event.action_type, wanted), None
 
     def _originals(self, event: Event) -> list[Original]:
         if self._sender is None:

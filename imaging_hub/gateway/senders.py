@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
@@ -18,7 +18,7 @@ from imaging_hub.errors import HubError
 
 ACTOR = "operator"
 _FINESS = re.compile(r"[0-9][0-9AB][0-9]{7}\Z")
-_KEEP = re.compile(r"never|until-released|[0-9]{1,5}")
+_KEEP = re.compile(r"never|until-released|always|[0-9]{1,5}")
 _TOKEN_BYTES = 32
 _HOSPITAL_BYTES = 100
 """A hospital's name stands in the preamble of its files, which has 128 bytes."""
@@ -41,7 +41,9 @@ class Sender:
     retrieves: bool = False
     """Whether it may ask for what it sent."""
     keep_originals: str | None = None
-    """After archiving: `never`, `until-released`, a number of days; None for what the settings say."""
+    """After archiving: `never`, `until-released`, `always`, a number of days; None for what the settings say."""
+    quiet_seconds: float | None = None
+    """Without news for so long, a study is complete; None for what the settings say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Query:
 
 _COLUMNS = (
     "calling_ae_title, CAST(address AS text) AS address, hospital, finess, profile, certificate, retrieves,"
-    " keep_originals,"
+    " keep_originals, quiet_seconds,"
     " query_host, query_port"
 )
 
@@ -124,54 +126,68 @@ def add(
     query: Query | None = None,
     retrieves: bool = False,
     keep_originals: str | None = None,
+    quiet_seconds: float | None = None,
     by: str = ACTOR,
 ) -> Sender:
     """Let a sender in, or describe a known one anew; raises `HubError`."""
-    title = calling_ae_title.strip()
-    if not 1 <= len(title) <= 16 or not title.isascii() or not title.isprintable() or "\\" in title:
-        raise HubError("an AE title has 1 to 16 printable ASCII characters", code="ae-title")
+    sender = Sender(
+        _title(calling_ae_title),
+        _network(address),
+        _hospital(hospital),
+        finess,
+        profile,
+        certificate,
+        query,
+        retrieves,
+        keep_originals,
+        quiet_seconds,
+    )
     if not _FINESS.match(finess):
         raise HubError("a FINESS number has nine digits (2A, 2B for Corsica)", code="finess")
-    name = hospital.strip()
+    if keep_originals is not None and not _KEEP.fullmatch(keep_originals):
+        raise HubError("originals are kept never, until-released, always or some days", code="keep-originals")
+    values = asdict(sender) | {"host": query.host if query else None, "port": query.port if query else None}
+    connection.execute(
+        text(
+            "INSERT INTO identifying.sender"
+            " (calling_ae_title, address, hospital, finess, profile, certificate, query_host, query_port,"
+            " retrieves, keep_originals, quiet_seconds) VALUES (:calling_ae_title, CAST(:address AS inet), :hospital,"
+            " :finess, :profile, :certificate, :host, :port, :retrieves, :keep_originals, :quiet_seconds)"
+            " ON CONFLICT (calling_ae_title, address) DO UPDATE"
+            " SET hospital = excluded.hospital, finess = excluded.finess, profile = excluded.profile,"
+            " certificate = excluded.certificate, query_host = excluded.query_host, query_port = excluded.query_port,"
+            " retrieves = excluded.retrieves, keep_originals = excluded.keep_originals,"
+            " quiet_seconds = excluded.quiet_seconds"
+        ),
+        {name: value for name, value in values.items() if name != "query"},
+    )
+    trail.append(connection, by, Action.SENDER_ADDED, f"finess:{finess}", {"profile": profile})
+    return sender
+
+
+def _title(given: str) -> str:
+    title = given.strip()
+    if not 1 <= len(title) <= 16 or not title.isascii() or not title.isprintable() or "\\" in title:
+        raise HubError("an AE title has 1 to 16 printable ASCII characters", code="ae-title")
+    return title
+
+
+def _hospital(given: str) -> str:
+    name = given.strip()
     if not name or not name.isprintable() or len(name.encode()) > _HOSPITAL_BYTES:
         raise HubError("a hospital's short name has 1 to 100 bytes", code="hospital-name")
+    return name
+
+
+def _network(given: str) -> str:
     try:
-        network = str(ip_network(address))
+        return str(ip_network(given))
     except ValueError:
         raise HubError(
             "the address is neither an IP address nor a network",
             code="address",
             hint="10.1.2.3, 10.1.2.0/24 or 2001:db8::/64",
         ) from None
-    if keep_originals is not None and not _KEEP.fullmatch(keep_originals):
-        raise HubError("originals are kept `never`, `until-released` or a number of days", code="keep-originals")
-    sender = Sender(title, network, name, finess, profile, certificate, query, retrieves, keep_originals)
-    connection.execute(
-        text(
-            "INSERT INTO identifying.sender"
-            " (calling_ae_title, address, hospital, finess, profile, certificate, query_host, query_port,"
-            " retrieves, keep_originals) VALUES (:title, CAST(:address AS inet), :hospital, :finess, :profile,"
-            " :certificate, :host, :port, :retrieves, :keep_originals)"
-            " ON CONFLICT (calling_ae_title, address) DO UPDATE"
-            " SET hospital = excluded.hospital, finess = excluded.finess, profile = excluded.profile,"
-            " certificate = excluded.certificate, query_host = excluded.query_host, query_port = excluded.query_port,"
-            " retrieves = excluded.retrieves, keep_originals = excluded.keep_originals"
-        ),
-        {
-            "title": title,
-            "address": network,
-            "hospital": name,
-            "finess": finess,
-            "profile": profile,
-            "certificate": certificate,
-            "host": query.host if query else None,
-            "port": query.port if query else None,
-            "retrieves": retrieves,
-            "keep_originals": keep_originals,
-        },
-    )
-    trail.append(connection, by, Action.SENDER_ADDED, f"finess:{finess}", {"profile": profile})
-    return sender
 
 
 def give_token(connection: Connection, sender: Sender, expires_at: datetime, *, by: str = ACTOR) -> str:

@@ -41,12 +41,21 @@ def revision(connection: Connection, study_id: int) -> StudyRevision:
 
 
 def complete_studies(connection: Connection, quiet_seconds: float) -> list[int]:
-    """Close the studies of which nothing came for `quiet_seconds`; their row numbers."""
+    """Close the studies of which nothing came for `quiet_seconds`; their row numbers.
+
+    A sender may have a time of its own; of several senders of a hospital, the most patient one decides.
+    """
     return _closed(
         connection,
-        "last_received_at < clock_timestamp() - make_interval(secs => :quiet)",
+        "last_received_at < clock_timestamp() - make_interval(secs => coalesce((SELECT max(coalesce(n.quiet_seconds,"
+        " :quiet)) FROM identifying.sender n WHERE n.hospital = identifying.study.hospital), :quiet))",
         {"quiet": quiet_seconds},
     )
+
+
+def forced(connection: Connection, study_id: int, *, by: str) -> bool:
+    """Close an open study because somebody says that it is complete; whether it was open."""
+    return bool(_closed(connection, "id = :study", {"study": study_id}, by))
 
 
 def received(connection: Connection, hospital: str, study_instance_uid: str) -> int:
@@ -70,7 +79,7 @@ def announced(connection: Connection, hospital: str, study_instance_uid: str) ->
     )
 
 
-def _closed(connection: Connection, which: str, values: Mapping[str, object]) -> list[int]:
+def _closed(connection: Connection, which: str, values: Mapping[str, object], by: str = ACTOR) -> list[int]:
     """Close the open studies for which `which` holds, and put on the trail what came of each."""
     studies = list(
         connection.execute(
@@ -89,7 +98,7 @@ def _closed(connection: Connection, which: str, values: Mapping[str, object]) ->
             ),
             {"study": study},
         ).one()
-        trail.append(connection, ACTOR, Action.STUDY_RECEIVED, f"study:{study}", dict(counted._mapping))
+        trail.append(connection, by, Action.STUDY_RECEIVED, f"study:{study}", dict(counted._mapping))
     return sorted(studies)
 
 

@@ -55,11 +55,15 @@ def held(connection: Connection, reason: str) -> list[int]:
 
 
 def purge(connection: Connection, spool: Spool, instance: int, *, by: str) -> bool:
-    """Delete the original of a held instance; its row stays, with the reason. Whether there was one."""
+    """Delete the original of a held instance; its row stays, with the reason. Whether it could be.
+
+    Of a hospital whose originals are kept always it cannot: they may have been committed to.
+    """
     digest = connection.execute(
         text(
-            "SELECT digest FROM identifying.instance WHERE id = :id AND state = 'QUARANTINED' AND purged_at IS NULL"
-            " FOR UPDATE"
+            "SELECT digest FROM identifying.instance i WHERE id = :id AND state = 'QUARANTINED' AND purged_at IS NULL"
+            " AND NOT EXISTS (SELECT 1 FROM identifying.sender n"
+            " WHERE n.hospital = i.hospital AND n.keep_originals = 'always') FOR UPDATE OF i"
         ),
         {"id": instance},
     ).scalar_one_or_none()

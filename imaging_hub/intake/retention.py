@@ -14,11 +14,13 @@ from imaging_hub.intake.spool import Spool
 ACTOR = "intake"
 
 
+ALWAYS_DAYS = 100_000
 _EXPIRED = """
     WITH policy AS (
       SELECT hospital, max(
         CASE coalesce(keep_originals, '')
-          WHEN 'never' THEN -1 WHEN 'until-released' THEN 0 WHEN '' THEN :days ELSE CAST(keep_originals AS int)
+          WHEN 'never' THEN -1 WHEN 'until-released' THEN 0 WHEN 'always' THEN :always WHEN '' THEN :days
+          ELSE CAST(keep_originals AS int)
         END) AS days
       FROM identifying.sender GROUP BY hospital
     )
@@ -47,7 +49,7 @@ def expired(connection: Connection, days: int, *, study: int | None = None, limi
     `days` is for senders that say nothing; of several senders of a hospital, the one that keeps longest decides. The
     caller takes out those whose de-identified series is still under review, unless they go at once.
     """
-    rows = connection.execute(text(_EXPIRED), {"days": days, "study": study, "limit": limit})
+    rows = connection.execute(text(_EXPIRED), {"days": days, "study": study, "limit": limit, "always": ALWAYS_DAYS})
     return [Expired(*row) for row in rows]
 
 

@@ -133,6 +133,14 @@ def test_what_is_purged_is_gone_and_its_row_stays(site: Site) -> None:
     assert "hospital originals-purged" in site.audited()
 
 
+def test_what_is_kept_always_is_not_purged(site: Site) -> None:
+    held = hold_one(site)
+    with site.database.begin(Role.GATEWAY) as connection:
+        connection.execute(text("UPDATE identifying.sender SET keep_originals = 'always'"))
+    assert site.ask("POST", f"/quarantine/{held}/purge").status_code == 409
+    assert [row.kept for row in rows(site.database)] == [True]
+
+
 def test_a_refused_sender_is_let_in_with_one_click(site: Site) -> None:
     with pytest.raises(Refused):
         RawScu(site.port, calling="CT2")
@@ -147,9 +155,25 @@ def test_a_refused_sender_is_let_in_with_one_click(site: Site) -> None:
     assert site.ask("POST", "/senders", **{**form, "like": "NOBODY"}).status_code == 404
 
 
+def test_a_study_is_processed_when_staff_say_that_it_is_complete(site: Site) -> None:
+    assert RawScu(site.port).store(an_instance()) == 0
+    assert "L&#39;examen est complet" in site.page("/studies/1") or "L'examen est complet" in site.page("/studies/1")
+    assert site.ask("POST", "/studies/1/complete").status_code == 303
+    assert site.ask("POST", "/studies/1/complete").status_code == 409
+    with site.database.begin(Role.WORKER) as connection:
+        assert completeness.awaiting(connection) == [1]
+    assert "hospital study-received" in site.audited()
+
+
 def test_only_staff_may(site: Site) -> None:
     held = hold_one(site)
-    for path in (f"/quarantine/{held}/replay", f"/quarantine/{held}/purge", "/quarantine/replay", "/senders"):
+    for path in (
+        f"/quarantine/{held}/replay",
+        f"/quarantine/{held}/purge",
+        "/quarantine/replay",
+        "/senders",
+        "/studies/1/complete",
+    ):
         assert site.ask("POST", path, "radiologist", reason="x").status_code == 403
     for path in ("/studies/1.csv", "/studies/1.json", "/senders/HOSPITAL", "/health", "/retrievals"):
         assert site.ask("GET", path, "radiologist").status_code == 403

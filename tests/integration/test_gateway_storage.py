@@ -218,6 +218,22 @@ def test_a_late_instance_opens_a_new_revision(gateway: StorageServer, database: 
     assert [row.study for row in rows(database)] == [first, second]
 
 
+def test_a_sender_may_have_a_quiet_period_of_its_own(gateway: StorageServer, database: Database) -> None:
+    let_in(database, "SLOW", hospital="chu-slow")
+    let_in(database, "SLOWER", hospital="chu-slow")
+    for title in ("HOSPITAL", "SLOW"):
+        assert RawScu(gateway.port, calling=title).store(an_instance()) == 0
+    with database.begin(Role.OWNER) as connection:
+        connection.execute(text("UPDATE identifying.sender SET quiet_seconds = 600 WHERE calling_ae_title = 'SLOW'"))
+        connection.execute(text("UPDATE identifying.study SET last_received_at = now() - interval '2 minutes'"))
+    with database.begin(Role.WORKER) as connection:
+        assert completeness.complete_studies(connection, 60.0) == [1]
+    with database.begin(Role.OWNER) as connection:
+        connection.execute(text("UPDATE identifying.study SET last_received_at = now() - interval '11 minutes'"))
+    with database.begin(Role.WORKER) as connection:
+        assert completeness.complete_studies(connection, 60.0) == [2]
+
+
 @pytest.mark.parametrize("how", ["abort", "cut in mid dataset"])
 def test_a_sender_that_breaks_off_leaves_what_was_acknowledged_and_an_open_study(
     gateway: StorageServer, database: Database, how: str

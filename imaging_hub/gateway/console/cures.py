@@ -1,4 +1,4 @@
-"""What staff of the hospital do at the console: let a sender in, have held instances processed again, purge them."""
+"""What staff do at the console: let a sender in, close a study, process again what is held, or purge it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imaging_hub.errors import HubError, NotFound
 from imaging_hub.gateway import senders
 from imaging_hub.gateway.console.visit import STAFF, For, Visit
 from imaging_hub.http.problems import Problem
-from imaging_hub.intake import quarantine
+from imaging_hub.intake import completeness, quarantine
 
 router = APIRouter(include_in_schema=False)
 
@@ -42,6 +42,15 @@ def let_in(visit: Staff, calling_ae_title: Text, address: Text, like: Text) -> R
         except HubError as fault:
             raise Problem(422, fault.code, "Cet expéditeur ne peut pas être ajouté.", hint=fault.hint) from None
     return RedirectResponse(f"/senders/{quote(calling_ae_title.strip(), safe='')}", 303)
+
+
+@router.post("/studies/{study}/complete")
+def complete(visit: Staff, study: Row) -> Response:
+    """Process an open study without waiting for its quiet period."""
+    with visit.begin() as connection:
+        if not completeness.forced(connection, study, by=visit.person.name):
+            raise Problem(409, "not-open", "Cet examen n'est pas en cours de réception.")
+    return RedirectResponse(f"/studies/{study}", 303)
 
 
 @router.post("/quarantine/{instance}/replay")

@@ -16,6 +16,7 @@ SITE: dict[str, Any] = {
         "not-authenticated": "Veuillez vous identifier.",
         "role-lacks": "Votre rôle ne permet pas cette consultation.",
         "original-gone": "L'original n'est plus conservé.",
+        "not-open": "Cet examen n'est pas en cours de réception.",
         "not-replayable": "Rien ne peut être retraité : illisible, en conflit, ou déjà détruit.",
         "ae-title": "Un AE title a 1 à 16 caractères ASCII imprimables.",
         "address": "Ce n'est ni une adresse IP ni un réseau.",

@@ -5,8 +5,9 @@ ALTER TABLE identifying.sender
   ADD COLUMN token_hash       text UNIQUE,   -- SHA-256 of its token for STOW-RS
   ADD COLUMN token_expires_at timestamptz,
   ADD COLUMN retrieves        boolean NOT NULL DEFAULT false, -- whether it may ask for what it sent
-  ADD COLUMN keep_originals   text           -- after archiving: never, until-released, a number of days; NULL: as the settings say
-    CHECK (keep_originals ~ '^(never|until-released|[0-9]{1,5})$'),
+  ADD COLUMN keep_originals   text           -- after archiving: never, until-released, always, a number of days; NULL: as the settings say
+    CHECK (keep_originals ~ '^(never|until-released|always|[0-9]{1,5})$'),
+  ADD COLUMN quiet_seconds    real CHECK (quiet_seconds > 0), -- without news, a study is complete; NULL: as the settings say
   ADD COLUMN query_host       text,          -- where its own query/retrieve SCP listens
   ADD COLUMN query_port       int CHECK (query_port BETWEEN 1 AND 65535),
   ADD CONSTRAINT sender_query CHECK ((query_host IS NULL) = (query_port IS NULL)),

@@ -25,7 +25,8 @@ def downgrade() -> None:
     )
     op.execute(
         "ALTER TABLE identifying.sender DROP COLUMN certificate, DROP COLUMN token_hash, DROP COLUMN token_expires_at,"
-        " DROP COLUMN retrieves, DROP COLUMN keep_originals, DROP COLUMN query_host, DROP COLUMN query_port"
+        " DROP COLUMN retrieves, DROP COLUMN keep_originals, DROP COLUMN quiet_seconds, DROP COLUMN query_host,"
+        " DROP COLUMN query_port"
     )
     op.execute(
         "REVOKE INSERT, UPDATE ON identifying.sender, identifying.instance, identifying.study FROM imaging_hub_console"

@@ -1,0 +1,120 @@
+"""Storage Commitment (PS3.4 Annex J, Push Model), only for senders whose originals are kept always (ADR 0008).
+
+A sender may delete its own copy after a commitment: whoever purges must not give one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from threading import Thread
+
+from pydicom import Dataset
+from pynetdicom import AE, build_role
+from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from imaging_hub.audit import trail
+from imaging_hub.audit.trail import Action
+from imaging_hub.database import Database, Role
+from imaging_hub.gateway.senders import Sender
+from imaging_hub.log import log
+
+ALL_COMMITTED, SOME_FAILED = 1, 2
+"""Event Type IDs of the report (PS3.4 §J.3.3)."""
+NO_SUCH_OBJECT, CLASS_INSTANCE_CONFLICT = 0x0112, 0x0119
+_PAUSE_SECONDS = 5.0
+_CONNECT_SECONDS = 15.0
+_SUCCESS, _PROCESSING_FAILURE = 0x0000, 0x0110
+_NO_SUCH_ACTION, _INVALID_ARGUMENT = 0x0123, 0x0115
+
+
+def may_be_committed(sender: Sender) -> bool:
+    """Whether a sender's originals stay for good, and it can be told."""
+    return sender.keep_originals == "always" and sender.query is not None
+
+
+def request(database: Database, sender: Sender, our_title: str, action: int, wanted: Dataset) -> int:
+    """Answer an N-ACTION and, where it is one, report to the sender's own receiver afterwards; the status."""
+    if action != 1:
+        return _NO_SUCH_ACTION
+    if not wanted.get("TransactionUID") or not wanted.get("ReferencedSOPSequence"):
+        return _INVALID_ARGUMENT
+    try:
+        with database.begin(Role.GATEWAY) as connection:
+            report = _report(connection, sender, wanted)
+    except SQLAlchemyError:
+        return _PROCESSING_FAILURE
+    Thread(target=_deliver, args=(sender, our_title, report), name="commitment", daemon=True).start()
+    return _SUCCESS
+
+
+def _report(connection: Connection, sender: Sender, wanted: Dataset) -> Dataset:
+    """The N-EVENT-REPORT: what is in the journal with its original is committed, whatever the rest."""
+    asked = [
+        (str(one.ReferencedSOPClassUID), str(one.ReferencedSOPInstanceUID)) for one in wanted.ReferencedSOPSequence
+    ]
+    rows = connection.execute(
+        text(
+            "SELECT sop_instance_uid, sop_class_uid FROM identifying.instance WHERE hospital = :hospital"
+            " AND sop_instance_uid = ANY(:uids) AND purged_at IS NULL"
+            " AND reason IS DISTINCT FROM 'sop-instance-conflict'"
+        ),
+        {"hospital": sender.hospital, "uids": [uid for _, uid in asked]},
+    )
+    kept: dict[str, str] = {row.sop_instance_uid: row.sop_class_uid for row in rows}
+    report = Dataset()
+    report.TransactionUID = wanted.TransactionUID
+    report.ReferencedSOPSequence = [_item(pair) for pair in asked if kept.get(pair[1]) == pair[0]]
+    failed = [pair for pair in asked if kept.get(pair[1]) != pair[0]]
+    if failed:
+        report.FailedSOPSequence = [
+            _item(pair, CLASS_INSTANCE_CONFLICT if pair[1] in kept else NO_SUCH_OBJECT) for pair in failed
+        ]
+    detail = {"committed": len(asked) - len(failed), "failed": len(failed)}
+    trail.append(
+        connection, f"sender:{sender.calling_ae_title}", Action.STORAGE_COMMITTED, f"finess:{sender.finess}", detail
+    )
+    return report
+
+
+def _item(pair: tuple[str, str], failure: int | None = None) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = pair
+    if failure is not None:
+        item.FailureReason = failure
+    return item
+
+
+def _deliver(
+    sender: Sender,
+    our_title: str,
+    report: Dataset,
+    pauses: Sequence[float] = (0.0, _PAUSE_SECONDS, 4 * _PAUSE_SECONDS),
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Report on an association of our own; a sender that cannot be reached asks again when it has waited in vain."""
+    if sender.query is None:
+        return
+    event = SOME_FAILED if "FailedSOPSequence" in report else ALL_COMMITTED
+    for pause in pauses:
+        sleep(pause)
+        entity = AE(ae_title=our_title)
+        entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = _CONNECT_SECONDS
+        entity.add_requested_context(StorageCommitmentPushModel)
+        association = entity.associate(
+            sender.query.host,
+            sender.query.port,
+            ae_title=sender.calling_ae_title,
+            ext_neg=[build_role(StorageCommitmentPushModel, scp_role=True)],
+        )
+        if not association.is_established:
+            continue
+        status, _ = association.send_n_event_report(
+            report, event, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+        )
+        association.release()
+        if status.get("Status") == _SUCCESS:
+            return
+    log.warning("commitment-not-reported", finess=sender.finess)
