@@ -96,6 +96,8 @@ def serve(config: Annotated[Path | None, typer.Option(help="TOML settings file."
         signal.signal(number, lambda *_: setattr(parts, "stopping", True))
     typer.echo(f"hub {settings.hub_url}  console {settings.console_url}")
     typer.echo(f"DICOM {settings.ae_title}@{settings.bind_address}:{settings.dicom_port}")
+    if settings.gateway_port:
+        typer.echo(f"STOW-RS http://{settings.bind_address}:{settings.gateway_port}/dicom-web")
     with contextlib.suppress(KeyboardInterrupt):
         parts.watch()
     parts.stop()

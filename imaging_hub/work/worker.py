@@ -19,8 +19,8 @@ from imaging_hub.work.pipeline import Pipeline
 SWEEP_SECONDS = 1.0
 PURGE_EVERY = 600
 """Sweeps between two looks at what retention no longer needs."""
-LOOK_EVERY = 30
-"""Sweeps between two looks at what is wrong with the hub."""
+LOOK_SECONDS = 30.0
+"""Between two looks at what is wrong with the hub; a look may wait for peers that are away, and keeps no sweep."""
 
 
 def run(settings: Settings, database: Database) -> None:
@@ -54,18 +54,29 @@ async def _work(pipeline: Pipeline, settings: Settings, database: Database, stop
                 shutdown_graceful_timeout=10,
             )
         )
-        sweeps = asyncio.create_task(_sweep(app, pipeline, settings, database, stop))
+        sweeps = asyncio.create_task(_sweep(app, pipeline, stop))
+        looks = asyncio.create_task(_look(settings, database, stop))
         try:
-            done, _ = await asyncio.wait({jobs, sweeps}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({jobs, sweeps, looks}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            for task in (jobs, sweeps):
+            for task in (jobs, sweeps, looks):
                 task.cancel()
-            await asyncio.gather(jobs, sweeps, return_exceptions=True)
+            await asyncio.gather(jobs, sweeps, looks, return_exceptions=True)
 
 
-async def _sweep(app: App, pipeline: Pipeline, settings: Settings, database: Database, stop: asyncio.Event) -> None:
+async def _look(settings: Settings, database: Database, stop: asyncio.Event) -> None:
+    """Until told to stop, write down what is wrong with the hub; a look that fails keeps no study waiting."""
+    while not stop.is_set():
+        try:
+            await asyncio.to_thread(diagnosis.write_down, settings, database)
+        except Exception as fault:
+            log.warning("diagnosis-failed", fault=type(fault).__name__)
+        await _pause(stop, LOOK_SECONDS)
+
+
+async def _sweep(app: App, pipeline: Pipeline, stop: asyncio.Event) -> None:
     """Until told to stop, turn what the tables say is due into jobs."""
     count = 0
     while not stop.is_set():
@@ -79,8 +90,6 @@ async def _sweep(app: App, pipeline: Pipeline, settings: Settings, database: Dat
         await queue.requeue_stalled(app)
         if count % PURGE_EVERY == 0:
             await asyncio.to_thread(pipeline.purge)
-        if count % LOOK_EVERY == 0:
-            await asyncio.to_thread(diagnosis.write_down, settings, database)
         count += 1
         await _pause(stop, SWEEP_SECONDS)
 
