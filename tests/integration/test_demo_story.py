@@ -79,5 +79,10 @@ def test_no_identity_is_in_what_was_archived_released_or_printed(
     assert not any(needle in (told.stdout + told.stderr).encode() for needle in needles)
 
 
-def test_the_spool_is_where_the_same_search_finds_them(told: subprocess.CompletedProcess[str], home: Path) -> None:
-    assert len(_holders(home / "identifying" / "spool", _identities(home))) > 100
+def test_the_same_search_finds_them_in_what_the_hospitals_sent_and_not_in_the_sealed_spool(
+    told: subprocess.CompletedProcess[str], home: Path
+) -> None:
+    needles, spool = _identities(home), home / "identifying" / "spool"
+    assert len(list(spool.rglob("*.dcm"))) > 100
+    assert _holders(spool, needles) == set()
+    assert len(_holders(home / "synthetic", needles)) > 100
