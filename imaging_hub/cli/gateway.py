@@ -42,7 +42,7 @@ def gateway(config: Path | None = _CONFIG) -> None:
         queries.start()
     for thread in http:
         thread.start()
-    while not stop.wait(0.2) and not server.failed.is_set() and all(thread.is_alive() for thread in http):
+    while not stop.wait(0.2) and not server.reception.failed.is_set() and all(thread.is_alive() for thread in http):
         pass
     asked_to = stop.is_set()
     stop.set()

@@ -31,8 +31,8 @@ ANSWER_SECONDS = 120.0
 """How long the PACS may take for its next answer: it may have to fetch a study from tape."""
 CONNECT_SECONDS = 15.0
 _PENDING = (0xFF00, 0xFF01)
-_GET_CONTEXTS = 126
-"""Storage contexts of a C-GET association: of 128, two are for the query itself."""
+GET_CLASSES = [str(context.abstract_syntax) for context in StoragePresentationContexts]
+"""Storage SOP Classes proposed for C-GET; with those of the query they stay below 128 contexts."""
 _SYNTAXES = (
     transfer_syntax.EXPLICIT_VR_LITTLE_ENDIAN,
     transfer_syntax.IMPLICIT_VR_LITTLE_ENDIAN,
@@ -99,7 +99,6 @@ class Pacs:
     def get(self, study_instance_uid: str, reception: Reception) -> None:
         """Have a study sent on our own association; raises `RetrievalRefused`."""
         model = StudyRootQueryRetrieveInformationModelGet
-        storage = [context.abstract_syntax for context in StoragePresentationContexts[:_GET_CONTEXTS]]
 
         def store(event: Event) -> int:
             body = Body(reception.spool)
@@ -112,7 +111,7 @@ class Pacs:
             finally:
                 body.discard()
 
-        with self._association(model, *filter(None, storage), store=store) as association:
+        with self._association(model, *GET_CLASSES, store=store) as association:
             for status, _ in association.send_c_get(_one(study_instance_uid), model):
                 code = _code(status, "get-failed")
                 if code not in _PENDING:

@@ -32,13 +32,12 @@ from imaging_hub.dicom import transfer_syntax
 from imaging_hub.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN
 from imaging_hub.gateway import returns, senders, storage_commitment
 from imaging_hub.gateway.association_guard import GuardedServer
-from imaging_hub.gateway.connection import IDLE_SECONDS, Connection, Ending, Limits
+from imaging_hub.gateway.connection import IDLE_SECONDS, Connection, Limits
 from imaging_hub.gateway.rejections import Cause, Reason, Rejections
 from imaging_hub.gateway.returns import NoQuery, Original, TooMany
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.gateway.tls import server_context
 from imaging_hub.intake.spool import Spool, open_spool
-from imaging_hub.log import log
 from imaging_hub.metrics import GatewayMetrics
 from imaging_hub.settings import Settings
 
@@ -69,7 +68,7 @@ class QueryServer:
             Limits.of(self._settings),
             server_context(self._settings),
             self._serve,
-            self._ended,
+            self._rejections.ended,
         )
         self._server.start()
 
@@ -77,9 +76,6 @@ class QueryServer:
         """Accept no more, and end what is under way."""
         if self._server:
             self._server.stop(1.0)
-
-    def _ended(self, connection: Connection, reason: Ending) -> None:
-        log.warning("hangup", reason=reason.value, address=connection.address)
 
     def _serve(self, connection: Connection) -> None:
         """One association, from its request to its end."""
@@ -160,14 +156,10 @@ class _Session:
     def _may_ask(self, calling: str) -> Sender | Reason:
         try:
             with self._database.begin(Role.GATEWAY) as connection:
-                sender = senders.identify(connection, calling, self._connection.address)
+                found = senders.admit(connection, calling, self._connection.address, self._connection.certificate)
         except SQLAlchemyError:
             return Reason.DATABASE_AWAY
-        if sender is None:
-            return Reason.UNKNOWN_SENDER
-        if sender.certificate not in (None, self._connection.certificate):
-            return Reason.WRONG_CERTIFICATE
-        return sender if sender.retrieves else Reason.MAY_NOT_RETRIEVE
+        return Reason.MAY_NOT_RETRIEVE if isinstance(found, Sender) and not found.retrieves else found
 
     def _find(self, event: Event) -> Iterator[tuple[int, Dataset | None]]:
         if self._sender is None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from threading import Event
 from typing import Self
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -60,6 +61,8 @@ class Reception:
         self._admission = Admission(settings, self._load)
         self.spool = open_spool(settings, database, Role.GATEWAY)
         self.metrics = GatewayMetrics()
+        self.failed = Event()
+        """Set when the disk can no longer be vouched for: the process must end, whichever door noticed."""
 
     def start(self) -> None:
         """Begin to take instances."""
@@ -95,6 +98,7 @@ class Reception:
             log.error("instance-not-stored", finess=sent.sender.finess, exc_info=fault)
             self.metrics.instances.labels(sent.sender.finess, Situation.NO_SPACE.value).inc()
             if isinstance(fault, StorageUnavailable) and fault.code == FSYNC_FAILED:
+                self.failed.set()
                 raise
             return Received(Situation.NO_SPACE, getattr(fault, "code", "journal-unavailable"))
         self.metrics.instances.labels(sent.sender.finess, situation.value).inc()

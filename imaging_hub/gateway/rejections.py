@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from imaging_hub.database import Database, Role
+from imaging_hub.gateway.connection import Connection, Ending
 from imaging_hub.log import log
 from imaging_hub.metrics import GatewayMetrics
 
@@ -46,6 +47,20 @@ class Reason(StrEnum):
     OUR_CERTIFICATE = "our-certificate-refused"  # the sender does not trust dicom_tls_certificate
     SOP_CLASS = "sop-class-refused"  # not a storage SOP Class
     TRANSFER_SYNTAX = "transfer-syntax-refused"  # none of the proposed ones can be kept
+
+
+_TOLD = {
+    Ending.EVICTED: Reason.TOO_MANY_ASSOCIATIONS,
+    Ending.NOT_DICOM: Reason.NOT_DICOM,
+    Ending.UNEXPECTED_TLS: Reason.UNEXPECTED_TLS,
+    Ending.MISSING_TLS: Reason.MISSING_TLS,
+    Ending.TLS_VERSION: Reason.TLS_VERSION,
+    Ending.CERTIFICATE_MISSING: Reason.CERTIFICATE_MISSING,
+    Ending.CERTIFICATE_EXPIRED: Reason.CERTIFICATE_EXPIRED,
+    Ending.CERTIFICATE_UNTRUSTED: Reason.CERTIFICATE_UNTRUSTED,
+    Ending.OUR_CERTIFICATE: Reason.OUR_CERTIFICATE,
+}
+"""Connections that ended before anybody could name themselves, and are told of all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +120,13 @@ class Rejections:
                 )
         except SQLAlchemyError as fault:
             log.warning("rejection-not-recorded", fault=type(fault).__name__)
+
+    def ended(self, connection: Connection, ending: Ending) -> None:
+        """Count a connection that ended otherwise than by a release, and write down what a cure can help."""
+        self._metrics.hangups.labels(ending.value).inc()
+        log.warning("hangup", reason=ending.value, address=connection.address)
+        if ending in _TOLD:
+            self.record(Cause(connection.address, "", "", _TOLD[ending]))
 
     def _is_fresh(self, cause: Cause) -> bool:
         now = self._clock()

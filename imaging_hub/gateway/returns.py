@@ -18,7 +18,7 @@ from imaging_hub.errors import NotFound
 from imaging_hub.intake.spool import Spool
 
 MOST = 500
-"""Matches of one query; beyond it the query is refused, not cut short."""
+"""Studies, series or instances that one query may have us look at; beyond it it is refused, not cut short."""
 _UNIQUE = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
 _OF_JOURNAL = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 _COUNTS = ("NumberOfStudyRelatedInstances", "NumberOfSeriesRelatedInstances", "NumberOfStudyRelatedSeries")

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, text
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import Action
 from imaging_hub.errors import HubError
+from imaging_hub.gateway.rejections import Reason
 
 ACTOR = "operator"
 _FINESS = re.compile(r"[0-9][0-9AB][0-9]{7}\Z")
@@ -80,6 +81,14 @@ def identify(connection: Connection, calling_ae_title: str, address: str) -> Sen
         {"title": calling_ae_title, "address": plain_address(address)},
     ).one_or_none()
     return _sender(row) if row else None
+
+
+def admit(connection: Connection, calling_ae_title: str, address: str, certificate: str | None) -> Sender | Reason:
+    """The sender that calls itself so from there, showing the certificate it is known by, if any; or why not."""
+    sender = identify(connection, calling_ae_title, address)
+    if sender is None:
+        return Reason.WRONG_ADDRESS if is_known(connection, calling_ae_title) else Reason.UNKNOWN_SENDER
+    return sender if sender.certificate in (None, certificate) else Reason.WRONG_CERTIFICATE
 
 
 def is_known(connection: Connection, calling_ae_title: str) -> bool:

@@ -56,9 +56,10 @@ def _report(connection: Connection, sender: Sender, wanted: Dataset) -> Dataset:
         (str(one.ReferencedSOPClassUID), str(one.ReferencedSOPInstanceUID)) for one in wanted.ReferencedSOPSequence
     ]
     rows = connection.execute(
+        # Not what is in conflict or in no study: it is held under a UID that stands for something else, or for nothing.
         text(
             "SELECT sop_instance_uid, sop_class_uid FROM identifying.instance WHERE hospital = :hospital"
-            " AND sop_instance_uid = ANY(:uids) AND purged_at IS NULL"
+            " AND study IS NOT NULL AND sop_instance_uid = ANY(:uids) AND purged_at IS NULL"
             " AND reason IS DISTINCT FROM 'sop-instance-conflict'"
         ),
         {"hospital": sender.hospital, "uids": [uid for _, uid in asked]},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -39,12 +38,11 @@ _PLAIN = frozenset((transfer_syntax.IMPLICIT_VR_LITTLE_ENDIAN, transfer_syntax.E
 
 
 class StorageServer:
-    """One receiver on one port. `failed` is set when it can no longer vouch for the disk and must be started anew."""
+    """One receiver on one port."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
-        self.failed = threading.Event()
         self.reception = Reception(settings, database)
         self.metrics = self.reception.metrics
         self._rejections = Rejections(database, self.metrics)
@@ -76,7 +74,7 @@ class StorageServer:
             Limits.of(self._settings),
             context,
             self._serve,
-            self._ended,
+            self._rejections.ended,
         )
         self._server.start()
         log.info("gateway-started", port=self.port)
@@ -95,52 +93,25 @@ class StorageServer:
             Association(connection, session, Body(self.reception.spool), self._settings.dataset_max_bytes).run()
         session.summarise("released")
 
-    def _ended(self, connection: Connection, reason: Ending) -> None:
-        self.metrics.hangups.labels(reason.value).inc()
-        log.warning("hangup", reason=reason.value, address=connection.address)
-        if reason in _TOLD:
-            self.refuse(Cause(connection.address, "", "", _TOLD[reason]))
-
     def identify(self, request: AssociationRequest) -> Sender | Reason:
         """The sender behind an association request, or why there is none."""
         if request.application_context != APPLICATION_CONTEXT:
             return Reason.NOT_DICOM_CONTEXT
         if request.called_ae_title != self._settings.ae_title:
             return Reason.WRONG_CALLED_AE_TITLE
-        if self.stopping or self.failed.is_set():
+        if self.stopping or self.reception.failed.is_set():
             return Reason.SHUTTING_DOWN
         try:
-            found = self._known(request)
+            with self._database.begin(Role.GATEWAY) as connection:
+                found = senders.admit(connection, request.calling_ae_title, request.address, request.certificate)
             return found if isinstance(found, Reason) or self.reception.accepting() else Reason.SPOOL_FULL
         except SQLAlchemyError:
             return Reason.DATABASE_AWAY
-
-    def _known(self, request: AssociationRequest) -> Sender | Reason:
-        """The sender by its AE title and address, which must show its certificate where it is known by one."""
-        with self._database.begin(Role.GATEWAY) as connection:
-            sender = senders.identify(connection, request.calling_ae_title, request.address)
-            known_elsewhere = sender is None and senders.is_known(connection, request.calling_ae_title)
-        if sender is None:
-            return Reason.WRONG_ADDRESS if known_elsewhere else Reason.UNKNOWN_SENDER
-        return sender if sender.certificate in (None, request.certificate) else Reason.WRONG_CERTIFICATE
 
     def refuse(self, *causes: Cause) -> None:
         """Write down what was refused."""
         self._rejections.record(*causes)
 
-
-_TOLD = {
-    Ending.EVICTED: Reason.TOO_MANY_ASSOCIATIONS,
-    Ending.NOT_DICOM: Reason.NOT_DICOM,
-    Ending.UNEXPECTED_TLS: Reason.UNEXPECTED_TLS,
-    Ending.MISSING_TLS: Reason.MISSING_TLS,
-    Ending.TLS_VERSION: Reason.TLS_VERSION,
-    Ending.CERTIFICATE_MISSING: Reason.CERTIFICATE_MISSING,
-    Ending.CERTIFICATE_EXPIRED: Reason.CERTIFICATE_EXPIRED,
-    Ending.CERTIFICATE_UNTRUSTED: Reason.CERTIFICATE_UNTRUSTED,
-    Ending.OUR_CERTIFICATE: Reason.OUR_CERTIFICATE,
-}
-"""Connections that ended before anybody could name themselves, and are told of all the same."""
 
 _REJECTION = {
     Reason.NOT_DICOM_CONTEXT: Rejection.UNKNOWN_CALLING_AE_TITLE,
@@ -189,7 +160,6 @@ class _Session:
         try:
             situation = self._server.reception.store(self._sent(request, transfer_syntax), body).situation
         except StorageUnavailable:
-            self._server.failed.set()
             situation = Situation.NO_SPACE
         self._outcomes[situation] = self._outcomes.get(situation, 0) + 1
         return STORE_STATUS[situation]

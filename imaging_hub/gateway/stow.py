@@ -44,7 +44,6 @@ class _Request:
     file: DicomFile
     study: str | None
     received: list[FileReceived] = field(default_factory=list)
-    unavailable: bool = False
     _name: bytes = b""
     _value: bytes = b""
     _taken: bool = True
@@ -76,7 +75,7 @@ class _Request:
         self._name, self._value = b"", b""
 
     def _data(self, data: bytes, start: int, end: int) -> None:
-        if self._taken and not self.unavailable:
+        if self._taken:
             self.file.write(memoryview(data)[start:end])
 
     def _end(self) -> None:
@@ -84,11 +83,7 @@ class _Request:
             raise Problem(
                 415, "part-type", "A part is not application/dicom.", hint="send DICOM files; metadata is not taken"
             )
-        if self.unavailable:
-            return
-        received = self.file.finish(self.study)
-        self.received.append(received)
-        self.unavailable = received.received.situation is Situation.NO_SPACE
+        self.received.append(self.file.finish(self.study))
 
 
 def router(settings: Settings, database: Database, reception: Reception) -> APIRouter:
@@ -152,17 +147,17 @@ def _boundary(request: Request) -> bytes:
 def _answer(reading: _Request) -> JSONResponse:
     """200 when all were stored, 202 when some were, 409 when none was (PS3.18 §10.5.3.1)."""
     failed = [one for one in reading.received if _status(one) is not StoreStatus.SUCCESS]
-    if reading.unavailable and len(failed) == len(reading.received):
-        raise _unavailable()
     if not reading.received:
         raise _malformed()
+    if all(one.received.situation is Situation.NO_SPACE for one in reading.received):
+        raise _unavailable()
     stored = [_item(one) for one in reading.received if one not in failed]
     body: dict[str, Any] = {}
     if failed:
         body[_FAILED] = {"vr": "SQ", "Value": [_item(one, _status(one)) for one in failed]}
     if stored:
         body[_REFERENCED] = {"vr": "SQ", "Value": stored}
-    code = 200 if not failed and not reading.unavailable else 202 if stored else 409
+    code = 200 if not failed else 202 if stored else 409
     return JSONResponse(body, code, media_type=DICOM_JSON)
 
 

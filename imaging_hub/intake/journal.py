@@ -97,9 +97,10 @@ _RECEIVE_MANY = text(
 )
 _INSERT_QUARANTINED = text(
     "INSERT INTO identifying.instance (hospital, finess, sop_instance_uid, sop_class_uid, transfer_syntax_uid,"
-    " series_instance_uid, patient_id, modality, study, digest, size, state, reason, settled_at, purged_at)"
+    " series_instance_uid, patient_id, modality, study, named_study_instance_uid, digest, size, state, reason,"
+    " settled_at, purged_at)"
     " VALUES (:hospital, :finess, :sop_instance_uid, :sop_class_uid, :transfer_syntax_uid, :series_instance_uid,"
-    " :patient_id, :modality, :study, :digest, :size, 'QUARANTINED', :reason, now(),"
+    " :patient_id, :modality, :study, :study_instance_uid, :digest, :size, 'QUARANTINED', :reason, now(),"
     " CASE WHEN :kept THEN NULL ELSE now() END)"
     " ON CONFLICT (hospital, sop_instance_uid, digest) DO NOTHING RETURNING id"
 )

@@ -75,11 +75,8 @@ def _journal_orphan(connection: Connection, spool: Spool, digest: str) -> bool:
     """Give a file without a row the row it would have had."""
     try:
         file = spool.read(digest)
-    except NotFound:
-        # Its key was shredded: its answer was never sent, and nobody can read it.
-        spool.remove(digest)
-        return False
-    except StorageUnavailable:
+    except (NotFound, StorageUnavailable):
+        # It stays: a database or keys that are restored from a backup later may open it.
         log.error("orphan-unreadable")
         return False
     origin = Origin.of(file)

@@ -77,10 +77,11 @@ def mark(file_meta: bytes, origin: Origin) -> bytes:
 class Spool:
     """The originals below one folder, as `<first two digits>/<digest>.dcm`, mode 0600."""
 
-    def __init__(self, folder: Path, vault: Vault | None = None) -> None:
-        """With a vault, what comes is sealed; without one, a spool reads and writes plain files only."""
+    def __init__(self, folder: Path, vault: Vault | None = None, *, seal: bool = True) -> None:
+        """What comes is sealed where there is a vault and `seal`; whatever is sealed, only a vault opens."""
         self.folder = folder
         self.vault = vault
+        self.seals = seal and vault is not None
         self._made: set[str] = set()
 
     def path(self, digest: str) -> Path:
@@ -151,8 +152,9 @@ class Spool:
 
 def open_spool(settings: Settings, database: Database, role: Role) -> Spool:
     """The spool of these settings, as `role` may open what is sealed in it."""
-    vault = Vault(database, role, original_keys(settings.keys)) if settings.seal_originals else None
-    return Spool(settings.spool, vault)
+    # Whether or not new ones are sealed, those that are can be opened.
+    vault = Vault(database, role, original_keys(settings.keys))
+    return Spool(settings.spool, vault, seal=settings.seal_originals)
 
 
 class Incoming:
@@ -166,7 +168,7 @@ class Incoming:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._kept = self._finished = False
         self._sealer: Sealer | None = None
-        if spool.vault is not None:
+        if spool.seals:
             self._sealer = Sealer()
             # The header is written last, when it is known whose file it is.
             os.lseek(self._file, sealing.HEADER_BYTES, os.SEEK_SET)

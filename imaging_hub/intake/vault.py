@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 from sqlalchemy import Connection, text
 
 from imaging_hub.database import Database, Role
-from imaging_hub.errors import NotFound, StorageUnavailable
+from imaging_hub.errors import KeyringError, NotFound, StorageUnavailable
 from imaging_hub.pseudonymisation.keyring import Keyring
 
 REMEMBERED = 256
@@ -93,10 +93,10 @@ class Vault:
 
     def _unwrapped(self, hospital: str, wrapped: bytes) -> bytes:
         try:
-            return aes_key_unwrap(self._hospitals.hospital_key(hospital), bytes(wrapped))
-        except InvalidUnwrap:
+            return aes_key_unwrap(self._hospitals.known_hospital_key(hospital), bytes(wrapped))
+        except (InvalidUnwrap, KeyringError):
             raise StorageUnavailable(
-                "the key of a study cannot be unwrapped: the hospital's key is another",
+                "the key of a study cannot be unwrapped: the hospital's key is gone, or is another",
                 code="original-unreadable",
                 hint="restore originals.json from its backup",
             ) from None
@@ -113,6 +113,22 @@ class Vault:
         return key
 
 
+def locked_out(connection: Connection, hospitals: Keyring) -> list[str]:
+    """The hospitals whose originals cannot be opened: their key in `hospitals` is gone, or is another."""
+    rows = connection.execute(
+        text("SELECT DISTINCT ON (hospital) hospital, wrapped FROM identifying.study_key ORDER BY hospital, used_at")
+    )
+    return [row.hospital for row in rows if not _opens(hospitals, row.hospital, row.wrapped)]
+
+
+def _opens(hospitals: Keyring, hospital: str, wrapped: bytes) -> bool:
+    try:
+        aes_key_unwrap(hospitals.known_hospital_key(hospital), bytes(wrapped))
+    except (InvalidUnwrap, KeyringError):
+        return False
+    return True
+
+
 def shred(connection: Connection) -> int:
     """Delete the keys of studies of which no original is left; how many. A key that was used lately stays.
 
@@ -120,8 +136,9 @@ def shred(connection: Connection) -> int:
     """
     done = connection.execute(
         text(
-            "WITH held AS (SELECT DISTINCT i.hospital, coalesce(s.study_instance_uid, '') AS study"
-            " FROM identifying.instance i LEFT JOIN identifying.study s ON s.id = i.study WHERE i.purged_at IS NULL)"
+            "WITH held AS (SELECT DISTINCT i.hospital,"
+            " coalesce(s.study_instance_uid, i.named_study_instance_uid, '') AS study FROM identifying.instance i"
+            " LEFT JOIN identifying.study s ON s.id = i.study WHERE i.purged_at IS NULL)"
             " DELETE FROM identifying.study_key k WHERE k.used_at < now() - make_interval(secs => :unused)"
             " AND NOT EXISTS (SELECT 1 FROM held WHERE held.hospital = k.hospital"
             " AND held.study = k.study_instance_uid)"

@@ -77,6 +77,13 @@ class Keyring:
         """The key that wraps the keys of a hospital's originals, made on first use; safe among processes."""
         return self._made(f"originals:{hospital}")
 
+    def known_hospital_key(self, hospital: str) -> bytes:
+        """That key, to open what it wraps; raises `KeyringError` when there is none: a new one would open nothing."""
+        name = f"originals:{hospital}"
+        if name not in self._keys:
+            self._keys.update(_read(self.path)[1])
+        return self.key(name)
+
     def _made(self, name: str) -> bytes:
         if name not in self._keys:
             with _locked(self.path):

@@ -25,9 +25,15 @@ from imaging_hub.deidentification import profile
 from imaging_hub.errors import HubError
 from imaging_hub.gateway import senders
 from imaging_hub.gateway.tls import server_context
-from imaging_hub.intake import journal
+from imaging_hub.intake import journal, vault
 from imaging_hub.intake.admission import CLOSE_AT
-from imaging_hub.pseudonymisation.keyring import gateway_keys, hub_keys, project_keys, trust_keys
+from imaging_hub.pseudonymisation.keyring import (
+    gateway_keys,
+    hub_keys,
+    original_keys,
+    project_keys,
+    trust_keys,
+)
 from imaging_hub.settings import Settings
 from imaging_hub.work import peers
 from imaging_hub.work.ailment import Ailment
@@ -61,7 +67,15 @@ def ailments(settings: Settings) -> list[Ailment]:
         of_schema = [*_of_schema(database)]
         return [
             *found,
-            *(of_schema or (*_of_roles(database), *_of_feeds(settings, database), *peers.of_peers(database))),
+            *(
+                of_schema
+                or (
+                    *_of_roles(database),
+                    *_of_feeds(settings, database),
+                    *_of_originals(settings, database),
+                    *peers.of_peers(database),
+                )
+            ),
         ]
     finally:
         database.dispose()
@@ -102,7 +116,7 @@ def _of_certificates(settings: Settings) -> Iterator[Ailment]:
 
 
 def _of_keys(settings: Settings) -> Iterator[Ailment]:
-    for ring in (gateway_keys, trust_keys, hub_keys, project_keys):
+    for ring in (gateway_keys, trust_keys, hub_keys, project_keys, original_keys):
         try:
             ring(settings.keys)
         except (HubError, OSError) as fault:
@@ -223,6 +237,16 @@ def _of_feeds(settings: Settings, database: Database) -> Iterator[Ailment]:
         yield Ailment(
             "workers", f"a complete study has waited for {minutes} minutes", "start more workers, or read their log"
         )
+
+
+def _of_originals(settings: Settings, database: Database) -> Iterator[Ailment]:
+    try:
+        keys = original_keys(settings.keys)
+    except (HubError, OSError):
+        return  # named among the keys
+    with database.begin(Role.OWNER) as connection:
+        for hospital in vault.locked_out(connection, keys):
+            yield Ailment("keys", f"originals of {hospital} cannot be opened", "restore originals.json from its backup")
 
 
 _WORKERS_ALIVE = (

@@ -8,16 +8,21 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 from gateway_process import GatewayProcess
+from http_door import RELATED, a_file, multipart
 from originals import spool_of
 from psycopg import sql
-from raw_scu import Closed, RawScu, Refused, an_instance, let_in, receiving, rows
+from raw_scu import CALLING, Closed, RawScu, Refused, an_instance, let_in, receiving, rows
+from running_hub import free_ports
 
 from imaging_hub.database import Database, Role
+from imaging_hub.gateway import senders
 from imaging_hub.settings import Settings
 
 needs_mounts = pytest.mark.skipif(
@@ -96,6 +101,34 @@ def test_a_disk_that_does_not_confirm_ends_the_receiver(
     assert answers == [0] * stored + [0xA700] * (len(answers) - stored)
     spool = spool_of(settings, database)
     assert sum(spool.path(row.digest).exists() for row in rows(database)) == len(rows(database)) == stored
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_a_disk_that_does_not_confirm_what_came_by_http_ends_the_gateway_too(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    let_in(database)
+    with database.begin(Role.GATEWAY) as connection:
+        token = senders.give_token(connection, senders.named(connection, CALLING), datetime.now(UTC) + timedelta(1))
+    dicom, http = free_ports(2)
+    gateway = GatewayProcess(
+        settings.model_copy(update={"dicom_port": dicom, "gateway_port": http, "spool_reserve_bytes": 0}),
+        tmp_path / "log",
+        before=["strace", "-f", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:error=EIO:when=31+"],
+    )
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": RELATED}
+    stored = 0
+    with gateway:
+        gateway.start()
+        _until_welcome(dicom, 10)
+        with pytest.raises((AssertionError, httpx.TransportError)):
+            for number in range(1, 100):
+                body = multipart(a_file(an_instance(number)))
+                answer = httpx.post(f"http://127.0.0.1:{http}/dicom-web/studies", content=body, headers=headers)
+                assert answer.status_code == 200
+                stored += 1
+        assert gateway.wait(30) == 1
+    assert len(rows(database)) == stored > 3
 
 
 @contextmanager

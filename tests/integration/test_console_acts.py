@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -20,9 +20,10 @@ from web_story import served
 from imaging_hub.cli.serve import prepare
 from imaging_hub.database import Database, Role
 from imaging_hub.errors import HubError
-from imaging_hub.gateway import operators, sender_trial
+from imaging_hub.gateway import operators, sender_trial, senders
 from imaging_hub.gateway.console import create_console
 from imaging_hub.gateway.sender_trial import Step
+from imaging_hub.gateway.senders import Query
 from imaging_hub.intake import completeness
 from imaging_hub.settings import Settings
 from imaging_hub.work.pipeline import Pipeline
@@ -153,6 +154,25 @@ def test_a_refused_sender_is_let_in_with_one_click(site: Site) -> None:
     assert "hospital sender-added" in site.audited()
     assert site.ask("POST", "/senders", **{**form, "address": "nowhere"}).status_code == 422
     assert site.ask("POST", "/senders", **{**form, "like": "NOBODY"}).status_code == 404
+
+
+def test_a_sender_that_moved_keeps_its_conditions(site: Site) -> None:
+    with site.database.begin(Role.GATEWAY) as connection:
+        senders.add(
+            connection, calling_ae_title="HOSPITAL", address="10.0.0.0/8", hospital="chu-test", finess="750000001",
+            profile="strict", certificate="ab" * 32, query=Query("10.0.0.1", 104), retrieves=True,
+            keep_originals="always", quiet_seconds=7,
+        )  # fmt: skip
+        connection.execute(text("DELETE FROM identifying.sender WHERE address = '127.0.0.0/8'"))
+    for title in ("HOSPITAL", "CT2"):
+        form = {"calling_ae_title": title, "address": "192.0.2.1", "like": "HOSPITAL"}
+        assert site.ask("POST", "/senders", **form).status_code == 303
+    with site.database.begin(Role.GATEWAY) as connection:
+        known = {(one.calling_ae_title, one.address): one for one in senders.list_senders(connection)}
+    moved, other = known["HOSPITAL", "192.0.2.1/32"], known["CT2", "192.0.2.1/32"]
+    assert replace(moved, address="10.0.0.0/8") == known["HOSPITAL", "10.0.0.0/8"]
+    assert (other.keep_originals, other.quiet_seconds) == ("always", 7)
+    assert (other.certificate, other.query, other.retrieves) == (None, None, False), "those are of one machine"
 
 
 def test_a_study_is_processed_when_staff_say_that_it_is_complete(site: Site) -> None:

@@ -90,6 +90,21 @@ def test_an_ailment_is_told_with_its_cure_and_status_1(hub: RunningHub, nobody_s
     assert ailment["subject"] == "gateway"
 
 
+def test_originals_that_no_key_opens_are_named(hub: RunningHub, module_database: Database) -> None:
+    with module_database.begin(Role.OWNER) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO identifying.study_key (id, hospital, study_instance_uid, wrapped)"
+                " VALUES (gen_random_uuid(), 'chu-lost', '1.2.3', decode(repeat('ab', 40), 'hex'))"
+            )
+        )
+    try:
+        assert one(found(hub)) == ("keys", "originals of chu-lost cannot be opened")
+    finally:
+        with module_database.begin(Role.OWNER) as connection:
+            connection.execute(text("DELETE FROM identifying.study_key WHERE hospital = 'chu-lost'"))
+
+
 @pytest.mark.parametrize("part", ["dicom_port", "query_port", "gateway_port", "hub_port", "console_port"])
 def test_a_part_that_does_not_run_is_named(hub: RunningHub, nobody_s_port: int, part: str) -> None:
     subject, message = one(found(hub, **{part: nobody_s_port}))

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dataset_bytes import element
 from hypothesis import given
 from hypothesis import strategies as st
 from originals import spool_of
-from raw_scu import RawScu, an_instance, let_in, receiving, rows
+from raw_scu import Instance, RawScu, an_instance, let_in, receiving, rows
 from sqlalchemy import text
 
 from imaging_hub.database import Database, Role
@@ -19,6 +20,7 @@ from imaging_hub.intake import recovery, retention, sealing, vault
 from imaging_hub.intake.retention import Expired
 from imaging_hub.intake.sealing import CHUNK_BYTES, Sealer
 from imaging_hub.intake.spool import Spool
+from imaging_hub.pseudonymisation.keyring import create_missing, original_keys
 from imaging_hub.settings import Settings
 
 KEY = bytes(range(32))
@@ -97,6 +99,26 @@ def test_a_shredded_study_is_not_read_again_not_even_from_a_backup(
     assert spool_of(settings, database).read(second.digest).endswith(an_instance(2, study=2).dataset)
 
 
+def test_what_belongs_to_no_study_outlives_the_others_of_the_study_it_names(
+    gateway: StorageServer, settings: Settings, database: Database
+) -> None:
+    association = RawScu(gateway.port)
+    assert association.store(an_instance(1)) == 0
+    homeless = an_instance(2)
+    encoded = homeless.dataset.replace(element(0x0020000E, "UI", b"1.2.826.0.3.1\0"), b"")
+    assert association.store(Instance(homeless.sop_instance_uid, encoded)) == 0
+    first, second = rows(database)
+    assert second.reason == "study-or-series-uid-missing"
+    spool = spool_of(settings, database)
+    with database.begin(Role.WORKER) as connection:
+        retention.purge(connection, spool, [Expired(first.id, first.digest, None)])
+    with database.begin(Role.OWNER) as connection:
+        connection.execute(text("UPDATE identifying.study_key SET used_at = now() - interval '2 days'"))
+    with database.begin(Role.WORKER) as connection:
+        vault.shred(connection)
+    assert spool_of(settings, database).read(second.digest).endswith(encoded)
+
+
 def test_an_orphan_that_nobody_can_open_keeps_no_receiver_from_starting(
     gateway: StorageServer, settings: Settings, database: Database
 ) -> None:
@@ -108,9 +130,11 @@ def test_an_orphan_that_nobody_can_open_keeps_no_receiver_from_starting(
     for digest in ("ab" * 32, "cd" * 32):
         spool.path(digest).parent.mkdir(exist_ok=True)
         spool.path(digest).write_bytes(altered)
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(Role.OWNER) as connection:
         assert recovery.recover(connection, spool).orphans == 0
-    assert spool.path("ab" * 32).exists(), "it may be opened yet, when the keys are restored"
+        connection.execute(text("DELETE FROM identifying.study_key"))
+        assert recovery.recover(connection, spool_of(settings, database)).orphans == 0
+    assert spool.path("ab" * 32).exists(), "it may be opened yet, when keys or database are restored"
 
 
 def test_an_original_of_before_is_read_as_it_is(settings: Settings, database: Database) -> None:
@@ -122,19 +146,29 @@ def test_an_original_of_before_is_read_as_it_is(settings: Settings, database: Da
     assert b"DUPONT" in on_disk(settings)
 
 
+def test_when_nothing_is_sealed_any_more_what_was_sealed_is_still_read(
+    gateway: StorageServer, settings: Settings, database: Database
+) -> None:
+    assert RawScu(gateway.port).store(an_instance()) == 0
+    (row,) = rows(database)
+    plain = settings.model_copy(update={"seal_originals": False})
+    assert spool_of(plain, database).read(row.digest).endswith(an_instance().dataset)
+
+
 def test_the_keys_of_another_hub_open_nothing(gateway: StorageServer, settings: Settings, database: Database) -> None:
     assert RawScu(gateway.port).store(an_instance()) == 0
     (row,) = rows(database)
     with pytest.raises(StorageUnavailable):
         Spool(settings.spool).read(row.digest)
     (settings.keys / "originals.json").unlink()
-    from imaging_hub.pseudonymisation.keyring import create_missing
-
     create_missing(settings.keys)
     with pytest.raises(StorageUnavailable) as fault:
         spool_of(settings, database).read(row.digest)
     assert fault.value.code == "original-unreadable"
     assert "originals.json" in fault.value.hint
+    assert (settings.keys / "originals.json").read_text().count("chu-test") == 0, "a new key would open nothing"
+    with database.begin(Role.OWNER) as connection:
+        assert vault.locked_out(connection, original_keys(settings.keys)) == ["chu-test"]
 
 
 def sealed(*pieces: bytes) -> bytes:

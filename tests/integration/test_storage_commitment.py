@@ -71,6 +71,7 @@ def modality(settings: Settings, database: Database) -> Iterator[Modality]:
         for number in (1, 2):
             assert RawScu(server.port).store(an_instance(number)) == 0
         RawScu(server.port).store(Instance("1.2.3", an_instance(3).dataset))
+        RawScu(server.port).store(Instance("1.2.4", an_instance(4, uid="1.2.4").dataset[:-100]))
     query, own = free_ports(2)
     asked = Modality(query, database, receives_on=own)
 
@@ -104,12 +105,15 @@ def test_what_is_kept_always_is_committed(modality: Modality) -> None:
 def test_what_is_not_there_is_not_committed(modality: Modality) -> None:
     modality.keep("always")
     one = an_instance(1).sop_instance_uid
-    assert modality.ask((CT, one), (CT, "1.2.3.4.5"), (MR, an_instance(2).sop_instance_uid)) == 0
+    assert (
+        modality.ask((CT, one), (CT, "1.2.3.4.5"), (CT, "1.2.3"), (CT, "1.2.4"), (MR, an_instance(2).sop_instance_uid))
+        == 0
+    )
     event, report = modality.reports.get(timeout=20)
     assert event == 2
     assert [item.ReferencedSOPInstanceUID for item in report.ReferencedSOPSequence] == [one]
     assert {item.ReferencedSOPInstanceUID: item.FailureReason for item in report.FailedSOPSequence} == {
-        "1.2.3.4.5": 0x0112, an_instance(2).sop_instance_uid: 0x0119,
+        "1.2.3.4.5": 0x0112, "1.2.3": 0x0112, "1.2.4": 0x0112, an_instance(2).sop_instance_uid: 0x0119,
     }  # fmt: skip
 
 

@@ -24,19 +24,26 @@ Text = Annotated[str, Form(max_length=200)]
 
 @router.post("/senders")
 def let_in(visit: Staff, calling_ae_title: Text, address: Text, like: Text) -> Response:
-    """Let in who was refused: with the hospital, FINESS and profile of a sender that is known (its AE title)."""
+    """Let in who was refused, as a sender that is known by its AE title is: of its hospital, under its conditions."""
     with visit.begin() as connection:
-        known = [one for one in senders.list_senders(connection) if one.calling_ae_title == like]
-        if not known:
+        known = next((one for one in senders.list_senders(connection) if one.calling_ae_title == like), None)
+        if known is None:
             raise NotFound("Il n'y a pas de tel expéditeur.")
+        same_machine = calling_ae_title.strip() == known.calling_ae_title
         try:
             senders.add(
                 connection,
                 calling_ae_title=calling_ae_title,
                 address=address,
-                hospital=known[0].hospital,
-                finess=known[0].finess,
-                profile=known[0].profile,
+                hospital=known.hospital,
+                finess=known.finess,
+                profile=known.profile,
+                # A certificate is of one machine, and so is the receiver behind its AE title.
+                certificate=known.certificate if same_machine else None,
+                query=known.query if same_machine else None,
+                retrieves=known.retrieves and same_machine,
+                keep_originals=known.keep_originals,
+                quiet_seconds=known.quiet_seconds,
                 by=visit.person.name,
             )
         except HubError as fault:
