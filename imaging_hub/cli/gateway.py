@@ -22,6 +22,8 @@ _CONFIG = typer.Option(None, "--config", help="TOML settings file.")
 @app.command()
 def gateway(config: Path | None = _CONFIG) -> None:
     """Receive from hospitals until told to stop; status 1 when it ends by itself, as when the disk fails."""
+    import gc
+
     from imaging_hub import log
     from imaging_hub.database import open_database
     from imaging_hub.gateway.query_scp import QueryServer
@@ -37,6 +39,8 @@ def gateway(config: Path | None = _CONFIG) -> None:
     server = StorageServer(settings, database)
     queries = QueryServer(settings, database, server.metrics) if settings.query_port else None
     http = _http(settings, database, server, stop)
+    # What was imported stays: the collector need not look through it again.
+    gc.freeze()
     server.start()
     if queries:
         queries.start()

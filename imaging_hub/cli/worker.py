@@ -13,6 +13,8 @@ app = typer.Typer()
 @app.command()
 def worker(config: Annotated[Path | None, typer.Option(help="TOML settings file.")] = None) -> None:
     """Run one worker until it is told to stop."""
+    import gc
+
     from imaging_hub import log
     from imaging_hub.database import open_database
     from imaging_hub.settings import load
@@ -20,4 +22,6 @@ def worker(config: Annotated[Path | None, typer.Option(help="TOML settings file.
 
     settings = load(config)
     log.configure(settings.log_level)
+    # What was imported stays: the collector need not look through it again for every study.
+    gc.freeze()
     run(settings, open_database(settings))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from imaging_hub.dicom.elements import Buffer
+from imaging_hub.dicom.passages import PassageReader
 from imaging_hub.errors import StorageUnavailable
 from imaging_hub.gateway.connection import Connection
 from imaging_hub.intake.spool import Incoming, Spool, Spooled
@@ -25,6 +26,8 @@ class Body:
         self._filled = 0
         self._head = b""
         self._part: Incoming | None = None
+        self.reader = PassageReader()
+        """Reads the datasets: what slices of a series have in common is read once."""
         self.fault: StorageUnavailable | None = None
         """The disk failed; the rest of the dataset is taken from the wire and dropped."""
         self.size = 0

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from imaging_hub.dicom.status import Situation
@@ -47,16 +46,15 @@ def take(
 
     Raises `StorageUnavailable` for a disk that can no longer be trusted.
     """
-    one = partial(_take, reception, sender, dataset_max_bytes)
+    arriving = [DicomFile(reception, sender, dataset_max_bytes) for _ in range(AT_ONCE)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for start in range(0, len(files), AT_ONCE):
             while not reception.accepting():
                 sleep(_PATIENCE_SECONDS)
-            yield from pool.map(one, files[start : start + AT_ONCE])
+            yield from pool.map(_take, arriving, files[start : start + AT_ONCE])
 
 
-def _take(reception: Reception, sender: Sender, dataset_max_bytes: int, path: Path) -> Imported:
-    arriving = DicomFile(reception, sender, dataset_max_bytes)
+def _take(arriving: DicomFile, path: Path) -> Imported:
     try:
         with path.open("rb") as file:
             while piece := file.read(_PIECE):

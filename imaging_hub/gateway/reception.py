@@ -119,7 +119,7 @@ class Reception:
         if self._admission.full():
             raise StorageUnavailable("the spool quota is used up", code="spool-full")
         with body.dataset() as dataset:
-            found = examine(dataset, sent.transfer_syntax_uid, sent.sop_class_uid, sent.sop_instance_uid)
+            found = examine(dataset, sent.transfer_syntax_uid, sent.sop_class_uid, sent.sop_instance_uid, body.reader)
             if found.situation is Situation.STORED and sent.study_instance_uid not in (None, found.study_instance_uid):
                 found = replace(found, situation=Situation.UID_MISMATCH, reason="study-instance-uid-mismatch")
             spooled, kept = self._keep(Owner(sent.sender.hospital, found.study_instance_uid or ""), found, body)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from imaging_hub.dicom import uid, values, walk
+from imaging_hub.dicom import uid, values
 from imaging_hub.dicom.elements import Buffer, Dataset
+from imaging_hub.dicom.passages import PassageReader, elements_of
 from imaging_hub.dicom.status import Situation
 from imaging_hub.errors import MalformedDataset
 
@@ -27,10 +28,19 @@ class Examination:
     modality: str | None = None
 
 
-def examine(dataset: Buffer, transfer_syntax_uid: str, sop_class_uid: str, sop_instance_uid: str) -> Examination:
-    """Read a dataset strictly and compare its UIDs with those under which it was sent."""
+def examine(
+    dataset: Buffer,
+    transfer_syntax_uid: str,
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    reader: PassageReader | None = None,
+) -> Examination:
+    """Read a dataset strictly and compare its UIDs with those under which it was sent.
+
+    With a `reader`, what it has in common with the dataset before is not read again.
+    """
     try:
-        elements = walk.read(dataset, transfer_syntax_uid)
+        elements = elements_of((reader or PassageReader()).read(dataset, transfer_syntax_uid))
     except MalformedDataset as fault:
         return Examination(Situation.MALFORMED, fault.code)
     if not elements:

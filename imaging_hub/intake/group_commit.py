@@ -6,14 +6,15 @@ flush is shared, and instances of one study do not queue for the lock on its row
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Thread
+from typing import Any
 
-from sqlalchemy import Connection
+import psycopg
 from sqlalchemy.exc import SQLAlchemyError
 
 from imaging_hub.database import Database, Role
@@ -40,7 +41,8 @@ class GroupCommit:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._entries: SimpleQueue[_Entry | None] = SimpleQueue()
-        self._connection: Connection | None = None
+        self._line: psycopg.Connection[tuple[Any, ...]] | None = None
+        """A connection of our own on which each statement commits by itself: one round trip, one flush."""
         self._thread = Thread(target=self._run, name="journal", daemon=True)
 
     def start(self) -> None:
@@ -87,18 +89,27 @@ class GroupCommit:
     def _write(self, batch: list[_Entry]) -> None:
         """Record a batch: what is readable together, the rest, and whatever that did not settle, one by one."""
         readable = [entry for entry in batch if entry.arrival.reason is None]
-        try:
-            rows = journal.record_readable(self._line(), [(e.arrival, e.profile) for e in readable]) if readable else []
-        except SQLAlchemyError:
-            self._hang_up()
-            rows = [None] * len(readable)
-        settled = {id(entry): row for entry, row in zip(readable, rows, strict=True) if row is not None}
+        settled = {id(entry): row for entry, row in self._write_readable(readable) if row is not None}
         for entry in batch:
             row = settled.get(id(entry))
             if row is not None:
                 entry.recorded.set_result(row)
             else:
                 self._write_one(entry)
+
+    def _write_readable(self, entries: list[_Entry]) -> Iterable[tuple[_Entry, Recorded | None]]:
+        """Entries with their rows; none when the database did not answer."""
+        if not entries:
+            return ()
+        try:
+            if self._line is None:
+                self._line = psycopg.connect(self._database.conninfo(Role.GATEWAY), autocommit=True)
+            return zip(
+                entries, journal.record_readable(self._line, [(e.arrival, e.profile) for e in entries]), strict=True
+            )
+        except psycopg.Error:
+            self._hang_up()
+            return ()
 
     def _write_one(self, entry: _Entry) -> None:
         try:
@@ -110,17 +121,8 @@ class GroupCommit:
         else:
             entry.recorded.set_result(recorded)
 
-    def _line(self) -> Connection:
-        """A connection of our own on which each statement commits by itself: one round trip, one flush."""
-        if self._connection is None:
-            self._connection = (
-                self._database.engine(Role.GATEWAY).connect().execution_options(isolation_level="AUTOCOMMIT")
-            )
-        return self._connection
-
     def _hang_up(self) -> None:
-        if self._connection is not None:
-            with suppress(SQLAlchemyError):
-                self._connection.invalidate()
-                self._connection.close()
-            self._connection = None
+        if self._line is not None:
+            with suppress(psycopg.Error):
+                self._line.close()
+            self._line = None
