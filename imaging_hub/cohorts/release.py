@@ -11,13 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from sqlalchemy import Connection, text
 
 from imaging_hub.archive.objects import ObjectStore, StoredObject
 from imaging_hub.audit import trail
-from imaging_hub.cohorts import frozen
 from imaging_hub.cohorts.rewriting import project_pseudonym, rewrite
 from imaging_hub.database import Database, Role
 from imaging_hub.dicom import uid
@@ -49,6 +46,8 @@ class _Instance:
 
 def facts(connection: Connection, cohort: str) -> Resource:
     """What the policy needs to know of a frozen cohort, as it is now. Raises `NotFound`."""
+    from imaging_hub.cohorts import frozen  # an analytic engine: a worker that prepares a release needs none
+
     wanted = frozen.asked(connection, cohort)
     row = connection.execute(
         text(
@@ -234,29 +233,32 @@ def _insert_items(connection: Connection, release: str, stored: dict[str, Stored
     )
 
 
-_MANIFEST = pa.schema(
-    [
-        *((name, pa.string()) for name in ("path", "digest")),
-        ("size", pa.int64()),
-        *((f"{level}_instance_uid", pa.string()) for level in ("series", "study", "sop")),
-        *((name, pa.string()) for name in ("pid", "modality", "body_part", "manufacturer", "kernel")),
-        ("slice_thickness_mm", pa.float64()),
-        ("contrast", pa.bool_()),
-        ("index_offset_days", pa.int32()),  # of the study, negative before the index date
-        ("age_band", pa.string()),
-        ("sex", pa.string()),
-    ]
-)
+_MANIFEST = {
+    **dict.fromkeys(("path", "digest"), "string"),
+    "size": "int64",
+    **{f"{level}_instance_uid": "string" for level in ("series", "study", "sop")},
+    **dict.fromkeys(("pid", "modality", "body_part", "manufacturer", "kernel"), "string"),
+    "slice_thickness_mm": "double",
+    "contrast": "bool",
+    "index_offset_days": "int32",  # of the study, negative before the index date
+    "age_band": "string",
+    "sex": "string",
+}
+"""Columns of a manifest, with their Arrow types."""
 
 
 def _manifest(instances: Sequence[_Instance], stored: dict[str, StoredObject]) -> bytes:
     """The manifest, sorted by path: in the order of the archive it would say which subjects are near."""
+    import pyarrow as pa  # a worker that prepares no release does without
+    import pyarrow.parquet as pq
+
     rows = [
         {"path": one.path, "digest": stored[one.path].digest, "size": stored[one.path].size, **one.row}
         for one in sorted(instances, key=lambda instance: instance.path)
     ]
     out = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=_MANIFEST), out)
+    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in _MANIFEST.items()])
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), out)
     return out.getvalue()
 
 

@@ -14,6 +14,11 @@ from imaging_hub.audit import trail
 from imaging_hub.audit.trail import Action
 
 ACTOR = "intake"
+_PATIENCE = (
+    "make_interval(secs => coalesce((SELECT max(coalesce(n.quiet_seconds, :quiet)) FROM identifying.sender n"
+    " WHERE n.hospital = identifying.study.hospital), :quiet))"
+)
+"""A sender may have a quiet period of its own; of several senders of a hospital, the most patient one decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +46,20 @@ def revision(connection: Connection, study_id: int) -> StudyRevision:
 
 
 def complete_studies(connection: Connection, quiet_seconds: float) -> list[int]:
-    """Close the studies of which nothing came for `quiet_seconds`; their row numbers.
+    """Close the studies of which nothing came for `quiet_seconds`; their row numbers."""
+    return _closed(connection, f"last_received_at < clock_timestamp() - {_PATIENCE}", {"quiet": quiet_seconds})
 
-    A sender may have a time of its own; of several senders of a hospital, the most patient one decides.
-    """
-    return _closed(
-        connection,
-        "last_received_at < clock_timestamp() - make_interval(secs => coalesce((SELECT max(coalesce(n.quiet_seconds,"
-        " :quiet)) FROM identifying.sender n WHERE n.hospital = identifying.study.hospital), :quiet))",
+
+def next_quiet(connection: Connection, quiet_seconds: float) -> float | None:
+    """Seconds until the first open study will have gone quiet, if nothing more comes; None when none is open."""
+    found = connection.execute(
+        text(
+            f"SELECT extract(epoch FROM min(last_received_at + {_PATIENCE}) - clock_timestamp())"  # noqa: S608 - constant
+            " FROM identifying.study WHERE state = 'OPEN'"
+        ),
         {"quiet": quiet_seconds},
-    )
+    ).scalar_one()
+    return None if found is None else float(found)
 
 
 def forced(connection: Connection, study_id: int, *, by: str) -> bool:

@@ -51,6 +51,8 @@ class Due:
     studies: Sequence[int]
     releases: Sequence[str]
     sinks: Sequence[str]
+    next_quiet: float | None
+    """Seconds until the next open study may be complete."""
 
 
 class Pipeline:
@@ -74,6 +76,7 @@ class Pipeline:
                 completeness.awaiting(connection),
                 releases.awaiting(connection),
                 index.awaiting_sink(connection) if self._settings.orthanc_sink_url else (),
+                completeness.next_quiet(connection, self._settings.study_quiet_seconds),
             )
 
     def process_study(self, study: int) -> None:

@@ -17,6 +17,8 @@ from imaging_hub.work import diagnosis, queue
 from imaging_hub.work.pipeline import Pipeline
 
 SWEEP_SECONDS = 1.0
+SWEEP_SECONDS_LEAST = 0.2
+"""The next sweep comes sooner than usual when a study will have gone quiet by then, but not sooner than this."""
 PURGE_EVERY = 600
 """Sweeps between two looks at what retention no longer needs."""
 LOOK_SECONDS = 30.0
@@ -91,7 +93,8 @@ async def _sweep(app: App, pipeline: Pipeline, stop: asyncio.Event) -> None:
         if count % PURGE_EVERY == 0:
             await asyncio.to_thread(pipeline.purge)
         count += 1
-        await _pause(stop, SWEEP_SECONDS)
+        soon = SWEEP_SECONDS if due.next_quiet is None else due.next_quiet
+        await _pause(stop, min(SWEEP_SECONDS, max(SWEEP_SECONDS_LEAST, soon)))
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

@@ -227,11 +227,14 @@ def test_a_sender_may_have_a_quiet_period_of_its_own(gateway: StorageServer, dat
         connection.execute(text("UPDATE identifying.sender SET quiet_seconds = 600 WHERE calling_ae_title = 'SLOW'"))
         connection.execute(text("UPDATE identifying.study SET last_received_at = now() - interval '2 minutes'"))
     with database.begin(Role.WORKER) as connection:
+        assert (completeness.next_quiet(connection, 60.0) or 0) < 0, "the first one should be closed by now"
         assert completeness.complete_studies(connection, 60.0) == [1]
+        assert 400 < (completeness.next_quiet(connection, 60.0) or 0) < 600, "the slow sender's, by its own patience"
     with database.begin(Role.OWNER) as connection:
         connection.execute(text("UPDATE identifying.study SET last_received_at = now() - interval '11 minutes'"))
     with database.begin(Role.WORKER) as connection:
         assert completeness.complete_studies(connection, 60.0) == [2]
+        assert completeness.next_quiet(connection, 60.0) is None
 
 
 @pytest.mark.parametrize("how", ["abort", "cut in mid dataset"])
