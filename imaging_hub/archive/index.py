@@ -116,9 +116,13 @@ def _admit_study(connection: Connection, study: str, sid: str, pseudonym: str, f
 
 
 def _admit_instances(connection: Connection, admissions: Sequence[Admission], headers: Sequence[Header]) -> None:
+    objects = sorted({(admission.digest, admission.size) for admission in admissions})
     connection.execute(
-        text("INSERT INTO hub.object (digest, size) VALUES (:digest, :size) ON CONFLICT (digest) DO NOTHING"),
-        sorted(({"digest": a.digest, "size": a.size} for a in admissions), key=lambda row: str(row["digest"])),
+        text(
+            "INSERT INTO hub.object (digest, size) SELECT * FROM unnest(CAST(:digests AS text[]),"
+            " CAST(:sizes AS bigint[])) ON CONFLICT (digest) DO NOTHING"
+        ),
+        {"digests": [digest for digest, _ in objects], "sizes": [size for _, size in objects]},
     )
     moved = connection.execute(
         text(

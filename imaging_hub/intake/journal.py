@@ -228,18 +228,20 @@ class Passed:
 
 def settle_deidentified(connection: Connection, passed: Sequence[Passed]) -> None:
     """These instances passed the door."""
-    if not passed:
-        return
     connection.execute(
         text(
-            "UPDATE identifying.instance SET state = 'DEIDENTIFIED', deidentified_sop_instance_uid = :sop,"
-            " deidentified_series_instance_uid = :series, deidentified_digest = :digest"
-            " WHERE id = :id AND state IN ('RECEIVED', 'DEIDENTIFIED')"
+            "UPDATE identifying.instance i SET state = 'DEIDENTIFIED', deidentified_sop_instance_uid = passed.sop,"
+            " deidentified_series_instance_uid = passed.series, deidentified_digest = passed.digest"
+            " FROM unnest(CAST(:ids AS bigint[]), CAST(:sops AS text[]), CAST(:series AS text[]),"
+            " CAST(:digests AS text[])) AS passed (id, sop, series, digest)"
+            " WHERE i.id = passed.id AND i.state IN ('RECEIVED', 'DEIDENTIFIED')"
         ),
-        [
-            {"id": one.id, "sop": one.sop_instance_uid, "series": one.series_instance_uid, "digest": one.digest}
-            for one in passed
-        ],
+        {
+            "ids": [one.id for one in passed],
+            "sops": [one.sop_instance_uid for one in passed],
+            "series": [one.series_instance_uid for one in passed],
+            "digests": [one.digest for one in passed],
+        },
     )
 
 

@@ -86,7 +86,7 @@ class Spool:
 
     def path(self, digest: str) -> Path:
         """Where the original of this digest is, or would be."""
-        return self.folder / digest[:2] / f"{digest}.dcm"
+        return self.folder / f"{digest[:2]}/{digest}.dcm"
 
     def read(self, digest: str) -> bytes:
         """The whole file, opened; `NotFound` when it is not there, `StorageUnavailable` when it cannot be opened."""
@@ -114,7 +114,7 @@ class Spool:
             if _PARTS not in self._made:
                 (self.folder / _PARTS).mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._made.add(_PARTS)
-            return Incoming(self, self.folder / _PARTS / f"{uuid4().hex}.part")
+            return Incoming(self, self.folder / f"{_PARTS}/{uuid4().hex}.part")
 
     def store(self, chunks: Iterable[Buffer], owner: Owner) -> Spooled:
         """Store the join of `chunks`; durable on return. Raises `StorageUnavailable`."""

@@ -29,7 +29,7 @@ from imaging_hub.dicom import part10
 from imaging_hub.intake import completeness, journal, retention, vault
 from imaging_hub.intake.completeness import StudyRevision
 from imaging_hub.intake.journal import JournalEntry, Passed
-from imaging_hub.intake.spool import open_spool
+from imaging_hub.intake.spool import Spool, open_spool
 from imaging_hub.log import log
 from imaging_hub.pseudonymisation import identity, ins, pseudonyms
 from imaging_hub.pseudonymisation.identity import Contested
@@ -40,6 +40,9 @@ from imaging_hub.settings import Settings
 
 ACTOR = "worker"
 ALL = 1 << 30
+HELD_BYTES = 64 << 20
+HELD_FILE_BYTES = 1 << 18
+"""Of larger files, memory that nobody used before costs as much as reading them again."""
 SYNCED_AT_ONCE = 4
 """Objects of a study that are being made durable at a time."""
 
@@ -142,7 +145,8 @@ class Pipeline:
             vault.shred(connection)
 
     def _deidentify(self, revision: StudyRevision, entries: Sequence[JournalEntry]) -> None:
-        known, reading = self._read_patient(entries)
+        originals = _Originals(self._spool)
+        known, reading = self._read_patient(entries, originals)
         with self._database.begin(Role.WORKER) as connection:
             who = identity.register(
                 connection,
@@ -157,11 +161,11 @@ class Pipeline:
             return
         stand_ins = replace(pseudonyms.for_subject(self._hub_keys, who.sid, revision.hospital), identifiers=known)
         engine, label = self._engine(revision.profile)
-        admissions, refusals = self._archived(engine, entries, stand_ins)
+        admissions, refusals = self._archived(engine, entries, stand_ins, originals)
         self._conclude(revision, admissions, refusals, sid=who.sid, stand_ins=stand_ins, profile=label)
 
     def _archived(
-        self, engine: Engine, entries: Sequence[JournalEntry], stand_ins: Pseudonyms
+        self, engine: Engine, entries: Sequence[JournalEntry], stand_ins: Pseudonyms, originals: _Originals
     ) -> tuple[list[tuple[JournalEntry, Admission]], list[tuple[JournalEntry, Quarantined]]]:
         """Each instance through the door, its object durable: the disk syncs some while the next are de-identified."""
         admissions: list[tuple[JournalEntry, Admission]] = []
@@ -174,7 +178,8 @@ class Pipeline:
 
         with ThreadPoolExecutor(SYNCED_AT_ONCE) as disk:
             for entry in entries:
-                outcome = self._through_the_door(engine, entry, stand_ins)
+                meta, dataset = part10.split(originals.again(entry.digest))
+                outcome = engine.deidentify(SourceInstance(dataset, meta.transfer_syntax_uid), stand_ins)
                 if isinstance(outcome, Quarantined):
                     refusals.append((entry, outcome))
                     continue
@@ -187,18 +192,14 @@ class Pipeline:
                 admit()
         return admissions, refusals
 
-    def _through_the_door(
-        self, engine: Engine, entry: JournalEntry, stand_ins: Pseudonyms
-    ) -> DeidentifiedInstance | Quarantined:
-        meta, dataset = part10.split(self._spool.read(entry.digest))
-        return engine.deidentify(SourceInstance(dataset, meta.transfer_syntax_uid), stand_ins)
-
-    def _read_patient(self, entries: Sequence[JournalEntry]) -> tuple[frozenset[str], Qualified | NotQualified]:
+    def _read_patient(
+        self, entries: Sequence[JournalEntry], originals: _Originals
+    ) -> tuple[frozenset[str], Qualified | NotQualified]:
         """Every identifier that the study's headers hold of this patient, and what they say of the INS."""
         collector = identifiers.Collector()
         readings: set[Qualified | NotQualified] = set()
         for entry in entries:
-            meta, encoded = part10.split(self._spool.read(entry.digest))
+            meta, encoded = part10.split(originals.read(entry.digest))
             dataset = collector.read(encoded, meta.transfer_syntax_uid)
             readings.add(ins.read(dataset, self._settings.environment))
         known = frozenset(collector.found)
@@ -256,6 +257,27 @@ class Pipeline:
         log.info(
             "study-settled", study=revision.id, archived=len(admissions), quarantined=len(refusals), profile=profile
         )
+
+
+class _Originals:
+    """The originals of a study, which are read twice: as many as fit stay in memory in between."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._held: dict[str, bytes] = {}
+        self._room = HELD_BYTES
+
+    def read(self, digest: str) -> bytes:
+        """The first reading of a file."""
+        file = self._spool.read(digest)
+        if len(file) <= min(self._room, HELD_FILE_BYTES):
+            self._held[digest] = file
+            self._room -= len(file)
+        return file
+
+    def again(self, digest: str) -> bytes:
+        """The second and last."""
+        return self._held.pop(digest, None) or self._spool.read(digest)
 
 
 def _remember(connection: Connection, revision: StudyRevision, archived: int, refused: Counter[str]) -> None:
