@@ -78,6 +78,8 @@ class Settings(BaseSettings):
     profiles: Path | None = Field(None, description="Folder of further profiles; the shipped ones are always there.")
     small_cell: int = Field(11, ge=2, description="Counts below this are shown as `<k` (CASD rule for PMSI).")
 
+    spark: str | None = Field(None, description="Master of the Spark that runs cohorts; without it DuckDB does.")
+
     orthanc_source_user: str | None = Field(None, description="User at the Orthanc that `pull --orthanc` reads.")
     orthanc_source_password: SecretStr | None = Field(None, description="That user's password.")
     orthanc_sink_url: str | None = Field(None, description="Orthanc that receives a copy of what is archived.")

@@ -19,6 +19,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, text
 
 from imaging_hub.cohorts.compilation import Tables
+from imaging_hub.cohorts.engine import Engine, on_duckdb, on_spark
 from imaging_hub.snds import loading
 
 _SERIES = pa.schema(
@@ -44,37 +45,35 @@ _LINK = pa.schema([("sid", pa.string()), ("person", pa.string())])
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The tables of one moment, on an engine of their own."""
+    """The tables of one moment, as they stand on an engine."""
 
     tables: Tables
     version: str
     """Data version: load of the SNDS, and digest of index and links."""
-    engine: Any
+    engine: Engine
     contents: dict[str, str]
     """`content_digest` by series: what was looked at is what may be released."""
 
 
 @contextmanager
-def take(connection: Connection, folder: Path) -> Iterator[Snapshot]:
-    """A snapshot on a DuckDB in memory; `folder` is `settings.tables`. Raises `LinkageError` when it holds no load."""
+def take(connection: Connection, folder: Path, spark: str | None = None) -> Iterator[Snapshot]:
+    """A snapshot on DuckDB, or on the Spark with that master; `folder` is `settings.tables`.
+
+    Raises `LinkageError` when the folder holds no load, and `HubError` when there is no Spark.
+    """
     load = loading.current(folder)
     series, digest = _series(connection)
     links, link_digest = _links(connection)
-    engine = ibis.duckdb.connect()
-    try:
-        engine.create_table("series", series)
-        engine.create_table("link", links)
-        engine.read_parquet(f"{load.folder}/event/**/*.parquet", table_name="event", hive_partitioning=True)
-        engine.read_parquet(load.folder / "person.parquet", table_name="person")
-        subject = engine.table("link").left_join(_persons(engine.table("person")), "person").drop("person_right")
-        engine.create_table("subject", subject)
-        tables = Tables(engine.table("subject"), engine.table("event"), engine.table("series"))
+    with on_duckdb() if spark is None else on_spark(spark, folder) as engine:
+        person = _persons(engine.parquet("person", load.folder / "person.parquet"))
+        subject = engine.table("link", links).left_join(person, "person").drop("person_right")
+        tables = Tables(
+            engine.hold(subject), engine.parquet("event", load.folder / "event"), engine.table("series", series)
+        )
         contents = dict(
             zip(series["series_instance_uid"].to_pylist(), series["content_digest"].to_pylist(), strict=True)
         )
         yield Snapshot(tables, f"snds {load.version} hub {_joined(digest, link_digest)}", engine, contents)
-    finally:
-        engine.disconnect()
 
 
 def _persons(person: Any) -> Any:

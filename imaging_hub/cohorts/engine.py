@@ -1,0 +1,103 @@
+"""What runs a plan: DuckDB in this process, or a Spark whose master the settings name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
+
+import ibis
+import pyarrow as pa
+from pyarrow import parquet
+
+from imaging_hub.errors import HubError
+
+_SHUFFLES_LOCAL = 4
+"""Partitions after a shuffle on one machine; Spark's own 200 are for clusters."""
+
+
+class Engine:
+    """Tables under names of their own on one engine; no two snapshots see each other's."""
+
+    def __init__(self, backend: Any, scratch: Path | None) -> None:
+        """`scratch` is where Spark finds the tables of the hub; DuckDB has them in memory."""
+        self._backend = backend
+        self._scratch = scratch
+        self._suffix = uuid4().hex
+        self._names: list[str] = []
+
+    def table(self, name: str, content: pa.Table) -> Any:
+        """A table of the hub."""
+        if self._scratch is None:
+            return self._backend.create_table(self._own(name), content)
+        file = self._scratch / f"{name}-{len(self._names)}.parquet"
+        parquet.write_table(content, file)
+        return self.parquet(name, file)
+
+    def parquet(self, name: str, place: Path) -> Any:
+        """The table in a file, or in a folder of files whose names of folders are columns."""
+        if place.is_dir() and self._scratch is None:
+            return self._backend.read_parquet(
+                f"{place}/**/*.parquet", table_name=self._own(name), hive_partitioning=True
+            )
+        return self._backend.read_parquet(str(place), table_name=self._own(name))
+
+    def hold(self, wanted: Any) -> Any:
+        """What an expression gives, computed once."""
+        if self._scratch is None:
+            # Ibis would drop its own cached tables whenever it comes to it, also when the connection is closed.
+            return self._backend.create_table(self._own("held"), wanted, temp=True)
+        return wanted.cache()
+
+    def forget(self) -> None:
+        """Drop what was named."""
+        for name in self._names:
+            self._backend.drop_view(name, force=True)
+
+    def _own(self, name: str) -> str:
+        self._names.append(f"{name}_{self._suffix}_{len(self._names)}")
+        return self._names[-1]
+
+
+@contextmanager
+def on_duckdb() -> Iterator[Engine]:
+    """An engine in memory, which ends with the block."""
+    backend = ibis.duckdb.connect()
+    try:
+        yield Engine(backend, None)
+    finally:
+        backend.disconnect()
+
+
+@contextmanager
+def on_spark(master: str, shared: Path) -> Iterator[Engine]:
+    """An engine on the process's Spark session; `shared` is a folder that its executors see. Raises `HubError`."""
+    with TemporaryDirectory(prefix=".snapshot-", dir=shared) as scratch:
+        engine = Engine(_backend(master), Path(scratch))
+        try:
+            yield engine
+        finally:
+            engine.forget()
+
+
+def _backend(master: str) -> Any:
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError:
+        raise HubError("PySpark is not installed", code="no-spark", hint="pip install imaging-hub[hub,spark]") from None
+    building = SparkSession.builder.master(master).appName("imaging-hub").config("spark.ui.enabled", "false")
+    if master.startswith("local"):
+        building = building.config("spark.sql.shuffle.partitions", _SHUFFLES_LOCAL)
+        building = building.config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1")
+    try:
+        session = building.getOrCreate()
+    except Exception as fault:
+        # Whatever the JVM says: its messages name hosts and files.
+        raise HubError(
+            "Spark does not start", code="no-spark", hint="check `spark` in the settings, and Java"
+        ) from fault
+    session.sparkContext.setLogLevel("ERROR")
+    return ibis.pyspark.connect(session)
