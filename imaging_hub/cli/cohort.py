@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection
 
+from imaging_hub.cohorts import definition as definitions
 from imaging_hub.cohorts import flowchart, frozen
 from imaging_hub.cohorts import release as releases
 from imaging_hub.cohorts.definition import read
@@ -51,6 +52,12 @@ def check(file: File, *, as_json: Json = False) -> None:
 
 
 @app.command()
+def schema() -> None:
+    """The JSON Schema of a definition, for editors and other programs."""
+    typer.echo(json.dumps(definitions.schema(), indent=2))
+
+
+@app.command()
 def count(file: File, *, account: Account = None, config: Config = None, as_json: Json = False) -> None:
     """The flowchart of a definition, rounded and with small cells held back; needs no permit."""
     definition, settings = read(file), load(config)
@@ -63,6 +70,7 @@ def count(file: File, *, account: Account = None, config: Config = None, as_json
             actor=actor,
             tables=settings.tables,
             small_cell=settings.small_cell,
+            spark=settings.spark,
             today=now.date(),
         )
     if isinstance(found, Denied):
@@ -92,6 +100,7 @@ def freeze(
             permit=projects.permit(connection, held),
             tables=settings.tables,
             small_cell=settings.small_cell,
+            spark=settings.spark,
             today=now.date(),
         )
     if isinstance(found, Denied):

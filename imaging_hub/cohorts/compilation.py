@@ -15,7 +15,7 @@ from typing import Any
 import ibis
 from ibis import _
 
-from imaging_hub.cohorts.criteria import SeriesCriterion
+from imaging_hub.cohorts.image_criteria import SeriesCriterion
 from imaging_hub.cohorts.nomenclature import Codes
 from imaging_hub.cohorts.plan import (
     Aged,

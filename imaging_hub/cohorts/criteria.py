@@ -8,28 +8,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
+
+from imaging_hub.cohorts.image_criteria import Images
+from imaging_hub.cohorts.strict import Missing, Modality, Name, Strict, Window
 
 Domain = Literal["diagnosis", "act", "drug"]
-Missing = Literal["keep", "drop"]
-Modality = Literal["CT", "MR", "DX", "CR", "MG", "US", "XA", "RF", "NM", "PT", "OP", "OPT", "SC", "IO", "PX"]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{1,62}$")]
-Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _./-]{0,63}$")]
-Days = tuple[Annotated[int, Field(ge=0, le=36525)], Annotated[int, Field(ge=0, le=36525)]]
-
-
-class Strict(BaseModel):
-    """Nothing unknown, nothing converted, nothing changed afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Acts(Strict):
     """Imaging acts by what they are rather than by code."""
 
     modality: Modality
+    """Modality of the act, by the CCAM's own words."""
     region: Annotated[str, StringConstraints(pattern=r"^[A-Z_]{2,20}$")] | None = None
+    """Region that is imaged, as `CHEST` or `BRAIN`."""
     contrast: Literal["any", "yes", "no"] = "any"
+    """Whether the act is with injection of a contrast medium."""
 
 
 def _kind(value: object) -> str:
@@ -43,10 +38,13 @@ class CodeSet(Strict):
     """Codes of one nomenclature, with `*` for everything below."""
 
     icd10: Patterns | None = None
+    """Diagnoses, by ICD-10 in its French edition."""
     ccam: Annotated[Annotated[Patterns, Tag("codes")] | Annotated[Acts, Tag("attributes")], Discriminator(_kind)] | (
         None
     ) = None
+    """Acts of the CCAM, by code or by what they are."""
     atc: Patterns | None = None
+    """Drugs, by ATC."""
 
     @model_validator(mode="after")
     def of_one_nomenclature(self) -> CodeSet:
@@ -64,29 +62,13 @@ AnySet = Annotated[Annotated[Name, Tag("name")] | Annotated[CodeSet, Tag("inline
 Position = Literal["DP", "DR", "DAS", "UM", "ALD"]
 
 
-class Window(Strict):
-    """Days before the index date, after it, or both."""
-
-    before: Days | None = None
-    after: Days | None = None
-
-    @model_validator(mode="after")
-    def right_way_up(self) -> Window:
-        """`[0, 180]`, nearest day first."""
-        if self.before is None and self.after is None:
-            raise ValueError("a window needs before or after; write `before: [0, 180]`")
-        for name, days in (("before", self.before), ("after", self.after)):
-            if days is not None and days[0] > days[1]:
-                message = f"the window is upside down; write `{name}: [{days[1]}, {days[0]}]`"
-                raise ValueError(message)
-        return self
-
-
 class IndexEvent(Strict):
     """What makes a subject's index date."""
 
     domain: Domain
+    """Kind of event."""
     set: AnySet
+    """A set by its name, or written here."""
     position: tuple[Position, ...] = ()
     """Where the diagnosis stands; empty is anywhere."""
     first: bool = True
@@ -97,14 +79,18 @@ class Observation(Strict):
     """How long the data must reach around the index date."""
 
     before_days: Annotated[int, Field(ge=0, le=36525)] = 0
+    """The data must begin so many days before it."""
     after_days: Annotated[int, Field(ge=0, le=36525)] = 0
+    """They must go on so many days after it."""
 
 
 class Index(Strict):
     """One index date per subject."""
 
     event: IndexEvent
+    """The event whose day it is."""
     observation: Observation = Observation()
+    """How long the subject must be observed."""
 
 
 class Demographics(Strict):
@@ -113,8 +99,11 @@ class Demographics(Strict):
     age_at_index: tuple[Annotated[int, Field(ge=0, le=130)], Annotated[int, Field(ge=0, le=130)]] | None = None
     """Completed years, counted from the month of birth."""
     sex: Literal["any", "male", "female"] = "any"
+    """Sex as the SNDS has it."""
     alive_at_index: bool = False
+    """No death before the index date."""
     missing: Missing = "drop"
+    """What becomes of subjects whose age or sex is not known."""
 
     @model_validator(mode="after")
     def right_way_up(self) -> Demographics:
@@ -128,11 +117,17 @@ class Occurrence(Strict):
     """Events of a set, in a window, so many of them."""
 
     name: Name | None = None
+    """Word of the flowchart for it."""
     domain: Domain
+    """Kind of event."""
     set: AnySet
+    """A set by its name, or written here."""
     position: tuple[Position, ...] = ()
+    """Where the diagnosis stands; empty is anywhere."""
     window: Window
+    """When it must have happened."""
     count: Annotated[str, StringConstraints(pattern=r"^>=[1-9][0-9]{0,3}$")] = ">=1"
+    """How often at least, as `>=2`."""
     distinct: Literal["day", "event"] = "day"
     """`day`: two claims of one day count once."""
 
@@ -149,8 +144,11 @@ class Inclusion(Strict):
     """Subjects with any, or all, of these."""
 
     name: Name
+    """Word of the flowchart for it."""
     any: Occurrences | None = None
+    """One of these is enough."""
     all: Occurrences | None = None
+    """Every one of these."""
 
     @model_validator(mode="after")
     def one_of_them(self) -> Inclusion:
@@ -160,98 +158,43 @@ class Inclusion(Strict):
         return self
 
 
-class Range(Strict):
-    """A closed range; an end that is not given is open."""
-
-    min: float | None = None
-    max: float | None = None
-
-    @model_validator(mode="after")
-    def right_way_up(self) -> Range:
-        """Not empty, not all."""
-        if self.min is None and self.max is None:
-            raise ValueError("a range needs min or max; write `max: 1.5`")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError("the range is upside down; write the smaller as min")
-        return self
-
-
-class AnyWord(Strict):
-    """One of these words, found anywhere in the value, whatever the case."""
-
-    any: Annotated[tuple[Word, ...], Field(min_length=1)]
-
-
-class Kernel(Strict):
-    """A regular expression (RE2) that matches somewhere in the convolution kernel."""
-
-    regex: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-
-
-class AllWords(Strict):
-    """Every one of these values."""
-
-    all: Annotated[tuple[Word, ...], Field(min_length=1)]
-
-
-class SeriesCriterion(Strict):
-    """What the series is, from its header."""
-
-    slice_thickness_mm: Range | None = None
-    contrast: Annotated[tuple[Literal["yes", "no", "unknown"], ...], Field(min_length=1)] | None = None
-    manufacturer: AnyWord | None = None
-    kernel: Kernel | None = None
-    image_type: AllWords | None = None
-    min_instances: Annotated[int, Field(ge=1)] | None = None
-    exclude: tuple[Literal["scout", "derived"], ...] = ()
-    missing: Missing = "drop"
-
-
-class Pick(Strict):
-    """Which of a subject's matching series, when there are several."""
-
-    per: Literal["subject"] = "subject"
-    order: Literal["nearest_to_index", "earliest", "latest"] = "nearest_to_index"
-    limit: Annotated[int, Field(ge=1, le=1000)] = 1
-
-
-class Images(Strict):
-    """The images wanted of each subject."""
-
-    name: Name
-    modality: Modality
-    body_part: Annotated[tuple[Word, ...], Field(min_length=1)] | None = None
-    series: SeriesCriterion = SeriesCriterion()
-    window: Window
-    pick: Pick | None = None
-    """Not given: every matching series."""
-
-
 class Scope(Strict):
     """What part of the data is looked at."""
 
     snds_years: tuple[Annotated[int, Field(ge=2006, le=2100)], Annotated[int, Field(ge=2006, le=2100)]] | None = None
+    """First and last year of the events that are looked at."""
 
 
 class Output(Strict):
     """What the release is made of."""
 
     level: Literal["series"] = "series"
+    """What a member is."""
 
 
 class Definition(Strict):
     """A cohort, as its author wrote it."""
 
     cohort: Name
+    """Its name."""
     version: Annotated[int, Field(ge=1)]
+    """Raised by the author with every change."""
     scope: Scope = Scope()
+    """What part of the data is looked at."""
     sets: dict[Name, CodeSet] = {}
+    """Sets of codes by name; each must be used."""
     index: Index
+    """What makes the index date."""
     demographics: Demographics = Demographics()
+    """Who the subject is."""
     inclusion: tuple[Inclusion, ...] = ()
+    """Steps that keep subjects, in this order."""
     exclusion: tuple[Occurrence, ...] = ()
+    """Steps that leave subjects out, after the inclusions."""
     imaging: Annotated[tuple[Images], Field(min_length=1, max_length=1)]
+    """The images, one description."""
     output: Output = Output()
+    """What is released."""
 
     def codes(self, of: str | CodeSet) -> CodeSet | None:
         """A set by name, or as it stands; None when no set has the name."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from imaging_hub.cohorts import criteria, nomenclature
+from imaging_hub.cohorts import criteria, image_criteria, nomenclature, strict
 from imaging_hub.cohorts.criteria import Acts, CodeSet, Definition, IndexEvent, Occurrence
 from imaging_hub.cohorts.source import Path as Place
 from imaging_hub.cohorts.source import Source
@@ -47,6 +47,11 @@ def parse(text: str, name: str = "definition") -> Definition:
     return definition
 
 
+def schema() -> dict[str, object]:
+    """The JSON Schema of a definition (2020-12); what it cannot say, `parse` checks."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Definition.model_json_schema()}
+
+
 def _translated(fault: ValidationError) -> Iterator[Finding]:
     """Pydantic's errors in our words."""
     errors = fault.errors(include_url=False)
@@ -69,7 +74,12 @@ def _translated(fault: ValidationError) -> Iterator[Finding]:
 
 
 def _suggestion(key: str) -> str:
-    models = [model for model in vars(criteria).values() if isinstance(model, type) and issubclass(model, BaseModel)]
+    models = [
+        model
+        for module in (criteria, image_criteria, strict)
+        for model in vars(module).values()
+        if isinstance(model, type) and issubclass(model, BaseModel)
+    ]
     known = sorted({field for model in models for field in model.model_fields})
     near = difflib.get_close_matches(key, known, 1)
     return f"did you mean `{near[0]}`?" if near else "remove it"

@@ -1,0 +1,97 @@
+"""What a cohort definition may say of images: which series, when, and how many of each subject."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from imaging_hub.cohorts.strict import Missing, Modality, Name, Strict, Window, Word
+
+
+class Range(Strict):
+    """A closed range; an end that is not given is open."""
+
+    min: float | None = None
+    """Smallest value that fits."""
+    max: float | None = None
+    """Largest value that fits."""
+
+    @model_validator(mode="after")
+    def right_way_up(self) -> Range:
+        """Not empty, not all."""
+        if self.min is None and self.max is None:
+            raise ValueError("a range needs min or max; write `max: 1.5`")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("the range is upside down; write the smaller as min")
+        return self
+
+
+class AnyWord(Strict):
+    """One of these words, found anywhere in the value, whatever the case."""
+
+    any: Annotated[tuple[Word, ...], Field(min_length=1)]
+    """The words."""
+
+
+class Kernel(Strict):
+    """A regular expression (RE2) that matches somewhere in the convolution kernel."""
+
+    regex: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    """The expression, without back-references and look-around."""
+
+
+class AllWords(Strict):
+    """Every one of these values."""
+
+    all: Annotated[tuple[Word, ...], Field(min_length=1)]
+    """The values."""
+
+
+class SeriesCriterion(Strict):
+    """What the series is, from its header."""
+
+    slice_thickness_mm: Range | None = None
+    """Slice Thickness (0018,0050)."""
+    contrast: Annotated[tuple[Literal["yes", "no", "unknown"], ...], Field(min_length=1)] | None = None
+    """Whether a contrast agent is named; `unknown` where the header says nothing."""
+    manufacturer: AnyWord | None = None
+    """Manufacturer (0008,0070)."""
+    kernel: Kernel | None = None
+    """Convolution Kernel (0018,1210)."""
+    image_type: AllWords | None = None
+    """Image Type (0008,0008)."""
+    min_instances: Annotated[int, Field(ge=1)] | None = None
+    """Instances of the series at least."""
+    exclude: tuple[Literal["scout", "derived"], ...] = ()
+    """Kinds of series that are left out."""
+    missing: Missing = "drop"
+    """What becomes of series whose header lacks what is asked for."""
+
+
+class Pick(Strict):
+    """Which of a subject's matching series, when there are several."""
+
+    per: Literal["subject"] = "subject"
+    """Of whose series."""
+    order: Literal["nearest_to_index", "earliest", "latest"] = "nearest_to_index"
+    """Which come first; those of one day by their UID."""
+    limit: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How many are kept."""
+
+
+class Images(Strict):
+    """The images wanted of each subject."""
+
+    name: Name
+    """Word of the flowchart for it."""
+    modality: Modality
+    """Modality (0008,0060)."""
+    body_part: Annotated[tuple[Word, ...], Field(min_length=1)] | None = None
+    """Body Part Examined (0018,0015), one of these."""
+    series: SeriesCriterion = SeriesCriterion()
+    """What the series must be."""
+    window: Window
+    """When the study was made."""
+    pick: Pick | None = None
+    """Not given: every matching series."""
