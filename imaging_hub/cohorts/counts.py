@@ -8,7 +8,7 @@ the earlier one is withheld. The last count decides first, because it is the one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 ROUNDED_TO = 10
@@ -35,15 +35,26 @@ class Shown:
     """Empty where none can be, or where the count of the step is not shown."""
 
 
-def shown(steps: Sequence[Counted], k: int, *, rounded: bool = False) -> list[Shown]:
-    """The steps of a flowchart with every count that could tell of fewer than `k` people held back."""
-    visible = _visible([step.subjects for step in steps], k)
+def shown(
+    steps: Sequence[Counted],
+    k: int,
+    *,
+    rounded: bool = False,
+    withheld: Collection[int] = (),
+    missing_withheld: Collection[int] = (),
+) -> list[Shown]:
+    """The steps of a flowchart with every count that could tell of fewer than `k` people held back.
+
+    `withheld` and `missing_withheld` are the places of counts that must not be told for another reason.
+    """
+    visible = _visible([step.subjects for step in steps], k, withheld)
     found = []
     for place, step in enumerate(steps):
         lost = steps[place - 1].subjects - step.subjects if place else 0
         told = place > 0 and visible[place] and visible[place - 1]
         subjects = _text(step.subjects, visible[place], k, rounded)
-        found.append(Shown(step.name, subjects, _missing(step.missing, lost, k, rounded) if told else ""))
+        few = place in missing_withheld
+        found.append(Shown(step.name, subjects, _missing(step.missing, lost, k, rounded, few) if told else ""))
     return found
 
 
@@ -52,11 +63,11 @@ def one(count: int, k: int, *, rounded: bool = False) -> str:
     return _text(count, count >= k, k, rounded)
 
 
-def _visible(counts: Sequence[int], k: int) -> list[bool]:
+def _visible(counts: Sequence[int], k: int, withheld: Collection[int]) -> list[bool]:
     """Which counts of a falling chain are shown, decided from the last to the first."""
     visible, below = [False] * len(counts), None
     for place in range(len(counts) - 1, -1, -1):
-        if counts[place] >= k and (below is None or counts[place] - below >= k):
+        if place not in withheld and counts[place] >= k and (below is None or counts[place] - below >= k):
             visible[place], below = True, counts[place]
     return visible
 
@@ -67,11 +78,11 @@ def _text(count: int, visible: bool, k: int, rounded: bool) -> str:
     return str(_rounded(count) if rounded else count)
 
 
-def _missing(missing: int | None, lost: int, k: int, rounded: bool) -> str:
+def _missing(missing: int | None, lost: int, k: int, rounded: bool, withheld: bool) -> str:
     """Shown when neither it nor the others who left at the step are few."""
     if missing is None:
         return ""
-    return _text(missing, missing >= k and lost - missing >= k, k, rounded)
+    return _text(missing, missing >= k and lost - missing >= k and not withheld, k, rounded)
 
 
 def _rounded(count: int) -> int:

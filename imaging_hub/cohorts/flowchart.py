@@ -15,10 +15,14 @@ from imaging_hub.cohorts import counts
 from imaging_hub.cohorts.compilation import Narrowed, indexed, narrowed, pictured
 from imaging_hub.cohorts.counts import Counted, Shown
 from imaging_hub.cohorts.criteria import Definition
+from imaging_hub.cohorts.differencing import Answer, Question, Told, note_asked
+from imaging_hub.cohorts.engine import Engine
 from imaging_hub.cohorts.plan import Plan, plan
 from imaging_hub.cohorts.snapshot import Snapshot, take
-from imaging_hub.permits.policy import Action, Actor, Denied, Permit, Resource, decide
+from imaging_hub.permits.policy import Action, Actor, Denied, Permit, Reason, Resource, decide
 
+COUNTS_A_DAY = 200
+"""Flowcharts that one account may ask for in a day."""
 _OLDEST_BAND = 90  # so few are older that a band would name them
 
 
@@ -41,6 +45,8 @@ class Outcome:
 
     steps: Sequence[Counted]
     members: Sequence[Member]
+    sets: Sequence[Narrowed]
+    """Whom each step after the first counts, as tables of the snapshot."""
 
 
 @dataclass(frozen=True)
@@ -56,23 +62,70 @@ def run(wanted: Plan, snapshot: Snapshot) -> Outcome:
     """Narrow the subjects step by step, and take the images of those who are left."""
     tables = snapshot.tables
     steps = [Counted("linked subjects", _count(tables.subject))]
-    step = _settled(indexed(wanted, tables), steps)
+    sets: list[Narrowed] = []
+    step = _settled(snapshot.engine, indexed(wanted, tables), steps, sets)
     for condition in wanted.steps:
-        step = _settled(narrowed(wanted, tables, step, condition), steps)
+        step = _settled(snapshot.engine, narrowed(wanted, tables, step, condition), steps, sets)
     pictures = pictured(wanted.images, tables, step)
-    series = pictures.cohort.cache()
+    series = snapshot.engine.hold(pictures.cohort)
     steps.append(_counted(pictures, series.sid.nunique().to_pyarrow().as_py()))
+    sets.append(Narrowed(pictures.name, series.select("sid").distinct(), pictures.missing))
     about = step.select("sid", "birth_month", "sex")
     rows = series.join(about, "sid").order_by("series_instance_uid").to_pyarrow().to_pylist()
-    return Outcome(steps, [_member(row, snapshot.contents) for row in rows])
+    return Outcome(steps, [_member(row, snapshot.contents) for row in rows], sets)
 
 
-def shown(outcome: Outcome, data_version: str, small_cell: int, *, rounded: bool) -> Flowchart:
-    """An outcome with small cells held back."""
-    steps = counts.shown(outcome.steps, small_cell, rounded=rounded)
-    few = steps[-1].subjects.startswith("<")
-    series = steps[-1].subjects if few else counts.one(len(outcome.members), small_cell, rounded=rounded)
-    return Flowchart(steps, series, data_version)
+def told(
+    connection: Connection,
+    wanted: Plan,
+    outcome: Outcome,
+    snapshot: Snapshot,
+    *,
+    actor: Actor,
+    small_cell: int,
+    rounded: bool,
+) -> Flowchart:
+    """An outcome as this actor may know it: without small cells, and what differs too little from what it was told."""
+    history = Told(connection, actor.name, snapshot, small_cell)
+    series = len(outcome.members)
+    asked = [
+        Question(digest, one.cohort, step.subjects, series if one is outcome.sets[-1] else None)
+        for digest, one, step in zip(wanted.questions, outcome.sets, outcome.steps[1:], strict=True)
+    ]
+    answers = history.answers(asked, snapshot.version)
+    missing = _missing(history, wanted, outcome, answers, snapshot.version)
+    steps = [outcome.steps[0]]
+    for step, answer, of_them in zip(outcome.steps[1:], answers, missing, strict=True):
+        subjects = answer.count if answer else step.subjects
+        steps.append(Counted(step.name, subjects, of_them.count if of_them else step.missing))
+    chart = counts.shown(
+        steps, small_cell, rounded=rounded, withheld=_unanswered(answers), missing_withheld=_unanswered(missing)
+    )
+    final = answers[-1]
+    if final is None or final.series is None or not chart[-1].subjects.isdigit():
+        return Flowchart(chart, chart[-1].subjects, snapshot.version)
+    return Flowchart(chart, counts.one(final.series, small_cell, rounded=rounded), snapshot.version)
+
+
+def _unanswered(answers: Sequence[Answer | None]) -> set[int]:
+    """Places of the steps without an answer; the first step of a flowchart is everybody, and no question."""
+    return {place for place, answer in enumerate(answers, start=1) if answer is None}
+
+
+def _missing(
+    history: Told, wanted: Plan, outcome: Outcome, answers: Sequence[Answer | None], version: str
+) -> list[Answer | None]:
+    """Of each step after the first, how many left because a value is missing; None where it may not be told."""
+    asked = {
+        place: Question(f"{wanted.questions[place]} missing", one.missing, step.missing)
+        for place, (one, step) in enumerate(zip(outcome.sets, outcome.steps[1:], strict=True))
+        if one.missing is not None
+        and step.missing is not None
+        and answers[place]
+        and (place == 0 or answers[place - 1])
+    }
+    given = dict(zip(asked, history.answers(list(asked.values()), version), strict=True))
+    return [given.get(place) for place in range(len(outcome.sets))]
 
 
 def count(
@@ -84,6 +137,7 @@ def count(
     small_cell: int,
     today: date,
     permit: Permit | None = None,
+    spark: str | None = None,
 ) -> Flowchart | Denied:
     """How many there would be: rounded, so that it can be asked without a permit."""
     wanted = plan(definition)
@@ -91,17 +145,21 @@ def count(
     decision = decide(actor, Action.COHORT_COUNT, resource, permit=permit, today=today)
     if isinstance(decision, Denied):
         return decision
-    with take(connection, tables) as snapshot:
-        flowchart = shown(run(wanted, snapshot), snapshot.version, small_cell, rounded=True)
+    if note_asked(connection, actor.name, today) > COUNTS_A_DAY:
+        return Denied(Reason.BUDGET_SPENT)
+    with take(connection, tables, spark) as snapshot:
+        outcome = run(wanted, snapshot)
+        flowchart = told(connection, wanted, outcome, snapshot, actor=actor, small_cell=small_cell, rounded=True)
     detail = {"definition": wanted.digest, "data": flowchart.data_version}
     trail.append(connection, actor.name, trail.Action.COHORT_COUNTED, wanted.cohort, detail)
     return flowchart
 
 
-def _settled(step: Narrowed, steps: list[Counted]) -> Any:
+def _settled(engine: Engine, step: Narrowed, steps: list[Counted], sets: list[Narrowed]) -> Any:
     """The cohort after a step, computed once, and its count noted."""
-    cohort = step.cohort.cache()
+    cohort = engine.hold(step.cohort)
     steps.append(_counted(step, _count(cohort)))
+    sets.append(Narrowed(step.name, cohort, step.missing))
     return cohort
 
 

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
 from imaging_hub.cohorts.definition import parse
-from imaging_hub.cohorts.flowchart import Flowchart, Outcome, run, shown
+from imaging_hub.cohorts.differencing import note_asked
+from imaging_hub.cohorts.flowchart import Flowchart, Outcome, run, told
 from imaging_hub.cohorts.plan import Plan, plan
 from imaging_hub.cohorts.snapshot import take
 from imaging_hub.errors import NotFound
@@ -46,6 +47,7 @@ def freeze(
     tables: Path,
     small_cell: int,
     today: date,
+    spark: str | None = None,
 ) -> Frozen | Denied:
     """Freeze the definition (YAML) as it stands now, for the project of `permit`.
 
@@ -57,9 +59,10 @@ def freeze(
     decision = decide(actor, Action.COHORT_FREEZE, resource, permit=permit, today=today)
     if isinstance(decision, Denied) or permit is None:
         return decision if isinstance(decision, Denied) else Denied(Reason.NO_PERMIT)
-    with take(connection, tables) as snapshot:
+    note_asked(connection, actor.name, today)
+    with take(connection, tables, spark) as snapshot:
         outcome, version = run(wanted, snapshot), snapshot.version
-    flowchart = shown(outcome, version, small_cell, rounded=False)
+        flowchart = told(connection, wanted, outcome, snapshot, actor=actor, small_cell=small_cell, rounded=False)
     identity = json.dumps([permit.project, wanted.digest, version])
     cohort = f"cohort-{hashlib.sha256(identity.encode()).hexdigest()[:20]}"
     new = _insert(

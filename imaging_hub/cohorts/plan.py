@@ -11,8 +11,10 @@ import json
 from dataclasses import asdict, dataclass
 
 from imaging_hub.cohorts import criteria, nomenclature
-from imaging_hub.cohorts.criteria import Acts, CodeSet, Definition, SeriesCriterion
+from imaging_hub.cohorts.criteria import Acts, CodeSet, Definition
+from imaging_hub.cohorts.image_criteria import Images, SeriesCriterion
 from imaging_hub.cohorts.nomenclature import Codes
+from imaging_hub.cohorts.strict import Window
 
 Offsets = tuple[tuple[int, int], ...]
 """Closed ranges of days relative to the index date, negative before it."""
@@ -123,8 +125,19 @@ class Plan:
         series = self.images.series.model_dump(mode="json")
         plain = asdict(self) | {"images": asdict(self.images) | {"series": series}}
         kinds = [type(step).__name__ for step in self.steps]
-        canonical = json.dumps([plain, kinds], sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return _digest([plain, kinds])
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """A digest for each count of its flowchart after the first, of what it asks: words of the author left out."""
+        chain: list[object] = [self.years, asdict(self.index), self.first]
+        found = [_digest(chain)]
+        for step in self.steps:
+            chain.append([type(step).__name__, _unnamed(asdict(step))])
+            found.append(_digest(chain))
+        series = self.images.series.model_dump(mode="json")
+        chain.append(_unnamed(asdict(self.images) | {"series": series}))
+        return (*found, _digest(chain))
 
     @property
     def domains(self) -> frozenset[str]:
@@ -143,6 +156,15 @@ class Plan:
     def modalities(self) -> frozenset[str]:
         """Modalities of the images it selects."""
         return frozenset({self.images.modality})
+
+
+def _digest(content: object) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _unnamed(step: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in step.items() if key != "name"}
 
 
 def plan(definition: Definition) -> Plan:
@@ -212,13 +234,13 @@ def _resolved(codes: CodeSet) -> Codes:
     return Codes.of(codes.icd10 or codes.ccam or codes.atc or ())
 
 
-def _offsets(window: criteria.Window) -> Offsets:
+def _offsets(window: Window) -> Offsets:
     before = [(-window.before[1], -window.before[0])] if window.before else []
     after = [window.after] if window.after else []
     return (*before, *after)
 
 
-def _images(images: criteria.Images) -> ImagesOf:
+def _images(images: Images) -> ImagesOf:
     return ImagesOf(
         name=f"with {images.name}",
         modality=images.modality,

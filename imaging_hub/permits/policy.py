@@ -66,6 +66,7 @@ class Reason(StrEnum):
     REJECTED_IN_REVIEW = "rejected-in-review"
     NOT_REVIEWED = "not-reviewed"
     CHANGED_SINCE_FROZEN = "changed-since-frozen"
+    BUDGET_SPENT = "query-budget"
 
 
 HINTS: Mapping[Reason, str] = {
@@ -81,6 +82,7 @@ HINTS: Mapping[Reason, str] = {
     Reason.SCOPE_EXCEEDED: "ask for a permit whose scope covers these modalities and domains",
     Reason.REJECTED_IN_REVIEW: "freeze a cohort without the rejected series",
     Reason.NOT_REVIEWED: "wait for a radiologist to approve the waiting series: page /reviews",
+    Reason.BUDGET_SPENT: "so many counts are enough for a day; ask again tomorrow",
     Reason.CHANGED_SINCE_FROZEN: "images came in late or were re-made; freeze the cohort again",
 }
 

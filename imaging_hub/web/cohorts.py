@@ -144,7 +144,7 @@ def check(visit: Checker, asked: DefinitionIn) -> Checked:
 
 @api.post("/count")
 def count(visit: Counter, asked: DefinitionIn) -> Counted:
-    """How many there would be, rounded and with small cells held back; nothing is kept."""
+    """How many there would be, rounded; held back is what could tell of few people, beside earlier counts too."""
     return _told(_counted(visit, asked.definition))
 
 
@@ -223,6 +223,7 @@ def _counted(visit: Visit, definition: str) -> Flowchart:
             actor=visit.actor,
             tables=settings.tables,
             small_cell=settings.small_cell,
+            spark=settings.spark,
             today=today(),
         )
     return allowed(counted)
@@ -240,6 +241,7 @@ def _frozen(visit: Visit, definition: str, permit_id: str) -> freezing.Frozen:
             permit=projects.permit(connection, permit_id),
             tables=settings.tables,
             small_cell=settings.small_cell,
+            spark=settings.spark,
             today=today(),
         )
     return allowed(frozen)

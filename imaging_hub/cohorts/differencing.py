@@ -1,0 +1,166 @@
+"""What one account was told so far: whatever it adds and subtracts, no number of fewer than k people.
+
+Everybody is in one cell at first. A count that is told parts every cell into those whom it counts and the others; it is
+told only if no part holds fewer than k people, and if at least one cell is parted. A sum or difference of told counts
+is then a count of whole cells, and no two told sets differ by fewer than k (auditing of query sets: F. Y. Chin and
+G. Özsoyoğlu, Auditing and inference control in statistical databases, IEEE TSE 8(6), 1982).
+
+A question that was told once has the same answer until so many people more or fewer would be counted that the
+difference may be told. People who were counted stay in their cell when they leave the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from io import BytesIO
+from typing import Any
+
+import ibis
+import pyarrow as pa
+from ibis import _
+from pyarrow import parquet
+from sqlalchemy import Connection, text
+
+from imaging_hub.cohorts.engine import Engine
+from imaging_hub.cohorts.snapshot import Snapshot
+
+NEVER_COUNTED = 0
+"""The cell of those who were in no count that was told, and of whoever comes later."""
+_CELLS = pa.schema([("sid", pa.string()), ("cell", pa.int64())])
+_MOVES = pa.schema([("cell", pa.int64()), ("to", pa.int64())])
+NOBODY = _CELLS.empty_table()
+"""The cells of an account that was told nothing yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A count that is asked for, and its true answer."""
+
+    digest: str
+    """Of what it means: the same question asked in other words is another one."""
+    people: Any
+    """A table with `sid`."""
+    count: int
+    series: int | None = None
+    """Series of these people, where they are asked for too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What may be told, perhaps of an earlier version of the data; true numbers, rounded where they are shown."""
+
+    count: int
+    series: int | None
+
+
+class Cells:
+    """The cells of an account, over the people of a snapshot and those who were counted before."""
+
+    def __init__(self, engine: Engine, people: Any, counted: pa.Table, k: int) -> None:
+        """`people` is a table with `sid`; `counted` has those who were in a count before, with their cells."""
+        self._engine = engine
+        self._k = k
+        known = engine.table("told", counted)
+        newcomers = people.select("sid").distinct().anti_join(known, "sid")
+        self._cells = engine.hold(known.union(newcomers.mutate(cell=ibis.literal(NEVER_COUNTED, "int64"))))
+
+    def tell(self, subjects: Any) -> bool:
+        """Part the cells by a table with `sid`, if they may be parted so; whether the count may be told."""
+        inside = subjects.select("sid").distinct().mutate(inside=ibis.literal(1, "int64"))
+        placed = self._cells.left_join(inside, "sid").select("sid", "cell", "inside")
+        parts = placed.group_by("cell").aggregate(people=_.count(), inside=_.inside.count()).to_pyarrow().to_pylist()
+        sizes = [(part["inside"], part["people"] - part["inside"]) for part in parts]
+        if any(0 < size < self._k for pair in sizes for size in pair) or not any(all(pair) for pair in sizes):
+            return False
+        fresh = max(part["cell"] for part in parts) + 1
+        moved = [part["cell"] for part in parts if part["inside"]]
+        moves = self._engine.table(
+            "moves", pa.table({"cell": moved, "to": range(fresh, fresh + len(moved))}, schema=_MOVES)
+        )
+        cell = ibis.ifelse(_.inside.notnull(), _.to, _.cell)
+        self._cells = self._engine.hold(placed.left_join(moves, "cell").select("sid", cell=cell))
+        return True
+
+    def counted(self) -> pa.Table:
+        """Those who were in a count that was told, with their cells."""
+        return self._cells.filter(_.cell != NEVER_COUNTED).select("sid", "cell").to_pyarrow().cast(_CELLS)
+
+
+class Told:
+    """What an account was told so far, and what it may be told now: its turn lasts until the transaction ends."""
+
+    def __init__(self, connection: Connection, account: str, snapshot: Snapshot, k: int) -> None:
+        self._connection = connection
+        self._account = account
+        self._cells = Cells(snapshot.engine, snapshot.tables.subject, _counted(connection, account), k)
+
+    def answers(self, questions: Sequence[Question], version: str) -> list[Answer | None]:
+        """An answer to each question, the last one first served; None where none may be given."""
+        before = self._before([question.digest for question in questions])
+        found: list[Answer | None] = []
+        for question in reversed(questions):
+            known, of_version = before.get(question.digest, (None, ""))
+            if of_version != version and self._cells.tell(question.people):
+                known = Answer(question.count, question.series)
+                self._remember(question, version)
+            found.append(known)
+        self._connection.execute(
+            text("UPDATE hub.told SET cells = :cells WHERE account = :account"),
+            {"account": self._account, "cells": _written(self._cells.counted())},
+        )
+        return found[::-1]
+
+    def _before(self, digests: list[str]) -> dict[str, tuple[Answer | None, str]]:
+        rows = self._connection.execute(
+            text(
+                "SELECT question, people, series, data_version FROM hub.answer"
+                " WHERE account = :account AND question = ANY(:questions)"
+            ),
+            {"account": self._account, "questions": digests},
+        )
+        return {row.question: (Answer(row.people, row.series), row.data_version) for row in rows}
+
+    def _remember(self, question: Question, version: str) -> None:
+        self._connection.execute(
+            text(
+                "INSERT INTO hub.answer (account, question, people, series, data_version)"
+                " VALUES (:account, :question, :people, :series, :version)"
+                " ON CONFLICT (account, question) DO UPDATE SET people = excluded.people, series = excluded.series,"
+                " data_version = excluded.data_version, told_at = now()"
+            ),
+            {
+                "account": self._account,
+                "question": question.digest,
+                "people": question.count,
+                "series": question.series,
+                "version": version,
+            },
+        )
+
+
+def note_asked(connection: Connection, account: str, today: date) -> int:
+    """Note that the account asks for a flowchart; how many it asked for today, this one included."""
+    row = connection.execute(
+        text(
+            "INSERT INTO hub.told AS t (account, cells, day, asked) VALUES (:account, :nobody, :today, 1)"
+            " ON CONFLICT (account) DO UPDATE SET day = excluded.day,"
+            " asked = CASE WHEN t.day = excluded.day THEN t.asked + 1 ELSE 1 END RETURNING asked"
+        ),
+        {"account": account, "today": today, "nobody": _written(NOBODY)},
+    )
+    return int(row.scalar_one())
+
+
+def _counted(connection: Connection, account: str) -> pa.Table:
+    cells = connection.execute(
+        text("SELECT cells FROM hub.told WHERE account = :account FOR UPDATE"), {"account": account}
+    ).scalar_one()
+    return parquet.read_table(BytesIO(bytes(cells)))
+
+
+def _written(cells: pa.Table) -> bytes:
+    sink = BytesIO()
+    parquet.write_table(cells, sink, compression="zstd")
+    return sink.getvalue()
