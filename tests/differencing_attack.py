@@ -147,9 +147,7 @@ def questions(chance: random.Random) -> Iterator[Asked]:
         lowest = chance.randrange(25, 80)
 
 
-def attack(
-    count: Callable[[str], Flowchart], people: list[Subject], queries: int, chance: random.Random, k: int
-) -> Findings:
+def attack(count: Callable[[str], Flowchart], people: list[Subject], queries: int, chance: random.Random) -> Findings:
     """Ask `queries` definitions and see what the answers give away."""
     told: dict[tuple[object, ...], tuple[frozenset[str], str]] = {}
     withheld = changed = 0
@@ -168,7 +166,7 @@ def attack(
         queries,
         len(told),
         withheld,
-        min(size for part, size in parts.items()),
-        min((len(first ^ second) for first, second in combinations(sets, 2)), default=k),
+        min(parts.values()),
+        min((len(first ^ second) for first, second in combinations(sets, 2)), default=0),
         changed,
     )

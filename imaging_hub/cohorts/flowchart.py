@@ -19,10 +19,8 @@ from imaging_hub.cohorts.differencing import Answer, Question, Told, note_asked
 from imaging_hub.cohorts.engine import Engine
 from imaging_hub.cohorts.plan import Plan, plan
 from imaging_hub.cohorts.snapshot import Snapshot, take
-from imaging_hub.permits.policy import Action, Actor, Denied, Permit, Reason, Resource, decide
+from imaging_hub.permits.policy import Action, Actor, Denied, Permit, Resource, decide
 
-COUNTS_A_DAY = 200
-"""Flowcharts that one account may ask for in a day."""
 _OLDEST_BAND = 90  # so few are older that a band would name them
 
 
@@ -94,22 +92,23 @@ def told(
     ]
     answers = history.answers(asked, snapshot.version)
     missing = _missing(history, wanted, outcome, answers, snapshot.version)
-    steps = [outcome.steps[0]]
+    history.keep()
+    steps = [outcome.steps[0]]  # everybody: no question
     for step, answer, of_them in zip(outcome.steps[1:], answers, missing, strict=True):
-        subjects = answer.count if answer else step.subjects
-        steps.append(Counted(step.name, subjects, of_them.count if of_them else step.missing))
-    chart = counts.shown(
-        steps, small_cell, rounded=rounded, withheld=_unanswered(answers), missing_withheld=_unanswered(missing)
-    )
+        steps.append(
+            Counted(
+                step.name,
+                answer.count if answer else step.subjects,
+                of_them.count if of_them else step.missing,
+                withheld=answer is None,
+                missing_withheld=of_them is None,
+            )
+        )
+    chart = counts.shown(steps, small_cell, rounded=rounded)
     final = answers[-1]
     if final is None or final.series is None or not chart[-1].subjects.isdigit():
         return Flowchart(chart, chart[-1].subjects, snapshot.version)
     return Flowchart(chart, counts.one(final.series, small_cell, rounded=rounded), snapshot.version)
-
-
-def _unanswered(answers: Sequence[Answer | None]) -> set[int]:
-    """Places of the steps without an answer; the first step of a flowchart is everybody, and no question."""
-    return {place for place, answer in enumerate(answers, start=1) if answer is None}
 
 
 def _missing(
@@ -141,12 +140,11 @@ def count(
 ) -> Flowchart | Denied:
     """How many there would be: rounded, so that it can be asked without a permit."""
     wanted = plan(definition)
-    resource = Resource(modalities=wanted.modalities, domains=wanted.domains)
+    asked = note_asked(connection, actor.name, today)
+    resource = Resource(modalities=wanted.modalities, domains=wanted.domains, asked_today=asked)
     decision = decide(actor, Action.COHORT_COUNT, resource, permit=permit, today=today)
     if isinstance(decision, Denied):
         return decision
-    if note_asked(connection, actor.name, today) > COUNTS_A_DAY:
-        return Denied(Reason.BUDGET_SPENT)
     with take(connection, tables, spark) as snapshot:
         outcome = run(wanted, snapshot)
         flowchart = told(connection, wanted, outcome, snapshot, actor=actor, small_cell=small_cell, rounded=True)

@@ -110,11 +110,11 @@ class Spool:
 
     def incoming(self) -> Incoming:
         """A new file to write to; raises `StorageUnavailable`."""
+        parts = self.folder / _PARTS
         with _storing():
-            if _PARTS not in self._made:
-                (self.folder / _PARTS).mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._made.add(_PARTS)
-            return Incoming(self, self.folder / f"{_PARTS}/{uuid4().hex}.part")
+            if not parts.is_dir():
+                parts.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return Incoming(self, parts / f"{uuid4().hex}.part")
 
     def store(self, chunks: Iterable[Buffer], owner: Owner) -> Spooled:
         """Store the join of `chunks`; durable on return. Raises `StorageUnavailable`."""

@@ -71,7 +71,7 @@ class Vault:
             ).one_or_none()
         if row is None:
             raise NotFound("the original was shredded", code="original-gone")
-        return self._remember(StudyKey(key_id, self._unwrapped(row.hospital, row.wrapped)))
+        return self._remember(StudyKey(key_id, _unwrapped(self._hospitals, row.hospital, row.wrapped)))
 
     def _found_or_made(self, owner: Owner) -> StudyKey:
         made = StudyKey(uuid4(), secrets.token_bytes(32))
@@ -89,17 +89,9 @@ class Vault:
                     "wrapped": aes_key_wrap(self._hospitals.hospital_key(owner.hospital), made.key),
                 },
             ).one()
-        return made if row.id == made.id else StudyKey(row.id, self._unwrapped(owner.hospital, row.wrapped))
-
-    def _unwrapped(self, hospital: str, wrapped: bytes) -> bytes:
-        try:
-            return aes_key_unwrap(self._hospitals.known_hospital_key(hospital), bytes(wrapped))
-        except (InvalidUnwrap, KeyringError):
-            raise StorageUnavailable(
-                "the key of a study cannot be unwrapped: the hospital's key is gone, or is another",
-                code="original-unreadable",
-                hint="restore originals.json from its backup",
-            ) from None
+        if row.id == made.id:
+            return made
+        return StudyKey(row.id, _unwrapped(self._hospitals, owner.hospital, row.wrapped))
 
     def _remember(self, key: StudyKey, owner: Owner | None = None) -> StudyKey:
         with self._lock:
@@ -118,15 +110,24 @@ def locked_out(connection: Connection, hospitals: Keyring) -> list[str]:
     rows = connection.execute(
         text("SELECT DISTINCT ON (hospital) hospital, wrapped FROM identifying.study_key ORDER BY hospital, used_at")
     )
-    return [row.hospital for row in rows if not _opens(hospitals, row.hospital, row.wrapped)]
+    found = []
+    for row in rows:
+        try:
+            _unwrapped(hospitals, row.hospital, row.wrapped)
+        except StorageUnavailable:
+            found.append(row.hospital)
+    return found
 
 
-def _opens(hospitals: Keyring, hospital: str, wrapped: bytes) -> bool:
+def _unwrapped(hospitals: Keyring, hospital: str, wrapped: bytes) -> bytes:
     try:
-        aes_key_unwrap(hospitals.known_hospital_key(hospital), bytes(wrapped))
+        return aes_key_unwrap(hospitals.known_hospital_key(hospital), bytes(wrapped))
     except (InvalidUnwrap, KeyringError):
-        return False
-    return True
+        raise StorageUnavailable(
+            "the key of a study cannot be unwrapped: the hospital's key is gone, or is another",
+            code="original-unreadable",
+            hint="restore originals.json from its backup",
+        ) from None
 
 
 def shred(connection: Connection) -> int:

@@ -69,6 +69,9 @@ class Reason(StrEnum):
     BUDGET_SPENT = "query-budget"
 
 
+COUNTS_A_DAY = 200
+"""Flowcharts that one account may ask for in a day."""
+
 HINTS: Mapping[Reason, str] = {
     Reason.ACCOUNT_EXPIRED: "ask the operator to renew the account: imaging-hub account add",
     Reason.ROLE_LACKS: "this needs another role; ask the operator",
@@ -130,6 +133,8 @@ class Resource:
     """Series of it that a radiologist refused."""
     changed: int = 0
     """Series of it whose content is not what was frozen."""
+    asked_today: int = 0
+    """Flowcharts that the account has asked for today, this one included."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +208,7 @@ def decide(
         lacking = _permit_lacks(permit, actor, resource, today)
         if lacking is not None:
             return Denied(lacking)
-    return _review(action, resource)
+    return _as_it_stands(action, resource)
 
 
 def _permit_lacks(permit: Permit, actor: Actor, resource: Resource, today: date) -> Reason | None:
@@ -220,8 +225,10 @@ def _permit_lacks(permit: Permit, actor: Actor, resource: Resource, today: date)
     return next((reason for fails, reason in checks if fails), None)
 
 
-def _review(action: Action, resource: Resource) -> Decision:
-    """A rejected series never leaves, not even from a release made before; an unseen one is not released."""
+def _as_it_stands(action: Action, resource: Resource) -> Decision:
+    """Counts have an end; a rejected series never leaves, also of an old release; an unseen one is not released."""
+    if action is Action.COHORT_COUNT and resource.asked_today > COUNTS_A_DAY:
+        return Denied(Reason.BUDGET_SPENT)
     if action in (Action.RELEASE_REQUEST, Action.RELEASE_DOWNLOAD) and resource.rejected:
         return Denied(Reason.REJECTED_IN_REVIEW, resource.rejected)
     if action is Action.RELEASE_REQUEST and resource.waiting:

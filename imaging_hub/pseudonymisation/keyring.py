@@ -155,7 +155,7 @@ def _read(path: Path) -> tuple[int, dict[str, bytes]]:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as fault:
-        hint = f"{path} is made by `imaging-hub serve` at first start"
+        hint = f"restore {path} from its backup; only at first start does `imaging-hub serve` make it"
         raise KeyringError("the keyring cannot be opened, or is a link", code="keyring-missing", hint=hint) from fault
     with os.fdopen(handle, "rb") as file:
         state = os.fstat(file.fileno())

@@ -41,6 +41,7 @@ from imaging_hub.settings import Settings
 ACTOR = "worker"
 ALL = 1 << 30
 HELD_BYTES = 64 << 20
+"""Originals of a study that stay in memory between their two readings."""
 HELD_FILE_BYTES = 1 << 18
 """Of larger files, memory that nobody used before costs as much as reading them again."""
 SYNCED_AT_ONCE = 4

