@@ -18,6 +18,9 @@ from imaging_hub.errors import HubError
 _SHUFFLES_LOCAL = 4
 """Partitions after a shuffle on one machine; Spark's own 200 are for clusters."""
 
+_RETAINED = 10
+"""Of a session's past queries, how many Spark remembers."""
+
 
 class Engine:
     """Tables under names of their own on one engine; no two snapshots see each other's."""
@@ -50,7 +53,11 @@ class Engine:
         if self._scratch is None:
             # Ibis would drop its own cached tables whenever it comes to it, also when the connection is closed.
             return self._backend.create_table(self._own("held"), wanted, temp=True)
-        return wanted.cache()
+        # A file, not Spark's cache: the driver's memory stays flat however many cohorts a session has seen,
+        # and the plans of the steps after this one do not carry its plan along.
+        place = self._scratch / f"held-{len(self._names)}"
+        self._backend.to_parquet(wanted, place)
+        return self.parquet("held", place)
 
     def forget(self) -> None:
         """Drop what was named."""
@@ -89,6 +96,9 @@ def _backend(master: str) -> Any:
     except ImportError:
         raise HubError("PySpark is not installed", code="no-spark", hint="pip install imaging-hub[hub,spark]") from None
     building = SparkSession.builder.master(master).appName("imaging-hub").config("spark.ui.enabled", "false")
+    for kept_for_pages in ("spark.sql.ui.retainedExecutions", "spark.ui.retainedJobs", "spark.ui.retainedStages"):
+        # Kept even where there are no pages, with the plan of each.
+        building = building.config(kept_for_pages, _RETAINED)
     if master.startswith("local"):
         building = building.config("spark.sql.shuffle.partitions", _SHUFFLES_LOCAL)
         building = building.config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1")
