@@ -36,6 +36,8 @@ class Action(StrEnum):
     SNDS_LOADED = "snds-loaded"
     DELIVERY_EXPORTED = "delivery-exported"
     DELIVERY_LINKED = "delivery-linked"
+    SUBJECTS_LINKED = "subjects-linked"
+    VAULT_REKEYED = "vault-rekeyed"
     DELIVERY_DESTROYED = "delivery-destroyed"
     ACCOUNT_ADDED = "account-added"
     PROJECT_ADDED = "project-added"

@@ -37,7 +37,8 @@ _VERBS = {
     "cohort": "Check, count, freeze and release cohorts.",
     "download": "Download a release.",
     "verify": "Verify a downloaded release.",
-    "audit": "Verify the audit trail.",
+    "trust": "The trusted third party: shares, new keys.",
+    "audit": "Verify the audit trail; search for a NIR where none may be.",
     "doctor": "Name what is wrong with the hub, and the cure.",
 }
 _MODULES = {"console": "web", "project": "permit", "verify": "download", "import": "folder_import"}

@@ -4,6 +4,7 @@
     trust.json      level2                     K2, the third party's side
     hub.json        pseudonym, date-shift, uid the worker's: what is written in archived instances
     originals.json  originals:<hospital>       wraps the keys under which originals are at rest
+    deliveries.json id_acc:<delivery>          seals what the id_acc of a delivery stand for; destroyed with it
     projects.json   pid:<project>, uid:<project>   K3[p] and K4[p], made on demand, destroyed when a project ends
 
 A keyring that others can read, that is a link, or that holds a sample key is refused. Losing one means losing every
@@ -84,6 +85,37 @@ class Keyring:
             self._keys.update(_read(self.path)[1])
         return self.key(name)
 
+    def delivery_key(self, delivery: str) -> bytes:
+        """The key that seals the id_acc of a delivery, made on first use; safe among processes."""
+        return self._made(f"id_acc:{delivery}")
+
+    def known_delivery_key(self, delivery: str) -> bytes | None:
+        """That key, as long as the delivery is not destroyed."""
+        return _read(self.path)[1].get(f"id_acc:{delivery}")
+
+    def destroy_delivery(self, delivery: str) -> None:
+        """Forget the key of a delivery: nobody can say any more what its id_acc stood for, from a backup either."""
+        self._destroy(f"id_acc:{delivery}")
+
+    def advance(self, name: str, epoch: int, successor: bytes | None = None) -> None:
+        """Give the key `name` a successor in `epoch`, drawn unless it is given; done once, it is done.
+
+        The former stays until `forget_former`.
+        """
+        with _locked(self.path):
+            now, keys = _read(self.path)
+            if now < epoch:
+                keys |= {f"{name}:former": keys[name], name: successor or secrets.token_bytes(KEY_BYTES)}
+                _replace(self.path, epoch, keys)
+
+    def former(self, name: str) -> bytes | None:
+        """The key before this one, while the vault is being filled with the new."""
+        return self._keys.get(f"{name}:former")
+
+    def forget_former(self, name: str) -> None:
+        """Destroy the key before this one."""
+        self._destroy(f"{name}:former")
+
     def _made(self, name: str) -> bytes:
         if name not in self._keys:
             with _locked(self.path):
@@ -96,7 +128,9 @@ class Keyring:
 
     def destroy_project(self, project: str) -> None:
         """Forget a project's keys: its pseudonyms can no longer be made or checked by anyone."""
-        names = (f"pid:{project}", f"uid:{project}")
+        self._destroy(f"pid:{project}", f"uid:{project}")
+
+    def _destroy(self, *names: str) -> None:
         with _locked(self.path):
             epoch, keys = _read(self.path)
             _replace(self.path, epoch, {name: key for name, key in keys.items() if name not in names})
@@ -149,6 +183,18 @@ def project_keys(folder: Path) -> Keyring:
 def original_keys(folder: Path) -> Keyring:
     """A key for each hospital, which wraps the keys of its originals; none at first."""
     return Keyring.open(folder / _ADDED_LATER)
+
+
+def delivery_keys(folder: Path) -> Keyring:
+    """A key for each delivery under way; made when it is not there: it has no backup, and needs none."""
+    path = folder / "deliveries.json"
+    if not path.exists():
+        try:
+            return Keyring.create(path)
+        except KeyringError as there:
+            if there.code != "keyring-exists":
+                raise
+    return Keyring.open(path)
 
 
 def _read(path: Path) -> tuple[int, dict[str, bytes]]:

@@ -2,7 +2,8 @@
 
     tables/<version>/event/domain=…/*.parquet   person, source_table, group_id, code_system, code, position, start,
                                                 end, qty, finess (8 characters, without check digit)
-    tables/<version>/person.parquet             person, birth_year, birth_month, sex (1, 2), death_date, psa
+    tables/<version>/person.parquet             person, birth_year, birth_month, sex (1, 2), death_date, psa,
+                                                shares_psa (a BEN_NIR_PSA is somebody else's too)
     tables/<version>/report.json                rows in, kept and dropped by reason
     tables/current                              name of the version in force
 
@@ -12,10 +13,14 @@ frozen cohort can say on which data it stands. It appears whole, by one rename, 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -57,17 +62,20 @@ def load(folder: Path, tables: Path) -> DataVersion:
         raise LinkageError("there is no such folder", code="no-folder", hint="name the folder of the extraction")
     version = _digest(folder)
     target = tables / version
-    if not target.exists():
-        tables.mkdir(parents=True, exist_ok=True)
-        draft = tables / f".draft-{secrets.token_hex(8)}"
-        try:
-            _write(folder, draft, version)
-            draft.rename(target)
-        except FileExistsError:  # the same load, a moment earlier, in another process
-            pass
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-    _flip(tables, version)
+    tables.mkdir(parents=True, exist_ok=True)
+    with _turn(tables):
+        for dead in tables.glob(".draft-*"):  # of a load that was killed
+            shutil.rmtree(dead)
+        if not target.exists():
+            draft = tables / f".draft-{secrets.token_hex(8)}"
+            try:
+                _write(folder, draft, version)
+                os.sync()  # every file of it, before its name
+                draft.rename(target)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+        _flip(tables, version)
+        os.sync()
     return _described(target)
 
 
@@ -80,6 +88,17 @@ def current(tables: Path) -> DataVersion:
             "no SNDS tables are loaded", code="nothing-loaded", hint="imaging-hub snds load DIR"
         ) from None
     return _described(tables / version)
+
+
+@contextmanager
+def _turn(tables: Path) -> Iterator[None]:
+    """One load at a time; the kernel lets go of the lock of a process that is killed."""
+    lock = os.open(tables / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _write(folder: Path, draft: Path, version: str) -> None:
@@ -117,7 +136,7 @@ def _export(database: duckdb.DuckDBPyConnection, draft: Path) -> None:
 
 
 def _flip(tables: Path, version: str) -> None:
-    draft = tables / f".current-{secrets.token_hex(8)}"
+    draft = tables / ".current"
     draft.write_text(version, "utf-8")
     draft.replace(tables / _CURRENT)
 

@@ -11,6 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+
+from imaging_hub.audit import nir_at_rest
+from imaging_hub.database import Role, open_database
+from imaging_hub.settings import Settings
 
 _CHAPTERS = 11
 
@@ -50,6 +55,11 @@ def test_every_patient_with_a_qualified_ins_is_linked(told: subprocess.Completed
     assert _count(told, "linked") == _count(told, "with qualified ins") > 0
 
 
+def test_patients_without_an_ins_are_found_by_what_their_images_say(told: subprocess.CompletedProcess[str]) -> None:
+    """Month of birth, sex and procedure codes came the whole way; so few known pairs prove no method."""
+    assert _count(told, "left to people") > 3
+
+
 def test_what_nobody_reviewed_is_refused_and_what_is_released_verifies(told: subprocess.CompletedProcess[str]) -> None:
     assert "refused: not-reviewed" in told.stdout
     assert "every SHA-256" in told.stdout
@@ -86,3 +96,20 @@ def test_the_same_search_finds_them_in_what_the_hospitals_sent_and_not_in_the_se
     assert len(list(spool.rglob("*.dcm"))) > 100
     assert _holders(spool, needles) == set()
     assert len(_holders(home / "synthetic", needles)) > 100
+
+
+def test_no_nir_is_at_rest_outside_the_identifying_zone(
+    told: subprocess.CompletedProcess[str], home: Path, tmp_path: Path
+) -> None:
+    """All tables of the demo's hub and third party, all its files and what it printed."""
+    assert told.returncode == 0
+    (tmp_path / "printed").write_text(told.stdout + told.stderr, "utf-8")
+    settings = Settings(home=home, environment="demonstration")
+    with open_database(settings).begin(Role.OWNER) as connection:
+        held = connection.execute(text("SELECT count(*) FROM identifying.identity WHERE ins IS NOT NULL")).scalar_one()
+        found = nir_at_rest.scan(
+            connection, [home, tmp_path], passed_over=[home / "identifying", home / "synthetic"]
+        )  # fmt: skip
+    assert held > 20
+    assert found.findings == {}
+    assert found.files > 500

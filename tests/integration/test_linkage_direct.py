@@ -259,7 +259,9 @@ def test_an_id_acc_ends_with_its_delivery_or_its_time(database: Database, third_
     assert third_party.resolve("one", issued) is None
     assert third_party.destroy_expired() == 1
     with database.begin(Role.OWNER) as connection:
-        assert connection.execute(text("SELECT count(*) FROM trust.id_acc WHERE sid IS NOT NULL")).scalar_one() == 0
+        assert (
+            connection.execute(text("SELECT count(*) FROM trust.id_acc WHERE sealed_sid IS NOT NULL")).scalar_one() == 0
+        )
         assert trail.verify(connection) == 2
 
 

@@ -1,0 +1,76 @@
+"""A key that no single person ever held: each of two custodians brings a share, and the key is made of both.
+
+A share is 256 random bits in a 0600 file, made by its custodian (`imaging-hub trust share`), kept by nobody else, and
+needed again only to restore the key. Neither share says anything of the key without the other (HKDF-SHA-256, RFC 5869,
+over both).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from imaging_hub.errors import KeyringError
+from imaging_hub.pseudonymisation.keyring import KEY_BYTES
+
+_FINGERPRINT_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Share:
+    """One custodian's part."""
+
+    secret: bytes = field(repr=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """What the custodian reads aloud, and the trail keeps; it does not give the share away."""
+        return hashlib.sha256(b"imaging-hub|share|1|" + self.secret).hexdigest()[:_FINGERPRINT_DIGITS]
+
+    @classmethod
+    def create(cls, path: Path) -> Share:
+        """A new share in a new file that only its owner can read."""
+        made = cls(secrets.token_bytes(KEY_BYTES))
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            raise KeyringError("the file is there already", code="share-exists", hint="name a new file") from None
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(made.secret.hex() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return made
+
+    @classmethod
+    def open(cls, path: Path) -> Share:
+        """The share in a file; raises `KeyringError` when others can reach it, or it is none."""
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as fault:
+            raise KeyringError("the share cannot be opened, or is a link", code="share-missing") from fault
+        with os.fdopen(handle, encoding="ascii", errors="replace") as file:
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+                raise KeyringError("the share can be reached by others", code="share-exposed", hint="make a new one")
+            digits = file.read().strip()
+        try:
+            secret = bytes.fromhex(digits)
+        except ValueError:
+            secret = b""
+        if len(secret) != KEY_BYTES:
+            raise KeyringError("this is no share", code="share-malformed", hint="64 hexadecimal characters")
+        return cls(secret)
+
+
+def key_of(first: Share, second: Share, epoch: int) -> bytes:
+    """The third party's key of an epoch. Raises `KeyringError` when one custodian brought both."""
+    if first.secret == second.secret:
+        raise KeyringError("both shares are one", code="share-alone", hint="each custodian makes an own share")
+    label = f"imaging-hub|level2|{epoch}".encode()
+    return HKDF(SHA256(), KEY_BYTES, salt=None, info=label).derive(first.secret + second.secret)
