@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     profiles: Path | None = Field(None, description="Folder of further profiles; the shipped ones are always there.")
     small_cell: int = Field(11, ge=2, description="Counts below this are shown as `<k` (CASD rule for PMSI).")
 
+    procedure_codes: Path | None = Field(
+        None, description="CSV of hospitals' own procedure codes and their CCAM acts, for linkage without an INS."
+    )
     spark: str | None = Field(None, description="Master of the Spark that runs cohorts; without it DuckDB does.")
 
     orthanc_source_user: str | None = Field(None, description="User at the Orthanc that `pull --orthanc` reads.")

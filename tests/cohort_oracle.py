@@ -58,10 +58,19 @@ def index_series(database: Database, world: World) -> None:
         )
         connection.execute(
             text(
-                "INSERT INTO hub.link (sid, snds_person, method, score, delivery) VALUES (:sid, :person, 'ins', 1, 'd')"
+                "INSERT INTO hub.link (sid, snds_person, method, score, source)"
+                " VALUES (:sid, :person, :method, :score, 'd')"
             ),
-            [{"sid": sid, "person": person} for sid, person in world.links.items()],
+            [
+                {"sid": sid, "person": person, "method": link_of(sid)[0], "score": link_of(sid)[1]}
+                for sid, person in world.links.items()
+            ],
         )
+
+
+def link_of(sid: str) -> tuple[str, float]:
+    """Method and score of a subject's link: one in four was found by exams."""
+    return ("exact", 0.995) if sum(sid.encode()) % 4 == 0 else ("ins", 1.0)
 
 
 def oracle(definition: str, world: World) -> set[tuple[str, date, str]]:
@@ -79,7 +88,10 @@ def oracle(definition: str, world: World) -> set[tuple[str, date, str]]:
     for sid, person in world.links.items():
         own = [event for event in events if event["person"] == person]
         days = sorted(e["start"] for e in own if matches(e, wanted["index"]["event"], wanted))
-        if not days:
+        method, score = link_of(sid)
+        least = wanted.get("scope", {}).get("min_link", {})
+        good = method in least.get("methods", [method]) and score >= float(least.get("score", 0))
+        if not days or not good:
             continue
         index = days[-1] if wanted["index"]["event"].get("first") == "false" else days[0]
         if subject_passes(wanted, people[person], own, index, reach):

@@ -119,8 +119,13 @@ def a_definition(chance: random.Random) -> str:
         return f"{{domain: {domain}, set: {chance.choice(SETS[domain])}{position}, window: {window()}, {counted}}}"
 
     lines = ["cohort: random", "version: 1"]
-    if chance.random() < 0.2:
-        lines.append("scope: {snds_years: [2019, 2020]}")
+    scope = [*["snds_years: [2019, 2020]"] * (chance.random() < 0.2)]
+    if chance.random() < 0.15:
+        scope.append(
+            f"min_link: {{{chance.choice(['methods: [ins]', 'methods: [exact]', 'score: 0.999', 'score: 0.9'])}}}"
+        )
+    if scope:
+        lines.append(f"scope: {{{', '.join(scope)}}}")
     first = chance.choice(["true", "false"])
     lines.append(
         f"index: {{event: {{domain: diagnosis, set: {chance.choice(SETS['diagnosis'])}, first: {first}}},"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from typing import TypeVar
 
 from sqlalchemy import Connection, text
@@ -19,7 +20,7 @@ from imaging_hub.archive.series import describe, position_mm
 from imaging_hub.deidentification.instance import DeidentifiedInstance
 from imaging_hub.errors import HubError
 
-__all__ = ["Admission", "admit", "awaiting_sink", "lock_study", "refresh_study_state"]
+__all__ = ["Admission", "admit", "awaiting_sink", "lock_study", "note_traits", "refresh_study_state"]
 
 
 _T = TypeVar("_T")
@@ -67,6 +68,17 @@ def admit(
     if changed or not known:
         _describe_study(connection, study, admissions, headers, date_shift_days, raise_revision=known)
     refresh_study_state(connection, study)
+
+
+def note_traits(connection: Connection, sid: str, said: Iterable[tuple[date, int]]) -> None:
+    """Keep month of birth and sex (1 male, 2 female) of a subject, each pair that headers say once."""
+    for birth_month, sex in said:
+        connection.execute(
+            text(
+                "INSERT INTO hub.trait (sid, birth_month, sex) VALUES (:sid, :birth_month, :sex) ON CONFLICT DO NOTHING"
+            ),
+            {"sid": sid, "birth_month": birth_month, "sex": sex},
+        )
 
 
 def lock_study(connection: Connection, study_instance_uid: str) -> None:
@@ -257,7 +269,8 @@ def _describe_study(
         text(
             "UPDATE hub.study SET study_date = coalesce(:true_day, study_date),"
             " shifted_date = coalesce(:written_day, shifted_date), description = coalesce(:description, description),"
-            " accession = coalesce(:accession, accession), revision = revision + :step, updated_at = now()"
+            " accession = coalesce(:accession, accession), revision = revision + :step, updated_at = now(),"
+            " procedures = coalesce(:procedures, procedures)"
             " WHERE study_instance_uid = :study"
         ),
         {
@@ -266,9 +279,21 @@ def _describe_study(
             "written_day": written_day,
             "description": _first(header.text("StudyDescription") or None for header in headers),
             "accession": _first(header.text("AccessionNumber") or None for header in headers),
+            "procedures": _procedures(headers),
             "step": int(raise_revision),
         },
     )
+
+
+def _procedures(headers: Iterable[Header]) -> list[str] | None:
+    """`code|scheme` of what was done, None where no header says it."""
+    codes = {
+        f"{item.text('CodeValue')}|{item.text('CodingSchemeDesignator')}"
+        for header in headers
+        for item in header.items("ProcedureCodeSequence")
+        if item.text("CodeValue")
+    }
+    return sorted(codes) or None
 
 
 def _first(found: Iterable[_T | None]) -> _T | None:

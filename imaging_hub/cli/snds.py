@@ -19,7 +19,9 @@ from imaging_hub.pseudonymisation import delivery
 from imaging_hub.pseudonymisation.keyring import trust_keys
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings, load
-from imaging_hub.snds import linkage, loading
+from imaging_hub.snds import indirect, linkage, loading
+from imaging_hub.snds.indirect import IndirectReport
+from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.snds.synthetic import operator as simulated_operator
 from imaging_hub.snds.synthetic.generator import synthesize as write_synthetic
 
@@ -74,16 +76,23 @@ def link(  # noqa: PLR0917 - options of a command are given by name
     operator: Annotated[
         Path | None, typer.Option("--operator", help="Export, let this simulated operator answer, import.")
     ] = None,
+    by_exams: Annotated[
+        bool, typer.Option("--by-exams", help="Without an INS: by exams that images and claims have in common.")
+    ] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Link subjects to SNDS persons through the third party, on identifiers that live for one delivery."""
-    if sum(choice is not None for choice in (export, answer, operator)) != 1:
-        raise typer.BadParameter("one of --export, --import and --operator")
+    """Link subjects to SNDS persons: by INS through the third party, on identifiers that live for one delivery, or
+    by exams."""
+    if sum(choice is not None for choice in (export, answer, operator)) + by_exams != 1:
+        raise typer.BadParameter("one of --export, --import, --operator and --by-exams")
     if (answer is None) != (delivery_id is None):
         raise typer.BadParameter("--import and --delivery go together")
     settings = load(config)
     database = _database(settings)
+    if by_exams:
+        _say_indirect(as_json, _by_exams(settings, database))
+        return
     third_party = ThirdParty(database, trust_keys(settings.keys))
     third_party.destroy_expired()
     if answer is not None and delivery_id is not None:
@@ -92,6 +101,26 @@ def link(  # noqa: PLR0917 - options of a command are given by name
         _say(as_json, asdict(_export(database, third_party, export)))
     elif operator is not None:
         _say(as_json, round_trip(settings, database, third_party, operator))
+
+
+def _by_exams(settings: Settings, database: Database) -> IndirectReport:
+    codes = ProcedureCodes.read(settings.procedure_codes) if settings.procedure_codes else ProcedureCodes({})
+    with database.begin(Role.WORKER) as connection:
+        return indirect.link(connection, settings.tables, codes=codes, actor=ACTOR)
+
+
+def _say_indirect(as_json: bool, report: IndirectReport) -> None:
+    if as_json:
+        _say(True, asdict(report))
+        return
+    table = Table("method", "linked", "precision on pairs known by INS (95 %)", "pairs")
+    for method, share in report.precision.items():
+        lower, upper = share.interval
+        told = "–" if share.value is None else f"{share.value:.4f} ({lower:.4f} to {upper:.4f})"
+        table.add_row(method, str(report.linked.get(method, 0)), told, str(share.of))
+    console = Console()
+    console.print(table)
+    _say(False, {name: getattr(report, name) for name in ("subjects", "proposed", "discarded", "alone")})
 
 
 def round_trip(settings: Settings, database: Database, third_party: ThirdParty, operator: Path) -> dict[str, object]:

@@ -30,7 +30,8 @@ from imaging_hub.permits.policy import Role as Account
 from imaging_hub.pseudonymisation.keyring import trust_keys
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
-from imaging_hub.snds import loading
+from imaging_hub.snds import indirect, loading
+from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.snds.synthetic.generator import synthesize
 
 ACTOR = "demo"
@@ -217,9 +218,11 @@ def _join(story: Story, home: Path) -> None:
     story.tell(persons=loaded.persons, events=sum(loaded.events.values()))
     third_party = ThirdParty(story.database, trust_keys(story.settings.keys))
     report = round_trip(story.settings, story.database, third_party, home / "synthetic" / "operator")
+    with story.database.begin(Role.WORKER) as connection:
+        found = indirect.link(connection, story.settings.tables, codes=ProcedureCodes({}), actor="demo")
     linkable = len({patient["person"] for patient in story.truth["patients"] if patient["linkable"]})
     story.tell(with_qualified_ins=linkable, sent=report["subjects"], linked=report["linked"])
-    story.tell(id_acc_destroyed=report["id_acc_destroyed"])
+    story.tell(id_acc_destroyed=report["id_acc_destroyed"], left_to_people=sum(found.proposed.values()))
 
 
 def _cohort(story: Story) -> str:

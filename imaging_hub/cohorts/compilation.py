@@ -24,6 +24,7 @@ from imaging_hub.cohorts.plan import (
     Excluded,
     ImagesOf,
     Included,
+    Linked,
     Observed,
     Occurs,
     Offsets,
@@ -43,7 +44,8 @@ class Tables:
     """What a cohort is computed from."""
 
     subject: Table
-    """`sid`, `person`, `birth_month` (first day of it), `sex` (`female`, `male`, NULL), `death_date`."""
+    """`sid`, `person`, `method` and `score` of the link, `birth_month` (first day of it), `sex` (`female`, `male`,
+    NULL), `death_date`."""
     event: Table
     """`person`, `domain`, `code`, `position`, `start`."""
     series: Table
@@ -72,6 +74,8 @@ def indexed(plan: Plan, tables: Tables) -> Narrowed:
 def narrowed(plan: Plan, tables: Tables, cohort: Table, step: Step) -> Narrowed:
     """The cohort after one step."""
     match step:
+        case Linked() | Alive():
+            return Narrowed(step.name, cohort.filter(_always_known(step, cohort)))
         case Observed(name, before_days, after_days):
             return Narrowed(name, _observed(plan, tables, cohort, before_days, after_days))
         case Aged(name, youngest, oldest, keep):
@@ -80,9 +84,6 @@ def narrowed(plan: Plan, tables: Tables, cohort: Table, step: Step) -> Narrowed:
             return _by(name, cohort, months.between(youngest * 12, oldest * 12 + 11), born.isnull(), keep)
         case OfSex(name, sex, keep):
             return _by(name, cohort, cohort.sex == sex, cohort.sex.isnull(), keep)
-        case Alive(name):
-            alive = cohort.death_date.isnull() | (cohort.death_date >= cohort.index_date)
-            return Narrowed(name, cohort.filter(alive))
         case Included(name, every, occurrences):
             found = [_sids(plan, tables, cohort, occurrence) for occurrence in occurrences]
             if every:
@@ -101,6 +102,14 @@ def pictured(images: ImagesOf, tables: Tables, cohort: Table) -> Narrowed:
     keep = images.series.missing == "keep"
     missing = None if keep else unknown.select("sid").distinct().anti_join(known, "sid")
     return Narrowed(images.name, _picked(images, unknown if keep else known), missing)
+
+
+def _always_known(step: Linked | Alive, cohort: Table) -> Column:
+    """Conditions in which nothing is missing: who has no date of death is alive."""
+    if isinstance(step, Alive):
+        return cohort.death_date.isnull() | (cohort.death_date >= cohort.index_date)
+    good = cohort.score >= step.score
+    return good & cohort.method.isin(step.methods) if step.methods else good
 
 
 def _by(name: str, cohort: Table, holds: Column, missing: Column, keep: bool) -> Narrowed:

@@ -113,6 +113,9 @@ class Demographics(Strict):
         return self
 
 
+LinkMethod = Literal["ins", "exact", "without-act", "day-off", "without-month", "without-place"]
+
+
 class Occurrence(Strict):
     """Events of a set, in a window, so many of them."""
 
@@ -158,11 +161,29 @@ class Inclusion(Strict):
         return self
 
 
+class MinLink(Strict):
+    """How sure it must be that images and care are of one person."""
+
+    methods: Annotated[tuple[LinkMethod, ...], Field(min_length=1)] | None = None
+    """Only links made so: `ins` by the INS, the others by exams in common (`docs/linkage.md`); all without it."""
+    score: Annotated[float, Field(ge=0, le=1)] = 0
+    """Least score: 1 of an INS, else the lower bound of the method's measured precision."""
+
+    @model_validator(mode="after")
+    def says_something(self) -> MinLink:
+        """Nothing said is no criterion."""
+        if self.methods is None and not self.score:
+            raise ValueError("neither methods nor a score; write one, or leave min_link out")
+        return self
+
+
 class Scope(Strict):
     """What part of the data is looked at."""
 
     snds_years: tuple[Annotated[int, Field(ge=2006, le=2100)], Annotated[int, Field(ge=2006, le=2100)]] | None = None
     """First and last year of the events that are looked at."""
+    min_link: MinLink | None = None
+    """Which links between images and care are good enough; all without it."""
 
 
 class Output(Strict):

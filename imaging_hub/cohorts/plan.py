@@ -49,6 +49,15 @@ class Observed:
 
 
 @dataclass(frozen=True)
+class Linked:
+    """Linked by one of the methods (empty: any), with at least this score."""
+
+    name: str
+    methods: tuple[str, ...]
+    score: float
+
+
+@dataclass(frozen=True)
 class Aged:
     """Completed years at the index date, closed."""
 
@@ -91,7 +100,7 @@ class Excluded:
     occurrence: Occurs
 
 
-Step = Observed | Aged | OfSex | Alive | Included | Excluded
+Step = Linked | Observed | Aged | OfSex | Alive | Included | Excluded
 
 
 @dataclass(frozen=True)
@@ -185,6 +194,8 @@ def _about_the_subject(definition: Definition) -> list[Step]:
     steps: list[Step] = []
     observation, who = definition.index.observation, definition.demographics
     keep = who.missing == "keep"
+    if (link := definition.scope.min_link) is not None:
+        steps.append(Linked("linked well enough", tuple(sorted(set(link.methods or ()))), link.score))
     if observation.before_days or observation.after_days:
         steps.append(Observed("observed", observation.before_days, observation.after_days))
     if who.age_at_index is not None:

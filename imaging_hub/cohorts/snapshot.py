@@ -40,7 +40,7 @@ _SERIES = pa.schema(
         ("is_derived", pa.bool_()),
     ]
 )
-_LINK = pa.schema([("sid", pa.string()), ("person", pa.string())])
+_LINK = pa.schema([("sid", pa.string()), ("person", pa.string()), ("method", pa.string()), ("score", pa.float64())])
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _series(connection: Connection) -> tuple[pa.Table, str]:
 
 
 def _links(connection: Connection) -> tuple[pa.Table, str]:
-    rows = connection.execute(text("SELECT sid, snds_person AS person FROM hub.link ORDER BY sid"))
+    rows = connection.execute(text("SELECT sid, snds_person AS person, method, score FROM hub.link ORDER BY sid"))
     return _table(rows.mappings(), _LINK)
 
 

@@ -28,6 +28,7 @@ class Action(StrEnum):
     OVERVIEW_READ = "overview:read"
     STUDIES_READ = "studies:read"
     QUARANTINE_READ = "quarantine:read"  # reasons and counts; the images stay with the console
+    RECONCILIATION_READ = "reconciliation:read"  # images without claims, and the other way round
     SERIES_READ = "series:read"
     PIXELS_READ = "pixels:read"
     REVIEW_READ = "review:read"
@@ -168,9 +169,11 @@ VERBS: Mapping[Role, frozenset[Action]] = {
         _COHORTS
         | {_A.OVERVIEW_READ, _A.STUDIES_READ, _A.QUARANTINE_READ, _A.SERIES_READ, _A.COHORT_READ, _A.RELEASE_READ}
         | {_A.PROJECT_ADD, _A.PERMIT_GRANT, _A.PERMIT_REVOKE, _A.ACCOUNT_ADD, _A.ACCOUNT_READ}
-        | {_A.AUDIT_READ, _A.METRICS_READ}
+        | {_A.AUDIT_READ, _A.METRICS_READ, _A.RECONCILIATION_READ}
     ),
-    Role.HOSPITAL: frozenset({_A.OVERVIEW_READ, _A.STUDIES_READ, _A.QUARANTINE_READ, _A.SERIES_READ}),
+    Role.HOSPITAL: frozenset(
+        {_A.OVERVIEW_READ, _A.STUDIES_READ, _A.QUARANTINE_READ, _A.RECONCILIATION_READ, _A.SERIES_READ}
+    ),
     Role.RADIOLOGIST: frozenset(
         {_A.OVERVIEW_READ, _A.STUDIES_READ, _A.SERIES_READ, _A.PIXELS_READ, _A.REVIEW_READ, _A.REVIEW_DECIDE}
     ),
@@ -185,7 +188,7 @@ VERBS: Mapping[Role, frozenset[Action]] = {
 UNDER_PERMIT = frozenset({_A.COHORT_FREEZE, _A.RELEASE_REQUEST, _A.RELEASE_READ, _A.RELEASE_DOWNLOAD})
 """What a researcher does under a permit in force only."""
 
-OF_A_HOSPITAL = frozenset({_A.STUDIES_READ, _A.QUARANTINE_READ, _A.SERIES_READ})
+OF_A_HOSPITAL = frozenset({_A.STUDIES_READ, _A.QUARANTINE_READ, _A.RECONCILIATION_READ, _A.SERIES_READ})
 """What a hospital sees of its own only: ask with `Resource(finess=…)` of the rows that will be shown."""
 
 _FOR_OPERATION = frozenset({_A.RELEASE_READ})

@@ -23,13 +23,12 @@ from stdnum.fr import nir
 
 from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Dataset
+from imaging_hub.pseudonymisation import traits
+from imaging_hub.pseudonymisation.traits import Sex, ascii_at
 
-Sex = Literal["1", "2"]
 Environment = Literal["production", "demonstration"]
 
 _PATIENT_ID = 0x00100020
-_PATIENT_BIRTH_DATE = 0x00100030
-_PATIENT_SEX = 0x00100040
 _ISSUER_QUALIFIERS = 0x00100024
 _OTHER_PATIENT_IDS = 0x00101002
 _UNIVERSAL_ENTITY_ID = 0x00400032
@@ -37,7 +36,6 @@ _IDENTIFIER_TYPE_CODE = 0x00400035
 
 # stdnum drops separators before it checks; here a separator is a defect of the identifier.
 _SHAPE = re.compile(r"[0-9]{5}(?:[0-9]{2}|2[AB])[0-9]{8}")
-_SEX: dict[str, Sex] = {"M": "1", "F": "2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +88,10 @@ def read(dataset: Dataset, environment: Environment) -> Qualified | NotQualified
 
 
 def _with_traits(ins: str, dataset: Dataset) -> Qualified | NotQualified:
-    birth_date = _day(_ascii(dataset, _PATIENT_BIRTH_DATE))
+    birth_date = traits.birth_date(dataset)
     if birth_date is None:
         return NotQualified("birth-date-missing")
-    sex = _SEX.get(_ascii(dataset, _PATIENT_SEX))
+    sex = traits.sex_of(dataset)
     if sex is None:
         return NotQualified("sex-missing")
     if sex != ins[0]:
@@ -120,9 +118,9 @@ def _candidates(dataset: Dataset) -> list[_Candidate]:
     found = []
     for holder in (dataset, *_items(dataset, _OTHER_PATIENT_IDS)):
         for issuer in _items(holder, _ISSUER_QUALIFIERS):
-            known = _issuers().get(_ascii(issuer, _UNIVERSAL_ENTITY_ID))
+            known = _issuers().get(ascii_at(issuer, _UNIVERSAL_ENTITY_ID))
             if known is not None:
-                value, code = _ascii(holder, _PATIENT_ID), _ascii(issuer, _IDENTIFIER_TYPE_CODE)
+                value, code = ascii_at(holder, _PATIENT_ID), ascii_at(issuer, _IDENTIFIER_TYPE_CODE)
                 found.append(_Candidate(value, known["kind"], known["environment"], code))
     return found
 
@@ -137,20 +135,3 @@ def _issuers() -> dict[str, dict[str, str]]:
 def _items(dataset: Dataset, tag: int) -> list[Dataset]:
     element = values.find(dataset, tag)
     return element.value if element is not None and isinstance(element.value, list) else []
-
-
-def _ascii(dataset: Dataset, tag: int) -> str:
-    """Value without padding; empty when absent, and `?` in place of what is not ASCII, which no rule accepts."""
-    element = values.find(dataset, tag)
-    if element is None or isinstance(element.value, list):
-        return ""
-    return bytes(element.value).decode("ascii", "replace").replace("\ufffd", "?").strip(" \0")
-
-
-def _day(digits: str) -> date | None:
-    if not re.fullmatch(r"[0-9]{8}", digits):
-        return None
-    try:
-        return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
-    except ValueError:
-        return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 # A fictive NIR (abortion, STI…) is not a person. A BEN_NIR_PSA of several people (twins) tells nobody apart in the
 # PMSI, which has no birth rank, nor in DCIR where the own NIR is not known either.
 BENEFICIARY = """
-CREATE TABLE beneficiary AS SELECT *, CASE
+CREATE TABLE beneficiary AS SELECT *, count(DISTINCT BEN_IDT_ANO) OVER (PARTITION BY BEN_NIR_PSA) > 1 AS shared, CASE
     WHEN coalesce(BEN_CDI_NIR, '00') NOT IN ('00', '03', '04') THEN 'fictive-nir'
     WHEN BEN_IDT_ANO IS NULL THEN 'no-identifier'
     WHEN count(DISTINCT BEN_IDT_ANO) OVER (PARTITION BY BEN_NIR_PSA) > 1 AND BEN_NIR_ANO IS NULL THEN 'shared-psa'
@@ -29,7 +29,7 @@ CREATE TABLE person AS
     mode(TRY_CAST(BEN_NAI_MOI AS SMALLINT)) FILTER (TRY_CAST(BEN_NAI_MOI AS SMALLINT) BETWEEN 1 AND 12) AS birth_month,
     mode(CAST(BEN_SEX_COD AS SMALLINT)) FILTER (BEN_SEX_COD IN (1, 2)) AS sex,
     min(BEN_DCD_DTE) FILTER (BEN_DCD_DTE >= DATE '1601-01-01') AS death_date,
-    count(DISTINCT BEN_NIR_PSA) AS psa
+    count(DISTINCT BEN_NIR_PSA) AS psa, bool_or(shared) AS shares_psa
   FROM beneficiary WHERE reason IS NULL GROUP BY BEN_IDT_ANO ORDER BY person;
 INSERT INTO event SELECT person, 'death', 'IR_BEN_R', person, 'SNDS', 'DEATH', NULL, death_date, death_date, NULL, NULL
   FROM person WHERE death_date IS NOT NULL;

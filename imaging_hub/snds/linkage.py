@@ -26,7 +26,7 @@ COLUMNS = ("id_acc", "BEN_NIR_ANO")
 
 @dataclass(frozen=True, slots=True)
 class LinkReport:
-    """What became of the lines of a return file; the counts add up to `lines`."""
+    """What became of the lines of a return file; the counts but `replaced` add up to `lines`."""
 
     lines: int
     linked: int
@@ -42,7 +42,9 @@ class LinkReport:
     collisions: int
     """Two subjects with one person, or one subject with two: none of them is linked."""
     changed: int
-    """The subject, or the person, is linked otherwise already."""
+    """The subject, or the person, has another link by INS already."""
+    replaced: int
+    """Of the new links, those in whose way stood one found without an INS, which is gone."""
 
 
 def import_return(
@@ -67,8 +69,8 @@ def import_return(
         else:
             pairs.add((sid, person))
     for sid, person in _one_to_one(pairs, outcomes):
-        outcomes[_link(connection, sid, person, delivery)] += 1
-    names = ("linked", "unchanged", "not_found", "unresolved", "not_archived", "collisions", "changed")
+        _link(connection, sid, person, delivery, outcomes)
+    names = ("linked", "unchanged", "not_found", "unresolved", "not_archived", "collisions", "changed", "replaced")
     report = LinkReport(len(answers), **{name: outcomes[name] for name in names})
     trail.append(connection, actor, trail.Action.DELIVERY_LINKED, delivery, dict(sorted(outcomes.items())))
     return report
@@ -81,22 +83,30 @@ def _one_to_one(pairs: Iterable[tuple[str, str]], outcomes: Counter[str]) -> lis
     return single
 
 
-def _link(connection: Connection, sid: str, person: str, delivery: str) -> str:
-    """Outcome of one pair that is single in its file."""
+def _link(connection: Connection, sid: str, person: str, delivery: str, outcomes: Counter[str]) -> None:
+    """Note the outcome of one pair that is single in its file; what an INS says outweighs what was found without."""
+    pair = {"sid": sid, "person": person, "delivery": delivery}
     known = connection.execute(
-        text("SELECT sid, snds_person FROM hub.link WHERE sid = :sid OR snds_person = :person"),
-        {"sid": sid, "person": person},
+        text("SELECT sid, snds_person, method FROM hub.link WHERE sid = :sid OR snds_person = :person"), pair
     ).all()
-    if known:
-        return "unchanged" if [tuple(row) for row in known] == [(sid, person)] else "changed"
-    made = connection.execute(
+    by_ins = [(row.sid, row.snds_person) for row in known if row.method == "ins"]
+    if by_ins:
+        outcomes["unchanged" if by_ins == [(sid, person)] else "changed"] += 1
+        return
+    if not connection.execute(text("SELECT 1 FROM hub.subject WHERE sid = :sid"), pair).first():
+        outcomes["not_archived"] += 1
+        return
+    connection.execute(text("DELETE FROM hub.link WHERE sid = :sid OR snds_person = :person"), pair)
+    connection.execute(text("DELETE FROM hub.link_proposal WHERE sid = :sid OR snds_person = :person"), pair)
+    connection.execute(
         text(
-            "INSERT INTO hub.link (sid, snds_person, method, score, delivery)"
-            " SELECT sid, :person, 'ins', 1.0, :delivery FROM hub.subject WHERE sid = :sid"
+            "INSERT INTO hub.link (sid, snds_person, method, score, source)"
+            " VALUES (:sid, :person, 'ins', 1.0, :delivery)"
         ),
-        {"sid": sid, "person": person, "delivery": delivery},
-    ).rowcount
-    return "linked" if made else "not_archived"
+        pair,
+    )
+    outcomes["linked"] += 1
+    outcomes["replaced"] += bool(known)
 
 
 def _read(return_file: Path) -> list[tuple[str, str]]:

@@ -26,6 +26,7 @@ from imaging_hub.web import (
     overview,
     permits,
     quarantine,
+    reconciliation,
     releases,
     reviews,
     site,
@@ -34,7 +35,7 @@ from imaging_hub.web import (
 )
 from imaging_hub.web.hub import Hub, Needs
 
-_RESOURCES = (overview, studies, quarantine, reviews, cohorts, releases, permits, trail)
+_RESOURCES = (overview, studies, quarantine, reconciliation, reviews, cohorts, releases, permits, trail)
 
 
 def create_app(settings: Settings, database: Database) -> FastAPI:

@@ -8,7 +8,7 @@ at all.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -22,7 +22,7 @@ from imaging_hub.audit import trail
 from imaging_hub.audit.trail import Action
 from imaging_hub.cohorts import release as releases
 from imaging_hub.database import Database, Role
-from imaging_hub.deidentification import identifiers, plan, profile
+from imaging_hub.deidentification import plan, profile
 from imaging_hub.deidentification.engine import Engine
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.dicom import part10
@@ -31,12 +31,13 @@ from imaging_hub.intake.completeness import StudyRevision
 from imaging_hub.intake.journal import JournalEntry, Passed
 from imaging_hub.intake.spool import Spool, open_spool
 from imaging_hub.log import log
-from imaging_hub.pseudonymisation import identity, ins, pseudonyms
+from imaging_hub.pseudonymisation import identity, pseudonyms
 from imaging_hub.pseudonymisation.identity import Contested
-from imaging_hub.pseudonymisation.ins import NotQualified, Qualified
 from imaging_hub.pseudonymisation.keyring import gateway_keys, hub_keys, project_keys, trust_keys
 from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.traits import Traits
 from imaging_hub.settings import Settings
+from imaging_hub.work.patient import read_patient
 
 ACTOR = "worker"
 ALL = 1 << 30
@@ -147,7 +148,7 @@ class Pipeline:
 
     def _deidentify(self, revision: StudyRevision, entries: Sequence[JournalEntry]) -> None:
         originals = _Originals(self._spool)
-        known, reading = self._read_patient(entries, originals)
+        patient = read_patient((originals.read(entry.digest) for entry in entries), self._settings.environment)
         with self._database.begin(Role.WORKER) as connection:
             who = identity.register(
                 connection,
@@ -155,15 +156,19 @@ class Pipeline:
                 self._third_party,
                 hospital=revision.hospital,
                 patient_id=entries[0].patient_id or "",
-                reading=reading,
+                reading=patient.reading,
             )
         if isinstance(who, Contested):
             self._conclude(revision, [], [(entry, Quarantined(who.reason)) for entry in entries])
             return
-        stand_ins = replace(pseudonyms.for_subject(self._hub_keys, who.sid, revision.hospital), identifiers=known)
+        stand_ins = replace(
+            pseudonyms.for_subject(self._hub_keys, who.sid, revision.hospital), identifiers=patient.identifiers
+        )
         engine, label = self._engine(revision.profile)
         admissions, refusals = self._archived(engine, entries, stand_ins, originals)
-        self._conclude(revision, admissions, refusals, sid=who.sid, stand_ins=stand_ins, profile=label)
+        self._conclude(
+            revision, admissions, refusals, sid=who.sid, stand_ins=stand_ins, profile=label, said=patient.traits
+        )
 
     def _archived(
         self, engine: Engine, entries: Sequence[JournalEntry], stand_ins: Pseudonyms, originals: _Originals
@@ -193,25 +198,6 @@ class Pipeline:
                 admit()
         return admissions, refusals
 
-    def _read_patient(
-        self, entries: Sequence[JournalEntry], originals: _Originals
-    ) -> tuple[frozenset[str], Qualified | NotQualified]:
-        """Every identifier that the study's headers hold of this patient, and what they say of the INS."""
-        collector = identifiers.Collector()
-        readings: set[Qualified | NotQualified] = set()
-        for entry in entries:
-            meta, encoded = part10.split(originals.read(entry.digest))
-            dataset = collector.read(encoded, meta.transfer_syntax_uid)
-            readings.add(ins.read(dataset, self._settings.environment))
-        known = frozenset(collector.found)
-        qualified = [reading for reading in readings if isinstance(reading, Qualified)]
-        if len(qualified) > 1:
-            return known, NotQualified("ins-conflict")
-        if qualified and readings <= {qualified[0], NotQualified("no-ins")}:
-            return known, qualified[0]
-        refused = sorted(r.reason for r in readings if isinstance(r, NotQualified) and r.reason != "no-ins")
-        return known, NotQualified(refused[0] if refused else "no-ins")
-
     def _engine(self, name: str) -> tuple[Engine, str]:
         """The engine of a profile as its file is now: a study that is processed again meets the new rules."""
         chosen = profile.load(name, [self._settings.profiles] if self._settings.profiles else [])
@@ -229,6 +215,7 @@ class Pipeline:
         sid: str = "",
         stand_ins: Pseudonyms | None = None,
         profile: str = "",
+        said: Iterable[Traits] = (),
     ) -> None:
         """Index, journal and trail a study's outcome in one transaction."""
         with self._database.begin(Role.WORKER) as connection:
@@ -245,6 +232,7 @@ class Pipeline:
                         profile=profile,
                         admissions=[a for _, a in admissions if a.instance.study_instance_uid == study_uid],
                     )
+                index.note_traits(connection, sid, [(one.birth_month, int(one.sex)) for one in said])
             passed = [
                 Passed(entry.id, one.instance.sop_instance_uid, one.instance.series_instance_uid, one.digest)
                 for entry, one in admissions

@@ -19,8 +19,19 @@ from imaging_hub.permits.accounts import token_hash as hub_hash
 from imaging_hub.settings import Settings
 
 PAGES = {
-    "operator": ["/", "/studies", "/quarantine", "/cohorts", "/releases", "/permits", "/audit", "/docs", "/nowhere"],
-    "hospital": ["/", "/studies", "/quarantine"],
+    "operator": [
+        "/",
+        "/studies",
+        "/quarantine",
+        "/reconciliation",
+        "/cohorts",
+        "/releases",
+        "/permits",
+        "/audit",
+        "/docs",
+        "/nowhere",
+    ],
+    "hospital": ["/", "/studies", "/quarantine", "/reconciliation"],
     "radiologist": ["/", "/studies", "/reviews", "/reviews/2.25.2002", "/studies/2.25.2001"],
     "researcher": ["/", "/cohorts", "/releases", "/permits", "/cohorts/cohort-of-the-test"],
     "console-hospital": [

@@ -74,6 +74,7 @@ MAY: dict[Action, str] = {
     Action.OVERVIEW_READ: "operator hospital radiologist researcher",
     Action.STUDIES_READ: "operator hospital radiologist",
     Action.QUARANTINE_READ: "operator hospital",
+    Action.RECONCILIATION_READ: "operator hospital",
     Action.SERIES_READ: "operator hospital radiologist",
     Action.PIXELS_READ: "radiologist",
     Action.REVIEW_READ: "radiologist",

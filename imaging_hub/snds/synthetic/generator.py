@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from imaging_hub.errors import LinkageError
 from imaging_hub.snds.synthetic.claims import Claims, Event, beneficiaries, claim
 from imaging_hub.snds.synthetic.operator import Operator
-from imaging_hub.snds.synthetic.pathways import Care, drugs, pathway
-from imaging_hub.snds.synthetic.patients import Patient, studies_of
-from imaging_hub.snds.synthetic.people import HOSPITALS, Person, make_people
+from imaging_hub.snds.synthetic.pathways import Care, Exam, drugs, pathway
+from imaging_hub.snds.synthetic.patients import Patient, Study, studies_of
+from imaging_hub.snds.synthetic.people import HOSPITALS, MANY, Person, make_people
 from imaging_hub.snds.synthetic.studies import write_study
 from imaging_hub.snds.synthetic.traps import write_traps
 from imaging_hub.snds.tables import Column, schema
@@ -33,18 +33,43 @@ class Synthesized:
     events: int
 
 
+@dataclass(frozen=True)
+class Population:
+    """People, their care as claims, and as exams of hospitals."""
+
+    operator: Operator
+    people: list[Person]
+    patients: list[Patient]
+    studies: list[Study]
+    claims: Claims
+
+
+def populate(persons: int, seed: int, rng: np.random.Generator) -> Population:
+    """Make everything but the files; from `people.MANY` people on, twins come to their exams together."""
+    operator = Operator.of_seed(seed)
+    people = make_people(persons, operator, rng)
+    care = [item for person in people for item in pathway(person, rng)]
+    if persons >= MANY:
+        care += _twins_together(people, care)
+    patients, studies = studies_of(care, rng)
+    return Population(operator, people, patients, studies, _claims(people, care, rng))
+
+
+def write_snds(made: Population, out: Path) -> None:
+    """Write OUT/snds and OUT/operator."""
+    _write_tables(made.claims, out / "snds")
+    known = {p.nir_ano for p in made.people if any(policy.ano_known for policy in p.policies)}
+    made.operator.save(out / "operator", known)
+
+
 def synthesize(out: Path, persons: int = 200, seed: int = 1) -> Synthesized:
     """Write everything under `out`, which must be new or empty."""
     if out.exists() and any(out.iterdir()):
         raise LinkageError("the folder to write is not empty", code="not-empty", hint="name a new folder")
     rng = np.random.default_rng(seed)
-    operator = Operator.of_seed(seed)
-    people = make_people(persons, operator, rng)
-    care = [item for person in people for item in pathway(person, rng)]
-    patients, studies = studies_of(care, rng)
-    claims = _claims(people, care, rng)
-    _write_tables(claims, out / "snds")
-    operator.save(out / "operator", {p.nir_ano for p in people if any(policy.ano_known for policy in p.policies)})
+    made = populate(persons, seed, rng)
+    people, patients, studies, claims = made.people, made.patients, made.studies, made.claims
+    write_snds(made, out)
     written = [write_study(study, out / "dicom", rng) for study in studies]
     truth = {
         "format": "imaging-hub-truth-1",
@@ -60,6 +85,18 @@ def synthesize(out: Path, persons: int = 200, seed: int = 1) -> Synthesized:
     (out / "truth.json").write_text(json.dumps(truth, default=date.isoformat, ensure_ascii=False, indent=1), "utf-8")
     instances = sum(one["instances"] for study in written for one in study["series"])  # type: ignore[attr-defined]
     return Synthesized(len(people), len(patients), len(studies), instances, len(truth["events"]))  # type: ignore[arg-type]
+
+
+def _twins_together(people: list[Person], care: list[Care]) -> list[Care]:
+    """Every third pair: the second has the exams of the first, on the same days and in the same places."""
+    by_id = {person.id: person for person in people}
+    first = {person.id: by_id[person.twin] for person in people if person.twin > person.id}
+    chosen = set(list(first)[::3])
+    return [
+        replace(item, person=first[item.person.id])
+        for item in care
+        if isinstance(item, Exam) and item.inpatient is None and item.person.id in chosen
+    ]
 
 
 def _claims(people: list[Person], care: list[Care], rng: np.random.Generator) -> Claims:

@@ -62,7 +62,7 @@ def _patient(ds: Dataset, patient: Patient) -> None:
     person = patient.person
     ds.PatientName, ds.PatientID = patient.pn, patient.ipp
     ds.IssuerOfPatientID = patient.hospital.institution
-    ds.PatientBirthDate = f"{person.birth_date:%Y%m%d}"
+    ds.PatientBirthDate = f"{patient.birth_date:%Y%m%d}"
     ds.PatientSex = "M" if person.sex == "1" else "F"
     ds.PatientBirthName = f"{person.birth_name}^{person.first_name}"
     ds.PatientMotherBirthName = f"{person.birth_name}^Marie"
@@ -80,7 +80,7 @@ def _other_ids(patient: Patient) -> list[Dataset]:
     """The INS as the DRIMbox writes it; Identifier Type Code says when the identity is provisional."""
     if patient.ins_state == "none":
         return []
-    ins = patient.person.ins
+    ins = patient.ins
     if patient.ins_state == "wrong-key":
         ins = f"{ins[:13]}{int(ins[13:]) % 97 + 1:02d}"
     issuer = Dataset()

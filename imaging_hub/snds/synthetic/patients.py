@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import numpy as np
 
 from imaging_hub.snds.synthetic.pathways import Care, Exam
-from imaging_hub.snds.synthetic.people import HOSPITALS, Hospital, Person
+from imaging_hub.snds.synthetic.people import HOSPITALS, MANY, Hospital, Person
 
 INS_STATES = {"qualified": 0.85, "none": 0.10, "wrong-key": 0.015, "not-validated": 0.02, "nia": 0.015}
 _HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "'; DROP TABLE hub.study; --")
@@ -23,6 +23,20 @@ class Patient:
     ipp: str
     ins_state: str
     hostile_name: str = ""
+    ins_of: Person | None = None
+    """Whose INS the hospital has, when it is a stranger's."""
+    birth_date_typed: date | None = None
+    """When the hospital has a wrong one."""
+
+    @property
+    def ins(self) -> str:
+        """The INS that the hospital has, when it has one."""
+        return (self.ins_of or self.person).ins
+
+    @property
+    def birth_date(self) -> date:
+        """As the hospital has it."""
+        return self.birth_date_typed or self.person.birth_date
 
     @property
     def pn(self) -> str:
@@ -65,6 +79,8 @@ def studies_of(care: list[Care], rng: np.random.Generator) -> tuple[list[Patient
         studies.append(Study(patients[key], exam, number, exam.day))
     _part_from_claims([study for study in studies if study.exam.inpatient is None], rng)
     _give_ins(list(patients.values()), rng)
+    if len(patients) >= MANY:
+        _mistake(list(patients.values()), rng)
     return list(patients.values()), studies
 
 
@@ -92,3 +108,16 @@ def _give_ins(patients: list[Patient], rng: np.random.Generator) -> None:
     qualified = [patient for patient in patients if patient.ins_state == "qualified"]
     for patient, name in zip(qualified[3::7], _HOSTILE, strict=False):
         patient.hostile_name = name
+
+
+def _mistake(patients: list[Patient], rng: np.random.Generator) -> None:
+    """What identity vigilance lets through: 1 % have a stranger's INS (half of them of their own sex), 1 % a wrong
+    month of birth."""
+    order = [patients[int(place)] for place in rng.permutation(len(patients))]
+    share = len(patients) // 100
+    qualified = [patient for patient in order if patient.ins_state == "qualified"]
+    for place, patient in enumerate(qualified[:share]):
+        alike = [one for one in qualified[share:] if (one.person.sex == patient.person.sex) == (place % 2 == 0)]
+        patient.ins_of, patient.ins_state = alike[place].person, "another's"
+    for patient in order[-share:]:
+        patient.birth_date_typed = patient.person.birth_date - timedelta(days=int(rng.integers(28, 60)))

@@ -16,6 +16,9 @@ from stdnum.fr import nir
 
 from imaging_hub.snds.synthetic.operator import Operator
 
+MANY = 2000
+"""From so many people on, hospitals have patients of every oddity too."""
+_TWIN_PAIRS = 0.0035
 START, END = date(2017, 1, 1), date(2021, 12, 31)
 
 DISEASES = {"lung": 0.25, "stroke": 0.10, "ms": 0.08, "copd": 0.12, "breast": 0.12, "healthy": 0.33}
@@ -156,10 +159,16 @@ def _policies(person: Person, operator: Operator, rng: np.random.Generator) -> N
 
 
 def _twins(people: list[Person], operator: Operator) -> None:
-    """Same-sex twins under one parent share BEN_NIR_PSA; in the second pair one has no BEN_NIR_ANO either."""
+    """Same-sex twins under one parent share BEN_NIR_PSA; in every second pair one has no BEN_NIR_ANO either.
+
+    0.7 % of people, at least four; the first two pairs are no hospital's patients.
+    """
     healthy = [person for person in people if person.disease == "healthy"]
-    for pair in range(min(2, len(healthy) // 4)):
-        first, second = healthy[2 * pair], healthy[2 * pair + 1]
+    chosen = healthy[: 2 * min(2, len(healthy) // 4)]
+    patients = sorted((p for p in people if p.disease in ("lung", "stroke", "ms")), key=lambda p: p.disease)
+    chosen += patients[: 2 * max(0, round(_TWIN_PAIRS * len(people)) - 2)]
+    for pair in range(len(chosen) // 2):
+        first, second = chosen[2 * pair], chosen[2 * pair + 1]
         second.sex, second.birth_date, second.family_name = first.sex, first.birth_date, first.family_name
         order = int(first.nir13[-3:]) % 999 + 1
         second.nir13 = f"{first.nir13[:-3]}{order:03d}"
@@ -171,12 +180,13 @@ def _twins(people: list[Person], operator: Operator) -> None:
         shared = operator.nir_psa(f"1600159999{pair + 1:03d}", birth, first.sex)
         first.policies, second.policies = [Policy(shared, 1, date.min)], [Policy(shared, 2, date.min)]
         first.twin, second.twin = second.id, first.id
-        second.policies[0].ano_known = pair == 0
+        second.policies[0].ano_known = pair % 2 == 0
 
 
 def _oddities(people: list[Person]) -> None:
-    """3 % without BEN_NIR_ANO, 1 % under a fictive NIR, 1 % provisional; none of them is a hospital's patient."""
-    plain = [person for person in people if person.disease == "healthy" and not person.twin]
+    """3 % without BEN_NIR_ANO, 1 % under a fictive NIR, 1 % provisional; hospitals know them among many people only."""
+    kinds = ("healthy", "copd") if len(people) >= MANY else ("healthy",)
+    plain = [person for person in people if person.disease in kinds and not person.twin]
     share = max(1, len(people) // 100)
     for place, person in enumerate(plain[: 5 * share]):
         person.policies = person.policies[:1]

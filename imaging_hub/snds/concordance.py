@@ -1,0 +1,136 @@
+"""Which SNDS person has the exams that a subject's images show: indirect deterministic linkage.
+
+Exact on every criterion first, then with one criterion less, for pairs that agree on more days; a pair counts when it
+is the only one of its subject and of its person, and what is not is discarded for good (CNAM's way, SNDS documentation,
+fiche `appariement_donnees_externes`). Nobody guesses: persons who share a BEN_NIR_PSA (twins) are never candidates,
+nor is one who died before an exam, nor one with whom fewer than half of the subject's exams agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+EXAM = pa.schema(
+    [
+        ("sid", pa.string()),
+        ("finess", pa.string()),
+        ("day", pa.date32()),
+        ("acts", pa.list_(pa.string())),
+        ("birth_year", pa.int32()),
+        ("birth_month", pa.int32()),
+        ("sex", pa.int32()),
+    ]
+)
+"""An exam of a subject: place (FINESS without check digit), day, CCAM codes it may be billed under, traits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Criteria that an exam and a claim must share, and on how many days."""
+
+    method: str
+    agrees: str
+    """SQL over `candidate`; the year of birth and the sex agree always."""
+    days: int
+
+
+STEPS = (
+    Step("exact", "same_place AND gap = 0 AND same_act AND same_month", 1),
+    Step("without-act", "same_place AND gap = 0 AND same_month", 2),
+    Step("day-off", "same_place AND same_act AND same_month", 2),
+    Step("without-month", "same_place AND gap = 0 AND same_act", 2),
+    Step("without-place", "gap = 0 AND same_act AND same_month", 2),
+)
+"""From strict to relaxed; the method of a link is the step that found it."""
+
+_CANDIDATE = """
+CREATE TABLE claim AS
+  SELECT DISTINCT person, e."start" AS "day", e.code, left(e.finess, 8) AS finess, birth_year, birth_month, sex,
+    death_date
+  FROM read_parquet($events) e JOIN read_parquet($persons) USING (person)
+  WHERE NOT shares_psa AND e.code IN (SELECT code FROM act);
+CREATE TABLE subject AS
+  SELECT sid, count(DISTINCT "day") AS days, max("day") AS last
+  FROM exam WHERE "day" BETWEEN (SELECT min("day") FROM claim) AND (SELECT max("day") FROM claim) GROUP BY sid;
+CREATE TABLE candidate AS
+  SELECT sid, person, x."day" AS exam_day, x.finess = c.finess AS same_place, abs(c."day" - x."day") AS gap,
+    list_contains(x.acts, c.code) AS same_act, x.birth_month = c.birth_month AS same_month
+  FROM exam x JOIN subject USING (sid)
+  JOIN claim c ON x.sex = c.sex AND x.birth_year = c.birth_year AND c."day" BETWEEN x."day" - 1 AND x."day" + 1
+  WHERE (x.finess = c.finess OR (x.birth_month = c.birth_month AND c."day" = x."day" AND list_contains(x.acts, c.code)))
+    AND (death_date IS NULL OR last <= death_date + 1);
+CREATE TABLE settled (sid VARCHAR, person VARCHAR, method VARCHAR, days BIGINT, exam_days BIGINT, outcome VARCHAR);
+"""
+
+_STEP = """
+WITH pair AS (
+  SELECT sid, person, count(DISTINCT exam_day) AS days FROM candidate
+  WHERE {agrees} AND sid NOT IN (SELECT sid FROM settled)
+  GROUP BY sid, person HAVING count(DISTINCT exam_day) >= {days}),
+judged AS (
+  SELECT sid, person, pair.days AS days, subject.days AS exam_days,
+    CASE WHEN count(*) OVER (PARTITION BY sid) > 1 THEN 'several-persons'
+      WHEN count(*) OVER (PARTITION BY person) > 1 OR person IN (SELECT person FROM settled WHERE outcome = 'found')
+        THEN 'several-subjects'
+      WHEN pair.days * 2 < subject.days THEN 'few-exams-agree'
+      ELSE 'found' END AS outcome
+  FROM pair JOIN subject USING (sid))
+INSERT INTO settled
+SELECT sid, min(person), '{method}', max(days), max(exam_days), min(outcome) FROM judged GROUP BY sid
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A subject and the one person whose claims agree with its exams."""
+
+    sid: str
+    person: str
+    method: str
+    days: int
+    """On so many days an exam and a claim agree."""
+    exam_days: int
+    """Of so many on which the subject had exams while the extraction lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Concordance:
+    """What the cascade came to; a subject in none of both agrees with nobody."""
+
+    found: tuple[Found, ...]
+    discarded: dict[str, str]
+    """Reason by subject: `several-persons`, `several-subjects`, `few-exams-agree`."""
+
+
+def search(exams: pa.Table, load: Path, acts: Collection[str]) -> Concordance:
+    """Search the claims of a load (`snds.loading`) for the exams of all subjects; `exams` is as `EXAM` says.
+
+    `acts` are the CCAM codes that are exams.
+    """
+    with duckdb.connect() as database:
+        database.register("exam", exams)
+        database.register("act", pa.table({"code": sorted(acts)}))
+        files = {
+            "events": str(load / "event" / "domain=act" / "*.parquet"),
+            "persons": str(load / "person.parquet"),
+        }
+        for statement in _CANDIDATE.split(";\n")[:-1]:
+            database.execute(statement, files if "$events" in statement else None)
+        for step in STEPS:
+            database.execute(_STEP.format(method=step.method, agrees=step.agrees, days=step.days))
+        rows = database.execute("SELECT * FROM settled ORDER BY sid").fetchall()
+    return Concordance(
+        tuple(Found(*row[:-1]) for row in rows if row[-1] == "found"),
+        {row[0]: row[-1] for row in rows if row[-1] != "found"},
+    )
+
+
+def rules() -> str:
+    """Digest of the rules: links made under others are told apart."""
+    return hashlib.sha256(repr((STEPS, _CANDIDATE, _STEP)).encode()).hexdigest()[:16]

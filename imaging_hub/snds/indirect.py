@@ -1,0 +1,161 @@
+"""Links for subjects without a usable INS, by the exams that images and claims have in common.
+
+The search (`snds.concordance`) runs over all subjects, as if no INS were known. On those whose INS is linked it is
+measured: a method's links are made when the lower bound of its precision there is at least `PROVEN`, and that bound is
+the links' score. What a method not proven found, and what would give a person a second subject, becomes a proposal
+that two people decide on. A run makes its links and proposals anew; those of an INS stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from sqlalchemy import Connection, text
+
+from imaging_hub.audit import trail
+from imaging_hub.snds import concordance, linkage_quality, loading
+from imaging_hub.snds.concordance import EXAM, STEPS, Concordance
+from imaging_hub.snds.linkage_quality import Quality, Share
+from imaging_hub.snds.procedure_codes import ProcedureCodes
+from imaging_hub.snds.tables import imaging_acts
+
+PROVEN = 0.99
+"""Least precision, at the lower bound of its 95 % interval, with which a method links by itself."""
+
+
+@dataclass(frozen=True)
+class IndirectReport:
+    """What a run did."""
+
+    subjects: int
+    """Without a link by INS, with exams and traits to go by."""
+    linked: dict[str, int]
+    """By method."""
+    proposed: dict[str, int]
+    """By reason: `method-unproven`, `person-linked`."""
+    discarded: dict[str, int]
+    """By reason, as `concordance.Concordance` has them."""
+    alone: int
+    """Subjects whose exams agree with nobody's claims."""
+    precision: dict[str, Share]
+    """Of each method, on subjects linked by INS."""
+    quality: dict[str, dict[str, Quality]]
+    """On subjects linked by INS, by `all`, `hospital`, `sex` and `born`, and each one's groups."""
+
+
+def link(connection: Connection, tables: Path, *, codes: ProcedureCodes, actor: str) -> IndirectReport:
+    """Search, measure and decide, in the caller's transaction, and leave an entry in the trail.
+
+    Raises `LinkageError` when no SNDS tables are loaded.
+    """
+    load = loading.current(tables)
+    exams = _exams(connection, codes)
+    known = _known_by_ins(connection)
+    outcome = concordance.search(exams, load.folder, imaging_acts())
+    precision = linkage_quality.by_method(outcome.found, known)
+    source = f"snds {load.version} rules {concordance.rules()}"
+    _forget(connection)
+    linked, proposed = _decide(connection, outcome, known, precision, source)
+    searched = set(exams["sid"].to_pylist())
+    without = searched - set(known)
+    discarded = Counter(reason for sid, reason in outcome.discarded.items() if sid in without)
+    met = {one.sid for one in outcome.found} | set(outcome.discarded)
+    report = IndirectReport(
+        len(without), dict(linked), dict(proposed), dict(discarded), len(without - met), precision,
+        _quality(outcome, {sid: person for sid, person in known.items() if sid in searched}, exams),
+    )  # fmt: skip
+    counts = {"linked": report.linked, "proposed": report.proposed, "discarded": report.discarded}
+    trail.append(connection, actor, trail.Action.SUBJECTS_LINKED, source, counts)
+    return report
+
+
+def _decide(
+    connection: Connection, outcome: Concordance, known: Mapping[str, str], precision: Mapping[str, Share], source: str
+) -> tuple[Counter[str], Counter[str]]:
+    taken = set(known.values())
+    linked: Counter[str] = Counter()
+    proposed: Counter[str] = Counter()
+    for one in outcome.found:
+        if one.sid in known:
+            continue
+        score = precision[one.method].lower
+        reason = "person-linked" if one.person in taken else "" if score >= PROVEN else "method-unproven"
+        row = {
+            "sid": one.sid, "person": one.person, "method": one.method, "score": score, "source": source,
+            "evidence": json.dumps({"days": one.days, "exam_days": one.exam_days}),
+        }  # fmt: skip
+        if reason:
+            _propose(connection, row | {"reason": reason})
+            proposed[reason] += 1
+        else:
+            _insert(connection, row)
+            linked[one.method] += 1
+    return linked, proposed
+
+
+def _insert(connection: Connection, row: Mapping[str, object]) -> None:
+    connection.execute(
+        text(
+            "INSERT INTO hub.link (sid, snds_person, method, score, source, evidence)"
+            " VALUES (:sid, :person, :method, :score, :source, CAST(:evidence AS jsonb))"
+        ),
+        row,
+    )
+
+
+def _propose(connection: Connection, row: Mapping[str, object]) -> None:
+    connection.execute(
+        text(
+            "INSERT INTO hub.link_proposal (sid, snds_person, method, score, reason, source, evidence)"
+            " VALUES (:sid, :person, :method, :score, :reason, :source, CAST(:evidence AS jsonb))"
+        ),
+        row,
+    )
+
+
+def _forget(connection: Connection) -> None:
+    """Remove what an earlier run linked and proposed."""
+    methods = {"methods": [step.method for step in STEPS]}
+    connection.execute(text("DELETE FROM hub.link WHERE method = ANY(:methods)"), methods)
+    connection.execute(text("DELETE FROM hub.link_proposal"))
+
+
+def _known_by_ins(connection: Connection) -> dict[str, str]:
+    rows = connection.execute(text("SELECT sid, snds_person FROM hub.link WHERE method = 'ins'"))
+    return dict(rows.tuples().all())
+
+
+def _exams(connection: Connection, codes: ProcedureCodes) -> pa.Table:
+    """What may be searched: studies with a day, of subjects whose headers agree on month of birth and sex."""
+    rows = connection.execute(
+        text(
+            "SELECT st.sid, left(st.finess, 8) AS finess, st.study_date AS day, st.procedures, t.birth_month, t.sex"
+            " FROM hub.study st JOIN hub.trait t USING (sid)"
+            " WHERE st.study_date IS NOT NULL AND (SELECT count(*) FROM hub.trait o WHERE o.sid = st.sid) = 1"
+            " ORDER BY st.sid, st.study_instance_uid"
+        )
+    )
+    exams = [
+        {
+            "sid": row.sid, "finess": row.finess, "day": row.day, "acts": codes.acts(row.finess, row.procedures),
+            "birth_year": row.birth_month.year, "birth_month": row.birth_month.month, "sex": row.sex,
+        }
+        for row in rows
+    ]  # fmt: skip
+    return pa.Table.from_pylist(exams, schema=EXAM)
+
+
+def _quality(outcome: Concordance, known: Mapping[str, str], exams: pa.Table) -> dict[str, dict[str, Quality]]:
+    about = {row["sid"]: row for row in exams.to_pylist()}
+    groups = {
+        "all": lambda sid: "all",
+        "hospital": lambda sid: str(about[sid]["finess"]),
+        "sex": lambda sid: "male" if about[sid]["sex"] == 1 else "female",
+        "born": lambda sid: f"{about[sid]['birth_year'] // 20 * 20}-{about[sid]['birth_year'] // 20 * 20 + 19}",
+    }
+    return {name: linkage_quality.by_group(outcome.found, known, group) for name, group in groups.items()}

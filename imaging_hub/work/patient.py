@@ -1,0 +1,48 @@
+"""Whom a study shows, as all its headers say together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, field
+
+from imaging_hub.deidentification import identifiers
+from imaging_hub.dicom import part10
+from imaging_hub.pseudonymisation import ins, traits
+from imaging_hub.pseudonymisation.ins import Environment, NotQualified, Qualified
+from imaging_hub.pseudonymisation.traits import Traits
+
+
+@dataclass(frozen=True)
+class PatientOfStudy:
+    """What the headers of a study hold of its patient."""
+
+    identifiers: frozenset[str] = field(repr=False)
+    """Every value that names the patient, to be looked for in what leaves."""
+    reading: Qualified | NotQualified
+    traits: frozenset[Traits]
+    """More than one where the headers contradict each other."""
+
+
+def read_patient(files: Iterable[bytes], environment: Environment) -> PatientOfStudy:
+    """Read the patient from the Part 10 files of one study."""
+    collector = identifiers.Collector()
+    readings: set[Qualified | NotQualified] = set()
+    said: set[Traits] = set()
+    for file in files:
+        meta, encoded = part10.split(file)
+        dataset = collector.read(encoded, meta.transfer_syntax_uid)
+        readings.add(ins.read(dataset, environment))
+        if (found := traits.read(dataset)) is not None:
+            said.add(found)
+    return PatientOfStudy(frozenset(collector.found), _one(readings), frozenset(said))
+
+
+def _one(readings: Set[Qualified | NotQualified]) -> Qualified | NotQualified:
+    """What several readings come to; doubt is refusal."""
+    qualified = [reading for reading in readings if isinstance(reading, Qualified)]
+    if len(qualified) > 1:
+        return NotQualified("ins-conflict")
+    if qualified and readings <= {qualified[0], NotQualified("no-ins")}:
+        return qualified[0]
+    refused = sorted(r.reason for r in readings if isinstance(r, NotQualified) and r.reason != "no-ins")
+    return NotQualified(refused[0] if refused else "no-ins")

@@ -1,0 +1,162 @@
+"""A synthetic population linked through the real doors, and how right the links are.
+
+Headers are written and read as files have them; only pixels are left out, and the de-identified index gets the rows
+that linkage reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+from pydicom.uid import ExplicitVRLittleEndian
+from sqlalchemy import Connection, text
+
+from imaging_hub.archive import index
+from imaging_hub.database import Database, Role
+from imaging_hub.dicom import walk
+from imaging_hub.dicom.elements import Dataset
+from imaging_hub.pseudonymisation import delivery, identity, ins, traits
+from imaging_hub.pseudonymisation.identity import Identity
+from imaging_hub.pseudonymisation.keyring import create_missing, gateway_keys, trust_keys
+from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.snds import indirect, loading
+from imaging_hub.snds.indirect import IndirectReport
+from imaging_hub.snds.linkage import LinkReport, import_return
+from imaging_hub.snds.linkage_quality import Share
+from imaging_hub.snds.procedure_codes import ProcedureCodes
+from imaging_hub.snds.synthetic import operator
+from imaging_hub.snds.synthetic.generator import Population, populate, write_snds
+from imaging_hub.snds.synthetic.header import CT_MACHINES, study_header
+from imaging_hub.snds.synthetic.patients import Patient, Study
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link that was made, and the patients of its subject."""
+
+    method: str
+    person: str
+    patients: tuple[Patient, ...]
+
+    @property
+    def right(self) -> bool:
+        """Whether it is the person of every patient."""
+        return {patient.person.snds_person for patient in self.patients} == {self.person}
+
+
+@dataclass(frozen=True)
+class Linked:
+    """A population after linkage, beside the truth."""
+
+    population: Population
+    direct: LinkReport
+    indirect: IndirectReport
+    links: tuple[Link, ...]
+
+    def precision(self, chosen: Callable[[Link], bool]) -> Share:
+        """Of the links that are chosen, how many are right."""
+        links = [link for link in self.links if chosen(link)]
+        return Share(len(links), sum(link.right for link in links))
+
+    def recall(self, chosen: Callable[[Patient], bool] = lambda _: True) -> Share:
+        """Of the linkable persons with a patient that is chosen, how many have a right link."""
+        persons = {p.person.snds_person for p in self.population.patients if linkable(p) and chosen(p)}
+        reached = {link.person for link in self.links if link.right}
+        return Share(len(persons), len(persons & reached))
+
+
+def linkable(patient: Patient) -> bool:
+    """Whether the SNDS holds anything under this person's own name."""
+    policies = patient.person.policies
+    known = any(policy.ano_known for policy in policies)
+    return policies[0].cdi in ("00", "03", "04") and (known or not patient.person.twin)
+
+
+def link_population(database: Database, folder: Path, persons: int, seed: int, tables: Path | None = None) -> Linked:
+    """Make a population, let the hub receive and link it; its tables are loaded into `tables`, or FOLDER/tables."""
+    tables = tables or folder / "tables"
+    made = populate(persons, seed, rng := np.random.default_rng(seed))
+    write_snds(made, folder / "made")
+    loading.load(folder / "made" / "snds", tables)
+    create_missing(folder / "keys")
+    third_party = ThirdParty(database, trust_keys(folder / "keys"))
+    with database.begin(Role.WORKER) as connection:
+        subjects = _received(connection, third_party, folder / "keys", made.studies, rng)
+    direct = _by_ins(database, third_party, folder)
+    with database.begin(Role.WORKER) as connection:
+        report = indirect.link(connection, tables, codes=ProcedureCodes({}), actor="test")
+        rows = connection.execute(text("SELECT sid, method, snds_person FROM hub.link")).all()
+    return Linked(made, direct, report, tuple(Link(m, person, tuple(subjects[sid])) for sid, m, person in rows))
+
+
+def _received(
+    connection: Connection, third_party: ThirdParty, keys: Path, studies: Iterable[Study], rng: np.random.Generator
+) -> dict[str, list[Patient]]:
+    """The patients of each subject."""
+    subjects: dict[str, list[Patient]] = {}
+    for study in studies:
+        header = study_header(study, CT_MACHINES[0], rng)
+        dataset = _as_read(header)
+        who = identity.register(
+            connection, gateway_keys(keys), third_party, hospital=study.patient.hospital.name,
+            patient_id=study.patient.ipp, reading=ins.read(dataset, "demonstration"),
+        )  # fmt: skip
+        assert isinstance(who, Identity)
+        patients = subjects.setdefault(who.sid, [])
+        if study.patient not in patients:
+            patients.append(study.patient)
+        code = header.ProcedureCodeSequence[0]
+        connection.execute(
+            text("INSERT INTO hub.subject (sid, pseudonym) VALUES (:sid, :sid) ON CONFLICT DO NOTHING"),
+            {"sid": who.sid},
+        )
+        connection.execute(
+            text(
+                "INSERT INTO hub.study (study_instance_uid, sid, finess, study_date, state, procedures)"
+                " VALUES (:uid, :sid, :finess, :day, 'RELEASABLE', :procedures)"
+            ),
+            {
+                "uid": str(header.StudyInstanceUID), "sid": who.sid, "finess": study.patient.hospital.finess,
+                "day": study.day, "procedures": [f"{code.CodeValue}|{code.CodingSchemeDesignator}"],
+            },
+        )  # fmt: skip
+        said = traits.read(dataset)
+        index.note_traits(connection, who.sid, [(said.birth_month, int(said.sex))] if said else [])
+    return subjects
+
+
+def _as_read(header: object) -> Dataset:
+    encoded = DicomBytesIO()
+    encoded.is_little_endian, encoded.is_implicit_VR = True, False
+    write_dataset(encoded, header, header.SpecificCharacterSet)
+    return walk.read(bytes(encoded.getvalue()), ExplicitVRLittleEndian)
+
+
+def _by_ins(database: Database, third_party: ThirdParty, folder: Path) -> LinkReport:
+    outgoing, answer = folder / "out.csv", folder / "return.csv"
+    with database.begin(Role.GATEWAY) as connection:
+        sent = delivery.export(connection, third_party, outgoing, actor="test")
+    operator.answer(outgoing, folder / "made" / "operator", answer)
+    with database.begin(Role.WORKER) as connection:
+        return import_return(
+            connection, answer, delivery=sent.id, resolve=lambda one: third_party.resolve(sent.id, one), actor="test"
+        )
+
+
+def wrong_of_the_hard(linked: Linked) -> dict[str, int]:
+    """Wrong links, by what makes their patients hard."""
+    hard: dict[str, Callable[[Patient], bool]] = {
+        "twins": lambda patient: bool(patient.person.twin),
+        "fictive NIR": lambda patient: patient.person.policies[0].cdi not in ("00", "03", "04"),
+        "another's INS": lambda patient: patient.ins_of is not None,
+        "wrong birth date": lambda patient: patient.birth_date_typed is not None,
+    }
+    return {
+        name: sum(not link.right for link in linked.links if any(map(is_so, link.patients)))
+        for name, is_so in hard.items()
+    }
