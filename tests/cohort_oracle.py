@@ -48,11 +48,12 @@ def index_series(database: Database, world: World) -> None:
         connection.execute(
             text(
                 "INSERT INTO hub.series (series_instance_uid, study_instance_uid, modality, sop_class_uid, body_part,"
-                " contrast, manufacturer, kernel, slice_thickness_mm, image_type, is_scout, is_derived, instances,"
+                " contrast, manufacturer, model, kernel, slice_thickness_mm, slice_spacing_mm, pixel_spacing_mm, kvp,"
+                " magnetic_field_t, image_type, is_scout, is_derived, instances,"
                 " profile, needs_review, review_state, content_digest)"
-                " VALUES (:uid, :study, :modality, '1.2', :body_part, :contrast, :manufacturer, :kernel,"
-                " :slice_thickness_mm, :image_type, :is_scout, :is_derived, :instances, 'p@0', false,"
-                " 'NOT_NEEDED', 'c')"
+                " VALUES (:uid, :study, :modality, '1.2', :body_part, :contrast, :manufacturer, :model, :kernel,"
+                " :slice_thickness_mm, :slice_spacing_mm, :pixel_spacing_mm, :kvp, :magnetic_field_t, :image_type,"
+                " :is_scout, :is_derived, :instances, 'p@0', false, 'NOT_NEEDED', 'c')"
             ),
             world.series,
         )
@@ -121,8 +122,13 @@ def subject_passes(
     ):
         return False
     for step in wanted.get("inclusion", []):
-        found = [occurs(one, own, index, wanted) for one in step.get("any") or step["all"]]
-        if not (any(found) if "any" in step else all(found)):
+        (asked,) = (step[key] for key in ("any", "all", "none", "at_least") if key in step)
+        found = [occurs(one, own, index, wanted) for one in (asked["of"] if "at_least" in step else asked)]
+        holds = {
+            "any": any(found), "all": all(found), "none": not any(found),
+            "at_least": "at_least" in step and sum(found) >= int(asked["number"]),
+        }  # fmt: skip
+        if not next(holds[key] for key in holds if key in step):
             return False
     return not any(occurs(one, own, index, wanted) for one in wanted.get("exclusion", []))
 
@@ -201,20 +207,19 @@ def verdicts(one: dict[str, Any], images: dict[str, Any]) -> Iterator[bool | Non
 
     if "body_part" in images:
         yield on(one["body_part"], lambda part: part.upper() in {p.upper() for p in images["body_part"]})
-    if "slice_thickness_mm" in series:
-        limits = series["slice_thickness_mm"]
-        yield on(
-            one["slice_thickness_mm"],
-            lambda mm: float(limits.get("min", 0)) <= mm <= float(limits.get("max", "inf")),
-        )
+    for name in ("slice_thickness_mm", "slice_spacing_mm", "pixel_spacing_mm", "kvp", "magnetic_field_t"):
+        if name in series:
+            low, high = float(series[name].get("min", 0)), float(series[name].get("max", "inf"))
+            yield on(one[name], lambda value, low=low, high=high: low <= value <= high)
     if "contrast" in series:
         if one["contrast"] is None and "unknown" in series["contrast"]:
             yield True
         else:
             yield on(one["contrast"], lambda given: ("yes" if given else "no") in series["contrast"])
-    if "manufacturer" in series:
-        makers = series["manufacturer"]["any"]
-        yield on(one["manufacturer"], lambda maker: any(word.upper() in maker.upper() for word in makers))
+    for name in ("manufacturer", "model"):
+        if name in series:
+            words = series[name]["any"]
+            yield on(one[name], lambda value, words=words: any(word.upper() in value.upper() for word in words))
     if "kernel" in series:
         yield on(one["kernel"], lambda kernel: re.search(series["kernel"]["regex"], kernel) is not None)
     if "image_type" in series:
@@ -243,6 +248,11 @@ def indexed_series(
         "manufacturer": said(one["manufacturer"]),
         "kernel": said(one["kernel"]),
         "slice_thickness_mm": said(one["slice_thickness_mm"]),
+        "slice_spacing_mm": said(chance.choice([0.7, 1.0, 5.0])),
+        "pixel_spacing_mm": said(chance.choice([0.5, 0.9])),
+        "kvp": said(chance.choice([100.0, 120.0])) if one["modality"] == "CT" else None,
+        "magnetic_field_t": said(chance.choice([1.5, 3.0])) if one["modality"] == "MR" else None,
+        "model": said(chance.choice(["Revolution CT", "MAGNETOM Skyra"])),
         "image_type": ["ORIGINAL", "PRIMARY"] if chance.random() < 0.8 else ["DERIVED", "SECONDARY"],
         "instances": one["instances"],
         "is_scout": one["scout"],

@@ -18,11 +18,15 @@ CODES = {
     "diagnosis": ["C340", "C349", "C509", "I639"],
     "act": ["ZBQK001", "ZBQH001", "ZBQK002"],
     "drug": ["L01EB02", "N02BE01"],
+    "ald": ["30", "3"],
+    "stay": ["04M092", "04M083", "01M302"],
 }
 SETS = {
     "diagnosis": ['{icd10: ["C34*"]}', '{icd10: ["C349", "I63*"]}', '{icd10: ["C*"]}'],
     "act": ["{ccam: {modality: CT, region: CHEST}}", "{ccam: [ZBQK002, ZBQH001]}"],
     "drug": ['{atc: ["L01*"]}', '{atc: ["N02BE01"]}'],
+    "ald": ['{ald: ["30"]}', '{ald: ["3"]}'],
+    "stay": ['{ghm: ["04M*"]}', '{ghm: ["01M302"]}'],
 }
 
 
@@ -139,7 +143,16 @@ def a_definition(chance: random.Random) -> str:
         )
     if chance.random() < 0.6:
         members = ", ".join(occurrence() for _ in range(chance.randrange(1, 3)))
-        lines.append(f"inclusion: [{{name: wanted, {chance.choice(['any', 'all'])}: [{members}]}}]")
+        several = ", ".join(occurrence() for _ in range(3))
+        node = chance.choice(
+            [
+                f"any: [{members}]",
+                f"all: [{members}]",
+                f"none: [{members}]",
+                f"at_least: {{number: 2, of: [{several}]}}",
+            ]
+        )
+        lines.append(f"inclusion: [{{name: wanted, {node}}}]")
     if chance.random() < 0.25:
         lines.append(f"exclusion: [{occurrence()}]")
     series = [
@@ -148,6 +161,9 @@ def a_definition(chance: random.Random) -> str:
         chance.choice(["exclude: [scout]", "exclude: [scout, derived]"]),
         "min_instances: 8",
         "manufacturer: {any: [sie]}",
+        chance.choice(["slice_spacing_mm: {max: 1}", "pixel_spacing_mm: {min: 0.6}"]),
+        chance.choice(["kvp: {min: 110}", "magnetic_field_t: {max: 1.5}"]),
+        "model: {any: [revo]}",
         f"missing: {chance.choice(['keep', 'drop'])}",
     ]
     chosen = ", ".join(chance.sample(series, chance.randrange(0, 4)))

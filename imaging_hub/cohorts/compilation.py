@@ -7,6 +7,7 @@ between dates, `startswith`, `re_search`. A cohort under way is a table of one r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -84,13 +85,10 @@ def narrowed(plan: Plan, tables: Tables, cohort: Table, step: Step) -> Narrowed:
             return _by(name, cohort, months.between(youngest * 12, oldest * 12 + 11), born.isnull(), keep)
         case OfSex(name, sex, keep):
             return _by(name, cohort, cohort.sex == sex, cohort.sex.isnull(), keep)
-        case Included(name, every, occurrences):
-            found = [_sids(plan, tables, cohort, occurrence) for occurrence in occurrences]
-            if every:
-                kept = reduce(lambda left, sids: left.semi_join(sids, "sid"), found, cohort)
-            else:
-                kept = cohort.semi_join(reduce(lambda left, right: left.union(right), found), "sid")
-            return Narrowed(name, kept)
+        case Included(name, at_least, occurrences):
+            return Narrowed(
+                name, _included(cohort, at_least, [_sids(plan, tables, cohort, one) for one in occurrences])
+            )
         case Excluded(name, occurrence):
             return Narrowed(name, cohort.anti_join(_sids(plan, tables, cohort, occurrence), "sid"))
 
@@ -102,6 +100,15 @@ def pictured(images: ImagesOf, tables: Tables, cohort: Table) -> Narrowed:
     keep = images.series.missing == "keep"
     missing = None if keep else unknown.select("sid").distinct().anti_join(known, "sid")
     return Narrowed(images.name, _picked(images, unknown if keep else known), missing)
+
+
+def _included(cohort: Table, at_least: int, each: Sequence[Table]) -> Table:
+    """Who is in so many of these tables of `sid`; in none of them, where that is 0."""
+    found = reduce(lambda left, right: left.union(right), each)
+    if not at_least:
+        return cohort.anti_join(found, "sid")
+    often = found.group_by("sid").aggregate(times=_.count()).filter(_.times >= at_least)
+    return cohort.semi_join(often, "sid")
 
 
 def _always_known(step: Linked | Alive, cohort: Table) -> Column:
@@ -184,19 +191,19 @@ def _undated_too(images: ImagesOf) -> bool:
 def _tests(series: Table, wanted: SeriesCriterion) -> list[Column]:
     """What the header must say; NULL where it says nothing."""
     tests = []
-    if wanted.slice_thickness_mm is not None:
-        if wanted.slice_thickness_mm.min is not None:
-            tests.append(series.slice_thickness_mm >= wanted.slice_thickness_mm.min)
-        if wanted.slice_thickness_mm.max is not None:
-            tests.append(series.slice_thickness_mm <= wanted.slice_thickness_mm.max)
+    for name, limits in wanted.ranges().items():
+        if limits.min is not None:
+            tests.append(series[name] >= limits.min)
+        if limits.max is not None:
+            tests.append(series[name] <= limits.max)
     if wanted.contrast is not None:
         said = [_CONTRAST[word] for word in wanted.contrast if word in _CONTRAST]
         unsaid = series.contrast.isnull()
         asked = series.contrast.isin(said) if said else unsaid
         tests.append(asked | unsaid if "unknown" in wanted.contrast else asked)
-    if wanted.manufacturer is not None:
-        maker = series.manufacturer.upper()
-        tests.append(reduce(or_, (maker.contains(word.upper()) for word in wanted.manufacturer.any)))
+    for name, words in (("manufacturer", wanted.manufacturer), ("model", wanted.model)):
+        if words is not None:
+            tests.append(reduce(or_, (series[name].upper().contains(word.upper()) for word in words.any)))
     if wanted.kernel is not None:
         tests.append(series.kernel.re_search(wanted.kernel.regex))
     if wanted.image_type is not None:

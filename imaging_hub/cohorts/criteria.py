@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, model_validat
 from imaging_hub.cohorts.image_criteria import Images
 from imaging_hub.cohorts.strict import Missing, Modality, Name, Strict, Window
 
-Domain = Literal["diagnosis", "act", "drug"]
+Domain = Literal["diagnosis", "act", "drug", "ald", "stay"]
 
 
 class Acts(Strict):
@@ -45,12 +45,16 @@ class CodeSet(Strict):
     """Acts of the CCAM, by code or by what they are."""
     atc: Patterns | None = None
     """Drugs, by ATC."""
+    ald: Patterns | None = None
+    """Long-term diseases with exemption (ALD), by number, as `"30"`."""
+    ghm: Patterns | None = None
+    """Stays, by GHM (homogeneous group of patients)."""
 
     @model_validator(mode="after")
     def of_one_nomenclature(self) -> CodeSet:
         """A set of two nomenclatures would match in one and be silently empty in the other."""
-        if sum(value is not None for value in (self.icd10, self.ccam, self.atc)) != 1:
-            raise ValueError("a set has exactly one of icd10, ccam, atc; split it")
+        if sum(value is not None for value in (self.icd10, self.ccam, self.atc, self.ald, self.ghm)) != 1:
+            raise ValueError("a set has exactly one of icd10, ccam, atc, ald, ghm; split it")
         return self
 
 
@@ -143,8 +147,24 @@ class Occurrence(Strict):
 Occurrences = Annotated[tuple[Occurrence, ...], Field(min_length=1)]
 
 
+class AtLeast(Strict):
+    """So many of several."""
+
+    of: Annotated[tuple[Occurrence, ...], Field(min_length=2)]
+    """Of these."""
+    number: Annotated[int, Field(ge=1)]
+    """So many must be there."""
+
+    @model_validator(mode="after")
+    def can_be(self) -> AtLeast:
+        """Three of two would select nobody."""
+        if self.number > len(self.of):
+            raise ValueError("there are fewer than that; lower the number")
+        return self
+
+
 class Inclusion(Strict):
-    """Subjects with any, or all, of these."""
+    """Subjects with any, all, none or so many of these."""
 
     name: Name
     """Word of the flowchart for it."""
@@ -152,13 +172,22 @@ class Inclusion(Strict):
     """One of these is enough."""
     all: Occurrences | None = None
     """Every one of these."""
+    none: Occurrences | None = None
+    """Not one of these."""
+    at_least: AtLeast | None = None
+    """So many of these."""
 
     @model_validator(mode="after")
     def one_of_them(self) -> Inclusion:
-        """Both at once would leave the reader guessing."""
-        if (self.any is None) == (self.all is None):
-            raise ValueError("an inclusion has either any or all; write two inclusions for both")
+        """Two at once would leave the reader guessing."""
+        if sum(value is not None for value in (self.any, self.all, self.none, self.at_least)) != 1:
+            raise ValueError("an inclusion has one of any, all, none, at_least; write two inclusions for two")
         return self
+
+    @property
+    def occurrences(self) -> tuple[Occurrence, ...]:
+        """What it speaks of."""
+        return self.any or self.all or self.none or (self.at_least.of if self.at_least else ())
 
 
 class MinLink(Strict):

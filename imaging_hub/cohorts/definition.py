@@ -16,7 +16,7 @@ from imaging_hub.cohorts.source import Path as Place
 from imaging_hub.cohorts.source import Source
 from imaging_hub.errors import DefinitionError
 
-_NOMENCLATURE = {"diagnosis": "icd10", "act": "ccam", "drug": "atc"}
+_NOMENCLATURE = {"diagnosis": "icd10", "act": "ccam", "drug": "atc", "ald": "ald", "stay": "ghm"}
 _NOT_RE2 = re.compile(r"\\[1-9]|\(\?[^:i]")  # back-references and look-around: DuckDB's and Spark's engines differ
 
 Finding = tuple[Place, str]
@@ -106,6 +106,8 @@ def _code_findings(codes: CodeSet, place: Place) -> Iterator[Finding]:
         ("icd10", codes.icd10, nomenclature.icd10_fault),
         ("ccam", codes.ccam, nomenclature.ccam_fault),
         ("atc", codes.atc, nomenclature.atc_fault),
+        ("ald", codes.ald, nomenclature.ald_fault),
+        ("ghm", codes.ghm, nomenclature.ghm_fault),
     ):
         for number, pattern in enumerate(patterns or ()):
             problem = check(pattern)
@@ -152,8 +154,10 @@ def _events(definition: Definition) -> Iterator[tuple[IndexEvent | Occurrence, P
     """Every use of events, and where it stands."""
     yield definition.index.event, ("index", "event")
     for number, inclusion in enumerate(definition.inclusion):
-        for key, occurrences in (("any", inclusion.any), ("all", inclusion.all)):
-            for place, occurrence in enumerate(occurrences or ()):
+        for key in ("any", "all", "none"):
+            for place, occurrence in enumerate(getattr(inclusion, key) or ()):
                 yield occurrence, ("inclusion", number, key, place)
+        for place, occurrence in enumerate(inclusion.at_least.of if inclusion.at_least else ()):
+            yield occurrence, ("inclusion", number, "at_least", "of", place)
     for number, occurrence in enumerate(definition.exclusion):
         yield occurrence, ("exclusion", number)

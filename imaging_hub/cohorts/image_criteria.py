@@ -53,10 +53,20 @@ class SeriesCriterion(Strict):
 
     slice_thickness_mm: Range | None = None
     """Slice Thickness (0018,0050)."""
+    slice_spacing_mm: Range | None = None
+    """Distance of slices, computed from their positions: no attribute says it reliably."""
+    pixel_spacing_mm: Range | None = None
+    """The larger of row and column spacing."""
+    kvp: Range | None = None
+    """KVP (0018,0060)."""
+    magnetic_field_t: Range | None = None
+    """Magnetic Field Strength (0018,0087)."""
     contrast: Annotated[tuple[Literal["yes", "no", "unknown"], ...], Field(min_length=1)] | None = None
     """Whether a contrast agent is named; `unknown` where the header says nothing."""
     manufacturer: AnyWord | None = None
     """Manufacturer (0008,0070)."""
+    model: AnyWord | None = None
+    """Manufacturer's Model Name (0008,1090)."""
     kernel: Kernel | None = None
     """Convolution Kernel (0018,1210)."""
     image_type: AllWords | None = None
@@ -67,6 +77,11 @@ class SeriesCriterion(Strict):
     """Kinds of series that are left out."""
     missing: Missing = "drop"
     """What becomes of series whose header lacks what is asked for."""
+
+    def ranges(self) -> dict[str, Range]:
+        """The ranges that are asked for, by column of the index."""
+        names = ("slice_thickness_mm", "slice_spacing_mm", "pixel_spacing_mm", "kvp", "magnetic_field_t")
+        return {name: limits for name in names if (limits := getattr(self, name)) is not None}
 
 
 class Pick(Strict):

@@ -17,12 +17,17 @@ from imaging_hub.snds.tables import imaging_acts
 
 _CCAM = re.compile(r"[A-Z]{4}[0-9]{3}\Z")
 _ATC = re.compile(r"[ABCDGHJLMNPRSV]([0-9]{2}([A-Z]([A-Z]([0-9]{2})?)?)?)?\Z")
+_ALD = re.compile(r"([1-9]|[12][0-9]|3[0-2])\Z")
+_GHM = re.compile(r"[0-9]{2}[CHKMZ][0-9]{2}[0-9A-Z]\Z")
+_GHM_PREFIX = re.compile(r"[0-9]{2}([CHKMZ][0-9]{0,2})?\Z")
 _SUPPLEMENT = "YYYY"  # billed beside an exam, and no exam itself
 _ATC_SUBSTANCE_LENGTH = 7
 _ICD10 = re.compile(r"[A-Z][0-9A-Z]{0,5}\Z")
 
 SENSITIVE_ICD10 = ("O04", "O05", "O06", "O07", *(f"A{number}" for number in range(50, 65)))
 """Terminations of pregnancy, and sexually transmitted infections: often under fictive NIRs for good reason."""
+SENSITIVE_GHM = ("14Z08",)
+"""Stays for a termination of pregnancy."""
 SENSITIVE_CCAM = frozenset({"JNJD002", "JNJP001"})
 """Acts of termination of pregnancy."""
 
@@ -98,6 +103,24 @@ def atc_fault(pattern: str) -> str | None:
         return f"`{pattern}` is not an ATC code; write it as in `L01EB02` or `L01EB*`"
     if not code.endswith("*") and len(code) < _ATC_SUBSTANCE_LENGTH:
         return f"`{pattern}` is a group; write `{code}*` for all of it"
+    return None
+
+
+def ald_fault(code: str) -> str | None:
+    """What is wrong with the number of a long-term disease, and the cure."""
+    if not _ALD.match(code):
+        return f"`{code}` is no number of an ALD; write 1 to 32, as `30` for cancer"
+    return None
+
+
+def ghm_fault(pattern: str) -> str | None:
+    """What is wrong with a GHM or prefix, and the cure."""
+    code = pattern.upper()
+    prefix = code.removesuffix("*")
+    if any(prefix.startswith(refused) or refused.startswith(prefix) for refused in SENSITIVE_GHM):
+        return f"`{pattern}` covers a sensitive stay, which no cohort may ask for; narrow it"
+    if not (_GHM.match(code) or (code.endswith("*") and _GHM_PREFIX.match(prefix))):
+        return f"`{pattern}` is not a GHM; write it as in `04M092` or `04M09*`"
     return None
 
 

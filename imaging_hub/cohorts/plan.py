@@ -85,10 +85,10 @@ class Alive:
 
 @dataclass(frozen=True)
 class Included:
-    """Any, or all, of the occurrences."""
+    """At least so many of the occurrences; none of them, where that is 0."""
 
     name: str
-    every: bool
+    at_least: int
     occurrences: tuple[Occurs, ...]
 
 
@@ -211,8 +211,8 @@ def _about_the_pathway(definition: Definition) -> list[Step]:
     included: list[Step] = [
         Included(
             f"with {inclusion.name}",
-            inclusion.all is not None,
-            tuple(_occurs(definition, occurrence) for occurrence in inclusion.any or inclusion.all or ()),
+            _at_least(inclusion),
+            tuple(_occurs(definition, occurrence) for occurrence in inclusion.occurrences),
         )
         for inclusion in definition.inclusion
     ]
@@ -221,6 +221,14 @@ def _about_the_pathway(definition: Definition) -> list[Step]:
         for number, exclusion in enumerate(definition.exclusion, start=1)
     ]
     return [*included, *excluded]
+
+
+def _at_least(inclusion: criteria.Inclusion) -> int:
+    if inclusion.at_least is not None:
+        return inclusion.at_least.number
+    if inclusion.all is not None:
+        return len(inclusion.all)
+    return 0 if inclusion.none is not None else 1
 
 
 def _occurs(definition: Definition, occurrence: criteria.Occurrence) -> Occurs:
@@ -242,7 +250,7 @@ def _events(definition: Definition, event: criteria.IndexEvent | criteria.Occurr
 def _resolved(codes: CodeSet) -> Codes:
     if isinstance(codes.ccam, Acts):
         return nomenclature.acts_of(codes.ccam.modality, codes.ccam.region, codes.ccam.contrast)
-    return Codes.of(codes.icd10 or codes.ccam or codes.atc or ())
+    return Codes.of(codes.icd10 or codes.ccam or codes.atc or codes.ald or codes.ghm or ())
 
 
 def _offsets(window: Window) -> Offsets:

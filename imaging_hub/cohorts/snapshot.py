@@ -33,7 +33,12 @@ _SERIES = pa.schema(
         ("contrast", pa.bool_()),
         ("manufacturer", pa.string()),
         ("kernel", pa.string()),
+        ("model", pa.string()),
         ("slice_thickness_mm", pa.float64()),
+        ("slice_spacing_mm", pa.float64()),
+        ("pixel_spacing_mm", pa.float64()),
+        ("kvp", pa.float64()),
+        ("magnetic_field_t", pa.float64()),
         ("image_type", pa.list_(pa.string())),
         ("instances", pa.int64()),
         ("is_scout", pa.bool_()),
@@ -90,8 +95,8 @@ def _series(connection: Connection) -> tuple[pa.Table, str]:
     rows = connection.execute(
         text(
             "SELECT st.sid, s.series_instance_uid, s.content_digest, st.study_date, s.modality, s.body_part,"
-            " s.contrast, s.manufacturer, s.kernel, s.slice_thickness_mm, s.image_type, s.instances, s.is_scout,"
-            " s.is_derived"
+            " s.contrast, s.manufacturer, s.kernel, s.model, s.slice_thickness_mm, s.slice_spacing_mm,"
+            " s.pixel_spacing_mm, s.kvp, s.magnetic_field_t, s.image_type, s.instances, s.is_scout, s.is_derived"
             " FROM hub.series s JOIN hub.study st USING (study_instance_uid)"
             " WHERE s.review_state <> 'REJECTED' AND st.state <> 'VETOED' ORDER BY s.series_instance_uid"
         )
