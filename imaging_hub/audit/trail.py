@@ -37,6 +37,8 @@ class Action(StrEnum):
     DELIVERY_EXPORTED = "delivery-exported"
     DELIVERY_LINKED = "delivery-linked"
     SUBJECTS_LINKED = "subjects-linked"
+    OPPOSITION_NOTED = "opposition-noted"
+    OPPOSITION_LIFTED = "opposition-lifted"
     VAULT_REKEYED = "vault-rekeyed"
     DELIVERY_DESTROYED = "delivery-destroyed"
     ACCOUNT_ADDED = "account-added"

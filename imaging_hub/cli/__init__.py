@@ -37,6 +37,7 @@ _VERBS = {
     "cohort": "Check, count, freeze and release cohorts.",
     "download": "Download a release.",
     "verify": "Verify a downloaded release.",
+    "opposition": "People who oppose the use of their data.",
     "trust": "The trusted third party: shares, new keys.",
     "audit": "Verify the audit trail; search for a NIR where none may be.",
     "doctor": "Name what is wrong with the hub, and the cure.",

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from imaging_hub.archive import opposition
 from imaging_hub.audit import trail
 from imaging_hub.database import Database, Role, migrate, open_database
 from imaging_hub.errors import LinkageError
@@ -139,9 +140,11 @@ def round_trip(settings: Settings, database: Database, third_party: ThirdParty, 
 
 
 def _export(database: Database, third_party: ThirdParty, path: Path) -> delivery.Delivery:
+    with database.begin(Role.WORKER) as connection:
+        opposed = opposition.standing(connection)
     try:
         with database.begin(Role.GATEWAY) as connection:
-            return delivery.export(connection, third_party, path, actor=ACTOR)
+            return delivery.export(connection, third_party, path, actor=ACTOR, without=opposed)
     except FileExistsError:
         raise LinkageError("the file to write is there already", code="not-empty", hint="name a new file") from None
 

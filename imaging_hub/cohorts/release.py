@@ -54,6 +54,7 @@ def facts(connection: Connection, cohort: str) -> Resource:
             "SELECT count(*) FILTER (WHERE s.review_state = 'PENDING') AS waiting,"
             " count(*) FILTER (WHERE s.review_state = 'REJECTED') AS rejected,"
             " count(*) FILTER (WHERE s.content_digest <> m.content_digest) AS changed,"
+            " count(*) FILTER (WHERE m.sid IN (SELECT sid FROM hub.opposed)) AS opposed,"
             " array_agg(DISTINCT s.modality) FILTER (WHERE s.modality IS NOT NULL) AS modalities"
             " FROM hub.cohort_member m JOIN hub.series s USING (series_instance_uid) WHERE m.cohort = :cohort"
         ),
@@ -66,6 +67,7 @@ def facts(connection: Connection, cohort: str) -> Resource:
         waiting=row.waiting,
         rejected=row.rejected,
         changed=row.changed,
+        opposed=row.opposed,
     )
 
 
@@ -160,7 +162,7 @@ def prepare(database: Database, objects: ObjectStore, release: str, pid_key: byt
 
 
 def _refuse_unreleasable(resource: Resource) -> None:
-    if resource.waiting or resource.rejected or resource.changed:
+    if resource.waiting or resource.rejected or resource.changed or resource.opposed:
         raise HubError("a series is no longer what was approved", code="not-releasable", hint="freeze the cohort again")
 
 

@@ -67,6 +67,7 @@ class Reason(StrEnum):
     REJECTED_IN_REVIEW = "rejected-in-review"
     NOT_REVIEWED = "not-reviewed"
     CHANGED_SINCE_FROZEN = "changed-since-frozen"
+    SUBJECT_OPPOSES = "subject-opposes"
     BUDGET_SPENT = "query-budget"
 
 
@@ -86,6 +87,7 @@ HINTS: Mapping[Reason, str] = {
     Reason.SCOPE_EXCEEDED: "ask for a permit whose scope covers these modalities and domains",
     Reason.REJECTED_IN_REVIEW: "freeze a cohort without the rejected series",
     Reason.NOT_REVIEWED: "wait for a radiologist to approve the waiting series: page /reviews",
+    Reason.SUBJECT_OPPOSES: "somebody in it opposes; freeze the cohort again, and delete what you downloaded",
     Reason.BUDGET_SPENT: "so many counts are enough for a day; ask again tomorrow",
     Reason.CHANGED_SINCE_FROZEN: "images came in late or were re-made; freeze the cohort again",
 }
@@ -134,6 +136,8 @@ class Resource:
     """Series of it that a radiologist refused."""
     changed: int = 0
     """Series of it whose content is not what was frozen."""
+    opposed: int = 0
+    """Series of it whose subjects have opposed the use of their data."""
     asked_today: int = 0
     """Flowcharts that the account has asked for today, this one included."""
 
@@ -232,6 +236,8 @@ def _as_it_stands(action: Action, resource: Resource) -> Decision:
     """Counts have an end; a rejected series never leaves, also of an old release; an unseen one is not released."""
     if action is Action.COHORT_COUNT and resource.asked_today > COUNTS_A_DAY:
         return Denied(Reason.BUDGET_SPENT)
+    if action in (Action.RELEASE_REQUEST, Action.RELEASE_DOWNLOAD) and resource.opposed:
+        return Denied(Reason.SUBJECT_OPPOSES)
     if action in (Action.RELEASE_REQUEST, Action.RELEASE_DOWNLOAD) and resource.rejected:
         return Denied(Reason.REJECTED_IN_REVIEW, resource.rejected)
     if action is Action.RELEASE_REQUEST and resource.waiting:

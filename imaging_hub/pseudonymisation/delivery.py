@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -32,9 +33,17 @@ class Delivery:
 
 
 def export(
-    connection: Connection, third_party: ThirdParty, path: Path, *, actor: str, ttl: timedelta = DEFAULT_TTL
+    connection: Connection,
+    third_party: ThirdParty,
+    path: Path,
+    *,
+    actor: str,
+    ttl: timedelta = DEFAULT_TTL,
+    without: Collection[str] = (),
 ) -> Delivery:
     """Write the delivery of every subject with a qualified INS to a new 0600 file, and an entry in the trail.
+
+    `without` are subjects who have opposed: nobody asks after them.
 
     Runs as a role of the identifying zone. The trail learns the count and the delivery's name, never a line.
     """
@@ -44,6 +53,7 @@ def export(
             " FROM identifying.identity WHERE ins IS NOT NULL AND sid IS NOT NULL ORDER BY sid, id"
         )
     ).all()
+    rows = [row for row in rows if row.sid not in without]
     delivery = Delivery(f"delivery-{secrets.token_hex(8)}", path, len(rows))
     issued = third_party.issue_id_acc([row.sid for row in rows], delivery.id, ttl)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

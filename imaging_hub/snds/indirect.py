@@ -137,6 +137,7 @@ def _exams(connection: Connection, codes: ProcedureCodes) -> pa.Table:
             "SELECT st.sid, left(st.finess, 8) AS finess, st.study_date AS day, st.procedures, t.birth_month, t.sex"
             " FROM hub.study st JOIN hub.trait t USING (sid)"
             " WHERE st.study_date IS NOT NULL AND (SELECT count(*) FROM hub.trait o WHERE o.sid = st.sid) = 1"
+            " AND st.sid NOT IN (SELECT sid FROM hub.opposed)"
             " ORDER BY st.sid, st.study_instance_uid"
         )
     )

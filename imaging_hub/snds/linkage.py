@@ -18,6 +18,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
+from imaging_hub.archive import opposition
 from imaging_hub.audit import trail
 from imaging_hub.errors import LinkageError
 
@@ -43,6 +44,8 @@ class LinkReport:
     """Two subjects with one person, or one subject with two: none of them is linked."""
     changed: int
     """The subject, or the person, has another link by INS already."""
+    opposed: int
+    """The subject has opposed the use of its data."""
     replaced: int
     """Of the new links, those in whose way stood one found without an INS, which is gone."""
 
@@ -70,7 +73,17 @@ def import_return(
             pairs.add((sid, person))
     for sid, person in _one_to_one(pairs, outcomes):
         _link(connection, sid, person, delivery, outcomes)
-    names = ("linked", "unchanged", "not_found", "unresolved", "not_archived", "collisions", "changed", "replaced")
+    names = (
+        "linked",
+        "unchanged",
+        "not_found",
+        "unresolved",
+        "not_archived",
+        "collisions",
+        "changed",
+        "opposed",
+        "replaced",
+    )
     report = LinkReport(len(answers), **{name: outcomes[name] for name in names})
     trail.append(connection, actor, trail.Action.DELIVERY_LINKED, delivery, dict(sorted(outcomes.items())))
     return report
@@ -92,6 +105,9 @@ def _link(connection: Connection, sid: str, person: str, delivery: str, outcomes
     by_ins = [(row.sid, row.snds_person) for row in known if row.method == "ins"]
     if by_ins:
         outcomes["unchanged" if by_ins == [(sid, person)] else "changed"] += 1
+        return
+    if opposition.stands(connection, sid):
+        outcomes["opposed"] += 1
         return
     if not connection.execute(text("SELECT 1 FROM hub.subject WHERE sid = :sid"), pair).first():
         outcomes["not_archived"] += 1

@@ -46,6 +46,7 @@ _MESSAGES: dict[Reason, str] = {
     Reason.SCOPE_EXCEEDED: "The permit's scope does not cover this.",
     Reason.REJECTED_IN_REVIEW: "A series of it was rejected in review.",
     Reason.NOT_REVIEWED: "A series of it is still waiting for review.",
+    Reason.SUBJECT_OPPOSES: "A person in it has opposed the use of their data.",
     Reason.CHANGED_SINCE_FROZEN: "A series of it has changed since it was frozen.",
 }
 

@@ -90,14 +90,16 @@ def _facts(connection: Connection, release_id: str) -> tuple[Release, Resource, 
     if row is None:
         raise NotFound("no such release")
     release = Release(*row)
-    rejected = connection.execute(
+    members = connection.execute(
         text(
-            "SELECT count(*) FROM hub.cohort_member m JOIN hub.series s USING (series_instance_uid)"
-            " WHERE m.cohort = :cohort AND s.review_state = 'REJECTED'"
+            "SELECT count(*) FILTER (WHERE s.review_state = 'REJECTED') AS rejected,"
+            " count(*) FILTER (WHERE m.sid IN (SELECT sid FROM hub.opposed)) AS opposed"
+            " FROM hub.cohort_member m JOIN hub.series s USING (series_instance_uid) WHERE m.cohort = :cohort"
         ),
         {"cohort": release.cohort},
-    ).scalar_one()
-    return release, Resource(project=release.project, rejected=rejected), projects.permit(connection, release.permit)
+    ).one()
+    resource = Resource(project=release.project, rejected=members.rejected, opposed=members.opposed)
+    return release, resource, projects.permit(connection, release.permit)
 
 
 def _admitted(visit: Visit, release_id: str) -> Release:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, text
 
-from imaging_hub.archive import index
+from imaging_hub.archive import index, opposition
 from imaging_hub.archive.index import Admission
 from imaging_hub.archive.objects import ObjectStore, StoredObject
 from imaging_hub.archive.orthanc_sink import OrthancSink
@@ -29,6 +29,7 @@ from imaging_hub.dicom import part10
 from imaging_hub.intake import completeness, journal, retention, vault
 from imaging_hub.intake.completeness import StudyRevision
 from imaging_hub.intake.journal import JournalEntry, Passed
+from imaging_hub.intake.retention import Expired
 from imaging_hub.intake.spool import Spool, open_spool
 from imaging_hub.log import log
 from imaging_hub.pseudonymisation import identity, pseudonyms
@@ -161,6 +162,8 @@ class Pipeline:
         if isinstance(who, Contested):
             self._conclude(revision, [], [(entry, Quarantined(who.reason)) for entry in entries])
             return
+        if self._refused_for_opposition(revision, entries, who.sid):
+            return
         stand_ins = replace(
             pseudonyms.for_subject(self._hub_keys, who.sid, revision.hospital), identifiers=patient.identifiers
         )
@@ -169,6 +172,16 @@ class Pipeline:
         self._conclude(
             revision, admissions, refusals, sid=who.sid, stand_ins=stand_ins, profile=label, said=patient.traits
         )
+
+    def _refused_for_opposition(self, revision: StudyRevision, entries: Sequence[JournalEntry], sid: str) -> bool:
+        """Take nothing in of a subject who opposes: the reason stays, the originals do not."""
+        with self._database.begin(Role.WORKER) as connection:
+            if not opposition.stands(connection, sid):
+                return False
+        self._conclude(revision, [], [(entry, Quarantined("patient-opposes")) for entry in entries])
+        with self._database.begin(Role.WORKER) as connection:
+            retention.purge(connection, self._spool, [Expired(entry.id, entry.digest, None) for entry in entries])
+        return True
 
     def _archived(
         self, engine: Engine, entries: Sequence[JournalEntry], stand_ins: Pseudonyms, originals: _Originals

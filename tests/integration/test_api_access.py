@@ -158,6 +158,7 @@ def test_an_operator_sees_that_a_release_exists_and_takes_nothing(story: WebStor
             "UPDATE hub.series SET review_state = 'REJECTED' WHERE series_instance_uid = '2.25.1002'",
             "rejected-in-review",
         ),
+        ("INSERT INTO hub.opposition (sid) SELECT sid FROM hub.cohort_member LIMIT 1", "subject-opposes"),
         ("UPDATE hub.account SET expires_at = now() - interval '1 hour'", "account-expired"),
     ],
 )

@@ -157,6 +157,20 @@ def test_a_denial_says_how_many_series_stand_in_the_way() -> None:
     assert "radiologist" in waiting.hint
 
 
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("action", Action)
+def test_an_opposition_stops_what_leaves_whatever_else_is_so(role: Role, action: Action) -> None:
+    for permit, review in product(PERMITS, REVIEWS):
+        waiting, rejected, changed = REVIEWS[review]
+        resource = replace(CT, waiting=waiting, rejected=rejected, changed=changed, opposed=1)
+        actor = Actor("ada", role, FINESS if role is Role.HOSPITAL else None)
+        decision = decide(actor, action, resource, permit=PERMITS[permit][0], today=TODAY)
+        reason = decision.reason if isinstance(decision, Denied) else None
+        leaves = action in (Action.RELEASE_REQUEST, Action.RELEASE_DOWNLOAD)
+        before = expected(role, action, permit, "reviewed")
+        assert reason == (before or Reason.SUBJECT_OPPOSES if leaves else expected(role, action, permit, review))
+
+
 def test_every_action_is_in_the_matrix_and_somebody_may_do_it() -> None:
     assert set(MAY) == set(Action)
     assert set().union(*VERBS.values()) == set(Action)

@@ -90,6 +90,10 @@ QUARANTINE: dict[str, tuple[str, str]] = {
         "L'examen porte deux identifiants de patient.",
         "Corrigez l'identité au PACS, puis renvoyez l'examen.",
     ),
+    "patient-opposes": (
+        "Le patient s'oppose à l'utilisation de ses données : rien n'est conservé.",
+        "Rien à faire ; ne renvoyez pas l'examen.",
+    ),
     "engine-fault": (
         "Le moteur de dé-identification a échoué sur cette instance.",
         "Transmettez son numéro à l'exploitant du hub.",

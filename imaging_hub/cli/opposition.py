@@ -1,0 +1,59 @@
+"""`imaging-hub opposition`: people who oppose the use of their data, and those who change their mind."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imaging_hub.archive import opposition as oppositions
+from imaging_hub.database import Database, Role, open_database
+from imaging_hub.pseudonymisation.keyring import gateway_keys, trust_keys
+from imaging_hub.pseudonymisation.opposing import subjects_of
+from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.settings import Settings, load
+
+app = typer.Typer(no_args_is_help=True)
+
+ACTOR = "operator"
+People = Annotated[
+    Path, typer.Argument(exists=True, dir_okay=False, help="CSV `ins;birth_date;sex;hospital;patient_id`.")
+]
+Config = Annotated[Path | None, typer.Option("--config", help="TOML settings file.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+
+
+@app.callback()
+def opposition() -> None:
+    """People who oppose the use of their data."""
+
+
+@app.command()
+def add(people: People, config: Config = None, as_json: Json = False) -> None:
+    """Take nothing more of these people in, and use nothing of theirs that is here; says what was carried out."""
+    settings = load(config)
+    database = open_database(settings)
+    sids = _subjects(settings, database, people)
+    with database.begin(Role.WORKER) as connection:
+        done = asdict(oppositions.note(connection, sids, by=ACTOR))
+    typer.echo(json.dumps(done) if as_json else "\n".join(f"{name.replace('_', ' ')}: {n}" for name, n in done.items()))
+
+
+@app.command()
+def lift(people: People, config: Config = None, as_json: Json = False) -> None:
+    """These people no longer oppose: what comes from now on is taken in and linked; nothing comes back by itself."""
+    settings = load(config)
+    database = open_database(settings)
+    sids = _subjects(settings, database, people)
+    with database.begin(Role.WORKER) as connection:
+        lifted = oppositions.lift(connection, sids, by=ACTOR)
+    typer.echo(json.dumps({"lifted": lifted}) if as_json else f"lifted: {lifted}")
+
+
+def _subjects(settings: Settings, database: Database, people: Path) -> list[str]:
+    third_party = ThirdParty(database, trust_keys(settings.keys))
+    with database.begin(Role.GATEWAY) as connection:
+        return subjects_of(connection, gateway_keys(settings.keys), third_party, people)
