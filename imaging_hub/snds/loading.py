@@ -93,7 +93,7 @@ def current(tables: Path) -> DataVersion:
 @contextmanager
 def _turn(tables: Path) -> Iterator[None]:
     """One load at a time; the kernel lets go of the lock of a process that is killed."""
-    lock = os.open(tables / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(tables, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -236,6 +236,8 @@ def test_twins_under_one_psa_are_told_apart_by_rank_and_nowhere_else(tmp_path: P
     version = loaded(tmp_path, town_act(BEN_RNG_GEM=2), stay(), external(), disease(), people=TWINS)
     assert {(e["person"], e["source_table"]) for e in events(version)} == {("TWO", "ER_CAM_F"), ("ONE", "IR_IMB_R")}
     assert dropped(version) == {"shared-psa": 2, "stay-dropped": 2}
+    people = pq.read_table(version.folder / "person.parquet", columns=["shares_psa"]).to_pylist()
+    assert people == [{"shares_psa": True}] * 2, "no exam of theirs is a proof of who they are"
 
 
 def test_a_twin_whose_own_nir_is_not_known_is_nobody(tmp_path: Path) -> None:
@@ -271,7 +273,15 @@ def test_several_psa_are_one_person(tmp_path: Path) -> None:
     version = loaded(tmp_path, town_act(BEN_NIR_PSA="OLD"), stay(), people=people)
     assert {event["person"] for event in events(version)} == {"ANO"}
     assert pq.read_table(version.folder / "person.parquet").to_pylist() == [
-        {"person": "ANO", "birth_year": 1950, "birth_month": 7, "sex": 1, "death_date": DAY, "psa": 2}
+        {
+            "person": "ANO",
+            "birth_year": 1950,
+            "birth_month": 7,
+            "sex": 1,
+            "death_date": DAY,
+            "psa": 2,
+            "shares_psa": False,
+        }
     ]
 
 
