@@ -234,7 +234,7 @@ class Pipeline:
         with self._database.begin(Role.WORKER) as connection:
             if not completeness.still_waits(connection, revision.id):
                 return  # another worker, thought dead, was faster
-            if stand_ins is not None:
+            if stand_ins is not None and admissions:
                 for study_uid in sorted({a.instance.study_instance_uid for _, a in admissions}):
                     index.admit(
                         connection,
