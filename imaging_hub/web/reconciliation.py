@@ -71,5 +71,7 @@ def list_months(visit: Reader) -> list[Month]:
 
 @pages.get("/reconciliation")
 def reconciliation_page(visit: Reader) -> Response:
-    """The same for people."""
-    return visit.page("reconciliation.html", months=months(visit))
+    """The same for people, without the months of which nothing may be shown."""
+    found = months(visit)
+    telling = [one for one in found if one.billed.isdigit() or one.studies.isdigit()]
+    return visit.page("reconciliation.html", months=telling, held_back=len(found) - len(telling))

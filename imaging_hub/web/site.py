@@ -13,7 +13,7 @@ _NAVIGATION = (
     ("/", "Overview", Action.OVERVIEW_READ),
     ("/studies", "Studies", Action.STUDIES_READ),
     ("/quarantine", "Quarantine", Action.QUARANTINE_READ),
-    ("/reconciliation", "Images and claims", Action.RECONCILIATION_READ),
+    ("/reconciliation", "Claims", Action.RECONCILIATION_READ),
     ("/reviews", "Review", Action.REVIEW_READ),
     ("/cohorts", "Cohorts", Action.COHORT_READ),
     ("/releases", "Releases", Action.RELEASE_READ),

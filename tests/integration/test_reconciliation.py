@@ -9,11 +9,13 @@ from pathlib import Path
 from sqlalchemy import text
 
 from imaging_hub.database import Database, Role
+from imaging_hub.settings import Settings
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.snds.reconciliation import Reconciled, reconcile
 from imaging_hub.snds.synthetic.patients import Study
 from imaging_hub.web.reconciliation import _shown
 from tests.linked_population import Linked, link_population
+from tests.web_story import a_web_story
 
 NO_CODES = ProcedureCodes({})
 
@@ -125,3 +127,20 @@ def test_small_numbers_are_held_back() -> None:
     )
     assert _shown(Reconciled("1", month, 10, 10, 0, 0), 11).billed == "<11"
     assert _shown(Reconciled("1", month, 10, 10, 0, 0), 11).without_images == "<11"
+
+
+def test_the_page_leaves_out_what_may_not_be_shown_and_a_hospital_sees_its_own(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    with a_web_story(settings, database) as story:
+        with story.client("operator") as operator:
+            assert "Nobody is linked yet" in operator.get("/reconciliation").text
+        link_population(database, tmp_path, persons=300, seed=5, tables=settings.tables)
+        with story.client("operator") as operator, story.client("hospital") as hospital:
+            rows = operator.get("/api/v1/reconciliation").json()
+            assert {row["finess"] for row in rows} == {"99000010", "99000021", "99000032"}
+            assert {row["billed"] for row in rows} == {"<11"}
+            page = operator.get("/reconciliation").text
+            assert f"{len(rows)} months of a hospital have small numbers only" in page
+            assert "&lt;11" not in page
+            assert hospital.get("/api/v1/reconciliation").json() == []
