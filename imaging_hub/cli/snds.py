@@ -105,7 +105,7 @@ def link(  # noqa: PLR0917 - options of a command are given by name
 
 
 def _by_exams(settings: Settings, database: Database) -> IndirectReport:
-    codes = ProcedureCodes.read(settings.procedure_codes) if settings.procedure_codes else ProcedureCodes({})
+    codes = ProcedureCodes.read(settings.procedure_codes)
     with database.begin(Role.WORKER) as connection:
         return indirect.link(connection, settings.tables, codes=codes, actor=ACTOR)
 

@@ -104,13 +104,10 @@ def _series(connection: Connection) -> tuple[pa.Table, str]:
     return _table(rows.mappings(), _SERIES)
 
 
-# A series without a link is in no cohort: whoever opposes is left out here, whatever made the link since.
+# A series without a link is in no cohort: whoever opposes is left out here.
 def _links(connection: Connection) -> tuple[pa.Table, str]:
     rows = connection.execute(
-        text(
-            "SELECT sid, snds_person AS person, method, score FROM hub.link l"
-            " WHERE l.sid NOT IN (SELECT sid FROM hub.opposed) ORDER BY sid"
-        )
+        text("SELECT sid, snds_person AS person, method, score FROM hub.link_in_use ORDER BY sid")
     )
     return _table(rows.mappings(), _LINK)
 

@@ -53,6 +53,19 @@ def expired(connection: Connection, days: int, *, study: int | None = None, limi
     return [Expired(*row) for row in rows]
 
 
+def opposed(connection: Connection, *, study: int | None = None) -> list[Expired]:
+    """Originals that are still here of instances refused because their patient opposes."""
+    rows = connection.execute(
+        text(
+            "SELECT id, digest, deidentified_series_instance_uid, TRUE FROM identifying.instance"
+            " WHERE state = 'QUARANTINED' AND reason = 'patient-opposes' AND purged_at IS NULL"
+            " AND (CAST(:study AS bigint) IS NULL OR study = :study)"
+        ),
+        {"study": study},
+    )
+    return [Expired(*row) for row in rows]
+
+
 def purge(connection: Connection, spool: Spool, originals: Collection[Expired], *, by: str = ACTOR) -> int:
     """Delete these originals and say so in the journal and the trail; how many there were.
 

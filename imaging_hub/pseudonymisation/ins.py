@@ -87,6 +87,17 @@ def read(dataset: Dataset, environment: Environment) -> Qualified | NotQualified
     return _with_traits(found.pop(), dataset)
 
 
+def fault_of(number: str) -> str:
+    """Why this is no number of an INS: `ins-malformed`, `ins-key` or `ins-provisional`; empty when it is one."""
+    if not _SHAPE.fullmatch(number):
+        return "ins-malformed"
+    if not nir.is_valid(number):
+        return "ins-key"
+    if number[0] not in "12":
+        return "ins-provisional"
+    return ""
+
+
 def _with_traits(ins: str, dataset: Dataset) -> Qualified | NotQualified:
     birth_date = traits.birth_date(dataset)
     if birth_date is None:
@@ -104,13 +115,7 @@ def _refusal(candidate: _Candidate, environment: Environment) -> str:
         return "ins-test-issuer"
     if candidate.type_code not in ("", "INS"):
         return "ins-not-validated"
-    if not _SHAPE.fullmatch(candidate.value):
-        return "ins-malformed"
-    if not nir.is_valid(candidate.value):
-        return "ins-key"
-    if candidate.value[0] not in "12":
-        return "ins-provisional"
-    return ""
+    return fault_of(candidate.value)
 
 
 def _candidates(dataset: Dataset) -> list[_Candidate]:

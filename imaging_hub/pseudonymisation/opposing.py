@@ -1,19 +1,21 @@
 """From a list of people who oppose to their subjects; the list stays in the identifying zone.
 
 One person a line: an INS with date of birth and sex, or a hospital's own number. Whoever is not known yet gets a
-subject all the same, so that the opposition is there before the images are.
+subject all the same, so that the opposition is there before the images are; the line is kept, as without it nobody
+could submit that person again when the chain of pseudonyms gets new keys (`rekeying`).
 """
 
 from __future__ import annotations
 
 import csv
-from datetime import date, datetime
+from dataclasses import asdict, dataclass, field
+from datetime import date
 from pathlib import Path
 
 from sqlalchemy import Connection, text
-from stdnum.fr import nir
 
 from imaging_hub.errors import LinkageError
+from imaging_hub.pseudonymisation import ins, traits
 from imaging_hub.pseudonymisation.chain import ins_message, ipp_message, level1
 from imaging_hub.pseudonymisation.keyring import Keyring
 from imaging_hub.pseudonymisation.third_party import ThirdParty
@@ -21,11 +23,22 @@ from imaging_hub.pseudonymisation.third_party import ThirdParty
 COLUMNS = ("ins", "birth_date", "sex", "hospital", "patient_id")
 
 
+@dataclass(frozen=True, slots=True)
+class KnownAs:
+    """What a line says of a person: the first three, or the last two."""
+
+    ins: str | None = field(default=None, repr=False)
+    birth_date: date | None = field(default=None, repr=False)
+    sex: str | None = field(default=None, repr=False)
+    hospital: str | None = None
+    patient_id: str | None = field(default=None, repr=False)
+
+
 def subjects_of(connection: Connection, keyring: Keyring, third_party: ThirdParty, path: Path) -> list[str]:
     """The subjects of everybody in a CSV file with `;` and the columns `COLUMNS`.
 
-    `keyring` is the gateway's; `connection` a role's of the identifying zone. Raises `LinkageError` naming the line,
-    and then nobody of the file is taken.
+    `keyring` is the gateway's; `connection` its role's. Raises `LinkageError` naming the line, and then nobody of the
+    file is taken.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -40,28 +53,34 @@ def subjects_of(connection: Connection, keyring: Keyring, third_party: ThirdPart
     return [_subject(connection, keyring, third_party, person) for person in people]
 
 
-def _person(line: dict[str, str], number: int) -> tuple[str, date, str] | tuple[str, str]:
-    if line["ins"] and line["sex"] in ("1", "2") and nir.is_valid(line["ins"]):
-        try:
-            born = datetime.strptime(line["birth_date"], "%Y%m%d").date()  # noqa: DTZ007 - a day has no zone
-        except ValueError:
-            pass
-        else:
-            return line["ins"][:13], born, line["sex"]
-    if not line["ins"] and line["hospital"] and line["patient_id"]:
-        return line["hospital"], line["patient_id"]
+def _person(line: dict[str, str], number: int) -> KnownAs:
+    if line["ins"]:
+        born = traits.day(line["birth_date"])
+        if born and line["sex"] == line["ins"][0] and not ins.fault_of(line["ins"]):
+            return KnownAs(line["ins"], born, line["sex"])
+    elif line["hospital"] and line["patient_id"]:
+        return KnownAs(hospital=line["hospital"], patient_id=line["patient_id"])
     what = f"line {number} of the list names nobody"
     hint = "ins with its key, birth_date as 19790304 and sex as 1 or 2; or hospital and patient_id"
     raise LinkageError(what, code="opposition-line", hint=hint)
 
 
-def _subject(
-    connection: Connection, keyring: Keyring, third_party: ThirdParty, person: tuple[str, date, str] | tuple[str, str]
-) -> str:
-    if len(person) == 3:
-        return third_party.subject(level1(keyring.key("level1"), ins_message(*person), keyring.epoch), "INS")
+def _subject(connection: Connection, keyring: Keyring, third_party: ThirdParty, person: KnownAs) -> str:
+    connection.execute(
+        text(
+            "INSERT INTO identifying.opposing VALUES (:ins, :birth_date, :sex, :hospital, :patient_id)"
+            " ON CONFLICT DO NOTHING"
+        ),
+        asdict(person),
+    )
+    key, epoch = keyring.key("level1"), keyring.epoch
+    if person.ins and person.birth_date and person.sex:
+        message = ins_message(person.ins[:13], person.birth_date, person.sex)
+        return third_party.subject(level1(key, message, epoch), "INS")
     known: str | None = connection.execute(
         text("SELECT sid FROM identifying.identity WHERE hospital = :hospital AND patient_id = :patient_id"),
-        {"hospital": person[0], "patient_id": person[1]},
+        asdict(person),
     ).scalar_one_or_none()
-    return known or third_party.subject(level1(keyring.key("level1"), ipp_message(*person), keyring.epoch), "IPP")
+    return known or third_party.subject(
+        level1(key, ipp_message(person.hospital or "", person.patient_id or ""), epoch), "IPP"
+    )

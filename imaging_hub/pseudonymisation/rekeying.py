@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
 from imaging_hub.database import Database, Role
+from imaging_hub.errors import KeyringError
 from imaging_hub.pseudonymisation.ceremony import Share, key_of
 from imaging_hub.pseudonymisation.chain import ins_message, ipp_message, level1, level2
 from imaging_hub.pseudonymisation.keyring import Keyring, gateway_keys, trust_keys
@@ -23,6 +24,10 @@ from imaging_hub.pseudonymisation.third_party import Kind
 
 _ACTOR = "third-party"
 _AT_ONCE = 1000
+_EVERYBODY = """
+    SELECT hospital, patient_id, ins, birth_date, sex FROM identifying.identity
+    UNION SELECT hospital, patient_id, ins, birth_date, sex FROM identifying.opposing
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +55,27 @@ def rekey(database: Database, keys: Path, shares: tuple[Share, Share] | None = N
     """Give both levels of the chain new keys, and the vault its new tokens; `keys` is the folder of keyrings.
 
     Of `shares` the third party's key is made; without, it is drawn. Nothing else may use the vault meanwhile: what
-    tries is refused with `rekeying`.
+    tries is refused with `rekeying`. Raises `KeyringError` when it goes on and its key is not of `shares`.
     """
     gateway, trust = gateway_keys(keys), trust_keys(keys)
     under_way = gateway.former("level1") is not None or trust.former("level2") is not None
     epoch = max(gateway.epoch, trust.epoch) + (not under_way)
+    made = key_of(*shares, epoch) if shares else None
     # The third party's first: until the vault knows its new key nobody can open it, with whatever key of a gateway.
-    trust.advance("level2", epoch, key_of(*shares, epoch) if shares else None)
+    trust.advance("level2", epoch, made)
+    trust = trust_keys(keys)
+    if made is not None and trust.key("level2") != made:
+        hint = "call it again with the shares it began with, or with none if it began without"
+        raise KeyringError("the key under way is not of these shares", code="share-other", hint=hint)
     gateway.advance("level1", epoch)
-    gateway, trust = gateway_keys(keys), trust_keys(keys)
+    gateway = gateway_keys(keys)
     with database.begin(Role.TRUST) as connection:
         _begin(connection, trust)
-    if gateway.former("level1") is not None and trust.former("level2") is not None:
-        for submissions in _submissions(database, gateway):
+    former1, former2 = gateway.former("level1"), trust.former("level2")
+    if former1 is not None and former2 is not None:
+        for submissions in _submissions(database, gateway, former1):
             with database.begin(Role.TRUST) as connection:
-                _take(connection, trust, submissions)
+                _take(connection, trust, former2, submissions)
     with database.begin(Role.TRUST) as connection:
         done = _end(connection, trust, [share.fingerprint for share in shares or ()])
     trust.forget_former("level2")
@@ -72,28 +83,19 @@ def rekey(database: Database, keys: Path, shares: tuple[Share, Share] | None = N
     return done
 
 
-def _submissions(database: Database, keyring: Keyring) -> Iterator[list[Submission]]:
-    """Everything the identifying zone can submit again, some identities at a time."""
-    former, epoch = keyring.former("level1"), keyring.epoch
-    last = 0
-    while True:
-        with database.begin(Role.GATEWAY) as connection:
-            rows = connection.execute(
-                text(
-                    "SELECT id, hospital, patient_id, ins, birth_date, sex FROM identifying.identity"
-                    " WHERE id > :last ORDER BY id LIMIT :at_once"
-                ),
-                {"last": last, "at_once": _AT_ONCE},
-            ).all()
-        if not rows or former is None:
-            return
-        messages: list[tuple[str, Kind]] = [(ipp_message(row.hospital, row.patient_id), "IPP") for row in rows]
-        messages += [(ins_message(row.ins[:13], row.birth_date, row.sex), "INS") for row in rows if row.ins]
-        yield [
-            Submission(level1(former, one, epoch - 1), level1(keyring.key("level1"), one, epoch), kind)
-            for one, kind in messages
-        ]
-        last = rows[-1].id
+def _submissions(database: Database, keyring: Keyring, former: bytes) -> Iterator[list[Submission]]:
+    """Everybody the identifying zone can submit again, some at a time: patients, and who opposed before being one."""
+    key, epoch = keyring.key("level1"), keyring.epoch
+    with database.begin(Role.GATEWAY) as connection:
+        rows = connection.execution_options(stream_results=True).execute(text(_EVERYBODY))
+        for some in rows.partitions(_AT_ONCE):
+            messages: list[tuple[str, Kind]] = []
+            for row in some:
+                if row.patient_id is not None:
+                    messages.append((ipp_message(row.hospital, row.patient_id), "IPP"))
+                if row.ins is not None:
+                    messages.append((ins_message(row.ins[:13], row.birth_date, row.sex), "INS"))
+            yield [Submission(level1(former, one, epoch - 1), level1(key, one, epoch), kind) for one, kind in messages]
 
 
 def _begin(connection: Connection, keyring: Keyring) -> None:
@@ -111,10 +113,7 @@ def _begin(connection: Connection, keyring: Keyring) -> None:
     )
 
 
-def _take(connection: Connection, keyring: Keyring, submissions: Sequence[Submission]) -> None:
-    former = keyring.former("level2")
-    if former is None:
-        return
+def _take(connection: Connection, keyring: Keyring, former: bytes, submissions: Sequence[Submission]) -> None:
     epoch = keyring.epoch
     connection.execute(
         text(

@@ -39,7 +39,7 @@ def read(dataset: Dataset) -> Traits | None:
 
 def birth_date(dataset: Dataset) -> date | None:
     """Patient's Birth Date, None where it is no day."""
-    return _day(ascii_at(dataset, _PATIENT_BIRTH_DATE))
+    return day(ascii_at(dataset, _PATIENT_BIRTH_DATE))
 
 
 def sex_of(dataset: Dataset) -> Sex | None:
@@ -55,7 +55,8 @@ def ascii_at(dataset: Dataset, tag: int) -> str:
     return bytes(element.value).decode("ascii", "replace").replace("\ufffd", "?").strip(" \0")
 
 
-def _day(digits: str) -> date | None:
+def day(digits: str) -> date | None:
+    """The day that eight digits name (DICOM DA), None where there is none."""
     if not re.fullmatch(r"[0-9]{8}", digits):
         return None
     try:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from sqlalchemy import Connection, text
@@ -73,18 +73,8 @@ def import_return(
             pairs.add((sid, person))
     for sid, person in _one_to_one(pairs, outcomes):
         _link(connection, sid, person, delivery, outcomes)
-    names = (
-        "linked",
-        "unchanged",
-        "not_found",
-        "unresolved",
-        "not_archived",
-        "collisions",
-        "changed",
-        "opposed",
-        "replaced",
-    )
-    report = LinkReport(len(answers), **{name: outcomes[name] for name in names})
+    counts = [field.name for field in fields(LinkReport) if field.name != "lines"]
+    report = LinkReport(len(answers), **{name: outcomes[name] for name in counts})
     trail.append(connection, actor, trail.Action.DELIVERY_LINKED, delivery, dict(sorted(outcomes.items())))
     return report
 

@@ -62,14 +62,7 @@ def by_method(found: Iterable[Found], known: Mapping[str, str]) -> dict[str, Sha
     }
 
 
-def overall(found: Iterable[Found], known: Mapping[str, str]) -> Quality:
-    """Precision and recall on all subjects of `known`."""
-    return by_group(found, known, lambda _: "all").get("all", Quality(Share(0, 0), Share(0, 0)))
-
-
-def by_group(
-    found: Iterable[Found], known: Mapping[str, str], group: Callable[[str], str]
-) -> dict[str, Quality]:  # fmt: skip
+def by_group(found: Iterable[Found], known: Mapping[str, str], group: Callable[[str], str]) -> dict[str, Quality]:
     """Precision and recall on the subjects of `known`, by what `group` says of a sid."""
     persons = {one.sid: one.person for one in found if one.sid in known}
     members: dict[str, list[str]] = {}

@@ -21,9 +21,11 @@ class ProcedureCodes:
     ccam: dict[tuple[str, str, str], str]
 
     @classmethod
-    def read(cls, path: Path) -> ProcedureCodes:
-        """From a CSV file with `;` and the columns `COLUMNS`; raises `LinkageError` naming the line."""
+    def read(cls, path: Path | None) -> ProcedureCodes:
+        """From a CSV file with `;` and the columns `COLUMNS`, none without; raises `LinkageError` naming the line."""
         found: dict[tuple[str, str, str], str] = {}
+        if path is None:
+            return cls(found)
         try:
             with path.open(encoding="utf-8", newline="") as file:
                 reader = csv.DictReader(file, delimiter=";", strict=True)

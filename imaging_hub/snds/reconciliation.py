@@ -98,7 +98,7 @@ def _studies(connection: Connection, codes: ProcedureCodes, finess: str | None) 
             "SELECT l.snds_person AS person, left(st.finess, 8) AS finess, st.study_date AS day, st.procedures,"
             " array(SELECT DISTINCT modality FROM hub.series s"
             "  WHERE s.study_instance_uid = st.study_instance_uid) AS modalities"
-            " FROM hub.study st JOIN hub.link l USING (sid)"
+            " FROM hub.study st JOIN hub.link_in_use l USING (sid)"
             " WHERE st.study_date IS NOT NULL AND (CAST(:finess AS text) IS NULL OR st.finess = :finess)"
         ),
         {"finess": finess},

@@ -38,7 +38,7 @@ class Month:
 def months(visit: Visit) -> Sequence[Month]:
     """What this account may see; a hospital's sees its own."""
     settings = visit.hub.settings
-    codes = ProcedureCodes.read(settings.procedure_codes) if settings.procedure_codes else ProcedureCodes({})
+    codes = ProcedureCodes.read(settings.procedure_codes)
     try:
         with visit.begin() as connection:
             found = reconcile(connection, settings.tables, codes, own_hospital(visit.actor))

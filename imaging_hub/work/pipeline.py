@@ -29,7 +29,6 @@ from imaging_hub.dicom import part10
 from imaging_hub.intake import completeness, journal, retention, vault
 from imaging_hub.intake.completeness import StudyRevision
 from imaging_hub.intake.journal import JournalEntry, Passed
-from imaging_hub.intake.retention import Expired
 from imaging_hub.intake.spool import Spool, open_spool
 from imaging_hub.log import log
 from imaging_hub.pseudonymisation import identity, pseudonyms
@@ -140,6 +139,8 @@ class Pipeline:
                 ).scalars()
             )
             expired = retention.expired(connection, self._settings.originals_days)
+            # A worker that ended between a refusal and its purge left these.
+            expired += retention.opposed(connection)
             retention.purge(
                 connection,
                 self._spool,
@@ -180,7 +181,7 @@ class Pipeline:
                 return False
         self._conclude(revision, [], [(entry, Quarantined("patient-opposes")) for entry in entries])
         with self._database.begin(Role.WORKER) as connection:
-            retention.purge(connection, self._spool, [Expired(entry.id, entry.digest, None) for entry in entries])
+            retention.purge(connection, self._spool, retention.opposed(connection, study=revision.id))
         return True
 
     def _archived(

@@ -23,11 +23,13 @@ from imaging_hub.cohorts.plan import plan
 from imaging_hub.cohorts.snapshot import take
 from imaging_hub.database import Database, Role
 from imaging_hub.errors import HubError, LinkageError
+from imaging_hub.intake import retention
 from imaging_hub.permits.policy import Action, Actor, Allowed, Denied, Permit, Reason, Resource, decide
 from imaging_hub.permits.policy import Role as Account
 from imaging_hub.pseudonymisation import delivery
 from imaging_hub.pseudonymisation.keyring import create_missing, trust_keys
 from imaging_hub.pseudonymisation.opposing import COLUMNS
+from imaging_hub.pseudonymisation.rekeying import rekey
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.snds import indirect
@@ -62,6 +64,16 @@ def a_list(folder: Path, *lines: str) -> Path:
     return path
 
 
+def from_the_hospital(database: Database) -> None:
+    with database.begin(Role.OWNER) as owner:
+        owner.execute(
+            text(
+                "INSERT INTO identifying.sender (calling_ae_title, address, hospital, finess, profile)"
+                " VALUES ('HOSPITAL', '127.0.0.1', 'chu-test', '750000001', 'research-longitudinal')"
+            )
+        )
+
+
 def told(settings: Settings, *arguments: object) -> dict[str, Any]:
     done = CliRunner().invoke(app, [*map(str, arguments), "--json"], env=settings.as_environment())
     assert done.exit_code == 0, done.output
@@ -74,13 +86,7 @@ def test_nothing_new_is_taken_in_and_the_original_is_purged(
 ) -> None:
     """Before the hub ever saw the patient; who lifts the opposition is taken in again."""
     create_missing(settings.keys)
-    with database.begin(Role.OWNER) as owner:
-        owner.execute(
-            text(
-                "INSERT INTO identifying.sender (calling_ae_title, address, hospital, finess, profile)"
-                " VALUES ('HOSPITAL', '127.0.0.1', 'chu-test', '750000001', 'research-longitudinal')"
-            )
-        )
+    from_the_hospital(database)
     people = a_list(tmp_path, ";;;chu-test;PATIENT-1")
     assert told(settings, "add", people) == {
         "people": 1, "new": 1, "links_cut": 0, "studies_hidden": 0, "releases_stopped": 0,
@@ -97,6 +103,32 @@ def test_nothing_new_is_taken_in_and_the_original_is_purged(
     assert told(settings, "lift", people) == {"lifted": 1}
     received(settings, database, pipeline, study=2)
     assert ("ARCHIVED",) in rows(database, "SELECT state FROM identifying.instance")
+
+
+def test_it_outlives_the_keys_and_a_purge_that_was_broken_off(
+    settings: Settings, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of somebody who was never here, and in whose place new keys would put somebody new."""
+    create_missing(settings.keys)
+    from_the_hospital(database)
+    told(settings, "add", a_list(tmp_path, ";;;chu-test;PATIENT-1", "279035121518989;19790304;2;;"))
+    rekeyed = rekey(database, settings.keys)
+    assert (rekeyed.tokens, rekeyed.left_behind) == (2, 0)
+    pipeline = Pipeline(settings, database)
+
+    def killed(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(retention, "purge", killed)
+    with pytest.raises(RuntimeError):
+        received(settings, database, pipeline, study=1)
+    monkeypatch.undo()
+    pipeline.purge()
+    ((reason, purged, digest),) = rows(
+        database, "SELECT reason, purged_at IS NOT NULL, digest FROM identifying.instance"
+    )
+    assert (reason, purged) == ("patient-opposes", True)
+    assert list(settings.spool.rglob(f"*{digest}*")) == []
 
 
 def received(settings: Settings, database: Database, pipeline: Pipeline, *, study: int) -> None:
@@ -177,7 +209,8 @@ def test_a_release_with_somebody_who_opposes_is_neither_asked_for_nor_downloaded
 @pytest.mark.parametrize(
     "line",
     [
-        "279035121518988;19790304;2;;", "279035121518989;1979-03-04;2;;", "279035121518989;19790304;F;;", ";;;chu;",
+        "279035121518988;19790304;2;;", "2 79 03 51 215 189 89;19790304;2;;", "279035121518989;19790304;1;;",
+        "279035121518989;19790231;2;;", "279035121518989;1979-03-04;2;;", "279035121518989;19790304;F;;", ";;;chu;",
         ";;;;", "279035121518989;;;chu;1",
     ],
 )  # fmt: skip

@@ -245,6 +245,26 @@ def test_a_key_of_two_shares_is_made_of_both_and_the_trail_names_them(
     assert everybody(database, keys) == before
 
 
+def test_shares_that_come_after_it_began_are_refused(
+    database: Database, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the trail would name shares of which the key is not made."""
+    before = everybody(database, keys)
+    late = Share.create(tmp_path / "a"), Share.create(tmp_path / "b")
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(rekeying, "_begin", killed)
+    with pytest.raises(Killed):
+        rekey(database, keys)
+    monkeypatch.undo()
+    assert refusal(lambda: rekey(database, keys, late)) == "share-other"
+    assert rekey(database, keys).epoch == 2
+    forgotten(database)
+    assert everybody(database, keys) == before
+
+
 def test_a_share_is_of_one_custodian_alone(tmp_path: Path, settings: Settings) -> None:
     share, other = Share.create(tmp_path / "s"), tmp_path / "other"
     assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o600
