@@ -94,7 +94,7 @@ def narrowed(plan: Plan, tables: Tables, cohort: Table, step: Step) -> Narrowed:
 
 
 def pictured(images: ImagesOf, tables: Tables, cohort: Table) -> Narrowed:
-    """Members: a row per series that is wanted, with `sid`, `index_date`, `study_date`, `offset`."""
+    """Members: a row per series that is wanted, with `sid`, `index_date`, `study_date` and `content_digest`."""
     known = _matching(images, tables, cohort, keep_missing=False)
     unknown = _matching(images, tables, cohort, keep_missing=True)
     keep = images.series.missing == "keep"
@@ -215,7 +215,7 @@ def _tests(series: Table, wanted: SeriesCriterion) -> list[Column]:
 
 
 def _picked(images: ImagesOf, matching: Table) -> Table:
-    columns = ("sid", "index_date", "series_instance_uid", "study_date")
+    columns = ("sid", "index_date", "series_instance_uid", "study_date", "content_digest")
     if images.limit is None:
         return matching.select(*columns)
     order = {

@@ -17,7 +17,6 @@ from datetime import date
 from io import BytesIO
 from typing import Any
 
-import ibis
 import pyarrow as pa
 from ibis import _
 from pyarrow import parquet
@@ -59,33 +58,38 @@ class Cells:
     """The cells of an account, over the people of a snapshot and those who were counted before."""
 
     def __init__(self, engine: Engine, people: Any, counted: pa.Table, k: int) -> None:
-        """`people` is a table with `sid`; `counted` has those who were in a count before, with their cells."""
+        """`people` is a table with a `sid` a row; `counted` has those who were in a count before, with their cells."""
         self._engine = engine
         self._k = k
-        known = engine.table("told", counted)
-        newcomers = people.select("sid").distinct().anti_join(known, "sid")
-        self._cells = engine.hold(known.union(newcomers.mutate(cell=ibis.literal(NEVER_COUNTED, "int64"))))
+        self._cells = engine.table("told", counted)
+        newcomers = people.anti_join(self._cells, "sid")
+        self._never_counted = int(newcomers.count().to_pyarrow().as_py())
 
     def tell(self, subjects: Any) -> bool:
-        """Part the cells by a table with `sid`, if they may be parted so; whether the count may be told."""
-        inside = subjects.select("sid").distinct().mutate(inside=ibis.literal(1, "int64"))
-        placed = self._cells.left_join(inside, "sid").select("sid", "cell", "inside")
-        parts = placed.group_by("cell").aggregate(people=_.count(), inside=_.inside.count()).to_pyarrow().to_pylist()
-        sizes = [(part["inside"], part["people"] - part["inside"]) for part in parts]
-        if any(0 < size < self._k for pair in sizes for size in pair) or not any(all(pair) for pair in sizes):
+        """Part the cells by a table with `sid`, of people of the snapshot; whether the count may be told."""
+        asked = subjects.select("sid").distinct().left_join(self._cells, "sid")
+        inside = self._engine.hold(asked.select("sid", cell=asked.cell.fill_null(NEVER_COUNTED)))
+        people = {NEVER_COUNTED: self._never_counted, **_sizes(self._cells)}
+        counted = _sizes(inside)
+        parts = [(counted.get(cell, 0), size - counted.get(cell, 0)) for cell, size in people.items()]
+        if any(0 < size < self._k for pair in parts for size in pair) or not any(all(pair) for pair in parts):
             return False
-        fresh = max(part["cell"] for part in parts) + 1
-        moved = [part["cell"] for part in parts if part["inside"]]
-        moves = self._engine.table(
-            "moves", pa.table({"cell": moved, "to": range(fresh, fresh + len(moved))}, schema=_MOVES)
-        )
-        cell = ibis.ifelse(_.inside.notnull(), _.to, _.cell)
-        self._cells = self._engine.hold(placed.left_join(moves, "cell").select("sid", cell=cell))
+        fresh = range(max(people) + 1, max(people) + 1 + len(counted))
+        moves = self._engine.table("moves", pa.table({"cell": sorted(counted), "to": fresh}, schema=_MOVES))
+        moved = inside.join(moves, "cell").select("sid", cell=_.to)
+        self._cells = self._engine.hold(self._cells.anti_join(inside, "sid").union(moved))
+        self._never_counted -= counted.get(NEVER_COUNTED, 0)
         return True
 
     def counted(self) -> pa.Table:
         """Those who were in a count that was told, with their cells."""
-        return self._cells.filter(_.cell != NEVER_COUNTED).select("sid", "cell").to_pyarrow().cast(_CELLS)
+        return self._cells.select("sid", "cell").to_pyarrow().cast(_CELLS)
+
+
+def _sizes(cells: Any) -> dict[int, int]:
+    """People by cell."""
+    rows = cells.group_by("cell").aggregate(people=_.count()).to_pyarrow().to_pylist()
+    return {row["cell"]: row["people"] for row in rows}
 
 
 class Told:

@@ -40,13 +40,19 @@ class Engine:
         parquet.write_table(content, file)
         return self.parquet(name, file)
 
-    def parquet(self, name: str, place: Path) -> Any:
-        """The table in a file, or in a folder of files whose names of folders are columns."""
-        if place.is_dir() and self._scratch is None:
-            return self._backend.read_parquet(
-                f"{place}/**/*.parquet", table_name=self._own(name), hive_partitioning=True
-            )
-        return self._backend.read_parquet(str(place), table_name=self._own(name))
+    def parquet(self, name: str, *places: Path) -> Any:
+        """The table in these files, or in a folder of files whose names of folders are columns."""
+        own = self._own(name)
+        if self._scratch is None:
+            paths = [f"{place}/**/*.parquet" if place.is_dir() else str(place) for place in places]
+            return self._backend.read_parquet(paths, table_name=own, hive_partitioning=places[0].is_dir())
+        if len(places) == 1:
+            return self._backend.read_parquet(str(places[0]), table_name=own)
+        together = self._scratch / own
+        together.mkdir()
+        for place in places:
+            (together / place.name).symlink_to(place.absolute())
+        return self._backend.read_parquet(str(together), table_name=own)
 
     def hold(self, wanted: Any) -> Any:
         """What an expression gives, computed once."""

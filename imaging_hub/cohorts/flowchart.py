@@ -70,7 +70,7 @@ def run(wanted: Plan, snapshot: Snapshot) -> Outcome:
     sets.append(Narrowed(pictures.name, series.select("sid").distinct(), pictures.missing))
     about = step.select("sid", "birth_month", "sex")
     rows = series.join(about, "sid").order_by("series_instance_uid").to_pyarrow().to_pylist()
-    return Outcome(steps, [_member(row, snapshot.contents) for row in rows], sets)
+    return Outcome(steps, [_member(row) for row in rows], sets)
 
 
 def told(
@@ -169,13 +169,12 @@ def _count(table: Any) -> int:
     return int(table.count().to_pyarrow().as_py())
 
 
-def _member(row: dict[str, Any], contents: dict[str, str]) -> Member:
-    uid = row["series_instance_uid"]
+def _member(row: dict[str, Any]) -> Member:
     return Member(
         row["sid"],
         row["index_date"],
-        uid,
-        contents[uid],
+        row["series_instance_uid"],
+        row["content_digest"],
         _age_band(row["birth_month"], row["index_date"]),
         row["sex"] or "",
     )

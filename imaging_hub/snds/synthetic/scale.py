@@ -1,0 +1,70 @@
+"""Size L: millions of people with their care and their images, written straight as loads and index have them.
+
+The smaller sizes are whole extractions, with every trap of the raw tables; here, what counts is how much there is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from itertools import product
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from imaging_hub.cohorts import nomenclature
+from imaging_hub.snds.extractors import DOMAINS
+from imaging_hub.snds.tables import imaging_acts
+
+INDEX = ("subject", "study", "series", "link")
+"""Tables of the index, in the order in which they are filled."""
+_PARTS = 5
+_VERSION = "scale"
+
+
+def write_tables(tables: Path, persons: int, seed: int) -> dict[str, int]:
+    """Write a load of so many people into `tables`, which is new, and make it current; returns events by domain.
+
+    `tables/rows` gets a CSV file, with names, for each table of `INDEX`.
+    """
+    folder, rows = tables / _VERSION, tables / "rows"
+    rows.mkdir(parents=True)
+    with duckdb.connect(config={"temp_directory": str(tables / "spill")}) as database:
+        acts = [act for act in imaging_acts().values() if act.modality]
+        database.register("icd10", pa.table({"code": nomenclature.icd10()}))
+        database.register(
+            "imaging_act", pa.table({"code": [a.code for a in acts], "modality": [a.modality for a in acts]})
+        )
+        _seeded(database, persons, seed)
+        database.execute(resources.files(__package__).joinpath("scale.sql").read_text("utf-8"))
+
+        def write(domain: str, part: int) -> None:
+            with database.cursor() as own:
+                _seeded(own, persons, seed)
+                place = folder / "event" / f"domain={domain}"
+                place.mkdir(parents=True, exist_ok=True)
+                found = own.sql("FROM event_of($domain, $part) ORDER BY code", params={"domain": domain, "part": part})
+                found.write_parquet(str(place / f"{part}.parquet"))
+
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            list(threads.map(lambda one: write(*one), product(DOMAINS, range(_PARTS))))
+        for table in INDEX:
+            database.table(f"{table}_rows").write_csv(str(rows / f"{table}.csv"))
+        people = database.table("person").project(
+            "person, birth_year, birth_month, sex, death_date, 1 AS psa, FALSE AS shares_psa"
+        )
+        people.order("person").write_parquet(str(folder / "person.parquet"))
+        found = database.read_parquet(str(folder / "event/**/*.parquet"), hive_partitioning=True)
+        events: dict[str, int] = dict(found.aggregate("domain, count(*)").order("domain").fetchall())
+    report = {"version": _VERSION, "persons": persons, "events": events, "tables": []}
+    (folder / "report.json").write_text(json.dumps(report), "utf-8")
+    (tables / "current").write_text(_VERSION, "utf-8")
+    return events
+
+
+def _seeded(database: duckdb.DuckDBPyConnection, persons: int, seed: int) -> None:
+    database.execute("SET VARIABLE persons = $1", [persons])
+    database.execute("SET VARIABLE seed = $1", [seed])
