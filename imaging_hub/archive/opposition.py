@@ -39,6 +39,7 @@ def note(connection: Connection, sids: Collection[str], *, by: str) -> Noted:
         who,
     ).rowcount
     connection.execute(text("DELETE FROM hub.link_proposal WHERE sid = ANY(:sids)"), who)
+    connection.execute(text("DELETE FROM hub.link_opinion WHERE sid = ANY(:sids)"), who)
     links = connection.execute(text("DELETE FROM hub.link WHERE sid = ANY(:sids)"), who).rowcount
     studies = connection.execute(text("SELECT count(*) FROM hub.study WHERE sid = ANY(:sids)"), who).scalar_one()
     releases = connection.execute(

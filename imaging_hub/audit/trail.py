@@ -37,6 +37,7 @@ class Action(StrEnum):
     DELIVERY_EXPORTED = "delivery-exported"
     DELIVERY_LINKED = "delivery-linked"
     SUBJECTS_LINKED = "subjects-linked"
+    LINK_REVIEWED = "link-reviewed"
     OPPOSITION_NOTED = "opposition-noted"
     OPPOSITION_LIFTED = "opposition-lifted"
     VAULT_REKEYED = "vault-rekeyed"

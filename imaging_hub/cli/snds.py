@@ -121,7 +121,7 @@ def _say_indirect(as_json: bool, report: IndirectReport) -> None:
         table.add_row(method, str(report.linked.get(method, 0)), told, str(share.of))
     console = Console()
     console.print(table)
-    _say(False, {name: getattr(report, name) for name in ("subjects", "proposed", "discarded", "alone")})
+    _say(False, {name: getattr(report, name) for name in ("subjects", "proposed", "settled", "discarded", "alone")})
 
 
 def round_trip(settings: Settings, database: Database, third_party: ThirdParty, operator: Path) -> dict[str, object]:

@@ -117,7 +117,7 @@ class Demographics(Strict):
         return self
 
 
-LinkMethod = Literal["ins", "exact", "without-act", "day-off", "without-month", "without-place"]
+LinkMethod = Literal["ins", "exact", "without-act", "day-off", "without-month", "without-place", "reviewed"]
 
 
 class Occurrence(Strict):

@@ -29,6 +29,7 @@ class Action(StrEnum):
     STUDIES_READ = "studies:read"
     QUARANTINE_READ = "quarantine:read"  # reasons and counts; the images stay with the console
     RECONCILIATION_READ = "reconciliation:read"  # images without claims, and the other way round
+    LINK_REVIEW = "link:review"  # whether a subject and a person of the SNDS are one
     SERIES_READ = "series:read"
     PIXELS_READ = "pixels:read"
     REVIEW_READ = "review:read"
@@ -173,7 +174,7 @@ VERBS: Mapping[Role, frozenset[Action]] = {
         _COHORTS
         | {_A.OVERVIEW_READ, _A.STUDIES_READ, _A.QUARANTINE_READ, _A.SERIES_READ, _A.COHORT_READ, _A.RELEASE_READ}
         | {_A.PROJECT_ADD, _A.PERMIT_GRANT, _A.PERMIT_REVOKE, _A.ACCOUNT_ADD, _A.ACCOUNT_READ}
-        | {_A.AUDIT_READ, _A.METRICS_READ, _A.RECONCILIATION_READ}
+        | {_A.AUDIT_READ, _A.METRICS_READ, _A.RECONCILIATION_READ, _A.LINK_REVIEW}
     ),
     Role.HOSPITAL: frozenset(
         {_A.OVERVIEW_READ, _A.STUDIES_READ, _A.QUARANTINE_READ, _A.RECONCILIATION_READ, _A.SERIES_READ}

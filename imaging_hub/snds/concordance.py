@@ -15,6 +15,9 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+from sqlalchemy import Connection, text
+
+from imaging_hub.snds.procedure_codes import ProcedureCodes
 
 EXAM = pa.schema(
     [
@@ -68,6 +71,28 @@ CREATE TABLE candidate AS
 CREATE TABLE settled (sid VARCHAR, person VARCHAR, method VARCHAR, days BIGINT, exam_days BIGINT, outcome VARCHAR);
 """
 
+_CLAIM = """
+CREATE TABLE claim AS SELECT DISTINCT "start" AS "day", code, left(finess, 8) AS finess FROM read_parquet($events)
+  WHERE person = $person AND code IN (SELECT code FROM act)
+"""
+_COMPARED = """
+WITH met AS (
+  SELECT x.number, x."day", x.acts, c.code, c."day" - x."day" AS gap, c.finess = x.finess AS same_place,
+    list_contains(x.acts, c.code) AS same_act
+  FROM (SELECT row_number() OVER () AS number, * FROM exam) x
+  LEFT JOIN claim c ON c."day" BETWEEN x."day" - 1 AND x."day" + 1)
+SELECT "day" - min("day") OVER (), acts, code, gap, same_place, same_act FROM met
+QUALIFY row_number() OVER (PARTITION BY number ORDER BY abs(gap), same_place DESC, same_act DESC, code) = 1
+ORDER BY "day", number
+"""
+_ALONE = """
+SELECT count(*) FROM claim WHERE finess IN (SELECT finess FROM exam)
+  AND NOT EXISTS (SELECT 1 FROM exam x WHERE claim."day" BETWEEN x."day" - 1 AND x."day" + 1)
+"""
+_BORN = """
+SELECT birth_month IN (SELECT birth_month FROM exam) FROM read_parquet($persons) WHERE person = $person
+"""
+
 _STEP = """
 WITH pair AS (
   SELECT sid, person, count(DISTINCT exam_day) AS days FROM candidate
@@ -108,6 +133,21 @@ class Concordance:
     """Reason by subject: `several-persons`, `several-subjects`, `few-exams-agree`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """An exam of a subject and the nearest claim of a person; None where there is no claim give or take a day."""
+
+    after_days: int
+    """Days since the subject's first exam: the days themselves are nobody's business."""
+    acts: list[str]
+    """CCAM codes the exam may be billed under."""
+    claimed: str | None
+    gap: int | None
+    """Days from the exam to the claim."""
+    same_place: bool | None
+    same_act: bool | None
+
+
 def search(exams: pa.Table, load: Path, acts: Collection[str]) -> Concordance:
     """Search the claims of a load (`snds.loading`) for the exams of all subjects; `exams` is as `EXAM` says.
 
@@ -129,6 +169,41 @@ def search(exams: pa.Table, load: Path, acts: Collection[str]) -> Concordance:
         tuple(Found(*row[:-1]) for row in rows if row[-1] == "found"),
         {row[0]: row[-1] for row in rows if row[-1] != "found"},
     )
+
+
+def compare(exams: pa.Table, person: str, load: Path, acts: Collection[str]) -> tuple[bool, list[Compared], int]:
+    """Whether months of birth agree, one subject's exams beside this person's claims, and how many claims are alone."""
+    with duckdb.connect() as database:
+        database.register("exam", exams)
+        database.register("act", pa.table({"code": sorted(acts)}))
+        values = {"events": str(load / "event" / "domain=act" / "*.parquet"), "person": person}
+        database.execute(_CLAIM, values)
+        rows = database.execute(_COMPARED).fetchall()
+        ((alone,),) = database.execute(_ALONE).fetchall()
+        born = database.execute(_BORN, {"persons": str(load / "person.parquet"), "person": person}).fetchall()
+    return born == [(True,)], [Compared(*row) for row in rows], alone
+
+
+def exams(connection: Connection, codes: ProcedureCodes, sid: str | None = None) -> pa.Table:
+    """What may be searched, as `EXAM`: studies with a day, of subjects whose headers agree on birth month and sex."""
+    rows = connection.execute(
+        text(
+            "SELECT st.sid, left(st.finess, 8) AS finess, st.study_date AS day, st.procedures, t.birth_month, t.sex"
+            " FROM hub.study st JOIN hub.trait t USING (sid)"
+            " WHERE st.study_date IS NOT NULL AND (SELECT count(*) FROM hub.trait o WHERE o.sid = st.sid) = 1"
+            " AND st.sid NOT IN (SELECT sid FROM hub.opposed)"
+            " AND (CAST(:sid AS text) IS NULL OR st.sid = :sid) ORDER BY st.sid, st.study_instance_uid"
+        ),
+        {"sid": sid},
+    )
+    found = [
+        {
+            "sid": row.sid, "finess": row.finess, "day": row.day, "acts": codes.acts(row.finess, row.procedures),
+            "birth_year": row.birth_month.year, "birth_month": row.birth_month.month, "sex": row.sex,
+        }
+        for row in rows
+    ]  # fmt: skip
+    return pa.Table.from_pylist(found, schema=EXAM)
 
 
 def rules() -> str:

@@ -3,7 +3,8 @@
 The search (`snds.concordance`) runs over all subjects, as if no INS were known. On those whose INS is linked it is
 measured: a method's links are made when the lower bound of its precision there is at least `PROVEN`, and that bound is
 the links' score. What a method not proven found, and what would give a person a second subject, becomes a proposal
-that two people decide on. A run makes its links and proposals anew; those of an INS stay as they are.
+that two people decide on (`clerical_review`). A run makes its links and proposals anew; those of an INS, and what
+people decided, stay as they are.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import pyarrow as pa
 from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
-from imaging_hub.snds import concordance, linkage_quality, loading
-from imaging_hub.snds.concordance import EXAM, STEPS, Concordance
+from imaging_hub.snds import clerical_review, concordance, linkage_quality, loading
+from imaging_hub.snds.concordance import STEPS, Concordance
 from imaging_hub.snds.linkage_quality import Quality, Share
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.snds.tables import imaging_acts
@@ -38,6 +39,8 @@ class IndirectReport:
     """By method."""
     proposed: dict[str, int]
     """By reason: `method-unproven`, `person-linked`."""
+    settled: int
+    """Subjects whose pair people have linked or set aside: it stays so."""
     discarded: dict[str, int]
     """By reason, as `concordance.Concordance` has them."""
     alone: int
@@ -54,19 +57,20 @@ def link(connection: Connection, tables: Path, *, codes: ProcedureCodes, actor: 
     Raises `LinkageError` when no SNDS tables are loaded.
     """
     load = loading.current(tables)
-    exams = _exams(connection, codes)
-    known = _known_by_ins(connection)
+    clerical_review.take_turn(connection)
+    exams = concordance.exams(connection, codes)
+    known = _linked_by(connection, "ins")
     outcome = concordance.search(exams, load.folder, imaging_acts())
     precision = linkage_quality.by_method(outcome.found, known)
     source = f"snds {load.version} rules {concordance.rules()}"
     _forget(connection)
-    linked, proposed = _decide(connection, outcome, known, precision, source)
+    linked, proposed, settled = _decide(connection, outcome, known, precision, source)
     searched = set(exams["sid"].to_pylist())
     without = searched - set(known)
     discarded = Counter(reason for sid, reason in outcome.discarded.items() if sid in without)
     met = {one.sid for one in outcome.found} | set(outcome.discarded)
     report = IndirectReport(
-        len(without), dict(linked), dict(proposed), dict(discarded), len(without - met), precision,
+        len(without), dict(linked), dict(proposed), settled, dict(discarded), len(without - met), precision,
         _quality(outcome, {sid: person for sid, person in known.items() if sid in searched}, exams),
     )  # fmt: skip
     counts = {"linked": report.linked, "proposed": report.proposed, "discarded": report.discarded}
@@ -76,12 +80,17 @@ def link(connection: Connection, tables: Path, *, codes: ProcedureCodes, actor: 
 
 def _decide(
     connection: Connection, outcome: Concordance, known: Mapping[str, str], precision: Mapping[str, Share], source: str
-) -> tuple[Counter[str], Counter[str]]:
-    taken = set(known.values())
+) -> tuple[Counter[str], Counter[str], int]:
+    reviewed, aside = _linked_by(connection, clerical_review.REVIEWED), clerical_review.set_aside(connection)
+    taken = {*known.values(), *reviewed.values()}
     linked: Counter[str] = Counter()
     proposed: Counter[str] = Counter()
+    settled = 0
     for one in outcome.found:
         if one.sid in known:
+            continue
+        if one.sid in reviewed or (one.sid, one.person) in aside:
+            settled += 1
             continue
         score = precision[one.method].lower
         reason = "person-linked" if one.person in taken else "" if score >= PROVEN else "method-unproven"
@@ -95,7 +104,7 @@ def _decide(
         else:
             _insert(connection, row)
             linked[one.method] += 1
-    return linked, proposed
+    return linked, proposed, settled
 
 
 def _insert(connection: Connection, row: Mapping[str, object]) -> None:
@@ -125,30 +134,9 @@ def _forget(connection: Connection) -> None:
     connection.execute(text("DELETE FROM hub.link_proposal"))
 
 
-def _known_by_ins(connection: Connection) -> dict[str, str]:
-    rows = connection.execute(text("SELECT sid, snds_person FROM hub.link WHERE method = 'ins'"))
+def _linked_by(connection: Connection, method: str) -> dict[str, str]:
+    rows = connection.execute(text("SELECT sid, snds_person FROM hub.link WHERE method = :one"), {"one": method})
     return dict(rows.tuples().all())
-
-
-def _exams(connection: Connection, codes: ProcedureCodes) -> pa.Table:
-    """What may be searched: studies with a day, of subjects whose headers agree on month of birth and sex."""
-    rows = connection.execute(
-        text(
-            "SELECT st.sid, left(st.finess, 8) AS finess, st.study_date AS day, st.procedures, t.birth_month, t.sex"
-            " FROM hub.study st JOIN hub.trait t USING (sid)"
-            " WHERE st.study_date IS NOT NULL AND (SELECT count(*) FROM hub.trait o WHERE o.sid = st.sid) = 1"
-            " AND st.sid NOT IN (SELECT sid FROM hub.opposed)"
-            " ORDER BY st.sid, st.study_instance_uid"
-        )
-    )
-    exams = [
-        {
-            "sid": row.sid, "finess": row.finess, "day": row.day, "acts": codes.acts(row.finess, row.procedures),
-            "birth_year": row.birth_month.year, "birth_month": row.birth_month.month, "sex": row.sex,
-        }
-        for row in rows
-    ]  # fmt: skip
-    return pa.Table.from_pylist(exams, schema=EXAM)
 
 
 def _quality(outcome: Concordance, known: Mapping[str, str], exams: pa.Table) -> dict[str, dict[str, Quality]]:

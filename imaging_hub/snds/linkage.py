@@ -21,6 +21,7 @@ from sqlalchemy import Connection, text
 from imaging_hub.archive import opposition
 from imaging_hub.audit import trail
 from imaging_hub.errors import LinkageError
+from imaging_hub.snds import clerical_review
 
 COLUMNS = ("id_acc", "BEN_NIR_ANO")
 
@@ -71,6 +72,7 @@ def import_return(
             outcomes["unchanged"] += 1
         else:
             pairs.add((sid, person))
+    clerical_review.take_turn(connection)
     for sid, person in _one_to_one(pairs, outcomes):
         _link(connection, sid, person, delivery, outcomes)
     counts = [field.name for field in fields(LinkReport) if field.name != "lines"]

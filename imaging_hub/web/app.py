@@ -22,6 +22,7 @@ from imaging_hub.web import (
     cohorts,
     documentation,
     health,
+    linkage,
     login,
     overview,
     permits,
@@ -35,7 +36,7 @@ from imaging_hub.web import (
 )
 from imaging_hub.web.hub import Hub, Needs
 
-_RESOURCES = (overview, studies, quarantine, reconciliation, reviews, cohorts, releases, permits, trail)
+_RESOURCES = (overview, studies, quarantine, reconciliation, linkage, reviews, cohorts, releases, permits, trail)
 
 
 def create_app(settings: Settings, database: Database) -> FastAPI:

@@ -14,6 +14,7 @@ _NAVIGATION = (
     ("/studies", "Studies", Action.STUDIES_READ),
     ("/quarantine", "Quarantine", Action.QUARANTINE_READ),
     ("/reconciliation", "Claims", Action.RECONCILIATION_READ),
+    ("/linkage", "Links", Action.LINK_REVIEW),
     ("/reviews", "Review", Action.REVIEW_READ),
     ("/cohorts", "Cohorts", Action.COHORT_READ),
     ("/releases", "Releases", Action.RELEASE_READ),

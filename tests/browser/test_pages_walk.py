@@ -26,8 +26,8 @@ def walk(visitor: Any) -> list[str]:
 @pytest.mark.parametrize("width", [1280, 390])
 def test_everybody_walks_without_an_error(visitor: Callable[..., Any], width: int) -> None:
     assert walk(visitor("operator", width=width)) == [
-        "Overview", "Studies", "Quarantine", "Images and claims", "Cohorts", "Releases", "Projects and permits",
-        "Audit trail",
+        "Overview", "Studies", "Quarantine", "Images and claims", "Proposed links", "Cohorts", "Releases",
+        "Projects and permits", "Audit trail",
     ]  # fmt: skip
     assert walk(visitor("hospital", width=width)) == [
         "Overview", "Studies", "Quarantine", "Images and claims",

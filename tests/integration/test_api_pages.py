@@ -24,6 +24,7 @@ PAGES = {
         "/studies",
         "/quarantine",
         "/reconciliation",
+        "/linkage",
         "/cohorts",
         "/releases",
         "/permits",

@@ -18,7 +18,7 @@ def test_a_hub_of_the_first_revision_is_brought_to_the_newest(settings: Settings
     with database.engine(Role.OWNER).begin() as owner:
         config.attributes["connection"] = owner
         command.downgrade(config, "0001")
-    assert databases.revisions_missing(database) == 7
+    assert databases.revisions_missing(database) == 9
     with database.begin(Role.OWNER) as owner:
         owner.execute(
             text(

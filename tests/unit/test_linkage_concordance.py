@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from imaging_hub.cohorts.criteria import LinkMethod
+from imaging_hub.snds.clerical_review import REVIEWED
 from imaging_hub.snds.concordance import EXAM, STEPS, Concordance, search
 
 DAY = date(2019, 3, 4)
@@ -156,7 +157,7 @@ def test_the_dead_have_no_exams(world: World, tmp_path: Path) -> None:
 
 
 def test_a_cohort_can_ask_for_every_method_and_for_no_other() -> None:
-    assert get_args(LinkMethod) == ("ins", *(step.method for step in STEPS))
+    assert get_args(LinkMethod) == ("ins", *(step.method for step in STEPS), REVIEWED)
 
 
 def test_only_imaging_acts_are_exams(world: World, tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ MAY: dict[Action, str] = {
     Action.STUDIES_READ: "operator hospital radiologist",
     Action.QUARANTINE_READ: "operator hospital",
     Action.RECONCILIATION_READ: "operator hospital",
+    Action.LINK_REVIEW: "operator",
     Action.SERIES_READ: "operator hospital radiologist",
     Action.PIXELS_READ: "radiologist",
     Action.REVIEW_READ: "radiologist",
