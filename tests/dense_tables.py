@@ -20,6 +20,8 @@ CODES = {
     "drug": ["L01EB02", "N02BE01"],
     "ald": ["30", "3"],
     "stay": ["04M092", "04M083", "01M302"],
+    "biology": ["0552", "1104"],
+    "cause_of_death": ["C349", "I639"],
 }
 SETS = {
     "diagnosis": ['{icd10: ["C34*"]}', '{icd10: ["C349", "I63*"]}', '{icd10: ["C*"]}'],
@@ -27,6 +29,8 @@ SETS = {
     "drug": ['{atc: ["L01*"]}', '{atc: ["N02BE01"]}'],
     "ald": ['{ald: ["30"]}', '{ald: ["3"]}'],
     "stay": ['{ghm: ["04M*"]}', '{ghm: ["01M302"]}'],
+    "biology": ['{nabm: ["11*"]}', '{nabm: ["0552"]}'],
+    "cause_of_death": ['{icd10: ["C34*"]}', '{icd10: ["C*", "I63*"]}'],
 }
 
 
@@ -43,7 +47,7 @@ def a_dense_world(folder: Path, chance: random.Random) -> World:
     ]
     events = []
     for person in people:
-        for _ in range(chance.randrange(2, 14)):
+        for _ in range(chance.randrange(6, 26)):
             domain = chance.choice(list(CODES))
             position = chance.choice(["DP", "DR", "ALD"]) if domain == "diagnosis" else None
             event = {"person": person["snds_person"], "domain": domain, "code": chance.choice(CODES[domain])}
@@ -103,7 +107,7 @@ def write_load(folder: Path, people: list[dict[str, Any]], events: list[dict[str
     }
     pq.write_table(pa.table(columns), folder / "v1" / "person.parquet")
     (folder / "v1" / "report.json").write_text(
-        json.dumps({"version": "v1", "persons": len(people), "events": {}, "tables": []})
+        json.dumps({"version": "v1", "persons": len(people), "events": dict.fromkeys(CODES, 1), "tables": []})
     )
     (folder / "current").write_text("v1")
 

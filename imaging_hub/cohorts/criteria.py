@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, model_validat
 from imaging_hub.cohorts.image_criteria import Images
 from imaging_hub.cohorts.strict import Missing, Modality, Name, Strict, Window
 
-Domain = Literal["diagnosis", "act", "drug", "ald", "stay"]
+Domain = Literal["diagnosis", "act", "drug", "ald", "stay", "biology", "cause_of_death"]
 
 
 class Acts(Strict):
@@ -31,7 +31,7 @@ def _kind(value: object) -> str:
     return "codes" if isinstance(value, list | tuple) else "attributes"
 
 
-Patterns = Annotated[tuple[Annotated[str, StringConstraints(min_length=1, max_length=9)], ...], Field(min_length=1)]
+Patterns = Annotated[tuple[Annotated[str, StringConstraints(min_length=1, max_length=14)], ...], Field(min_length=1)]
 
 
 class CodeSet(Strict):
@@ -49,13 +49,21 @@ class CodeSet(Strict):
     """Long-term diseases with exemption (ALD), by number, as `"30"`."""
     ghm: Patterns | None = None
     """Stays, by GHM (homogeneous group of patients)."""
+    nabm: Patterns | None = None
+    """Laboratory tests, by the NABM: four digits, as `"1104"`."""
+    ucd: Patterns | None = None
+    """Drugs of hospitals' pharmacies, by UCD."""
 
     @model_validator(mode="after")
     def of_one_nomenclature(self) -> CodeSet:
         """A set of two nomenclatures would match in one and be silently empty in the other."""
-        if sum(value is not None for value in (self.icd10, self.ccam, self.atc, self.ald, self.ghm)) != 1:
-            raise ValueError("a set has exactly one of icd10, ccam, atc, ald, ghm; split it")
+        if len(self.nomenclatures()) != 1:
+            raise ValueError("a set has exactly one of icd10, ccam, atc, ald, ghm, nabm, ucd; split it")
         return self
+
+    def nomenclatures(self) -> list[str]:
+        """Those that have codes here: one, once it is checked."""
+        return [name for name in type(self).model_fields if getattr(self, name) is not None]
 
 
 def _named(value: object) -> str:
@@ -63,7 +71,7 @@ def _named(value: object) -> str:
 
 
 AnySet = Annotated[Annotated[Name, Tag("name")] | Annotated[CodeSet, Tag("inline")], Discriminator(_named)]
-Position = Literal["DP", "DR", "DAS", "UM", "ALD"]
+Position = Literal["DP", "DR", "DAS", "UM", "ALD", "CI", "CA"]
 
 
 class IndexEvent(Strict):

@@ -16,7 +16,11 @@ from imaging_hub.cohorts.source import Path as Place
 from imaging_hub.cohorts.source import Source
 from imaging_hub.errors import DefinitionError
 
-_NOMENCLATURE = {"diagnosis": "icd10", "act": "ccam", "drug": "atc", "ald": "ald", "stay": "ghm"}
+_NOMENCLATURES = {
+    "diagnosis": ("icd10",), "act": ("ccam",), "drug": ("atc", "ucd"), "ald": ("ald",), "stay": ("ghm",),
+    "biology": ("nabm",), "cause_of_death": ("icd10",),
+}  # fmt: skip
+_POSITIONS = {"diagnosis": {"DP", "DR", "DAS", "UM", "ALD"}, "cause_of_death": {"CI", "CA"}}
 _NOT_RE2 = re.compile(r"\\[1-9]|\(\?[^:i]")  # back-references and look-around: DuckDB's and Spark's engines differ
 
 Finding = tuple[Place, str]
@@ -108,6 +112,8 @@ def _code_findings(codes: CodeSet, place: Place) -> Iterator[Finding]:
         ("atc", codes.atc, nomenclature.atc_fault),
         ("ald", codes.ald, nomenclature.ald_fault),
         ("ghm", codes.ghm, nomenclature.ghm_fault),
+        ("nabm", codes.nabm, nomenclature.nabm_fault),
+        ("ucd", codes.ucd, nomenclature.ucd_fault),
     ):
         for number, pattern in enumerate(patterns or ()):
             problem = check(pattern)
@@ -118,15 +124,21 @@ def _code_findings(codes: CodeSet, place: Place) -> Iterator[Finding]:
 def _event_findings(definition: Definition) -> Iterator[Finding]:
     for event, place in _events(definition):
         codes = definition.codes(event.set)
-        wanted = _NOMENCLATURE[event.domain]
+        wanted = _NOMENCLATURES[event.domain]
         if codes is None:
             near = difflib.get_close_matches(str(event.set), definition.sets, 1)
             cure = f"did you mean `{near[0]}`?" if near else "add it under sets"
             yield (*place, "set"), f"there is no set `{event.set}`; {cure}"
-        elif getattr(codes, wanted) is None:
-            yield (*place, "set"), f"events of domain {event.domain} have {wanted} codes; use a set of those"
-        if event.position and event.domain != "diagnosis":
-            yield (*place, "position"), "only diagnoses have positions; remove it"
+        elif not set(codes.nomenclatures()) <= set(wanted):
+            yield (
+                (*place, "set"),
+                f"events of domain {event.domain} have {' or '.join(wanted)} codes; use a set of those",
+            )
+        positions = _POSITIONS.get(event.domain)
+        if event.position and not positions:
+            yield (*place, "position"), "only diagnoses and causes of death have positions; remove it"
+        elif positions and not set(event.position) <= positions:
+            yield (*place, "position"), f"in domain {event.domain} it is one of {', '.join(sorted(positions))}"
 
 
 def _other_findings(definition: Definition) -> Iterator[Finding]:

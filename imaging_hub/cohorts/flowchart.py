@@ -19,6 +19,7 @@ from imaging_hub.cohorts.differencing import Answer, Question, Told, note_asked
 from imaging_hub.cohorts.engine import Engine
 from imaging_hub.cohorts.plan import Plan, plan
 from imaging_hub.cohorts.snapshot import Snapshot, take
+from imaging_hub.errors import HubError
 from imaging_hub.permits.policy import Action, Actor, Denied, Permit, Resource, decide
 
 _OLDEST_BAND = 90  # so few are older that a band would name them
@@ -57,7 +58,13 @@ class Flowchart:
 
 
 def run(wanted: Plan, snapshot: Snapshot) -> Outcome:
-    """Narrow the subjects step by step, and take the images of those who are left."""
+    """Narrow the subjects step by step, and take the images of those who are left.
+
+    Raises `HubError` when the load has no events of a domain that is asked for: nobody would be found, or left out.
+    """
+    if absent := wanted.domains - snapshot.domains - {"death"}:
+        what = f"the loaded extraction has no events of {', '.join(sorted(absent))}"
+        raise HubError(what, code="domain-not-loaded", hint="load an extraction with their tables, or leave them out")
     tables = snapshot.tables
     steps = [Counted("linked subjects", _count(tables.subject))]
     sets: list[Narrowed] = []

@@ -20,6 +20,8 @@ _ATC = re.compile(r"[ABCDGHJLMNPRSV]([0-9]{2}([A-Z]([A-Z]([0-9]{2})?)?)?)?\Z")
 _ALD = re.compile(r"([1-9]|[12][0-9]|3[0-2])\Z")
 _GHM = re.compile(r"[0-9]{2}[CHKMZ][0-9]{2}[0-9A-Z]\Z")
 _GHM_PREFIX = re.compile(r"[0-9]{2}([CHKMZ][0-9]{0,2})?\Z")
+_NABM = re.compile(r"[0-9]{4}\Z|[0-9]{1,3}\*\Z")
+_UCD = re.compile(r"([0-9]{7}|[0-9]{13})\Z|[0-9]{3,12}\*\Z")
 _SUPPLEMENT = "YYYY"  # billed beside an exam, and no exam itself
 _ATC_SUBSTANCE_LENGTH = 7
 _ICD10 = re.compile(r"[A-Z][0-9A-Z]{0,5}\Z")
@@ -121,6 +123,20 @@ def ghm_fault(pattern: str) -> str | None:
         return f"`{pattern}` covers a sensitive stay, which no cohort may ask for; narrow it"
     if not (_GHM.match(code) or (code.endswith("*") and _GHM_PREFIX.match(prefix))):
         return f"`{pattern}` is not a GHM; write it as in `04M092` or `04M09*`"
+    return None
+
+
+def nabm_fault(pattern: str) -> str | None:
+    """What is wrong with the code of a laboratory test or prefix, and the cure."""
+    if not _NABM.match(pattern):
+        return f'`{pattern}` is no code of the NABM; write four digits in quotes, as `"1104"` or `"11*"`'
+    return None
+
+
+def ucd_fault(pattern: str) -> str | None:
+    """What is wrong with the UCD code of a drug or prefix, and the cure."""
+    if not _UCD.match(pattern):
+        return f"`{pattern}` is no UCD code; write its 7 or 13 digits in quotes, as the extraction has them"
     return None
 
 

@@ -10,10 +10,10 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-from imaging_hub.cohorts import criteria, nomenclature
+from imaging_hub.cohorts import criteria
 from imaging_hub.cohorts.criteria import Acts, CodeSet, Definition
 from imaging_hub.cohorts.image_criteria import Images, SeriesCriterion
-from imaging_hub.cohorts.nomenclature import Codes
+from imaging_hub.cohorts.nomenclature import Codes, acts_of
 from imaging_hub.cohorts.strict import Window
 
 Offsets = tuple[tuple[int, int], ...]
@@ -249,8 +249,9 @@ def _events(definition: Definition, event: criteria.IndexEvent | criteria.Occurr
 
 def _resolved(codes: CodeSet) -> Codes:
     if isinstance(codes.ccam, Acts):
-        return nomenclature.acts_of(codes.ccam.modality, codes.ccam.region, codes.ccam.contrast)
-    return Codes.of(codes.icd10 or codes.ccam or codes.atc or codes.ald or codes.ghm or ())
+        return acts_of(codes.ccam.modality, codes.ccam.region, codes.ccam.contrast)
+    (nomenclature,) = codes.nomenclatures()
+    return Codes.of(getattr(codes, nomenclature))
 
 
 def _offsets(window: Window) -> Offsets:

@@ -28,6 +28,8 @@ class Snapshot:
     version: str
     """Data version: load of the SNDS, and digest of index and links."""
     engine: Engine
+    domains: frozenset[str]
+    """Of which the load has events."""
 
 
 @contextmanager
@@ -45,7 +47,8 @@ def take(connection: Connection, folder: Path, spark: str | None = None) -> Iter
         subject = engine.parquet("link", *index.link).left_join(person, "person").drop("person_right")
         series = engine.parquet("series", *index.series)
         tables = Tables(engine.hold(subject), engine.parquet("event", load.folder / "event"), series)
-        yield Snapshot(tables, f"snds {load.version} hub {index.digest[:32]}", engine)
+        domains = frozenset(domain for domain, events in load.events.items() if events)
+        yield Snapshot(tables, f"snds {load.version} hub {index.digest[:32]}", engine, domains)
 
 
 def _persons(person: Any) -> Any:

@@ -95,6 +95,75 @@ INSERT INTO event
   FROM dcir_drug WHERE reason IS NULL GROUP BY person, code_system, code, "start", "end", finess;
 """
 
+# A code of the NABM has four digits.
+DCIR_BIOLOGY = """
+CREATE TABLE dcir_biology AS
+  WITH biology AS (
+    SELECT person, 'NABM' AS code_system, lpad(CAST(BIO_PRS_IDE AS VARCHAR), 4, '0') AS code, EXE_SOI_DTD AS "start",
+      coalesce(EXE_SOI_DTF, EXE_SOI_DTD) AS "end", CAST(BIO_ACT_QSN AS DOUBLE) AS quantity, finess,
+      concat_ws('-', DCT_ORD_NUM, FLX_DIS_DTD, ORG_CLE_NUM, PRS_ORD_NUM) AS group_id,
+      CASE WHEN line.reason IS NOT NULL THEN line.reason
+        WHEN line.DCT_ORD_NUM IS NULL THEN 'line-missing' END AS reason
+    FROM ER_BIO_F LEFT JOIN line USING (DCT_ORD_NUM, FLX_DIS_DTD, FLX_EMT_ORD, FLX_EMT_NUM, FLX_EMT_TYP, FLX_TRT_DTD,
+      ORG_CLE_NUM, PRS_ORD_NUM, REM_TYP_AFF))
+  SELECT * REPLACE (CASE WHEN reason IS NULL AND sum(quantity) FILTER (reason IS NULL)
+      OVER (PARTITION BY person, code, "start", "end", finess) <= 0 THEN 'regularised' ELSE reason END AS reason)
+  FROM biology;
+INSERT INTO event
+  SELECT person, 'biology', 'ER_BIO_F', min(group_id), code_system, code, NULL, "start", "end", sum(quantity), finess
+  FROM dcir_biology WHERE reason IS NULL GROUP BY person, code_system, code, "start", "end", finess;
+"""
+
+# Drugs of hospitals' pharmacies that are billed by unit (UCD), beside those of town.
+DCIR_UNITS = """
+CREATE TABLE dcir_unit AS
+  WITH unit AS (
+    SELECT person, 'UCD' AS code_system, UCD_UCD_COD AS code, EXE_SOI_DTD AS "start",
+      coalesce(EXE_SOI_DTF, EXE_SOI_DTD) AS "end", CAST(UCD_DLV_NBR AS DOUBLE) AS quantity, finess,
+      concat_ws('-', DCT_ORD_NUM, FLX_DIS_DTD, ORG_CLE_NUM, PRS_ORD_NUM) AS group_id,
+      CASE WHEN line.reason IS NOT NULL THEN line.reason
+        WHEN line.DCT_ORD_NUM IS NULL THEN 'line-missing' END AS reason
+    FROM ER_UCD_F LEFT JOIN line USING (DCT_ORD_NUM, FLX_DIS_DTD, FLX_EMT_ORD, FLX_EMT_NUM, FLX_EMT_TYP, FLX_TRT_DTD,
+      ORG_CLE_NUM, PRS_ORD_NUM, REM_TYP_AFF))
+  SELECT * REPLACE (CASE WHEN reason IS NULL AND sum(quantity) FILTER (reason IS NULL)
+      OVER (PARTITION BY person, code, "start", "end", finess) <= 0 THEN 'regularised' ELSE reason END AS reason)
+  FROM unit;
+INSERT INTO event
+  SELECT person, 'drug', 'ER_UCD_F', min(group_id), code_system, code, NULL, "start", "end", sum(quantity), finess
+  FROM dcir_unit WHERE reason IS NULL GROUP BY person, code_system, code, "start", "end", finess;
+"""
+
+# A certificate that is matched with a beneficiary (DCD_IDT_TOP 1) may hold a date of death that IR_BEN_R lacks. Two
+# certificates of one person are of two people.
+CAUSES_OF_DEATH = """
+CREATE TABLE certificate AS
+  SELECT c.*, person, CASE
+    WHEN coalesce(DCD_IDT_TOP, 0) <> 1 THEN 'death-unmatched'
+    WHEN person IS NULL THEN 'unknown-beneficiary'
+    WHEN count(*) OVER (PARTITION BY BEN_IDT_ANO) > 1 THEN 'several-deaths'
+    WHEN coalesce(BEN_DCD_DTE, DATE '1600-01-01') < DATE '1601-01-01' THEN 'date-missing' END AS reason
+  FROM KI_CCI_R c LEFT JOIN person ON person = BEN_IDT_ANO;
+INSERT INTO event
+  SELECT person, 'death', 'KI_CCI_R', person, 'SNDS', 'DEATH', NULL, BEN_DCD_DTE, BEN_DCD_DTE, NULL, NULL
+  FROM certificate JOIN person USING (person) WHERE reason IS NULL AND death_date IS NULL;
+UPDATE person SET death_date = BEN_DCD_DTE FROM certificate
+  WHERE certificate.person = person.person AND reason IS NULL AND death_date IS NULL;
+INSERT INTO event
+  SELECT person, 'cause_of_death', 'KI_CCI_R', DCD_IDT_ENC, 'CIM10', DCD_CIM_COD, 'CI', BEN_DCD_DTE, BEN_DCD_DTE,
+    NULL, NULL
+  FROM certificate WHERE reason IS NULL AND DCD_CIM_COD IS NOT NULL;
+"""
+OTHER_CAUSES = """
+CREATE TABLE certified_cause AS
+  SELECT o.*, person, BEN_DCD_DTE,
+    CASE WHEN c.DCD_IDT_ENC IS NULL OR c.reason IS NOT NULL THEN 'death-dropped' END AS reason
+  FROM KI_ECD_R o LEFT JOIN certificate c USING (DCD_IDT_ENC);
+INSERT INTO event
+  SELECT DISTINCT person, 'cause_of_death', 'KI_ECD_R', DCD_IDT_ENC, 'CIM10', ECD_CIM_COD, 'CA', BEN_DCD_DTE,
+    BEN_DCD_DTE, CAST(NULL AS DOUBLE), CAST(NULL AS VARCHAR)
+  FROM certified_cause WHERE reason IS NULL AND ECD_CIM_COD IS NOT NULL;
+"""
+
 # GHM 90: the stay could not be grouped. SEJ_TYP B: a service for another hospital, which counts it (sessions apart).
 STAYS = """
 CREATE TABLE stay AS
@@ -197,7 +266,7 @@ CREATE TABLE event (person VARCHAR, domain VARCHAR, source_table VARCHAR, group_
   code VARCHAR, "position" VARCHAR, "start" DATE, "end" DATE, qty DOUBLE, finess VARCHAR);
 """
 
-DOMAINS = ("act", "ald", "death", "diagnosis", "drug", "stay")
+DOMAINS = ("act", "ald", "biology", "cause_of_death", "death", "diagnosis", "drug", "stay")
 """What an event may be."""
 
 EXTRACTORS = (
@@ -210,5 +279,9 @@ EXTRACTORS = (
     ("T_MCOaaD", "stay_associated", STAY_DIAGNOSES),
     ("T_MCOaaFMSTC", "external_act", EXTERNAL_ACTS),
     ("IR_IMB_R", "long_term_disease", LONG_TERM_DISEASES),
+    ("ER_BIO_F", "dcir_biology", DCIR_BIOLOGY),
+    ("ER_UCD_F", "dcir_unit", DCIR_UNITS),
+    ("KI_CCI_R", "certificate", CAUSES_OF_DEATH),
+    ("KI_ECD_R", "certified_cause", OTHER_CAUSES),
 )
 """Table, the judged rows it becomes, and how; in this order."""

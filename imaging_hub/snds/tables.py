@@ -33,6 +33,9 @@ JOIN_KEY = (
 )
 """The nine columns that join ER_PRS_F to its affined tables."""
 
+OPTIONAL = frozenset({"ER_BIO_F", "ER_UCD_F", "KI_CCI_R", "KI_ECD_R"})
+"""Tables that an extraction may lack; a cohort that asks for what is in them is refused then."""
+
 _SQL_TYPE = {"string": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "date": "DATE"}
 
 
@@ -112,6 +115,10 @@ def attach(database: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, int]:
 
 def _attach_one(database: duckdb.DuckDBPyConnection, folder: Path, table: str, columns: tuple[Column, ...]) -> int:
     files = _files(folder, table)
+    if not files and table in OPTIONAL:
+        empty = ", ".join(f"{column.name} {_SQL_TYPE[column.type]}" for column in columns)
+        database.execute(f"CREATE OR REPLACE TABLE {table} ({empty})")
+        return 0
     if not files:
         what = f"table {table} is not there"
         hint = f"put {table.replace('aa', '19')}.parquet or .csv into the folder"

@@ -23,6 +23,7 @@ from imaging_hub.cohorts.plan import plan
 from imaging_hub.cohorts.snapshot import take
 from imaging_hub.database import Database
 from imaging_hub.database import Role as Login
+from imaging_hub.errors import HubError
 from imaging_hub.permits import accounts, projects
 from imaging_hub.permits.policy import Actor, Denied, Permit, Reason, Role
 from imaging_hub.snds.loading import load
@@ -236,3 +237,20 @@ def test_sixty_random_cohorts_over_dense_tables_agree(database: Database, tmp_pa
             assert found == oracle(definition, dense), definition
             members += len(found)
     assert members > 100, "a comparison of empty sets would prove nothing"
+
+
+def test_a_domain_that_was_not_loaded_is_refused_and_does_not_find_nobody(database: Database, tmp_path: Path) -> None:
+    dense = a_dense_world(tmp_path, random.Random(23))
+    report = dense.tables / "v1" / "report.json"
+    report.write_text(report.read_text().replace('"biology": 1', '"biology": 0'))
+    asks = (
+        "cohort: asks\nversion: 1\nindex: {event: {domain: diagnosis, set: {icd10: ['C34*']}, first: true}}\n"
+        "exclusion: [{domain: biology, set: {nabm: ['1104']}, window: {before: [0, 30]}}]\n"
+        "imaging: [{name: images, modality: CT, window: {after: [0, 30]}}]\n"
+    )
+    with database.begin(Login.WEB) as connection, take(connection, dense.tables) as snapshot:
+        with pytest.raises(HubError) as refused:
+            run(plan(parse(asks)), snapshot)
+        assert refused.value.code == "domain-not-loaded"
+        assert "biology" in str(refused.value)
+        run(plan(parse(asks.replace("biology", "drug").replace("nabm: ['1104']", "ucd: ['9990001']"))), snapshot)

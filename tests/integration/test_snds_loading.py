@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from synthetic_snds import synthetic_snds
 
 from imaging_hub.errors import LinkageError
 from imaging_hub.snds.loading import DataVersion, current, load
-from imaging_hub.snds.tables import JOIN_KEY, schema
+from imaging_hub.snds.tables import JOIN_KEY, OPTIONAL, schema
 from imaging_hub.snds.tables import imaging_acts as acts_of_the_ccam
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -89,6 +89,32 @@ def drug(**other: Any) -> Rows:
     boxes = {**key, "PHA_PRS_C13": 3400999100007, "PHA_ACT_QSN": 2}
     boxes.update({name: value for name, value in other.items() if name.startswith("PHA_")})
     return {**rows, "ER_PHA_F": [boxes], "IR_PHA_R": [{"PHA_CIP_C13": 3400999100007, "PHA_ATC_CLA": "L01EB01"}]}
+
+
+def affined(table: str, columns: dict[str, Any], **other: Any) -> Rows:
+    """A line of DCIR with what it was for in one of its affined tables."""
+    rows = town_act(**{name: value for name, value in other.items() if name not in columns})
+    del rows["ER_CAM_F"]
+    key = {name: rows["ER_PRS_F"][0][name] for name in JOIN_KEY}
+    return {**rows, table: [{**key, **columns, **{name: other[name] for name in columns if name in other}}]}
+
+
+def laboratory(**other: Any) -> Rows:
+    return affined("ER_BIO_F", {"BIO_PRS_IDE": 552, "BIO_ACT_QSN": 1}, **other)
+
+
+def unit(**other: Any) -> Rows:
+    return affined("ER_UCD_F", {"UCD_UCD_COD": "9261110", "UCD_DLV_NBR": 2}, **other)
+
+
+def death(**other: Any) -> Rows:
+    """A certificate with the cause that began it and another."""
+    rows: Rows = {
+        "KI_CCI_R": [{"DCD_IDT_ENC": "D1", "DCD_IDT_TOP": 1, "BEN_IDT_ANO": "ANO", "BEN_DCD_DTE": DAY,
+                      "DCD_CIM_COD": "C349"}],
+        "KI_ECD_R": [{"DCD_IDT_ENC": "D1", "ECD_CIM_COD": "J960"}],
+    }  # fmt: skip
+    return planted(rows, other)
 
 
 def planted(rows: Rows, other: dict[str, Any]) -> Rows:
@@ -198,12 +224,60 @@ def test_what_is_right_becomes_events(tmp_path: Path) -> None:
         (disease(IMB_ETM_NAT=12), "not-ald"),
         (disease(IMB_ALD_DTD=NOBODY), "date-missing"),
         (disease(BEN_NIR_PSA="STRANGER"), "unknown-beneficiary"),
+        (laboratory(DPN_QLF=71), "dpn-qlf-71"),
+        (laboratory(BIO_ACT_QSN=-1), "regularised"),
+        ({"ER_BIO_F": laboratory()["ER_BIO_F"]}, "line-missing"),
+        (unit(ETE_IND_TAA=1), "public-external-in-dcir"),
+        (unit(UCD_DLV_NBR=0), "regularised"),
+        ({"ER_UCD_F": unit()["ER_UCD_F"]}, "line-missing"),
+        ({"KI_CCI_R": death(DCD_IDT_TOP=0)["KI_CCI_R"]}, "death-unmatched"),
+        ({"KI_CCI_R": death(BEN_IDT_ANO="STRANGER")["KI_CCI_R"]}, "unknown-beneficiary"),
+        ({"KI_CCI_R": death(BEN_DCD_DTE=NOBODY)["KI_CCI_R"]}, "date-missing"),
+        ({"KI_CCI_R": 2 * death()["KI_CCI_R"]}, "several-deaths"),
+        ({"KI_ECD_R": death()["KI_ECD_R"]}, "death-dropped"),
     ],
 )
 def test_a_planted_row_is_dropped_for_its_reason(tmp_path: Path, rows: Rows, reason: str) -> None:
     version = loaded(tmp_path, rows)
     assert events(version) == []
     assert set(dropped(version)) - ({"stay-dropped"} - {reason}) == {reason}
+
+
+def test_tests_units_and_causes_of_death_become_events(tmp_path: Path) -> None:
+    """And a certificate tells a date of death that the beneficiary's row lacks."""
+    version = loaded(tmp_path, laboratory(), unit(DCT_ORD_NUM=2), death())
+    found = {(e["domain"], e["source_table"], e["code_system"], e["code"], e["position"], e["qty"])
+             for e in events(version)}  # fmt: skip
+    assert found == {
+        ("biology", "ER_BIO_F", "NABM", "0552", None, 1.0),
+        ("drug", "ER_UCD_F", "UCD", "9261110", None, 2.0),
+        ("death", "KI_CCI_R", "SNDS", "DEATH", None, None),
+        ("cause_of_death", "KI_CCI_R", "CIM10", "C349", "CI", None),
+        ("cause_of_death", "KI_ECD_R", "CIM10", "J960", "CA", None),
+    }
+    assert {e["start"] for e in events(version)} == {DAY}
+    (person,) = pq.read_table(version.folder / "person.parquet", columns=["death_date"]).to_pylist()
+    assert person["death_date"] == DAY
+    assert dropped(version) == {}
+
+
+def test_a_known_date_of_death_stays_and_is_one_event(tmp_path: Path) -> None:
+    before = DAY - timedelta(days=1)
+    version = loaded(tmp_path, death(), people=[beneficiary(BEN_DCD_DTE=before)])
+    assert [(e["source_table"], e["start"]) for e in events(version) if e["domain"] == "death"] == [
+        ("IR_BEN_R", before)
+    ]
+    (person,) = pq.read_table(version.folder / "person.parquet", columns=["death_date"]).to_pylist()
+    assert person["death_date"] == before
+
+
+def test_an_extraction_may_lack_what_came_later(tmp_path: Path) -> None:
+    folder = written(tmp_path / "snds", together({"IR_BEN_R": [beneficiary()]}, stay()))
+    for table in OPTIONAL:
+        (folder / f"{table}.parquet").unlink()
+    version = load(folder, tmp_path / "tables")
+    assert version.events.keys() == {"act", "diagnosis", "stay"}
+    assert {t.table: t.read for t in version.tables if t.table in OPTIONAL} == dict.fromkeys(OPTIONAL, 0)
 
 
 @pytest.mark.parametrize(("aa", "kept"), [("17", False), ("18", True)])

@@ -6,6 +6,7 @@ Every row that must *not* become an event (the traps of a real extraction) is wr
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -15,6 +16,8 @@ from imaging_hub.snds.synthetic.pathways import Care, Drug, Exam, LongTermDiseas
 from imaging_hub.snds.synthetic.people import Person
 
 NO_DATE = date(1600, 1, 1)
+BLOOD_COUNT = "1104"
+UNIT = "9990001"  # invented, as CIP13 are
 Row = dict[str, object]
 Event = dict[str, object]
 
@@ -181,6 +184,33 @@ def _long_term_disease(claims: Claims, ald: LongTermDisease) -> None:
     for domain, system, code, position in both:
         what = _event(domain, system, code, ald.start, ald.end, position=position)
         claims.record(ald.person, ald.start, "IR_IMB_R", **what)
+
+
+def tests_and_causes(claims: Claims, person: Person, care: Sequence[Care]) -> None:
+    """What came to the extraction later: blood counts at long-term diseases, drugs by unit, and why people died."""
+    for item in care:
+        if isinstance(item, LongTermDisease):
+            key = write_line(claims, person, item.start, 3211, 1)
+            claims.add("ER_BIO_F", f"{key['FLX_DIS_DTD']:%Y%m}", **key, BIO_PRS_IDE=int(BLOOD_COUNT), BIO_ACT_QSN=1)
+            what = _event("biology", "NABM", BLOOD_COUNT, item.start, item.start, qty=1.0)
+            claims.record(person, item.start, "ER_BIO_F", **what)
+        if isinstance(item, Stay) and item.ghm.startswith("28Z"):
+            key = write_line(claims, person, item.entry, 3317, 1)
+            claims.add("ER_UCD_F", f"{key['FLX_DIS_DTD']:%Y%m}", **key, UCD_UCD_COD=UNIT, UCD_DLV_NBR=2)
+            claims.record(
+                person, item.entry, "ER_UCD_F", **_event("drug", "UCD", UNIT, item.entry, item.entry, qty=2.0)
+            )
+    if person.death_date and all(policy.ano_known and policy.cdi == "00" for policy in person.policies):
+        day, number = person.death_date, f"{claims.next('DCD'):064d}"
+        codes = {"lung": "C349", "stroke": "I639", "copd": "J449"}
+        first = codes.get(person.disease, "R99")
+        claims.add(
+            "KI_CCI_R", "", DCD_IDT_ENC=number, DCD_IDT_TOP=1, BEN_IDT_ANO=person.nir_ano, BEN_DCD_DTE=day,
+            DCD_CIM_COD=first,
+        )  # fmt: skip
+        claims.record(person, day, "KI_CCI_R", **_event("cause_of_death", "CIM10", first, day, day, position="CI"))
+        claims.add("KI_ECD_R", "", DCD_IDT_ENC=number, ECD_CIM_COD="J960")
+        claims.record(person, day, "KI_ECD_R", **_event("cause_of_death", "CIM10", "J960", day, day, position="CA"))
 
 
 def write_line(

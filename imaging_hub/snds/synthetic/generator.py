@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imaging_hub.errors import LinkageError
-from imaging_hub.snds.synthetic.claims import Claims, Event, beneficiaries, claim
+from imaging_hub.snds.synthetic.claims import Claims, Event, beneficiaries, claim, tests_and_causes
 from imaging_hub.snds.synthetic.operator import Operator
 from imaging_hub.snds.synthetic.pathways import Care, Exam, drugs, pathway
 from imaging_hub.snds.synthetic.patients import Patient, Study, studies_of
@@ -106,6 +106,12 @@ def _claims(people: list[Person], care: list[Care], rng: np.random.Generator) ->
     for item in care:
         claim(claims, item)
     write_traps(claims, people, care, rng)
+    late = replace(claims, rng=np.random.default_rng(len(people)))  # the rest of a seed's world stays as it was
+    of: dict[str, list[Care]] = {}
+    for item in care:
+        of.setdefault(item.person.id, []).append(item)
+    for person in people:
+        tests_and_causes(late, person, of.get(person.id, []))
     for atc, cip13 in drugs().items():
         claims.add("IR_PHA_R", "", PHA_CIP_C13=cip13, PHA_ATC_CLA=atc)
     return claims
