@@ -120,17 +120,6 @@ def held(connection: Connection, tables: Path) -> Iterator[IndexFiles]:
         os.close(lock)
 
 
-def fold_changes(connection: Connection) -> None:
-    """Put the rows that note changes together, one a bucket; no version becomes another by it."""
-    connection.execute(
-        text(
-            "WITH noted AS (DELETE FROM hub.index_change RETURNING bucket, mark)"
-            " INSERT INTO hub.index_changed_before AS b SELECT bucket, bit_xor(mark) FROM noted GROUP BY bucket"
-            " ON CONFLICT (bucket) DO UPDATE SET mark = b.mark # excluded.mark"
-        )
-    )
-
-
 def _versions(connection: Connection) -> dict[int, int]:
     rows = connection.execute(text("SELECT bucket, version FROM hub.index_version"))
     return {row.bucket: row.version % (1 << 64) for row in rows}

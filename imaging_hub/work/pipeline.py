@@ -14,13 +14,12 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, text
 
-from imaging_hub.archive import index, opposition
+from imaging_hub.archive import index, index_changes, opposition
 from imaging_hub.archive.index import Admission
 from imaging_hub.archive.objects import ObjectStore, StoredObject
 from imaging_hub.archive.orthanc_sink import OrthancSink
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import Action
-from imaging_hub.cohorts import index_files
 from imaging_hub.cohorts import release as releases
 from imaging_hub.database import Database, Role
 from imaging_hub.deidentification import plan, profile
@@ -148,7 +147,7 @@ class Pipeline:
                 [one for one in expired if one.at_once or one.deidentified_series_instance_uid not in under_review],
             )
             vault.shred(connection)
-            index_files.fold_changes(connection)
+            index_changes.fold(connection)
 
     def _deidentify(self, revision: StudyRevision, entries: Sequence[JournalEntry]) -> None:
         originals = _Originals(self._spool)

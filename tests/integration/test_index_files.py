@@ -11,6 +11,7 @@ import duckdb
 import pytest
 from sqlalchemy import Connection, text
 
+from imaging_hub.archive import index_changes
 from imaging_hub.cohorts import index_files
 from imaging_hub.cohorts.index_files import IndexFiles
 from imaging_hub.database import Database, Role
@@ -142,7 +143,7 @@ def test_writers_do_not_wait_for_each_other_and_each_commit_is_noticed(indexed: 
     held(indexed, tmp_path)
     old = sorted((tmp_path / "index").iterdir())
     with indexed.begin(Role.WORKER) as connection:
-        index_files.fold_changes(connection)
+        index_changes.fold(connection)
         assert connection.execute(text("SELECT count(*) FROM hub.index_change")).scalar_one() == 0
     assert _version_of(indexed, sid) == after, "what was noted is put together, and means the same"
     held(indexed, tmp_path)
