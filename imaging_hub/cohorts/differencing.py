@@ -72,7 +72,7 @@ class Cells:
         people = {NEVER_COUNTED: self._never_counted, **_sizes(self._cells)}
         counted = _sizes(inside)
         parts = [(counted.get(cell, 0), size - counted.get(cell, 0)) for cell, size in people.items()]
-        if any(0 < size < self._k for pair in parts for size in pair) or not any(all(pair) for pair in parts):
+        if any(size and size < self._k for pair in parts for size in pair) or not any(all(pair) for pair in parts):
             return False
         fresh = range(max(people) + 1, max(people) + 1 + len(counted))
         moves = self._engine.table("moves", pa.table({"cell": sorted(counted), "to": fresh}, schema=_MOVES))

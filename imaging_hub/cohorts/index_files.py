@@ -84,7 +84,7 @@ class IndexFiles:
     """Of their content, whatever their versions."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class _Part:
     """A bucket in a version, and the SHA-256 of its rows."""
 

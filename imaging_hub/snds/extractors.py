@@ -75,63 +75,41 @@ INSERT INTO event
   FROM dcir_act WHERE reason IS NULL GROUP BY person, code_system, code, "start", "end", finess;
 """
 
-DCIR_DRUGS = """
-CREATE TABLE dcir_drug AS
-  WITH drug AS (
-    SELECT person, CASE WHEN PHA_ATC_CLA IS NULL THEN 'CIP13' ELSE 'ATC' END AS code_system,
-      coalesce(PHA_ATC_CLA, CAST(PHA_PRS_C13 AS VARCHAR)) AS code, EXE_SOI_DTD AS "start",
-      coalesce(EXE_SOI_DTF, EXE_SOI_DTD) AS "end", CAST(PHA_ACT_QSN AS DOUBLE) AS quantity, finess,
+# Lines of one day, code and place are one event, with their quantities summed.
+_AFFINED = """
+CREATE TABLE {judged} AS
+  WITH dispensed AS (
+    SELECT person, {code_system} AS code_system, {code} AS code, EXE_SOI_DTD AS "start",
+      coalesce(EXE_SOI_DTF, EXE_SOI_DTD) AS "end", CAST({quantity} AS DOUBLE) AS quantity, finess,
       concat_ws('-', DCT_ORD_NUM, FLX_DIS_DTD, ORG_CLE_NUM, PRS_ORD_NUM) AS group_id,
       CASE WHEN line.reason IS NOT NULL THEN line.reason
         WHEN line.DCT_ORD_NUM IS NULL THEN 'line-missing' END AS reason
-    FROM ER_PHA_F LEFT JOIN line USING (DCT_ORD_NUM, FLX_DIS_DTD, FLX_EMT_ORD, FLX_EMT_NUM, FLX_EMT_TYP, FLX_TRT_DTD,
+    FROM {table} LEFT JOIN line USING (DCT_ORD_NUM, FLX_DIS_DTD, FLX_EMT_ORD, FLX_EMT_NUM, FLX_EMT_TYP, FLX_TRT_DTD,
       ORG_CLE_NUM, PRS_ORD_NUM, REM_TYP_AFF)
-    LEFT JOIN IR_PHA_R ON PHA_CIP_C13 = PHA_PRS_C13)
+    {named})
   SELECT * REPLACE (CASE WHEN reason IS NULL AND sum(quantity) FILTER (reason IS NULL)
       OVER (PARTITION BY person, code, "start", "end", finess) <= 0 THEN 'regularised' ELSE reason END AS reason)
-  FROM drug;
+  FROM dispensed;
 INSERT INTO event
-  SELECT person, 'drug', 'ER_PHA_F', min(group_id), code_system, code, NULL, "start", "end", sum(quantity), finess
-  FROM dcir_drug WHERE reason IS NULL GROUP BY person, code_system, code, "start", "end", finess;
+  SELECT person, '{domain}', '{table}', min(group_id), code_system, code, NULL, "start", "end", sum(quantity), finess
+  FROM {judged} WHERE reason IS NULL GROUP BY person, code_system, code, "start", "end", finess;
 """
-
+DCIR_DRUGS = _AFFINED.format(
+    table="ER_PHA_F", judged="dcir_drug", domain="drug", quantity="PHA_ACT_QSN",
+    code_system="CASE WHEN PHA_ATC_CLA IS NULL THEN 'CIP13' ELSE 'ATC' END",
+    code="coalesce(PHA_ATC_CLA, CAST(PHA_PRS_C13 AS VARCHAR))",
+    named="LEFT JOIN IR_PHA_R ON PHA_CIP_C13 = PHA_PRS_C13",
+)  # fmt: skip
 # A code of the NABM has four digits.
-DCIR_BIOLOGY = """
-CREATE TABLE dcir_biology AS
-  WITH biology AS (
-    SELECT person, 'NABM' AS code_system, lpad(CAST(BIO_PRS_IDE AS VARCHAR), 4, '0') AS code, EXE_SOI_DTD AS "start",
-      coalesce(EXE_SOI_DTF, EXE_SOI_DTD) AS "end", CAST(BIO_ACT_QSN AS DOUBLE) AS quantity, finess,
-      concat_ws('-', DCT_ORD_NUM, FLX_DIS_DTD, ORG_CLE_NUM, PRS_ORD_NUM) AS group_id,
-      CASE WHEN line.reason IS NOT NULL THEN line.reason
-        WHEN line.DCT_ORD_NUM IS NULL THEN 'line-missing' END AS reason
-    FROM ER_BIO_F LEFT JOIN line USING (DCT_ORD_NUM, FLX_DIS_DTD, FLX_EMT_ORD, FLX_EMT_NUM, FLX_EMT_TYP, FLX_TRT_DTD,
-      ORG_CLE_NUM, PRS_ORD_NUM, REM_TYP_AFF))
-  SELECT * REPLACE (CASE WHEN reason IS NULL AND sum(quantity) FILTER (reason IS NULL)
-      OVER (PARTITION BY person, code, "start", "end", finess) <= 0 THEN 'regularised' ELSE reason END AS reason)
-  FROM biology;
-INSERT INTO event
-  SELECT person, 'biology', 'ER_BIO_F', min(group_id), code_system, code, NULL, "start", "end", sum(quantity), finess
-  FROM dcir_biology WHERE reason IS NULL GROUP BY person, code_system, code, "start", "end", finess;
-"""
-
+DCIR_BIOLOGY = _AFFINED.format(
+    table="ER_BIO_F", judged="dcir_biology", domain="biology", quantity="BIO_ACT_QSN", code_system="'NABM'",
+    code="lpad(CAST(BIO_PRS_IDE AS VARCHAR), 4, '0')", named="",
+)  # fmt: skip
 # Drugs of hospitals' pharmacies that are billed by unit (UCD), beside those of town.
-DCIR_UNITS = """
-CREATE TABLE dcir_unit AS
-  WITH unit AS (
-    SELECT person, 'UCD' AS code_system, UCD_UCD_COD AS code, EXE_SOI_DTD AS "start",
-      coalesce(EXE_SOI_DTF, EXE_SOI_DTD) AS "end", CAST(UCD_DLV_NBR AS DOUBLE) AS quantity, finess,
-      concat_ws('-', DCT_ORD_NUM, FLX_DIS_DTD, ORG_CLE_NUM, PRS_ORD_NUM) AS group_id,
-      CASE WHEN line.reason IS NOT NULL THEN line.reason
-        WHEN line.DCT_ORD_NUM IS NULL THEN 'line-missing' END AS reason
-    FROM ER_UCD_F LEFT JOIN line USING (DCT_ORD_NUM, FLX_DIS_DTD, FLX_EMT_ORD, FLX_EMT_NUM, FLX_EMT_TYP, FLX_TRT_DTD,
-      ORG_CLE_NUM, PRS_ORD_NUM, REM_TYP_AFF))
-  SELECT * REPLACE (CASE WHEN reason IS NULL AND sum(quantity) FILTER (reason IS NULL)
-      OVER (PARTITION BY person, code, "start", "end", finess) <= 0 THEN 'regularised' ELSE reason END AS reason)
-  FROM unit;
-INSERT INTO event
-  SELECT person, 'drug', 'ER_UCD_F', min(group_id), code_system, code, NULL, "start", "end", sum(quantity), finess
-  FROM dcir_unit WHERE reason IS NULL GROUP BY person, code_system, code, "start", "end", finess;
-"""
+DCIR_UNITS = _AFFINED.format(
+    table="ER_UCD_F", judged="dcir_unit", domain="drug", quantity="UCD_DLV_NBR", code_system="'UCD'",
+    code="UCD_UCD_COD", named="",
+)  # fmt: skip
 
 # A certificate that is matched with a beneficiary (DCD_IDT_TOP 1) may hold a date of death that IR_BEN_R lacks. Two
 # certificates of one person are of two people.

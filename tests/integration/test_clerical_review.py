@@ -132,8 +132,9 @@ def test_two_who_decide_at_once_take_turns(database: Database, linked: Linked) -
 
 
 def test_the_evidence_is_what_the_search_went_by(database: Database, settings: Settings, linked: Linked) -> None:
-    truth = {link.person: link for link in linked.links}
-    for pseudonym in waiting(database)[:8]:
+    some = waiting(database)[:8]
+    assert len(some) > 3
+    for pseudonym in some:
         with database.begin(Role.WEB) as connection:
             found = clerical_review.evidence(connection, settings.tables, NO_CODES, pseudonym, "ann")
         assert found is not None
@@ -148,7 +149,6 @@ def test_the_evidence_is_what_the_search_went_by(database: Database, settings: S
             assert len({exam.after_days for exam in agree}) >= found.proposal.days
         if found.proposal.method == "exact":
             assert all(exam.claimed in exam.acts for exam in agree)
-    assert truth, "people are linked beside them"
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_the_pages_show_what_agrees_and_name_nobody(story: WebStory, database: D
         assert first in operator.get("/linkage").text
         page = operator.get(f"/linkage/{first}").text
         assert "✓ same" in page
-        person = links_of(database, first)
+        person = proposed_person(database, first)
         assert person not in page
         assert not re.search(r"\b(19|20)\d\d-\d\d-\d\d\b", re.sub(r"<footer.*", "", page, flags=re.S))
         assert researcher.get("/linkage").status_code == 403
@@ -179,7 +179,7 @@ def test_the_pages_show_what_agrees_and_name_nobody(story: WebStory, database: D
     assert said(database, first, Opinion.SAME, "ann") is Settled.LINKED
 
 
-def links_of(database: Database, sid: str) -> str:
+def proposed_person(database: Database, sid: str) -> str:
     with database.begin(Role.OWNER) as owner:
         person: str = owner.execute(
             text("SELECT snds_person FROM hub.link_proposal WHERE sid = :sid"), {"sid": sid}

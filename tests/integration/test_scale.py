@@ -66,12 +66,7 @@ def test_it_is_a_load_as_cohorts_read_it(tables: Path) -> None:
 
 def test_every_worked_cohort_finds_somebody(tables: Path, database: Database) -> None:
     with database.begin(Role.OWNER) as owner:
-        for table in scale.INDEX:
-            with (tables / "rows" / f"{table}.csv").open("rb") as file:
-                names = file.readline().decode().strip()
-                driver = owner.connection.driver_connection
-                with driver.cursor().copy(f"COPY hub.{table} ({names}) FROM STDIN (FORMAT csv)") as copy:
-                    copy.write(file.read())
+        scale.fill_index(owner, tables)
     with database.begin(Role.WEB) as connection, take(connection, tables) as snapshot:
         found = {
             path.stem: len(run(plan(parse(path.read_text("utf-8"))), snapshot).members)

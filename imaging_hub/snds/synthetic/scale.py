@@ -11,9 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from itertools import product
 from pathlib import Path
+from typing import cast
 
 import duckdb
+import psycopg
 import pyarrow as pa
+from psycopg import sql
+from sqlalchemy import Connection
 
 from imaging_hub.cohorts import nomenclature
 from imaging_hub.snds.extractors import DOMAINS
@@ -22,6 +26,7 @@ from imaging_hub.snds.tables import imaging_acts
 INDEX = ("subject", "study", "series", "link")
 """Tables of the index, in the order in which they are filled."""
 _PARTS = 5
+_BLOCK = 1 << 20
 _VERSION = "scale"
 
 
@@ -63,6 +68,20 @@ def write_tables(tables: Path, persons: int, seed: int) -> dict[str, int]:
     (folder / "report.json").write_text(json.dumps(report), "utf-8")
     (tables / "current").write_text(_VERSION, "utf-8")
     return events
+
+
+def fill_index(connection: Connection, tables: Path) -> None:
+    """Copy `tables/rows` into the index; `connection` is the owner's."""
+    driver = cast("psycopg.Connection", connection.connection.driver_connection)
+    for table in INDEX:
+        with (tables / "rows" / f"{table}.csv").open("rb") as rows, driver.cursor() as cursor:
+            names = [sql.Identifier(name) for name in rows.readline().decode().strip().split(",")]
+            wanted = sql.SQL("COPY hub.{} ({}) FROM STDIN (FORMAT csv)").format(
+                sql.Identifier(table), sql.SQL(", ").join(names)
+            )
+            with cursor.copy(wanted) as copy:
+                while block := rows.read(_BLOCK):
+                    copy.write(block)
 
 
 def _seeded(database: duckdb.DuckDBPyConnection, persons: int, seed: int) -> None:
