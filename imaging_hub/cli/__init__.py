@@ -18,7 +18,7 @@ from imaging_hub.errors import HubError
 
 _VERBS = {
     "demo": "The whole story on one machine.",
-    "serve": "Run gateway, workers, hub and console together.",
+    "serve": "Run gateway, workers, hub, console and third party together.",
     "gateway": "Run the DICOM receiver alone.",
     "conformance": "The DICOM conformance statement of a configuration.",
     "worker": "Run one worker alone.",
@@ -38,7 +38,7 @@ _VERBS = {
     "download": "Download a release.",
     "verify": "Verify a downloaded release.",
     "opposition": "People who oppose the use of their data.",
-    "trust": "The trusted third party: shares, new keys.",
+    "trust": "The trusted third party: run it, new keys, shares.",
     "audit": "Verify the audit trail; search for a NIR where none may be.",
     "doctor": "Name what is wrong with the hub, and the cure.",
 }

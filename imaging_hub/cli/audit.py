@@ -44,7 +44,10 @@ def nir(
     config: Annotated[Path | None, typer.Option(help="TOML settings file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
-    """Search all tables and files outside the identifying zone for a NIR with a right key; status 1 if there is one."""
+    """Search all tables and files outside the identifying zone for a NIR with a right key; status 1 if there is one.
+
+    The third party's tables are searched by `trust verify`, where it runs.
+    """
     from imaging_hub.audit import nir_at_rest
     from imaging_hub.database import Role, open_database
     from imaging_hub.settings import load

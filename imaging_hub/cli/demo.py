@@ -35,12 +35,12 @@ def demo(
     console = Console(soft_wrap=True)
     _fresh(home)
     settings = _settings(home)
-    database = prepare(settings)
-    parts = Parts(settings, database)
+    hub = prepare(settings)
+    parts = Parts(settings, hub)
     watching = threading.Thread(target=parts.watch, daemon=True)
     watching.start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    story = Story(settings, database, console)
+    story = Story(settings, hub.database, console)
     try:
         tell(story, home, persons, seed, began)
         if not once:
@@ -52,7 +52,7 @@ def demo(
     finally:
         parts.stop()
         watching.join()
-        database.dispose()
+        hub.dispose()
 
 
 def _fresh(home: Path) -> None:
@@ -65,7 +65,8 @@ def _fresh(home: Path) -> None:
 
 def _settings(home: Path) -> Settings:
     usual = load()
-    ports = {name: _free(getattr(usual, name)) for name in ("dicom_port", "gateway_port", "hub_port", "console_port")}
+    names = ("dicom_port", "gateway_port", "hub_port", "console_port", "trust_port")
+    ports = {name: _free(getattr(usual, name)) for name in names}
     return load(
         None,
         home=home.absolute(),

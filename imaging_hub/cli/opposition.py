@@ -11,7 +11,7 @@ import typer
 
 from imaging_hub.archive import opposition as oppositions
 from imaging_hub.database import Database, Role, open_database
-from imaging_hub.pseudonymisation.keyring import gateway_keys, trust_keys
+from imaging_hub.pseudonymisation.keyring import gateway_keys
 from imaging_hub.pseudonymisation.opposing import subjects_of
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings, load
@@ -54,6 +54,6 @@ def lift(people: People, config: Config = None, as_json: Json = False) -> None:
 
 
 def _subjects(settings: Settings, database: Database, people: Path) -> list[str]:
-    third_party = ThirdParty(database, trust_keys(settings.keys))
+    third_party = ThirdParty.connect(settings)
     with database.begin(Role.GATEWAY) as connection:
         return subjects_of(connection, gateway_keys(settings.keys), third_party, people)

@@ -1,4 +1,4 @@
-"""`imaging-hub serve`: gateway, workers, hub and console, each its own process and database role."""
+"""`imaging-hub serve`: gateway, workers, hub, console and third party, each its own process and database role."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from typing import Annotated
 
 import typer
 
+from imaging_hub.cli import trust
 from imaging_hub.database import Database, migrate, open_database
-from imaging_hub.pseudonymisation.keyring import create_missing
+from imaging_hub.pseudonymisation.keyring import Keyring, create_missing
 from imaging_hub.settings import Settings, load, process_environment
 
 app = typer.Typer()
 
+_TRUST = "trust"
+_NOT_THE_HUBS = ("trust_database_url", "trust_database_role_password")
+_NOT_THE_TRUSTS = ("database_url", "database_role_password", "bind_address")
 RESTART_SECONDS = 2.0
 """Pause before a part that ended so soon after its start is started again."""
 
@@ -35,15 +39,19 @@ class Part:
 class Parts:
     """The running processes of a hub; a part that ends is started again."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
-        self._environment = {**process_environment(), **_joined(settings, database).as_environment()}
+    def __init__(self, settings: Settings, hub: Prepared) -> None:
+        self._environment = {**process_environment(), **hub.joined(settings).as_environment()}
         names = ["gateway", *["worker"] * settings.workers, "web", "console"]
+        if hub.vault is not None:
+            names.insert(0, _TRUST)  # asked by the others
         self._parts = [self._start(name) for name in names]
         self.stopping = False
 
     def _start(self, name: str) -> Part:
-        command = [sys.executable, "-m", "imaging_hub", name]
-        return Part(name, subprocess.Popen(command, env=self._environment), time.monotonic())
+        command = [sys.executable, "-m", "imaging_hub", name, *(["serve"] if name == _TRUST else [])]
+        withheld = {f"IMAGING_HUB_{one.upper()}" for one in (_NOT_THE_TRUSTS if name == _TRUST else _NOT_THE_HUBS)}
+        environment = {key: value for key, value in self._environment.items() if key not in withheld}
+        return Part(name, subprocess.Popen(command, env=environment), time.monotonic())
 
     def watch(self) -> None:
         """Start again what has ended, until `stop` was called."""
@@ -68,23 +76,42 @@ class Parts:
                 part.process.wait()
 
 
-def prepare(settings: Settings) -> Database:
-    """Folders, keys and schema: what must be there before any part starts."""
+@dataclass
+class Prepared:
+    """The databases of a hub that may be started; no `vault` where the third party is elsewhere."""
+
+    database: Database
+    vault: Database | None
+
+    def joined(self, settings: Settings) -> Settings:
+        """The settings that the parts get: they join the databases that are already running."""
+        given = settings.model_dump(exclude_defaults=True)
+        if settings.database_url is None:
+            given |= {"database_url": _url(self.database), "database_role_password": "local"}
+        if self.vault is not None and settings.trust_database_url is None:
+            given |= {"trust_database_url": _url(self.vault), "trust_database_role_password": "local"}
+        return load(**given)
+
+    def dispose(self) -> None:
+        """Close every pooled connection."""
+        for database in filter(None, (self.database, self.vault)):
+            database.dispose()
+
+
+def prepare(settings: Settings) -> Prepared:
+    """Folders, keys and schemas: what must be there before any part starts."""
     settings.home.mkdir(parents=True, exist_ok=True)
     database = open_database(settings)
+    vault = trust.prepare(settings, database) if settings.trust_url is None else None
     migrate(database)
     create_missing(settings.keys)
-    return database
+    if vault is not None:
+        Keyring.open(settings.trust_keys / "access.json").copy(settings.keys)
+    return Prepared(database, vault)
 
 
-def _joined(settings: Settings, database: Database) -> Settings:
-    """The settings that the parts get: they join the database that is already running."""
-    if settings.database_url is not None:
-        return settings
-    url = database.owner_url.render_as_string(hide_password=False)
-    return load(
-        **{**settings.model_dump(exclude_defaults=True), "database_url": url, "database_role_password": "local"}
-    )
+def _url(database: Database) -> str:
+    return database.owner_url.render_as_string(hide_password=False)
 
 
 @app.command()

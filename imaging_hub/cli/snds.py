@@ -17,7 +17,6 @@ from imaging_hub.audit import trail
 from imaging_hub.database import Database, Role, migrate, open_database
 from imaging_hub.errors import LinkageError
 from imaging_hub.pseudonymisation import delivery
-from imaging_hub.pseudonymisation.keyring import trust_keys
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings, load
 from imaging_hub.snds import indirect, linkage, loading
@@ -94,8 +93,7 @@ def link(  # noqa: PLR0917 - options of a command are given by name
     if by_exams:
         _say_indirect(as_json, _by_exams(settings, database))
         return
-    third_party = ThirdParty(database, trust_keys(settings.keys))
-    third_party.destroy_expired()
+    third_party = ThirdParty.connect(settings)
     if answer is not None and delivery_id is not None:
         _say(as_json, _import(database, third_party, answer, delivery_id))
     elif export is not None:
@@ -152,7 +150,7 @@ def _export(database: Database, third_party: ThirdParty, path: Path) -> delivery
 def _import(database: Database, third_party: ThirdParty, path: Path, name: str) -> dict[str, object]:
     with database.begin(Role.WORKER) as connection:
         report = linkage.import_return(
-            connection, path, delivery=name, resolve=lambda id_acc: third_party.resolve(name, id_acc), actor=ACTOR
+            connection, path, delivery=name, resolve=lambda id_accs: third_party.resolve(name, id_accs), actor=ACTOR
         )
     return {"delivery": name, **asdict(report), "id_acc_destroyed": third_party.destroy(name)}
 

@@ -27,7 +27,6 @@ from imaging_hub.errors import HubError
 from imaging_hub.gateway import operators, senders
 from imaging_hub.permits import accounts, projects
 from imaging_hub.permits.policy import Role as Account
-from imaging_hub.pseudonymisation.keyring import trust_keys
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.snds import indirect, loading
@@ -216,7 +215,7 @@ def _join(story: Story, home: Path) -> None:
     story.step("The SNDS is loaded, and patients are linked through the third party")
     loaded = loading.load(home / "synthetic" / "snds", story.settings.tables)
     story.tell(persons=loaded.persons, events=sum(loaded.events.values()))
-    third_party = ThirdParty(story.database, trust_keys(story.settings.keys))
+    third_party = ThirdParty.connect(story.settings)
     report = round_trip(story.settings, story.database, third_party, home / "synthetic" / "operator")
     with story.database.begin(Role.WORKER) as connection:
         found = indirect.link(connection, story.settings.tables, codes=ProcedureCodes({}), actor="demo")

@@ -1,24 +1,43 @@
-"""`imaging-hub trust`: what the trusted third party does by hand."""
+"""`imaging-hub trust`: the third party's process, and what it and the hub do about its keys by hand."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from sqlalchemy import Connection, text
 
-from imaging_hub.database import Role, open_database
-from imaging_hub.errors import KeyringError
-from imaging_hub.pseudonymisation.ceremony import Share
-from imaging_hub.pseudonymisation.rekeying import rekey as give_new_keys
-from imaging_hub.settings import load
+from imaging_hub.settings import Settings, load
+
+if TYPE_CHECKING:
+    from imaging_hub.database import Database
 
 app = typer.Typer(no_args_is_help=True)
 
 _CUSTODIANS = 2
+Config = Annotated[Path | None, typer.Option("--config", help="TOML settings file.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+
+
+def prepare(settings: Settings, hub: Database | None = None) -> Database:
+    """The third party's database and keys: what must be there before it starts; `hub` may hold those of before."""
+    from sqlalchemy import text
+
+    from imaging_hub.database import VAULT, Role, migrate, open_vault
+    from imaging_hub.trust.keyrings import create_missing
+    from imaging_hub.trust.relocation import take_along
+
+    settings.home.mkdir(parents=True, exist_ok=True)
+    database = open_vault(settings)
+    migrate(database, VAULT)
+    if hub is not None:
+        take_along(hub, database, settings.keys, settings.trust_keys)
+    with database.begin(Role.TRUST) as connection:
+        filled = connection.execute(text("SELECT EXISTS (SELECT 1 FROM trust.epoch)")).scalar_one()
+    create_missing(settings.trust_keys, filled=filled)
+    return database
 
 
 @app.callback()
@@ -27,8 +46,24 @@ def trust() -> None:
 
 
 @app.command()
+def serve(config: Config = None) -> None:
+    """Run the third party until told to stop."""
+    from imaging_hub import log
+    from imaging_hub.http.serving import serve as serve_app
+    from imaging_hub.trust.app import create_app
+    from imaging_hub.trust.vault import Vault
+
+    settings = load(config)
+    log.configure(settings.log_level)
+    vault = Vault(prepare(settings), settings.trust_keys)
+    serve_app(create_app(vault), settings.bind_address, settings.trust_port)
+
+
+@app.command()
 def share(out: Annotated[Path, typer.Argument(help="New file, for its custodian alone.")]) -> None:
     """Make one custodian's share of the third party's next key."""
+    from imaging_hub.trust.ceremony import Share
+
     typer.echo(f"{out}: share {Share.create(out).fingerprint}. Keep it where no other share is.")
 
 
@@ -37,21 +72,37 @@ def rekey(
     shares: Annotated[
         list[Path] | None, typer.Argument(help="Two custodians' shares, of which the third party's key is made.")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML settings file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    config: Config = None,
+    as_json: Json = False,
 ) -> None:
-    """Give the chain of pseudonyms new keys; subjects, links and projects stay.
+    """Give the third party a new key; studies wait until `trust resubmit` was run where the gateway is."""
+    from imaging_hub.trust import epochs
+    from imaging_hub.trust.ceremony import Share
+    from imaging_hub.trust.vault import Vault
 
-    Stop the hub first, and start it again after. Broken off, it goes on when it is called again.
-    """
     if shares is not None and len(shares) != _CUSTODIANS:
         raise typer.BadParameter("two shares, or none")
     brought = (Share.open(shares[0]), Share.open(shares[1])) if shares else None
     settings = load(config)
-    database = open_database(settings)
-    with database.begin(Role.OWNER) as connection:
-        _refuse_beside_workers(connection)
-    done = give_new_keys(database, settings.keys, brought)
+    epoch = epochs.begin(Vault(prepare(settings), settings.trust_keys), brought)
+    if as_json:
+        typer.echo(json.dumps({"epoch": epoch}))
+    else:
+        typer.echo(f"epoch {epoch} has begun. Where the gateway is: imaging-hub trust resubmit")
+
+
+@app.command()
+def resubmit(config: Config = None, as_json: Json = False) -> None:
+    """At the hub: follow the third party to its new key; subjects, links and projects stay.
+
+    Broken off, it goes on when it is called again.
+    """
+    from imaging_hub.database import open_database
+    from imaging_hub.pseudonymisation.rekeying import resubmit as submit_again
+    from imaging_hub.pseudonymisation.third_party import ThirdParty
+
+    settings = load(config)
+    done = submit_again(open_database(settings), settings.keys, ThirdParty.connect(settings))
     if as_json:
         typer.echo(json.dumps(asdict(done)))
     else:
@@ -60,12 +111,21 @@ def rekey(
         )
 
 
-def _refuse_beside_workers(connection: Connection) -> None:
-    working = connection.execute(
-        text(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND usename IN ('imaging_hub_worker', 'imaging_hub_trust')"
-        )
-    ).scalar_one()
-    if working:
-        raise KeyringError("workers use the vault", code="vault-in-use", hint="stop `imaging-hub serve` first")
+@app.command()
+def verify(config: Config = None, as_json: Json = False) -> None:
+    """Recompute every seal of the third party's trail, and search its tables for a NIR; status 1 at a finding."""
+    from imaging_hub.audit import nir_at_rest, trail
+    from imaging_hub.database import Role, open_vault
+
+    settings = load(config)
+    with open_vault(settings).begin(Role.OWNER) as connection:
+        chain = trail.verify(connection)
+        found = nir_at_rest.scan(connection, [])
+    broken = asdict(chain) if isinstance(chain, trail.Broken) else None
+    if as_json:
+        typer.echo(json.dumps({"broken": broken, "columns": found.columns, "findings": found.findings}))
+    elif isinstance(chain, trail.Broken):
+        typer.echo(f"broken at entry {chain.sequence}: {chain.reason}")
+    else:
+        typer.echo(f"{chain} entries, chain intact; {sum(found.findings.values())} numbers like a NIR")
+    raise typer.Exit(bool(broken or found.findings))

@@ -1,11 +1,15 @@
 """Keys in files of their own: who can open one cannot open the next.
 
     gateway.json    level1                     K1, the producers' side
-    trust.json      level2                     K2, the third party's side
     hub.json        pseudonym, date-shift, uid the worker's: what is written in archived instances
     originals.json  originals:<hospital>       wraps the keys under which originals are at rest
-    deliveries.json id_acc:<delivery>          seals what the id_acc of a delivery stand for; destroyed with it
     projects.json   pid:<project>, uid:<project>   K3[p] and K4[p], made on demand, destroyed when a project ends
+    access.json     access                     lets the hub in at the third party, which holds the same
+
+and, in the third party's own folder (`trust.keyrings`), beside its `access.json`,
+
+    trust.json      level2                     K2, the third party's side
+    deliveries.json id_acc:<delivery>          seals what the id_acc of a delivery stand for; destroyed with it
 
 A keyring that others can read, that is a link, or that holds a sample key is refused. Losing one means losing every
 pseudonym made with it: a missing file is created at first start only, by whoever says `create`.
@@ -58,6 +62,12 @@ class Keyring:
         except FileExistsError:
             raise KeyringError("the keyring is already there", code="keyring-exists") from None
         return cls(path, 1, keys)
+
+    def copy(self, folder: Path) -> None:
+        """Leave the same keyring in `folder`, unless one of that name is there."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not (folder / self.path.name).exists():
+            _write(folder / self.path.name, self.epoch, self._keys)
 
     def key(self, name: str) -> bytes:
         """The key of that name."""
@@ -140,7 +150,6 @@ class Keyring:
 
 _FILES: dict[str, tuple[str, ...]] = {
     "gateway.json": ("level1",),
-    "trust.json": ("level2",),
     "hub.json": ("pseudonym", "date-shift", "uid"),
     "projects.json": (),
 }
@@ -148,7 +157,7 @@ _ADDED_LATER = "originals.json"
 
 
 def create_missing(folder: Path) -> None:
-    """Make the keyrings at first start; later, one of the first four that is missing was lost and is not replaced."""
+    """Make the keyrings at first start; later, one of the first three that is missing was lost and is not replaced."""
     missing = [name for name in _FILES if not (folder / name).is_symlink() and not (folder / name).exists()]
     if missing and len(missing) < len(_FILES):
         hint = f"restore {', '.join(missing)} from the backup: with new keys every patient would be somebody new"
@@ -165,9 +174,9 @@ def gateway_keys(folder: Path) -> Keyring:
     return Keyring.open(folder / "gateway.json")
 
 
-def trust_keys(folder: Path) -> Keyring:
-    """K2 of the third party."""
-    return Keyring.open(folder / "trust.json")
+def access_key(folder: Path) -> str:
+    """What the hub shows the third party to be let in, in hexadecimal; either's folder."""
+    return Keyring.open(folder / "access.json").key("access").hex()
 
 
 def hub_keys(folder: Path) -> Keyring:
@@ -183,18 +192,6 @@ def project_keys(folder: Path) -> Keyring:
 def original_keys(folder: Path) -> Keyring:
     """A key for each hospital, which wraps the keys of its originals; none at first."""
     return Keyring.open(folder / _ADDED_LATER)
-
-
-def delivery_keys(folder: Path) -> Keyring:
-    """A key for each delivery under way; made when it is not there: it has no backup, and needs none."""
-    path = folder / "deliveries.json"
-    if not path.exists():
-        try:
-            return Keyring.create(path)
-        except KeyringError as there:
-            if there.code != "keyring-exists":
-                raise
-    return Keyring.open(path)
 
 
 def _read(path: Path) -> tuple[int, dict[str, bytes]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -52,18 +52,25 @@ class LinkReport:
 
 
 def import_return(
-    connection: Connection, return_file: Path, *, delivery: str, resolve: Callable[[str], str | None], actor: str
+    connection: Connection,
+    return_file: Path,
+    *,
+    delivery: str,
+    resolve: Callable[[Sequence[str]], Mapping[str, str]],
+    actor: str,
 ) -> LinkReport:
     """Link the subjects of one delivery and leave an entry in the trail; importing again changes nothing.
 
-    `resolve` is the third party's: from an id_acc of this delivery to a subject. The caller has the id_acc destroyed
-    once this transaction is committed. Raises `LinkageError` when the file is not a return file.
+    `resolve` is the third party's: from the id_acc of this delivery to subjects, of those that are alive. The caller
+    has the id_acc destroyed once this transaction is committed. Raises `LinkageError` when the file is not a return
+    file.
     """
     answers = _read(return_file)
     outcomes: Counter[str] = Counter()
     pairs: set[tuple[str, str]] = set()
+    sids = resolve([id_acc for id_acc, person in answers if person])
     for id_acc, person in answers:
-        sid = resolve(id_acc) if person else None
+        sid = sids.get(id_acc)
         if not person:
             outcomes["not_found"] += 1
         elif sid is None:

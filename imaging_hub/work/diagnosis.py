@@ -22,7 +22,7 @@ from imaging_hub import database as databases
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.database import Database, Role
 from imaging_hub.deidentification import profile
-from imaging_hub.errors import HubError
+from imaging_hub.errors import HubError, ThirdPartyAway
 from imaging_hub.gateway import senders
 from imaging_hub.gateway.tls import server_context
 from imaging_hub.intake import journal, vault
@@ -32,8 +32,8 @@ from imaging_hub.pseudonymisation.keyring import (
     hub_keys,
     original_keys,
     project_keys,
-    trust_keys,
 )
+from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.work import peers
 from imaging_hub.work.ailment import Ailment
@@ -53,7 +53,7 @@ def ailments(settings: Settings) -> list[Ailment]:
             Ailment("home", "no hub was ever started here", "imaging-hub serve, or set IMAGING_HUB_HOME to its folder")
         ]
     found = [*_of_certificates(settings), *_of_keys(settings), *_of_disk(settings), *_of_ports(settings)]
-    found += [*_of_archive(settings), *_of_sink(settings)]
+    found += [*_of_archive(settings), *_of_sink(settings), *_of_third_party(settings)]
     try:
         database = databases.open_database(settings)
         with database.begin(Role.OWNER) as connection:
@@ -116,7 +116,7 @@ def _of_certificates(settings: Settings) -> Iterator[Ailment]:
 
 
 def _of_keys(settings: Settings) -> Iterator[Ailment]:
-    for ring in (gateway_keys, trust_keys, hub_keys, project_keys, original_keys):
+    for ring in (gateway_keys, hub_keys, project_keys, original_keys):
         try:
             ring(settings.keys)
         except (HubError, OSError) as fault:
@@ -193,6 +193,15 @@ def _of_sink(settings: Settings) -> Iterator[Ailment]:
         yield Ailment("sink", "the Orthanc of orthanc_sink_url does not answer", "start it, or correct the URL")
 
 
+def _of_third_party(settings: Settings) -> Iterator[Ailment]:
+    try:
+        ThirdParty.connect(settings).check()
+    except ThirdPartyAway as away:
+        yield Ailment("third party", f"{away}: complete studies wait", away.hint)
+    except (HubError, OSError) as fault:
+        yield Ailment("third party", str(fault), getattr(fault, "hint", "check the owner of the folder of keys"))
+
+
 def _of_schema(database: Database) -> Iterator[Ailment]:
     behind = databases.revisions_missing(database)
     if behind is None:
@@ -202,7 +211,7 @@ def _of_schema(database: Database) -> Iterator[Ailment]:
 
 
 def _of_roles(database: Database) -> Iterator[Ailment]:
-    for role in Role:
+    for role in databases.HUB.roles:
         try:
             with database.begin(role):
                 pass

@@ -26,6 +26,7 @@ from imaging_hub.deidentification import plan, profile
 from imaging_hub.deidentification.engine import Engine
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.dicom import part10
+from imaging_hub.errors import ThirdPartyAway
 from imaging_hub.intake import completeness, journal, retention, vault
 from imaging_hub.intake.completeness import StudyRevision
 from imaging_hub.intake.journal import JournalEntry, Passed
@@ -33,7 +34,7 @@ from imaging_hub.intake.spool import Spool, open_spool
 from imaging_hub.log import log
 from imaging_hub.pseudonymisation import identity, pseudonyms
 from imaging_hub.pseudonymisation.identity import Contested
-from imaging_hub.pseudonymisation.keyring import gateway_keys, hub_keys, project_keys, trust_keys
+from imaging_hub.pseudonymisation.keyring import gateway_keys, hub_keys, project_keys
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.pseudonymisation.traits import Traits
 from imaging_hub.settings import Settings
@@ -63,26 +64,35 @@ class Due:
 class Pipeline:
     """What a worker can do; it logs in as the one role that sees both zones."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(self, settings: Settings, database: Database, third_party: ThirdParty) -> None:
         self._settings = settings
         self._database = database
         self._spool = open_spool(settings, database, Role.WORKER)
         self._objects = ObjectStore(settings.objects)
-        self._gateway_keys = gateway_keys(settings.keys)
         self._hub_keys = hub_keys(settings.keys)
-        self._third_party = ThirdParty(database, trust_keys(settings.keys))
+        self._third_party = third_party
         self._engines: dict[str, tuple[Engine, str]] = {}
 
     def due(self) -> Due:
-        """Close the studies that have gone quiet, and name every row that waits."""
+        """Close the studies that have gone quiet, and name every row that waits and can be worked on."""
         with self._database.begin(Role.WORKER) as connection:
             completeness.complete_studies(connection, self._settings.study_quiet_seconds)
-            return Due(
+            due = Due(
                 completeness.awaiting(connection),
                 releases.awaiting(connection),
                 index.awaiting_sink(connection) if self._settings.orthanc_sink_url else (),
                 completeness.next_quiet(connection, self._settings.study_quiet_seconds),
             )
+        return due if not due.studies or self._gives_subjects() else replace(due, studies=())
+
+    def _gives_subjects(self) -> bool:
+        """Whether the third party is there; while it is not, studies wait, however long that is."""
+        try:
+            self._third_party.check()
+        except ThirdPartyAway as away:
+            log.warning("third-party-away", code=away.code)
+            return False
+        return True
 
     def process_study(self, study: int) -> None:
         """De-identify, archive, index and journal what a complete study still holds."""
@@ -155,7 +165,7 @@ class Pipeline:
         with self._database.begin(Role.WORKER) as connection:
             who = identity.register(
                 connection,
-                self._gateway_keys,
+                gateway_keys(self._settings.keys),  # as it is now: it may have been renewed
                 self._third_party,
                 hospital=revision.hospital,
                 patient_id=entries[0].patient_id or "",
@@ -258,9 +268,8 @@ class Pipeline:
                 journal.settle_quarantined(connection, entry.id, refusal.reason, refusal.attribute, refusal.rule)
             completeness.processed(connection, revision.id)
             _remember(connection, revision, len(admissions), Counter(refusal.reason for _, refusal in refusals))
-        log.info(
-            "study-settled", study=revision.id, archived=len(admissions), quarantined=len(refusals), profile=profile
-        )
+        counts = {"archived": len(admissions), "quarantined": len(refusals)}
+        log.info("study-settled", study=revision.id, profile=profile, **counts)
 
 
 class _Originals:

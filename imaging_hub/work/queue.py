@@ -14,6 +14,7 @@ from procrastinate.exceptions import AlreadyEnqueued, UniqueViolation
 from procrastinate.jobs import Job, Status
 
 from imaging_hub.database import Database, Role
+from imaging_hub.errors import ThirdPartyAway
 from imaging_hub.log import log
 from imaging_hub.work.pipeline import Pipeline
 
@@ -52,9 +53,14 @@ def connect(database: Database, pipeline: Pipeline) -> App:
 
 @contextmanager
 def _last_attempt(context: JobContext, give_up: Callable[[], None]) -> Iterator[None]:
-    """Let a fault have the job tried again; the last time, give up instead."""
+    """Let a fault have the job tried again; the last time, give up instead.
+
+    That the third party is away is no fault of the row: the sweep finds it again when the third party is back.
+    """
     try:
         yield
+    except ThirdPartyAway as away:
+        log.warning("third-party-away", code=away.code, job=context.job.task_name)
     except Exception as fault:
         log.error("job-failed", job=context.job.task_name, attempts=context.job.attempts + 1, exc_info=fault)
         if context.job.attempts + 1 < ATTEMPTS:

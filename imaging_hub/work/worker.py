@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from imaging_hub.database import Database
 from imaging_hub.log import log
+from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.work import diagnosis, queue
 from imaging_hub.work.pipeline import Pipeline
@@ -34,7 +35,7 @@ async def _run(settings: Settings, database: Database) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    pipeline = Pipeline(settings, database)
+    pipeline = Pipeline(settings, database, ThirdParty.connect(settings))
     while not stop.is_set():
         try:
             await _work(pipeline, settings, database, stop)

@@ -22,7 +22,7 @@ class Module:
     @property
     def is_revision(self) -> bool:
         """Migrations follow Alembic's form, not ours."""
-        return self.path.startswith("imaging_hub/migrations/")
+        return self.path.startswith(("imaging_hub/migrations/", "imaging_hub/trust/migrations/"))
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,9 @@ from imaging_hub.database import Database, Role
 KILLS = 25
 
 
-def test_nothing_acknowledged_is_lost_when_gateway_and_workers_are_killed(database: Database, tmp_path: Path) -> None:
+def test_nothing_acknowledged_is_lost_when_gateway_workers_and_third_party_are_killed(
+    database: Database, tmp_path: Path
+) -> None:
     let_in(database)
     with a_hub(tmp_path, database, log_level="info") as hub:
         hub.start()
@@ -44,7 +46,7 @@ def _send_and_kill(hub: RunningHub, chance: random.Random) -> Ledger:
         before = len(ledger.acknowledged)
         hub.wait(lambda before=before: len(ledger.acknowledged) > before, "something is acknowledged")
         time.sleep(chance.uniform(0, 2))
-        part = chance.choice(("gateway", "worker"))
+        part = chance.choice(("gateway", "worker", "trust"))
         hub.wait(lambda part=part: bool(hub.parts(part)), f"{part} runs")
         os.kill(chance.choice(hub.parts(part)), signal.SIGKILL)
     stop.set()

@@ -108,7 +108,7 @@ def test_what_an_ins_says_outweighs_people(database: Database, linked: Linked, t
     answer = tmp_path / "late.csv"
     answer.write_text("id_acc;BEN_NIR_ANO\n1;SOMEBODYELSE00001\n", "ascii")
     with database.begin(Role.WORKER) as connection:
-        report = import_return(connection, answer, delivery="late", resolve=lambda _: first, actor="test")
+        report = import_return(connection, answer, delivery="late", resolve=lambda _: {"1": first}, actor="test")
     assert (report.linked, report.replaced) == (1, 1)
     assert links(database)[first] == ("ins", "SOMEBODYELSE00001")
 

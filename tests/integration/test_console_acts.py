@@ -25,6 +25,7 @@ from imaging_hub.gateway.console import create_console
 from imaging_hub.gateway.sender_trial import Step
 from imaging_hub.gateway.senders import Query
 from imaging_hub.intake import completeness
+from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.work.pipeline import Pipeline
 
@@ -72,7 +73,7 @@ class Site:
 
 
 @pytest.fixture
-def site(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Site]:
+def site(settings: Settings, database: Database, third_party: ThirdParty, tmp_path: Path) -> Iterator[Site]:
     (console,) = free_ports(1)
     profiles = tmp_path / "profiles"
     profiles.mkdir()
@@ -85,7 +86,7 @@ def site(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Sit
         tokens = {role: operators.add(connection, role, role, until, by="test") for role in ("hospital", "radiologist")}
         connection.execute(text("UPDATE identifying.sender SET profile = 'strict'"))
     with receiving(settings, database) as server, served((create_console(settings, database), console)):
-        yield Site(settings, database, server.port, Pipeline(settings, database), tokens)
+        yield Site(settings, database, server.port, Pipeline(settings, database, third_party), tokens)
 
 
 def hold_one(site: Site) -> int:

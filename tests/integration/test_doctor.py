@@ -21,6 +21,7 @@ from sqlalchemy import text
 
 from imaging_hub.database import REVISION_TABLE, Database, Role
 from imaging_hub.gateway import senders
+from imaging_hub.pseudonymisation.keyring import Keyring
 from imaging_hub.settings import Settings
 from imaging_hub.work import diagnosis
 from imaging_hub.work.ailment import Ailment
@@ -163,7 +164,7 @@ def test_a_full_disk_is_named(hub: RunningHub) -> None:
 
 
 def test_an_exposed_keyring_is_named(hub: RunningHub) -> None:
-    keyring = next(hub.settings.keys.iterdir())
+    keyring = hub.settings.keys / "hub.json"
     keyring.chmod(0o644)
     try:
         assert one(found(hub))[0] == "keys"
@@ -172,7 +173,7 @@ def test_an_exposed_keyring_is_named(hub: RunningHub) -> None:
 
 
 def test_a_missing_keyring_is_named(hub: RunningHub, tmp_path: Path) -> None:
-    keyring = next(hub.settings.keys.iterdir())
+    keyring = hub.settings.keys / "hub.json"
     kept = keyring.rename(tmp_path / "kept")
     try:
         assert one(found(hub))[0] == "keys"
@@ -221,6 +222,19 @@ def test_a_clock_that_is_wrong_is_named(hub: RunningHub, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(diagnosis, "datetime", Late)
     assert one(found(hub)) == ("clock", "this machine and the database disagree on the time")
+
+
+def test_a_third_party_that_does_not_answer_or_refuses_is_named(hub: RunningHub, nobody_s_port: int) -> None:
+    away = found(hub, trust_port=nobody_s_port)
+    assert one(away) == ("third party", "the third party does not answer: complete studies wait")
+    access = hub.settings.keys / "access.json"
+    kept = access.read_bytes()
+    access.unlink()
+    Keyring.create(access, ("access",))
+    try:
+        assert one(found(hub))[1] == "the access key is missing or another: complete studies wait"
+    finally:
+        access.write_bytes(kept)
 
 
 def test_a_sink_that_does_not_answer_is_named(hub: RunningHub, nobody_s_port: int, other_program: int) -> None:

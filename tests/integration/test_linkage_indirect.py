@@ -79,7 +79,7 @@ def _what_an_ins_says_outweighs(database: Database, folder: Path) -> None:
     answer = folder / "late.csv"
     answer.write_text(f"id_acc;BEN_NIR_ANO\n1;{other}\n", "ascii")
     with database.begin(Role.WORKER) as connection:
-        report = import_return(connection, answer, delivery="late", resolve=lambda _: str(first), actor="test")
+        report = import_return(connection, answer, delivery="late", resolve=lambda _: {"1": str(first)}, actor="test")
     assert (report.linked, report.replaced) == (1, 1)
     now = dict(rows(database, "SELECT sid, snds_person FROM hub.link"))
     assert now[first] == other

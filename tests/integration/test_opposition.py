@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from raw_scu import RawScu, an_instance, receiving
 from sqlalchemy import text
+from third_parties import listening
 from typer.testing import CliRunner
 
 from imaging_hub.archive import opposition
@@ -27,14 +28,15 @@ from imaging_hub.intake import retention
 from imaging_hub.permits.policy import Action, Actor, Allowed, Denied, Permit, Reason, Resource, decide
 from imaging_hub.permits.policy import Role as Account
 from imaging_hub.pseudonymisation import delivery
-from imaging_hub.pseudonymisation.keyring import create_missing, trust_keys
 from imaging_hub.pseudonymisation.opposing import COLUMNS
-from imaging_hub.pseudonymisation.rekeying import rekey
+from imaging_hub.pseudonymisation.rekeying import resubmit
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.snds import indirect
 from imaging_hub.snds.linkage import import_return
 from imaging_hub.snds.procedure_codes import ProcedureCodes
+from imaging_hub.trust import epochs
+from imaging_hub.trust.vault import Vault
 from imaging_hub.work.pipeline import Pipeline
 from tests.cohort_oracle import index_series
 from tests.dense_tables import a_definition, a_dense_world
@@ -82,17 +84,17 @@ def told(settings: Settings, *arguments: object) -> dict[str, Any]:
 
 
 def test_nothing_new_is_taken_in_and_the_original_is_purged(
-    settings: Settings, database: Database, tmp_path: Path
+    settings_with_third_party: Settings, database: Database, tmp_path: Path
 ) -> None:
     """Before the hub ever saw the patient; who lifts the opposition is taken in again."""
-    create_missing(settings.keys)
+    settings = settings_with_third_party
     from_the_hospital(database)
     people = a_list(tmp_path, ";;;chu-test;PATIENT-1")
     assert told(settings, "add", people) == {
         "people": 1, "new": 1, "links_cut": 0, "studies_hidden": 0, "releases_stopped": 0,
     }  # fmt: skip
     assert told(settings, "add", people)["new"] == 0
-    pipeline = Pipeline(settings, database)
+    pipeline = Pipeline(settings, database, ThirdParty.connect(settings))
     received(settings, database, pipeline, study=1)
     ((state, reason, purged, digest),) = rows(
         database, "SELECT state, reason, purged_at IS NOT NULL, digest FROM identifying.instance"
@@ -106,15 +108,17 @@ def test_nothing_new_is_taken_in_and_the_original_is_purged(
 
 
 def test_it_outlives_the_keys_and_a_purge_that_was_broken_off(
-    settings: Settings, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    settings_with_third_party: Settings, database: Database, vault: Vault, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     """Of somebody who was never here, and in whose place new keys would put somebody new."""
-    create_missing(settings.keys)
+    settings = settings_with_third_party
     from_the_hospital(database)
     told(settings, "add", a_list(tmp_path, ";;;chu-test;PATIENT-1", "279035121518989;19790304;2;;"))
-    rekeyed = rekey(database, settings.keys)
+    epochs.begin(vault)
+    rekeyed = resubmit(database, settings.keys, ThirdParty.connect(settings))
     assert (rekeyed.tokens, rekeyed.left_behind) == (2, 0)
-    pipeline = Pipeline(settings, database)
+    pipeline = Pipeline(settings, database, ThirdParty.connect(settings))
 
     def killed(*_: object, **__: object) -> None:
         raise RuntimeError
@@ -148,16 +152,15 @@ def test_nobody_asks_the_operator_after_them_and_no_answer_links_them(database: 
     assert (done.people, done.new, done.links_cut) == (2, 2, 1)
     assert done.studies_hidden >= 2
     assert rows(database, "SELECT 1 FROM hub.link WHERE sid = :sid", sid=sid) == []
-    third_party = ThirdParty(database, trust_keys(tmp_path / "keys"))
     with database.begin(Role.WORKER) as connection:
         opposed = opposition.standing(connection)
     with database.begin(Role.GATEWAY) as connection:
-        sent = delivery.export(connection, third_party, tmp_path / "again.csv", actor="test", without=opposed)
+        sent = delivery.export(connection, linked.vault, tmp_path / "again.csv", actor="test", without=opposed)
     assert sent.subjects == linked.direct.lines - 1
     answer = tmp_path / "late.csv"
     answer.write_text(f"id_acc;BEN_NIR_ANO\n1;{person}\n", "ascii")
     with database.begin(Role.WORKER) as connection:
-        report = import_return(connection, answer, delivery="late", resolve=lambda _: sid, actor="test")
+        report = import_return(connection, answer, delivery="late", resolve=lambda _: {"1": sid}, actor="test")
         assert (report.opposed, report.linked) == (1, 0)
         found = indirect.link(connection, tmp_path / "tables", codes=ProcedureCodes({}), actor="test")
     assert sum(found.proposed.values()) < sum(linked.indirect.proposed.values())
@@ -215,9 +218,9 @@ def test_a_release_with_somebody_who_opposes_is_neither_asked_for_nor_downloaded
     ],
 )  # fmt: skip
 def test_a_line_that_names_nobody_stops_the_whole_list(
-    settings: Settings, database: Database, tmp_path: Path, line: str
+    settings_with_third_party: Settings, database: Database, tmp_path: Path, line: str
 ) -> None:
-    create_missing(settings.keys)
+    settings = settings_with_third_party
     people = a_list(tmp_path, ";;;chu-test;PATIENT-1", line)
     done = CliRunner().invoke(app, ["add", str(people)], env=settings.as_environment())
     assert isinstance(done.exception, LinkageError)
@@ -230,14 +233,15 @@ def test_a_line_that_names_nobody_stops_the_whole_list(
 def test_an_ins_and_the_hospitals_number_of_one_patient_are_one_subject(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
-    link_population(database, settings.home, persons=300, seed=5)
+    linked = link_population(database, settings.home, persons=300, seed=5)
     ((ins, born, sex, hospital, patient_id, sid),) = rows(
         database,
         "SELECT ins, to_char(birth_date, 'YYYYMMDD'), sex, hospital, patient_id, sid FROM identifying.identity"
         " WHERE ins IS NOT NULL ORDER BY id LIMIT 1",
     )
     people = a_list(tmp_path, f"{ins};{born};{sex};;", f";;;{hospital};{patient_id}")
-    assert told(settings, "add", people)["people"] == 1
+    with listening(linked.vault, settings) as joined:
+        assert told(joined, "add", people)["people"] == 1
     assert rows(database, "SELECT sid FROM hub.opposed") == [(sid,)]
 
 

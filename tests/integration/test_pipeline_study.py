@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import Counter
 
+import httpx
 import pytest
 from originals import spool_of
 from raw_scu import an_instance
@@ -17,17 +19,19 @@ from imaging_hub.gateway import senders
 from imaging_hub.intake import completeness, journal
 from imaging_hub.intake.journal import Arrival
 from imaging_hub.intake.vault import Owner
+from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
+from imaging_hub.work import queue
 from imaging_hub.work.pipeline import Pipeline
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 
 
 @pytest.fixture
-def pipeline(settings: Settings, database: Database) -> Pipeline:
+def pipeline(settings: Settings, database: Database, third_party: ThirdParty) -> Pipeline:
     """What a worker of this hub can do."""
     prepare(settings).dispose()
-    return Pipeline(settings, database)
+    return Pipeline(settings, database, third_party)
 
 
 def _arrive(settings: Settings, database: Database, number: int, patient: str = "IPP1") -> None:
@@ -90,10 +94,12 @@ def test_a_study_processed_twice_is_archived_once(pipeline: Pipeline, settings: 
 ROUNDS = 5
 
 
-def test_two_workers_at_once_archive_a_study_once(settings: Settings, database: Database) -> None:
+def test_two_workers_at_once_archive_a_study_once(
+    settings: Settings, database: Database, third_party: ThirdParty
+) -> None:
     """T15: the queue lets one in at a time; were it to fail, the tables would still hold everything once."""
     prepare(settings).dispose()
-    workers = [Pipeline(settings, database) for _ in range(2)]
+    workers = [Pipeline(settings, database, third_party) for _ in range(2)]
     for number in range(ROUNDS):
         _arrive(settings, database, number)
         with database.begin(Role.WORKER) as connection:
@@ -158,3 +164,43 @@ def test_originals_that_are_never_kept_are_gone_once_the_study_is_archived(
         assert (
             connection.execute(text("SELECT count(*) FROM identifying.instance WHERE purged_at IS NULL")).scalar() == 0
         )
+
+
+def _away(request: httpx.Request) -> httpx.Response:
+    """A third party that goes between being looked at and being asked."""
+    if request.url.path == "/readyz":
+        return httpx.Response(200, json={"status": "ready"})
+    return httpx.Response(503, json={"code": "rekeying", "detail": "d", "hint": "h"})
+
+
+async def _worked_on(database: Database, pipeline: Pipeline, study: int) -> None:
+    app = queue.connect(database, pipeline)
+    async with app.open_async():
+        for _ in range(queue.ATTEMPTS + 1):
+            await queue.enqueue(app, "study", study=study)
+            await app.run_worker_async(wait=False, install_signal_handlers=False)
+
+
+def test_a_third_party_that_goes_while_a_study_is_processed_costs_it_no_attempt(
+    settings: Settings, database: Database, third_party: ThirdParty
+) -> None:
+    prepare(settings).dispose()
+    _arrive(settings, database, 1)
+    with database.begin(Role.WORKER) as connection:
+        (study,) = completeness.complete_studies(connection, -1)
+    flighty = ThirdParty(httpx.Client(transport=httpx.MockTransport(_away), base_url="http://third-party"))
+    asyncio.run(_worked_on(database, Pipeline(settings, database, flighty), study))
+    assert _states(database) == {"RECEIVED": 1}
+    pipeline = Pipeline(settings, database, third_party)
+    assert pipeline.due().studies == [study]
+    asyncio.run(_worked_on(database, pipeline, study))
+    assert _states(database) == {"ARCHIVED": 1}
+
+
+def test_no_study_is_due_while_the_third_party_is_away(settings: Settings, database: Database) -> None:
+    prepare(settings).dispose()
+    _arrive(settings, database, 1)
+    with database.begin(Role.WORKER) as connection:
+        completeness.complete_studies(connection, -1)
+    assert not Pipeline(settings, database, ThirdParty(httpx.Client(base_url="http://127.0.0.1:1"))).due().studies
+    assert _states(database) == {"RECEIVED": 1}

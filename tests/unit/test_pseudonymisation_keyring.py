@@ -13,12 +13,13 @@ import pytest
 from imaging_hub.errors import KeyringError
 from imaging_hub.pseudonymisation.keyring import (
     Keyring,
+    access_key,
     create_missing,
     gateway_keys,
     hub_keys,
     project_keys,
-    trust_keys,
 )
+from imaging_hub.trust import keyrings
 
 
 def code_of(path: Path) -> str:
@@ -77,23 +78,31 @@ def test_what_is_not_a_keyring_is_refused(tmp_path: Path, content: str) -> None:
     assert code_of(path) == "keyring-malformed"
 
 
-def test_first_start_makes_four_keyrings_of_unlike_keys(tmp_path: Path) -> None:
-    create_missing(tmp_path)
-    create_missing(tmp_path)
+def test_first_start_makes_keyrings_of_unlike_keys(tmp_path: Path) -> None:
+    own = tmp_path / "third-partys"
+    for _ in range(2):
+        create_missing(tmp_path)
+        keyrings.create_missing(own, filled=False)
+    assert {path.name for path in own.glob("*.json")} == {"trust.json", "access.json"}
+    assert not set(own.glob("*.json")) & set(tmp_path.glob("*.json"))
     hub = hub_keys(tmp_path)
-    keys = [gateway_keys(tmp_path).key("level1"), trust_keys(tmp_path).key("level2")]
+    keys = [
+        gateway_keys(tmp_path).key("level1"),
+        keyrings.trust_keys(own).key("level2"),
+        bytes.fromhex(access_key(own)),
+    ]
     keys += [hub.key(name) for name in ("pseudonym", "date-shift", "uid")]
     keys += [project_keys(tmp_path).project_key("pid", "a"), project_keys(tmp_path).project_key("uid", "a")]
-    assert len(set(keys)) == 7
+    assert len(set(keys)) == 8
 
 
 def test_a_lost_keyring_is_not_replaced(tmp_path: Path) -> None:
     create_missing(tmp_path)
-    (tmp_path / "trust.json").unlink()
+    (tmp_path / "hub.json").unlink()
     with pytest.raises(KeyringError) as refused:
         create_missing(tmp_path)
     assert refused.value.code == "keyring-lost"
-    assert not (tmp_path / "trust.json").exists()
+    assert not (tmp_path / "hub.json").exists()
 
 
 def test_a_project_has_its_own_keys_until_they_are_destroyed(tmp_path: Path) -> None:

@@ -1,0 +1,174 @@
+"""The third party as its one caller sees it: a few requests of tokens and random numbers, over HTTP.
+
+The caller shows the access key both sides hold. No request has room for an INS, a name or a health datum: what is
+no token, subject or identifier of ours is refused before it is read further, and nothing that was sent is logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, FastAPI, Header
+from pydantic import BaseModel, Field, StringConstraints
+
+from imaging_hub.http import problems
+from imaging_hub.http.problems import Problem
+from imaging_hub.http.protection import Protection, content_security_policy
+from imaging_hub.log import log
+from imaging_hub.pseudonymisation.keyring import access_key
+from imaging_hub.trust import epochs
+from imaging_hub.trust.keyrings import trust_keys
+from imaging_hub.trust.vault import Kind, Vault
+
+AT_ONCE = 5000
+"""Identifiers in one request."""
+_EXPIRY_SECONDS = 600.0
+"""Between two looks for deliveries whose time is over."""
+
+Token = Annotated[str, StringConstraints(pattern="^h1e[0-9]{2,6}-[0-9A-HJKMNP-TV-Z]{32}$")]
+Random = Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]
+Delivery = Annotated[str, StringConstraints(pattern="^delivery-[0-9a-f]{16}$")]
+
+
+class Known(BaseModel):
+    """A person as the gateway knows them."""
+
+    token: Token
+    kind: Kind
+
+
+class Alias(BaseModel):
+    """A token of an IPP and the subject it stands for from now on."""
+
+    token: Token
+    sid: Random
+
+
+class Subjects(BaseModel):
+    """Subjects of a delivery, and how long their identifiers live."""
+
+    sids: list[Random] = Field(max_length=AT_ONCE)
+    ttl_seconds: int = Field(gt=0, le=366 * 86400)
+
+
+class Answered(BaseModel):
+    """Identifiers that came back."""
+
+    id_acc: list[Random] = Field(max_length=AT_ONCE)
+
+
+class Resubmitted(BaseModel):
+    """An identity under its former token and its new one."""
+
+    former: Token
+    new: Token
+    kind: Kind
+
+
+def create_app(vault: Vault) -> FastAPI:
+    """The app; deliveries whose time is over are destroyed while it runs."""
+
+    def caller(authorization: Annotated[str, Header()] = "") -> None:
+        if not hmac.compare_digest(authorization.encode(), f"Bearer {access_key(vault.keys)}".encode()):
+            hint = "give the hub the access.json that the third party made"
+            raise Problem(401, "third-party-access", "the access key is missing or another", hint=hint)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        expiring = asyncio.create_task(_expire(vault))
+        yield
+        expiring.cancel()
+
+    app = FastAPI(title="Third party", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/healthz")
+    def alive() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "ok"}
+
+    for part in (_subjects, _deliveries, _epochs):
+        app.include_router(part(vault), dependencies=[Depends(caller)])
+    problems.install(app)
+    app.add_middleware(Protection, policy=content_security_policy(), respond=problems.respond)
+    return app
+
+
+def _subjects(vault: Vault) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/readyz")
+    def ready() -> dict[str, str]:
+        """Subjects can be given; otherwise the problem says why not."""
+        vault.check()
+        return {"status": "ready"}
+
+    @router.post("/v1/subjects")
+    def subject(known: Known) -> dict[str, str]:
+        """The subject of a token."""
+        return {"sid": vault.subject(known.token, known.kind)}
+
+    @router.post("/v1/aliases", status_code=204)
+    def alias(known: Alias) -> None:
+        """Let an IPP stand for the subject of an INS."""
+        vault.alias(known.token, known.sid)
+
+    return router
+
+
+def _deliveries(vault: Vault) -> APIRouter:
+    router = APIRouter(prefix="/v1/deliveries/{delivery}")
+
+    @router.post("/id_acc")
+    def issue(delivery: Delivery, subjects: Subjects) -> dict[str, str]:
+        """Identifiers of one delivery, by subject."""
+        return vault.issue_id_acc(subjects.sids, delivery, timedelta(seconds=subjects.ttl_seconds))
+
+    @router.post("/subjects")
+    def resolve(delivery: Delivery, answered: Answered) -> dict[str, str]:
+        """Subjects by identifier, of those that are alive."""
+        return vault.resolve(delivery, answered.id_acc)
+
+    @router.delete("")
+    def destroy(delivery: Delivery) -> dict[str, int]:
+        """Forget a delivery; how many identifiers."""
+        return {"destroyed": vault.destroy(delivery)}
+
+    return router
+
+
+def _epochs(vault: Vault) -> APIRouter:
+    router = APIRouter(prefix="/v1")
+
+    @router.get("/epoch")
+    def epoch() -> dict[str, int | str | None]:
+        """The epoch of the third party's key and its state."""
+        number = trust_keys(vault.keys).epoch
+        return {"epoch": number, "state": epochs.state_of(vault, number)}
+
+    @router.post("/epochs/{number}/submissions", status_code=204)
+    def submit(number: int, submissions: Annotated[list[Resubmitted], Field(max_length=AT_ONCE)]) -> None:
+        """Give new tokens the subjects of their former."""
+        epochs.take(vault, number, [epochs.Submission(one.former, one.new, one.kind) for one in submissions])
+
+    @router.post("/epochs/{number}/end")
+    def end(number: int) -> dict[str, int]:
+        """Everybody was submitted."""
+        return asdict(epochs.end(vault, number))
+
+    return router
+
+
+async def _expire(vault: Vault) -> None:
+    """Destroy what is expired, for ever; a database that is away is waited for."""
+    while True:
+        try:
+            await asyncio.to_thread(vault.destroy_expired)
+        except Exception as fault:
+            log.warning("expiry-failed", fault=type(fault).__name__)
+        await asyncio.sleep(_EXPIRY_SECONDS)

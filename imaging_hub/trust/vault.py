@@ -1,0 +1,187 @@
+"""Tokens in, random subjects out (circuit MC of the CNIL's guide on the NIR).
+
+The vault sees neither an INS nor a health datum. Its key is read for each call, so that a key that was renewed beside
+a running process is in use at once.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import Connection, text
+
+from imaging_hub.audit import trail
+from imaging_hub.database import Database, Role
+from imaging_hub.errors import KeyringError
+from imaging_hub.pseudonymisation.chain import level2
+from imaging_hub.pseudonymisation.keyring import Keyring
+from imaging_hub.trust.keyrings import delivery_keys, trust_keys
+
+Kind = Literal["INS", "IPP"]
+ACTOR = "third-party"
+_NONCE_BYTES = 12
+
+
+class Vault:
+    """The third party's tokens and subjects; `keys` is the folder of its keyrings.
+
+    With another key than the vault was filled with every patient would become somebody new, so every call then raises
+    `KeyringError`. What the id_acc of a delivery stand for is sealed under a key of that delivery, which lies beside
+    the third party's and in no backup.
+    """
+
+    def __init__(self, database: Database, keys: Path) -> None:
+        self.database = database
+        self.keys = keys
+
+    def check(self) -> None:
+        """Raise `KeyringError` unless subjects can be given: the key is the vault's, and in force."""
+        with self.database.begin(Role.TRUST) as connection:
+            _in_force(connection, trust_keys(self.keys))
+
+    def subject(self, token1: str, kind: Kind) -> str:
+        """The subject (sid, 128 random bits) of a level-1 token, drawn when the token is new."""
+        keyring = trust_keys(self.keys)
+        with self.database.begin(Role.TRUST) as connection:
+            _in_force(connection, keyring)
+            token = _level2(keyring, token1)
+            connection.execute(
+                text(
+                    "INSERT INTO trust.person (token, kind, epoch, sid) VALUES (:token, :kind, :epoch, :sid)"
+                    " ON CONFLICT (token) DO NOTHING"
+                ),
+                {"token": token, "kind": kind, "epoch": keyring.epoch, "sid": secrets.token_hex(16)},
+            )
+            sid: str = connection.execute(
+                text("SELECT sid FROM trust.person WHERE token = :token"), {"token": token}
+            ).scalar_one()
+        return sid
+
+    def alias(self, token1: str, sid: str) -> None:
+        """Let a token known by an IPP stand for the subject its INS has: the subject of the INS wins."""
+        keyring = trust_keys(self.keys)
+        with self.database.begin(Role.TRUST) as connection:
+            _in_force(connection, keyring)
+            connection.execute(
+                text("UPDATE trust.person SET sid = :sid WHERE token = :token AND kind = 'IPP'"),
+                {"token": _level2(keyring, token1), "sid": sid},
+            )
+
+    def issue_id_acc(self, sids: Collection[str], delivery: str, ttl: timedelta) -> dict[str, str]:
+        """A random identifier (id_acc) for each subject of one delivery, which resolves until `ttl` is over."""
+        issued = {sid: secrets.token_hex(16) for sid in sids}
+        expires_at = datetime.now(UTC) + ttl
+        cipher = AESGCM(delivery_keys(self.keys).delivery_key(delivery))
+        rows = [
+            {"id_acc": id_acc, "sealed": _seal(cipher, sid, id_acc), "delivery": delivery, "expires_at": expires_at}
+            for sid, id_acc in issued.items()
+        ]
+        if rows:
+            with self.database.begin(Role.TRUST) as connection:
+                connection.execute(
+                    text(
+                        "INSERT INTO trust.id_acc (id_acc, sealed_sid, delivery, expires_at)"
+                        " VALUES (:id_acc, :sealed, :delivery, :expires_at)"
+                    ),
+                    rows,
+                )
+                trail.append(connection, ACTOR, trail.Action.ID_ACC_ISSUED, delivery, {"id_acc": len(rows)})
+        return issued
+
+    def resolve(self, delivery: str, id_accs: Collection[str]) -> dict[str, str]:
+        """The subjects that id_acc stood for, without those unknown, of another delivery, expired or destroyed."""
+        key = delivery_keys(self.keys).known_delivery_key(delivery)
+        if key is None:
+            return {}
+        with self.database.begin(Role.TRUST) as connection:
+            sealed = connection.execute(
+                text(
+                    "SELECT id_acc, sealed_sid FROM trust.id_acc WHERE id_acc = ANY (:asked)"
+                    " AND delivery = :delivery AND expires_at > now() AND sealed_sid IS NOT NULL"
+                ),
+                {"asked": list(id_accs), "delivery": delivery},
+            ).all()
+            if sealed:
+                trail.append(connection, ACTOR, trail.Action.ID_ACC_RESOLVED, delivery, {"id_acc": len(sealed)})
+        cipher = AESGCM(key)
+        return {row.id_acc: _open(cipher, row.sealed_sid, row.id_acc) for row in sealed}
+
+    def destroy(self, delivery: str) -> int:
+        """Forget what the id_acc of a delivery stood for, and leave a certificate in the trail; returns how many.
+
+        The key goes first: whenever this is broken off, what is left cannot be opened, in backups of the database
+        neither.
+        """
+        delivery_keys(self.keys).destroy_delivery(delivery)
+        with self.database.begin(Role.TRUST) as connection:
+            destroyed = connection.execute(
+                text(
+                    "UPDATE trust.id_acc SET sealed_sid = NULL, destroyed_at = now()"
+                    " WHERE delivery = :delivery AND sealed_sid IS NOT NULL"
+                ),
+                {"delivery": delivery},
+            ).rowcount
+            if destroyed:
+                trail.append(connection, ACTOR, trail.Action.DELIVERY_DESTROYED, delivery, {"id_acc": destroyed})
+        return destroyed
+
+    def destroy_expired(self) -> int:
+        """Destroy every delivery whose time is over, answered or not; returns how many id_acc."""
+        with self.database.begin(Role.TRUST) as connection:
+            deliveries = connection.execute(
+                text("SELECT DISTINCT delivery FROM trust.id_acc WHERE sealed_sid IS NOT NULL AND expires_at <= now()")
+            ).scalars()
+            expired = list(deliveries)
+        return sum(self.destroy(delivery) for delivery in expired)
+
+
+def _level2(keyring: Keyring, token1: str) -> str:
+    """A token of another epoch than the key's comes from who has a former key: its patient would be somebody new."""
+    epoch = re.match("h1e([0-9]+)-", token1)
+    if epoch is None or int(epoch[1]) != keyring.epoch:
+        hint = "finish `imaging-hub trust resubmit`, where the gateway is"
+        raise KeyringError("the token is not of the epoch in force", code="rekeying", hint=hint)
+    return level2(keyring.key("level2"), token1, keyring.epoch)
+
+
+def _in_force(connection: Connection, keyring: Keyring) -> None:
+    """Refuse another key than the vault's, and every key while the vault is filled with new tokens.
+
+    The lock keeps an epoch from ending meanwhile.
+    """
+    fingerprint = keyring.fingerprint("level2")
+    connection.execute(
+        text(
+            "INSERT INTO trust.epoch (epoch, fingerprint, state) SELECT :epoch, :fingerprint, 'IN_FORCE'"
+            " WHERE NOT EXISTS (SELECT 1 FROM trust.epoch) ON CONFLICT DO NOTHING"
+        ),
+        {"epoch": keyring.epoch, "fingerprint": fingerprint},
+    )
+    known = connection.execute(
+        text("SELECT fingerprint, state FROM trust.epoch WHERE epoch = :epoch FOR SHARE"), {"epoch": keyring.epoch}
+    ).one_or_none()
+    if known is None or known.fingerprint != fingerprint:
+        raise KeyringError(
+            "this key is not the one the vault was filled with",
+            code="keyring-other",
+            hint="restore the third party's keyring from its backup, or finish `imaging-hub trust rekey`",
+        )
+    if known.state != "IN_FORCE":
+        raise KeyringError(
+            "the vault is being given new keys", code="rekeying", hint="finish it with `imaging-hub trust resubmit`"
+        )
+
+
+def _seal(cipher: AESGCM, sid: str, id_acc: str) -> bytes:
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    return nonce + cipher.encrypt(nonce, sid.encode("ascii"), id_acc.encode("ascii"))
+
+
+def _open(cipher: AESGCM, sealed: bytes, id_acc: str) -> str:
+    return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], id_acc.encode("ascii")).decode("ascii")

@@ -1,0 +1,54 @@
+"""A trusted third party with a database of its own, and the ways to it: within this process, and over a port."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from running_hub import another_database, free_ports
+from starlette.testclient import TestClient
+from web_story import served
+
+from imaging_hub.database import VAULT, Database, Role, migrate
+from imaging_hub.pseudonymisation.keyring import Keyring, access_key
+from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.settings import Settings
+from imaging_hub.trust.app import create_app
+from imaging_hub.trust.keyrings import create_missing
+from imaging_hub.trust.vault import Vault
+
+
+def dropped(database: Database, server: Database) -> None:
+    """End it, whoever is connected."""
+    database.dispose()
+    with psycopg.connect(server.conninfo(Role.OWNER), autocommit=True) as connection:
+        name = sql.Identifier(str(database.owner_url.database))
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+def a_vault(server: Database, keys: Path) -> Vault:
+    """A vault at first start, in a new database on the server of this one."""
+    database = another_database(server)
+    migrate(database, VAULT)
+    create_missing(keys, filled=False)
+    return Vault(database, keys)
+
+
+@contextmanager
+def reached(vault: Vault) -> Iterator[ThirdParty]:
+    """The hub's way to it, without a port between."""
+    headers = {"Authorization": f"Bearer {access_key(vault.keys)}"}
+    with TestClient(create_app(vault), headers=headers) as client:
+        yield ThirdParty(client)
+
+
+@contextmanager
+def listening(vault: Vault, settings: Settings) -> Iterator[Settings]:
+    """The third party on a port, and the settings of a hub that knows where."""
+    Keyring.open(vault.keys / "access.json").copy(settings.keys)
+    (port,) = free_ports(1)
+    with served((create_app(vault), port)):
+        yield settings.model_copy(update={"trust_url": f"http://127.0.0.1:{port}"})
