@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, model_validat
 from imaging_hub.cohorts.image_criteria import Images
 from imaging_hub.cohorts.strict import Missing, Modality, Name, Strict, Window
 
-Domain = Literal["diagnosis", "act", "drug", "ald", "stay", "biology", "cause_of_death"]
+Domain = Literal["diagnosis", "act", "drug", "package", "ald", "stay", "biology", "cause_of_death"]
 
 
 class Acts(Strict):
@@ -53,12 +53,14 @@ class CodeSet(Strict):
     """Laboratory tests, by the NABM: four digits, as `"1104"`."""
     ucd: Patterns | None = None
     """Drugs of hospitals' pharmacies, by UCD."""
+    cip13: Patterns | None = None
+    """Packages of drugs dispensed in town, by CIP13."""
 
     @model_validator(mode="after")
     def of_one_nomenclature(self) -> CodeSet:
         """A set of two nomenclatures would match in one and be silently empty in the other."""
         if len(self.nomenclatures()) != 1:
-            raise ValueError("a set has exactly one of icd10, ccam, atc, ald, ghm, nabm, ucd; split it")
+            raise ValueError("a set has exactly one of icd10, ccam, atc, ald, ghm, nabm, ucd, cip13; split it")
         return self
 
     def nomenclatures(self) -> list[str]:
@@ -223,11 +225,26 @@ class Scope(Strict):
     """Which links between images and care are good enough; all without it."""
 
 
+OutputColumn = Literal["age_band", "sex", "index_offset_days", "death_offset_days", "link"]
+USUAL_COLUMNS: tuple[OutputColumn, ...] = ("age_band", "sex", "index_offset_days", "link")
+
+
 class Output(Strict):
-    """What the release is made of."""
+    """What the release is made of, and what its manifest says of the subjects beside their images."""
 
     level: Literal["series"] = "series"
     """What a member is."""
+    columns: tuple[OutputColumn, ...] = USUAL_COLUMNS
+    """`age_band` (five years at the index date), `sex`, `index_offset_days` (of the study, negative before the index
+    date), `death_offset_days` (empty without a known death; looks at the domain `death`), `link` (method and score).
+    A calendar date is none of them: it would tell by how much the dates in the images are moved."""
+
+    @model_validator(mode="after")
+    def each_once(self) -> Output:
+        """A column that is named twice is a slip."""
+        if len(set(self.columns)) < len(self.columns):
+            raise ValueError("a column is named twice; name each once")
+        return self
 
 
 class Definition(Strict):

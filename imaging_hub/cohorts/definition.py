@@ -18,7 +18,7 @@ from imaging_hub.errors import DefinitionError
 
 _NOMENCLATURES = {
     "diagnosis": ("icd10",), "act": ("ccam",), "drug": ("atc", "ucd"), "ald": ("ald",), "stay": ("ghm",),
-    "biology": ("nabm",), "cause_of_death": ("icd10",),
+    "biology": ("nabm",), "cause_of_death": ("icd10",), "package": ("cip13",),
 }  # fmt: skip
 _POSITIONS = {"diagnosis": {"DP", "DR", "DAS", "UM", "ALD"}, "cause_of_death": {"CI", "CA"}}
 _NOT_RE2 = re.compile(r"\\[1-9]|\(\?[^:i]")  # back-references and look-around: DuckDB's and Spark's engines differ
@@ -114,6 +114,7 @@ def _code_findings(codes: CodeSet, place: Place) -> Iterator[Finding]:
         ("ghm", codes.ghm, nomenclature.ghm_fault),
         ("nabm", codes.nabm, nomenclature.nabm_fault),
         ("ucd", codes.ucd, nomenclature.ucd_fault),
+        ("cip13", codes.cip13, nomenclature.cip13_fault),
     ):
         for number, pattern in enumerate(patterns or ()):
             problem = check(pattern)

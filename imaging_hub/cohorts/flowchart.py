@@ -36,6 +36,10 @@ class Member:
     age_band: str
     """Five completed years at the index date, `90+`, or empty."""
     sex: str
+    death_offset_days: int | None
+    """Days from the index date to the death; None when no death is known, or it was not asked for."""
+    link_method: str
+    link_score: float
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,10 @@ def run(wanted: Plan, snapshot: Snapshot) -> Outcome:
     series = snapshot.engine.hold(pictures.cohort)
     steps.append(_counted(pictures, series.sid.nunique().to_pyarrow().as_py()))
     sets.append(Narrowed(pictures.name, series.select("sid").distinct(), pictures.missing))
-    about = step.select("sid", "birth_month", "sex")
+    about = step.select("sid", "birth_month", "sex", "death_date", "method", "score")
     rows = series.join(about, "sid").order_by("series_instance_uid").to_pyarrow().to_pylist()
-    return Outcome(steps, [_member(row) for row in rows], sets)
+    deaths = "death_offset_days" in wanted.columns
+    return Outcome(steps, [_member(row, deaths=deaths) for row in rows], sets)
 
 
 def told(
@@ -176,7 +181,8 @@ def _count(table: Any) -> int:
     return int(table.count().to_pyarrow().as_py())
 
 
-def _member(row: dict[str, Any]) -> Member:
+def _member(row: dict[str, Any], *, deaths: bool) -> Member:
+    died = row["death_date"] if deaths else None
     return Member(
         row["sid"],
         row["index_date"],
@@ -184,6 +190,9 @@ def _member(row: dict[str, Any]) -> Member:
         row["content_digest"],
         _age_band(row["birth_month"], row["index_date"]),
         row["sex"] or "",
+        (died - row["index_date"]).days if died else None,
+        row["method"],
+        row["score"],
     )
 
 

@@ -114,7 +114,9 @@ def _insert_members(connection: Connection, cohort: str, outcome: Outcome) -> No
         connection.execute(
             text(
                 "INSERT INTO hub.cohort_member (cohort, sid, index_date, series_instance_uid, content_digest, age_band,"
-                " sex) VALUES (:cohort, :sid, :index_date, :series_instance_uid, :content_digest, :age_band, :sex)"
+                " sex, death_offset_days, link_method, link_score) VALUES (:cohort, :sid, :index_date,"
+                " :series_instance_uid, :content_digest, :age_band, :sex, :death_offset_days, :link_method,"
+                " :link_score)"
             ),
             [{"cohort": cohort, **asdict(member)} for member in outcome.members],
         )

@@ -22,6 +22,7 @@ _GHM = re.compile(r"[0-9]{2}[CHKMZ][0-9]{2}[0-9A-Z]\Z")
 _GHM_PREFIX = re.compile(r"[0-9]{2}([CHKMZ][0-9]{0,2})?\Z")
 _NABM = re.compile(r"[0-9]{4}\Z|[0-9]{1,3}\*\Z")
 _UCD = re.compile(r"([0-9]{7}|[0-9]{13})\Z|[0-9]{3,12}\*\Z")
+_CIP13 = re.compile(r"[0-9]{13}\Z|[0-9]{5,12}\*\Z")
 _SUPPLEMENT = "YYYY"  # billed beside an exam, and no exam itself
 _ATC_SUBSTANCE_LENGTH = 7
 _ICD10 = re.compile(r"[A-Z][0-9A-Z]{0,5}\Z")
@@ -137,6 +138,13 @@ def ucd_fault(pattern: str) -> str | None:
     """What is wrong with the UCD code of a drug or prefix, and the cure."""
     if not _UCD.match(pattern):
         return f"`{pattern}` is no UCD code; write its 7 or 13 digits in quotes, as the extraction has them"
+    return None
+
+
+def cip13_fault(pattern: str) -> str | None:
+    """What is wrong with the CIP13 of a package or prefix, and the cure."""
+    if not _CIP13.match(pattern):
+        return f"`{pattern}` is no CIP13; write its 13 digits in quotes, or at least five and `*`"
     return None
 
 

@@ -16,6 +16,7 @@ from imaging_hub.cohorts.image_criteria import Images, SeriesCriterion
 from imaging_hub.cohorts.nomenclature import Codes, acts_of
 from imaging_hub.cohorts.strict import Window
 
+_USUAL = tuple(sorted(criteria.USUAL_COLUMNS))
 Offsets = tuple[tuple[int, int], ...]
 """Closed ranges of days relative to the index date, negative before it."""
 
@@ -127,12 +128,16 @@ class Plan:
     first: bool
     steps: tuple[Step, ...]
     images: ImagesOf
+    columns: tuple[str, ...]
+    """What the manifest of a release says of the subjects, sorted."""
 
     @property
     def digest(self) -> str:
         """SHA-256 of the plan in canonical form."""
         series = self.images.series.model_dump(mode="json")
         plain = asdict(self) | {"images": asdict(self.images) | {"series": series}}
+        if self.columns == _USUAL:
+            del plain["columns"]  # the usual ones, said or not: so it was before they could be chosen
         kinds = [type(step).__name__ for step in self.steps]
         return _digest([plain, kinds])
 
@@ -159,6 +164,8 @@ class Plan:
                 found.add(step.occurrence.events.domain)
             elif isinstance(step, Alive):
                 found.add("death")
+        if "death_offset_days" in self.columns:
+            found.add("death")
         return frozenset(found)
 
     @property
@@ -187,6 +194,7 @@ def plan(definition: Definition) -> Plan:
         first=event.first,
         steps=(*_about_the_subject(definition), *_about_the_pathway(definition)),
         images=_images(definition.imaging[0]),
+        columns=tuple(sorted(definition.output.columns)),
     )
 
 

@@ -144,6 +144,7 @@ def prepare(database: Database, objects: ObjectStore, release: str, pid_key: byt
         if row is None or row.state != "PREPARING":
             return
         _refuse_unreleasable(facts(connection, row.cohort))
+        told = _told(connection, row.cohort)
         instances = list(_instances(connection, row.cohort, pid_key, uid_key))
         done = _items(connection, release)
     todo = [instance for instance in instances if instance.path not in done]
@@ -153,7 +154,7 @@ def prepare(database: Database, objects: ObjectStore, release: str, pid_key: byt
         with database.begin(Role.WORKER) as connection:
             _insert_items(connection, release, stored)
         done |= stored
-    manifest = _manifest(instances, done)
+    manifest = _manifest(instances, done, told)
     stored_manifest = objects.put([manifest])
     with database.begin(Role.WORKER) as connection:
         _refuse_unreleasable(facts(connection, row.cohort))
@@ -170,7 +171,8 @@ def _instances(connection: Connection, cohort: str, pid_key: bytes, uid_key: byt
     """Every instance of the cohort in a fixed order, under the project's pseudonyms."""
     rows = connection.execute(
         text(
-            "SELECT m.sid, m.index_date, m.age_band, m.sex, sub.pseudonym, st.study_date, i.digest,"
+            "SELECT m.sid, m.index_date, m.age_band, m.sex, m.death_offset_days, m.link_method, m.link_score,"
+            " sub.pseudonym, st.study_date, i.digest,"
             " s.study_instance_uid, s.series_instance_uid, i.sop_instance_uid, s.modality, s.body_part, s.manufacturer,"
             " s.kernel, s.slice_thickness_mm, s.contrast,"
             " row_number() OVER (PARTITION BY series_instance_uid ORDER BY i.instance_number, i.sop_instance_uid) AS n"
@@ -200,6 +202,9 @@ def _instances(connection: Connection, cohort: str, pid_key: bytes, uid_key: byt
             "index_offset_days": (row.study_date - row.index_date).days,
             "age_band": row.age_band,
             "sex": row.sex,
+            "death_offset_days": row.death_offset_days,
+            "link_method": row.link_method,
+            "link_score": row.link_score,
         }
         yield _Instance(row.digest, row.pseudonym, f"{pid}/{study}/{series}/{row.n:04d}.dcm", about)
 
@@ -242,14 +247,29 @@ _MANIFEST = {
     **dict.fromkeys(("pid", "modality", "body_part", "manufacturer", "kernel"), "string"),
     "slice_thickness_mm": "double",
     "contrast": "bool",
-    "index_offset_days": "int32",  # of the study, negative before the index date
-    "age_band": "string",
-    "sex": "string",
 }
-"""Columns of a manifest, with their Arrow types."""
+"""Columns of every manifest, with their Arrow types."""
+_ABOUT_SUBJECTS = {
+    "index_offset_days": {"index_offset_days": "int32"},  # of the study, negative before the index date
+    "age_band": {"age_band": "string"},
+    "sex": {"sex": "string"},
+    "death_offset_days": {"death_offset_days": "int32"},
+    "link": {"link_method": "string", "link_score": "double"},
+}
+"""Further ones, by the name under which a definition asks for them (`output.columns`)."""
 
 
-def _manifest(instances: Sequence[_Instance], stored: dict[str, StoredObject]) -> bytes:
+def _told(connection: Connection, cohort: str) -> dict[str, str]:
+    """The columns of the cohort's manifest."""
+    from imaging_hub.cohorts import frozen
+
+    asked = frozen.asked(connection, cohort).plan.columns
+    return _MANIFEST | {
+        name: kind for one in _ABOUT_SUBJECTS if one in asked for name, kind in _ABOUT_SUBJECTS[one].items()
+    }
+
+
+def _manifest(instances: Sequence[_Instance], stored: dict[str, StoredObject], columns: dict[str, str]) -> bytes:
     """The manifest, sorted by path: in the order of the archive it would say which subjects are near."""
     import pyarrow as pa  # a worker that prepares no release does without
     import pyarrow.parquet as pq
@@ -259,7 +279,7 @@ def _manifest(instances: Sequence[_Instance], stored: dict[str, StoredObject]) -
         for one in sorted(instances, key=lambda instance: instance.path)
     ]
     out = io.BytesIO()
-    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in _MANIFEST.items()])
+    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), out)
     return out.getvalue()
 

@@ -100,6 +100,11 @@ DCIR_DRUGS = _AFFINED.format(
     code="coalesce(PHA_ATC_CLA, CAST(PHA_PRS_C13 AS VARCHAR))",
     named="LEFT JOIN IR_PHA_R ON PHA_CIP_C13 = PHA_PRS_C13",
 )  # fmt: skip
+# The same by package, for who asks for a presentation rather than a substance.
+DCIR_DRUGS += _AFFINED.format(
+    table="ER_PHA_F", judged="dcir_package", domain="package", quantity="PHA_ACT_QSN", code_system="'CIP13'",
+    code="CAST(PHA_PRS_C13 AS VARCHAR)", named="",
+)  # fmt: skip
 # A code of the NABM has four digits.
 DCIR_BIOLOGY = _AFFINED.format(
     table="ER_BIO_F", judged="dcir_biology", domain="biology", quantity="BIO_ACT_QSN", code_system="'NABM'",
@@ -244,7 +249,7 @@ CREATE TABLE event (person VARCHAR, domain VARCHAR, source_table VARCHAR, group_
   code VARCHAR, "position" VARCHAR, "start" DATE, "end" DATE, qty DOUBLE, finess VARCHAR);
 """
 
-DOMAINS = ("act", "ald", "biology", "cause_of_death", "death", "diagnosis", "drug", "stay")
+DOMAINS = ("act", "ald", "biology", "cause_of_death", "death", "diagnosis", "drug", "package", "stay")
 """What an event may be."""
 
 EXTRACTORS = (

@@ -28,7 +28,7 @@ from imaging_hub.permits import accounts, projects
 from imaging_hub.permits.policy import Actor, Denied, Permit, Reason, Role
 from imaging_hub.snds.loading import load
 from imaging_hub.snds.synthetic.generator import synthesize
-from tests.cohort_oracle import World, index_series, indexed_series, oracle
+from tests.cohort_oracle import World, index_series, indexed_series, link_of, oracle
 from tests.dense_tables import a_definition, a_dense_world
 
 TODAY = date(2026, 11, 23)
@@ -179,6 +179,9 @@ def test_the_same_definition_frozen_twice_is_one_cohort(indexed: Database, world
             {"id": first.id},
         )
         assert {tuple(row) for row in members} == oracle(definition, world)
+        links = connection.execute(text("SELECT sid, link_method, link_score FROM hub.cohort_member")).all()
+        assert {(method, score) for _, method, score in links} == {("ins", 1.0), ("exact", 0.995)}
+        assert all(link_of(sid) == (method, score) for sid, method, score in links)
         bands = connection.execute(text("SELECT DISTINCT age_band, sex FROM hub.cohort_member")).all()
         assert all(re.fullmatch(r"\d\d-\d\d|90\+", band) and sex in ("male", "female") for band, sex in bands)
         stored = connection.execute(text("SELECT flowchart::text FROM hub.cohort")).scalar_one()
@@ -187,6 +190,27 @@ def test_the_same_definition_frozen_twice_is_one_cohort(indexed: Database, world
     with indexed.begin(Login.WORKER) as connection:
         connection.execute(text("UPDATE hub.series SET content_digest = 'd' WHERE modality = 'CT'"))
     assert freeze(definition).id != first.id, "other data, other cohort"
+
+
+def test_a_death_is_told_where_it_is_asked_for(indexed: Database, world: World) -> None:
+    """In days from the index date, and negative when the SNDS says that a dead person was treated."""
+    asked = DEFINITIONS["missing-kept"]
+    died = {
+        sid: date.fromisoformat(day)
+        for sid, person in world.links.items()
+        for one in world.truth["persons"]
+        if one["snds_person"] == person and (day := one["death_date"])
+    }
+    told = plan(parse(asked + "output: {columns: [death_offset_days]}\n"))
+    assert plan(parse(asked)).domains == told.domains - {"death"}
+    assert plan(parse(asked)).digest != told.digest
+    with indexed.begin(Login.WEB) as connection, take(connection, world.tables) as snapshot:
+        members, without = run(told, snapshot).members, run(plan(parse(asked)), snapshot).members
+    assert any(member.death_offset_days is not None for member in members)
+    for member in members:
+        day = died.get(member.sid)
+        assert member.death_offset_days == (None if day is None else (day - member.index_date).days)
+    assert all(member.death_offset_days is None for member in without)
 
 
 def test_a_rejected_series_is_in_no_cohort_frozen_afterwards(indexed: Database, world: World) -> None:

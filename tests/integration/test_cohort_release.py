@@ -90,7 +90,7 @@ def hub(database: Database, tmp_path: Path) -> Hub:
             projects.add(connection, project, title="t", purpose="t", public_interest="t", legal_basis="x", by="op")
             permits[project] = projects.grant(
                 connection, project, valid_from=TODAY, valid_until=TODAY, holders=["ada"], modalities=["CT"],
-                domains=["diagnosis"], by="op",
+                domains=["diagnosis", "death"], by="op",
             )  # fmt: skip
             connection.execute(
                 text(
@@ -102,8 +102,9 @@ def hub(database: Database, tmp_path: Path) -> Hub:
             connection.execute(
                 text(
                     "INSERT INTO hub.cohort_member (cohort, sid, index_date, series_instance_uid, content_digest,"
-                    " age_band, sex) SELECT :cohort, st.sid, '2019-03-11', s.series_instance_uid, s.content_digest,"
-                    " '60-64', 'female' FROM hub.series s JOIN hub.study st USING (study_instance_uid)"
+                    " age_band, sex, death_offset_days, link_method, link_score)"
+                    " SELECT :cohort, st.sid, '2019-03-11', s.series_instance_uid, s.content_digest, '60-64', 'female',"
+                    " 30, 'exact', 0.995 FROM hub.series s JOIN hub.study st USING (study_instance_uid)"
                 ),
                 {"cohort": f"cohort-{project}"},
             )
@@ -165,6 +166,28 @@ def test_a_release_holds_the_projects_pseudonyms_and_the_pixels_as_they_were(hub
         assert row["path"] == expected
         assert row["index_offset_days"] == -10
         assert (row["age_band"], row["sex"], row["modality"]) == ("60-64", "female", "CT")
+        assert (row["link_method"], row["link_score"]) == ("exact", 0.995)
+        assert "death_offset_days" not in row, "it was not asked for"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("[]", {}),
+        ("[sex]", {"sex": "female"}),
+        ("[death_offset_days, link]", {"death_offset_days": 30, "link_method": "exact", "link_score": 0.995}),
+    ],
+)
+def test_a_manifest_says_of_a_subject_what_was_asked_for_and_no_more(
+    hub: Hub, asked: str, said: dict[str, object]
+) -> None:
+    with hub.database.begin(Login.OWNER) as owner:
+        owner.execute(
+            text("UPDATE hub.cohort SET definition = :asked"), {"asked": f"{DEFINITION}output: {{columns: {asked}}}\n"}
+        )
+    every = {"age_band", "sex", "index_offset_days", "death_offset_days", "link_method", "link_score"}
+    for row in hub.manifest(hub.released()):
+        assert {name: value for name, value in row.items() if name in every} == said
 
 
 def sid_of(instance: Dataset) -> str:

@@ -183,6 +183,7 @@ def test_what_is_right_becomes_events(tmp_path: Path) -> None:
         ("diagnosis", "IR_IMB_R", "C349", "ALD", "2019-03-04", None),
         ("ald", "IR_IMB_R", "30", None, "2019-03-04", None),
         ("drug", "ER_PHA_F", "L01EB01", None, "2019-03-04", 2.0),
+        ("package", "ER_PHA_F", "3400999100007", None, "2019-03-04", 2.0),
     }
     assert {e["person"] for e in events(version)} == {"ANO"}
     assert {e["end"] for e in events(version) if e["domain"] == "ald"} == {None}

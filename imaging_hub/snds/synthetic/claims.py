@@ -170,8 +170,9 @@ def _drug(claims: Claims, drug: Drug) -> None:
     key = write_line(claims, drug.person, drug.day, 3313, drug.boxes)
     part = f"{key['FLX_DIS_DTD']:%Y%m}"
     claims.add("ER_PHA_F", part, **key, PHA_PRS_C13=drugs()[drug.atc], PHA_ACT_QSN=drug.boxes)
-    what = _event("drug", "ATC", drug.atc, drug.day, drug.day, qty=float(drug.boxes))
-    claims.record(drug.person, drug.day, "ER_PHA_F", **what)
+    for domain, system, code in (("drug", "ATC", drug.atc), ("package", "CIP13", str(drugs()[drug.atc]))):
+        what = _event(domain, system, code, drug.day, drug.day, qty=float(drug.boxes))
+        claims.record(drug.person, drug.day, "ER_PHA_F", **what)
 
 
 def _long_term_disease(claims: Claims, ald: LongTermDisease) -> None:
