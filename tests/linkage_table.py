@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from imaging_hub.snds.concordance import STEPS
+from imaging_hub.snds.indirect import METHODS
 from imaging_hub.snds.linkage_quality import Share
 from imaging_hub.snds.synthetic.patients import Patient
 from tests.linked_population import Linked, linkable, wrong_of_the_hard
@@ -19,15 +19,18 @@ def written(linked: Linked) -> str:
         f"{len(made.people)} persons, {len(made.patients)} patients of hospitals ({dict(states)}), {len(made.studies)}"
         f" studies; {len({p.person.id for p in made.patients if linkable(p)})} linkable persons.",
         "",
-        "| method | links | right | precision, 95 % interval | precision measured by the hub on pairs known by INS |",
-        "| --- | --- | --- | --- | --- |",
+        "| method | links | right | precision, 95 % interval | precision measured by the hub on pairs known by INS"
+        " | proposed | of these right |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for method in ("ins", *(step.method for step in STEPS)):
+    for method in ("ins", *METHODS):
         share = linked.precision(lambda link, method=method: link.method == method)
         own = linked.indirect.precision.get(method)
-        lines.append(f"| {method} | {share.of} | {share.count} | {_told(share)} | {_told(own) if own else '–'} |")
+        waiting = [link.right for link in linked.proposals if link.method == method]
+        counts = f"{share.of} | {share.count} | {_told(share)} | {_told(own) if own else '–'}"
+        lines.append(f"| {method} | {counts} | {len(waiting)} | {sum(waiting)} |")
     every = linked.precision(lambda _: True)
-    lines += [f"| all | {every.of} | {every.count} | {_told(every)} | – |", ""]
+    lines += [f"| all | {every.of} | {every.count} | {_told(every)} | – | – | – |", ""]
     lines += ["| linkable persons | persons | linked rightly | recall, 95 % interval |", "| --- | --- | --- | --- |"]
     for name, chosen in _groups(linked).items():
         share = linked.recall(chosen)

@@ -58,6 +58,8 @@ class Linked:
     direct: LinkReport
     indirect: IndirectReport
     links: tuple[Link, ...]
+    proposals: tuple[Link, ...]
+    """What waits for people."""
     vault: Vault
 
     def precision(self, chosen: Callable[[Link], bool]) -> Share:
@@ -94,8 +96,11 @@ def link_population(database: Database, folder: Path, persons: int, seed: int, t
     with database.begin(Role.WORKER) as connection:
         report = indirect.link(connection, tables, codes=ProcedureCodes({}), actor="test")
         rows = connection.execute(text("SELECT sid, method, snds_person FROM hub.link")).all()
-    links = tuple(Link(m, person, tuple(subjects[sid])) for sid, m, person in rows)
-    return Linked(made, direct, report, links, vault)
+        waiting = connection.execute(text("SELECT sid, method, snds_person FROM hub.link_proposal")).all()
+    links, proposals = (
+        tuple(Link(method, person, tuple(subjects[sid])) for sid, method, person in some) for some in (rows, waiting)
+    )
+    return Linked(made, direct, report, links, proposals, vault)
 
 
 def _received(

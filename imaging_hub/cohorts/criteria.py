@@ -127,7 +127,9 @@ class Demographics(Strict):
         return self
 
 
-LinkMethod = Literal["ins", "exact", "without-act", "day-off", "without-month", "without-place", "reviewed"]
+LinkMethod = Literal[
+    "ins", "exact", "without-act", "day-off", "without-month", "without-place", "probabilistic", "probable", "reviewed"
+]
 
 
 class Occurrence(Strict):

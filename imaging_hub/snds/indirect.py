@@ -1,10 +1,10 @@
 """Links for subjects without a usable INS, by the exams that images and claims have in common.
 
-The search (`snds.concordance`) runs over all subjects, as if no INS were known. On those whose INS is linked it is
-measured: a method's links are made when the lower bound of its precision there is at least `PROVEN`, and that bound is
-the links' score. What a method not proven found, and what would give a person a second subject, becomes a proposal
-that two people decide on (`clerical_review`). A run makes its links and proposals anew; those of an INS, and what
-people decided, stay as they are.
+The search (by rules, `snds.concordance`, then for whom they do not find by a model, `snds.probabilistic`) runs over all
+subjects, as if no INS were known. On those whose INS is linked it is measured: a method's links are made when the lower
+bound of its precision there is at least `PROVEN`, and that bound is the links' score. What a method not proven found,
+and what would give a person a second subject, becomes a proposal that two people decide on (`clerical_review`). A run
+makes its links and proposals anew; those of an INS, and what people decided, stay as they are.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
-from imaging_hub.snds import clerical_review, concordance, linkage_quality, loading
+from imaging_hub.snds import clerical_review, concordance, linkage_quality, loading, probabilistic
 from imaging_hub.snds.concordance import STEPS, Concordance
 from imaging_hub.snds.linkage_quality import Quality, Share
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.snds.tables import imaging_acts
 
+METHODS = (*(step.method for step in STEPS), *(method for method, _ in probabilistic.BANDS))
+"""From the surest to the least sure."""
 PROVEN = 0.99
 """Least precision, at the lower bound of its 95 % interval, with which a method links by itself."""
 
@@ -61,8 +63,10 @@ def link(connection: Connection, tables: Path, *, codes: ProcedureCodes, actor: 
     exams = concordance.exams(connection, codes)
     known = _linked_by(connection, "ins")
     outcome = concordance.search(exams, load.folder, imaging_acts())
-    precision = linkage_quality.by_method(outcome.found, known)
-    source = f"snds {load.version} rules {concordance.rules()}"
+    probably = probabilistic.search(exams, load.folder, imaging_acts(), known=known, met=outcome)
+    outcome = replace(outcome, found=(*outcome.found, *probably))
+    precision = linkage_quality.by_method(outcome.found, known, METHODS)
+    source = f"snds {load.version} rules {concordance.rules()} model {probabilistic.rules()}"
     _forget(connection)
     linked, proposed, settled = _decide(connection, outcome, known, precision, source)
     searched = set(exams["sid"].to_pylist())
@@ -129,8 +133,7 @@ def _propose(connection: Connection, row: Mapping[str, object]) -> None:
 
 def _forget(connection: Connection) -> None:
     """Remove what an earlier run linked and proposed."""
-    methods = {"methods": [step.method for step in STEPS]}
-    connection.execute(text("DELETE FROM hub.link WHERE method = ANY(:methods)"), methods)
+    connection.execute(text("DELETE FROM hub.link WHERE method = ANY(:methods)"), {"methods": list(METHODS)})
     connection.execute(text("DELETE FROM hub.link_proposal"))
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from imaging_hub.snds.concordance import STEPS, Found
+from imaging_hub.snds.concordance import Found
 
 _Z = 1.959964  # 95 %
 
@@ -50,15 +50,15 @@ class Quality:
     """Of whom could have been found, how many were, rightly."""
 
 
-def by_method(found: Iterable[Found], known: Mapping[str, str]) -> dict[str, Share]:
-    """Precision of each method, on the subjects of `known` (person by sid)."""
+def by_method(found: Iterable[Found], known: Mapping[str, str], methods: Iterable[str]) -> dict[str, Share]:
+    """Precision of each of `methods`, on the subjects of `known` (person by sid)."""
     judged = [(one.method, known[one.sid] == one.person) for one in found if one.sid in known]
     return {
-        step.method: Share(
-            sum(method == step.method for method, _ in judged),
-            sum(right for method, right in judged if method == step.method),
+        one: Share(
+            sum(method == one for method, _ in judged),
+            sum(right for method, right in judged if method == one),
         )
-        for step in STEPS
+        for one in methods
     }
 
 

@@ -2,52 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from imaging_hub.cohorts.criteria import LinkMethod
 from imaging_hub.snds.clerical_review import REVIEWED
-from imaging_hub.snds.concordance import EXAM, STEPS, Concordance, search
-
-DAY = date(2019, 3, 4)
-HERE, THERE = "99000010", "99000021"
-
-
-class World:
-    """Persons with claims, and subjects with exams."""
-
-    def __init__(self) -> None:
-        self.persons: list[dict[str, Any]] = []
-        self.claims: list[dict[str, Any]] = []
-        self.exams: list[dict[str, Any]] = []
-        # Claims of somebody else, so that every day of the tests lies in what the extraction covers.
-        self.person("Z", year=1900).claim("Z", -400).claim("Z", 400)
-
-    def person(self, person: str, *, year: int = 1950, month: int = 7, sex: int = 1, **more: Any) -> World:
-        about = {"death_date": None, "shares_psa": False, **more}
-        self.persons.append({"person": person, "birth_year": year, "birth_month": month, "sex": sex, **about})
-        return self
-
-    def claim(self, person: str, day: int, *, code: str = "ZBQK001", finess: str = HERE) -> World:
-        self.claims.append({"person": person, "code": code, "start": DAY + timedelta(days=day), "finess": finess + "1"})
-        return self
-
-    def exam(
-        self, sid: str, day: int, *, acts: tuple[str, ...] = ("ZBQK001",), finess: str = HERE, year: int = 1950,
-        month: int = 7, sex: int = 1,
-    ) -> World:  # fmt: skip
-        self.exams.append(
-            {
-                "sid": sid, "finess": finess, "day": DAY + timedelta(days=day), "acts": list(acts),
-                "birth_year": year, "birth_month": month, "sex": sex,
-            }
-        )  # fmt: skip
-        return self
+from imaging_hub.snds.concordance import Concordance, search
+from imaging_hub.snds.indirect import METHODS
+from tests.exams_and_claims import ACTS, DAY, THERE, World
 
 
 @pytest.fixture
@@ -56,17 +21,7 @@ def world() -> World:
 
 
 def searched(world: World, folder: Path) -> Concordance:
-    events = folder / "event" / "domain=act"
-    events.mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(world.claims), events / "events.parquet")
-    schema = pa.schema(
-        [
-            ("person", pa.string()), ("birth_year", pa.int16()), ("birth_month", pa.int16()), ("sex", pa.int16()),
-            ("death_date", pa.date32()), ("shares_psa", pa.bool_()),
-        ]
-    )  # fmt: skip
-    pq.write_table(pa.Table.from_pylist(world.persons, schema=schema), folder / "person.parquet")
-    return search(pa.Table.from_pylist(world.exams, schema=EXAM), folder, {"ZBQK001", "ZBQH001", "ACQN001"})
+    return search(world.written(folder), folder, ACTS)
 
 
 def found(world: World, folder: Path) -> dict[str, tuple[str, str]]:
@@ -157,7 +112,7 @@ def test_the_dead_have_no_exams(world: World, tmp_path: Path) -> None:
 
 
 def test_a_cohort_can_ask_for_every_method_and_for_no_other() -> None:
-    assert get_args(LinkMethod) == ("ins", *(step.method for step in STEPS), REVIEWED)
+    assert get_args(LinkMethod) == ("ins", *METHODS, REVIEWED)
 
 
 def test_only_imaging_acts_are_exams(world: World, tmp_path: Path) -> None:

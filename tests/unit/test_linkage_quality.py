@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from imaging_hub.snds.concordance import Found
+from imaging_hub.snds.indirect import METHODS
 from imaging_hub.snds.linkage_quality import Share, by_group, by_method
 
 
@@ -27,7 +28,7 @@ def test_intervals_are_wilsons(of: int, count: int, lower: float, upper: float) 
 
 
 def test_precision_is_measured_on_known_pairs_only() -> None:
-    shares = by_method([a_found("a", "A"), a_found("b", "X"), a_found("c", "C")], {"a": "A", "b": "B"})
+    shares = by_method([a_found("a", "A"), a_found("b", "X"), a_found("c", "C")], {"a": "A", "b": "B"}, METHODS)
     assert shares["exact"] == Share(2, 1)
     assert shares["without-act"] == Share(0, 0)
 

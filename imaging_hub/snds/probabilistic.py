@@ -1,0 +1,178 @@
+"""Which SNDS person is probably a subject whom no rule finds: the Fellegi-Sunter model, by Splink 5 on DuckDB.
+
+Rules want year of birth and sex to agree always. The model weighs them against exams in common, so that a mistake in a
+header costs evidence and not the link. What agreement on exams is worth is learned from subjects whose person is known
+by INS; how often headers are mistaken on traits cannot be (an INS is refused where they differ) and is set below.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from splink import DuckDBAPI, Linker, SettingsCreator, block_on
+from splink import comparison_level_library as levels
+from splink import comparison_library as comparisons
+
+from imaging_hub.snds.concordance import Concordance, Found
+
+KNOWN_LEAST = 200
+"""Fewer known pairs teach nothing, and nobody is searched for."""
+BANDS = (("probabilistic", 0.99), ("probable", 0.8))
+"""Methods, and the least probability of each; a pair below the last is none."""
+_RIVAL = 0.5  # another pair of the subject or of the person that is as likely as not: nobody decides between them
+_SEX = (0.999, 0.001)
+_BORN = (0.98, 0.012, 0.005, 0.003)
+"""How often a header that is somebody's says so: year and month, that year, that month a year aside, neither."""
+_PAIRS = 1e6
+_SEED = 1
+
+# Day and place of an exam have to be a claim's; act and day may be a day aside, since one in fifty is dated so.
+_RECORDS = """
+CREATE TABLE claim AS
+  SELECT DISTINCT person, e."start" AS "day", e.code, left(e.finess, 8) AS finess FROM read_parquet($events) e
+  WHERE e.code IN (SELECT code FROM act);
+CREATE TABLE person AS
+  SELECT concat('p', person) AS unique_id, person, sex, birth_year, birth_month,
+    list(DISTINCT concat(finess, '|', "day")) AS visits, list(DISTINCT concat("day", '|', code)) AS acts
+  FROM claim JOIN read_parquet($persons) USING (person) WHERE NOT shares_psa GROUP BY ALL;
+CREATE TABLE subject AS
+  SELECT concat('s', sid) AS unique_id, any_value(k.person) AS person, any_value(sex) AS sex,
+    any_value(birth_year) AS birth_year, any_value(birth_month) AS birth_month,
+    list(DISTINCT concat(finess, '|', "day")) AS visits,
+    list_distinct(flatten(list(flatten([[concat("day" + aside, '|', act) FOR act IN acts] FOR aside IN [-1, 0, 1]]))))
+      AS acts
+  FROM exam LEFT JOIN known k USING (sid) GROUP BY sid;
+"""
+_SINGLE = """
+CREATE TABLE pair AS
+  SELECT substr(least(unique_id_l, unique_id_r), 2) AS person, substr(greatest(unique_id_l, unique_id_r), 2) AS sid,
+    match_probability AS probability
+  FROM predicted;
+SELECT sid, person, probability FROM pair QUALIFY count(*) OVER (PARTITION BY sid) = 1
+  AND count(*) OVER (PARTITION BY person) = 1 ORDER BY sid
+"""
+# A pair whose exams are mostly nobody's, or whose person was dead, is left out whatever the model says.
+_AGREED = """
+SELECT found.sid, found.person, probability, count(DISTINCT x."day") FILTER (agrees) AS days,
+  count(DISTINCT x."day") AS exam_days
+FROM found JOIN exam x USING (sid) JOIN read_parquet($persons) p ON p.person = found.person
+LEFT JOIN LATERAL (
+  SELECT true AS agrees FROM claim c WHERE c.person = found.person AND c."day" BETWEEN x."day" - 1 AND x."day" + 1
+    AND (c.finess = x.finess OR list_contains(x.acts, c.code)) LIMIT 1) ON true
+WHERE x."day" BETWEEN (SELECT min("day") FROM claim) AND (SELECT max("day") FROM claim)
+GROUP BY found.sid, found.person, probability, death_date
+HAVING days * 2 >= exam_days AND (death_date IS NULL OR max(x."day") <= death_date + 1)
+ORDER BY found.sid
+"""
+
+
+def search(
+    exams: pa.Table, load: Path, acts: Collection[str], *, known: Mapping[str, str], met: Concordance
+) -> tuple[Found, ...]:
+    """Who is probably whom, of subjects that the rules neither found nor discarded, and persons they found for nobody.
+
+    `exams` is as `concordance.EXAM` says, `known` the persons by sid that the model learns from. The same tables give
+    the same pairs.
+    """
+    searched = set(exams["sid"].to_pylist())
+    known = {sid: person for sid, person in known.items() if sid in searched}
+    if len(known) < KNOWN_LEAST:
+        return ()
+    with duckdb.connect() as database:
+        database.execute("SET threads TO 1")  # else what is sampled, and so the model, is not the same twice
+        database.register("exam", exams)
+        database.register("act", pa.table({"code": sorted(acts)}))
+        database.register("known", pa.table({"sid": list(known), "person": list(known.values())}))
+        files = {"events": str(load / "event" / "domain=act" / "*.parquet"), "persons": str(load / "person.parquet")}
+        for statement in _RECORDS.split(";\n")[:-1]:
+            used = {name: path for name, path in files.items() if f"${name}" in statement}
+            database.execute(statement, used or None)
+        database.register("predicted", _predicted(database))
+        *before, last = _SINGLE.split(";\n")
+        for statement in before:
+            database.execute(statement)
+        taken = {one.person for one in met.found}
+        single = [
+            row
+            for row in database.execute(last).fetchall()
+            if row[0] not in met.discarded and row[1] not in taken and row[2] >= BANDS[-1][1]
+        ]
+        found = {one.sid for one in met.found}
+        single = [row for row in single if row[0] not in found]
+        columns: dict[str, list[Any]] = {
+            name: [row[place] for row in single] for place, name in enumerate(("sid", "person", "probability"))
+        }
+        database.register("found", pa.table(columns, schema=_FOUND))
+        rows = database.execute(_AGREED, {"persons": files["persons"]}).fetchall()
+    return tuple(
+        Found(sid, person, _band(probable), days, exam_days) for sid, person, probable, days, exam_days in rows
+    )
+
+
+def rules() -> str:
+    """Digest of the model as it is set: links made under another are told apart."""
+    return hashlib.sha256(repr((BANDS, _RIVAL, _SEX, _BORN, _RECORDS, _AGREED)).encode()).hexdigest()[:16]
+
+
+_FOUND = pa.schema([("sid", pa.string()), ("person", pa.string()), ("probability", pa.float64())])
+
+
+def _band(probability: float) -> str:
+    return next(method for method, least in BANDS if probability >= least)
+
+
+def _predicted(database: duckdb.DuckDBPyConnection) -> pa.Table:
+    """Pairs that are as likely as not, or likelier, by a model that is trained on the known ones."""
+    engine = DuckDBAPI(database)
+    tables = [
+        engine.register(database.sql(f"SELECT * FROM {name}").to_arrow_table(), table_name=f"{name}s")  # noqa: S608
+        for name in ("subject", "person")
+    ]
+    linker = Linker(tables, _model(), log_level=logging.ERROR)
+    linker.training.estimate_u_using_random_sampling(max_pairs=_PAIRS, seed=_SEED)
+    linker.training.estimate_m_from_label_column("person")
+    strict = block_on("visits", "birth_year", "birth_month", "sex", arrays_to_explode=["visits"])
+    linker.training.estimate_probability_two_random_records_match([strict], recall=0.9)
+    return linker.inference.predict(threshold_match_probability=_RIVAL).as_duckdbpyrelation().to_arrow_table()
+
+
+def _model() -> SettingsCreator:
+    sex = _comparison("sex", [('"sex_l" = "sex_r"', _SEX[0])], _SEX[1])
+    born = _comparison(
+        "birth_year",
+        [
+            ('"birth_year_l" = "birth_year_r" AND "birth_month_l" = "birth_month_r"', _BORN[0]),
+            ('"birth_year_l" = "birth_year_r"', _BORN[1]),
+            ('"birth_month_l" = "birth_month_r" AND abs("birth_year_l" - "birth_year_r") = 1', _BORN[2]),
+        ],
+        _BORN[3],
+    )
+    return SettingsCreator(
+        link_type="link_only",
+        comparisons=[
+            sex,
+            born,
+            comparisons.ArrayIntersectAtSizes("visits", [3, 2, 1]),
+            comparisons.ArrayIntersectAtSizes("acts", [3, 2, 1]),
+        ],
+        blocking_rules_to_generate_predictions=[
+            block_on("visits", arrays_to_explode=["visits"]),
+            block_on("acts", "birth_year", "sex", arrays_to_explode=["acts"]),
+        ],
+    )
+
+
+def _comparison(column: str, agreeing: list[tuple[str, float]], otherwise: float) -> comparisons.CustomComparison:
+    """What agreement on a trait is worth, which no known pair can teach."""
+    fixed = [
+        levels.CustomLevel(condition).configure(m_probability=share, fix_m_probability=True)
+        for condition, share in agreeing
+    ]
+    last = levels.ElseLevel().configure(m_probability=otherwise, fix_m_probability=True)
+    return comparisons.CustomComparison([levels.NullLevel(column), *fixed, last], output_column_name=column)
