@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, model_validat
 from imaging_hub.cohorts.image_criteria import Images
 from imaging_hub.cohorts.strict import Missing, Modality, Name, Strict, Window
 
-Domain = Literal["diagnosis", "act", "drug", "package", "ald", "stay", "biology", "cause_of_death"]
+Domain = Literal["diagnosis", "act", "drug", "package", "device", "ald", "stay", "biology", "cause_of_death"]
 
 
 class Acts(Strict):
@@ -55,12 +55,14 @@ class CodeSet(Strict):
     """Drugs of hospitals' pharmacies, by UCD."""
     cip13: Patterns | None = None
     """Packages of drugs dispensed in town, by CIP13."""
+    lpp: Patterns | None = None
+    """Devices and services, by the LPP: seven digits."""
 
     @model_validator(mode="after")
     def of_one_nomenclature(self) -> CodeSet:
         """A set of two nomenclatures would match in one and be silently empty in the other."""
         if len(self.nomenclatures()) != 1:
-            raise ValueError("a set has exactly one of icd10, ccam, atc, ald, ghm, nabm, ucd, cip13; split it")
+            raise ValueError("a set has exactly one of icd10, ccam, atc, ald, ghm, nabm, ucd, cip13, lpp; split it")
         return self
 
     def nomenclatures(self) -> list[str]:

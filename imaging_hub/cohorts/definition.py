@@ -18,7 +18,7 @@ from imaging_hub.errors import DefinitionError
 
 _NOMENCLATURES = {
     "diagnosis": ("icd10",), "act": ("ccam",), "drug": ("atc", "ucd"), "ald": ("ald",), "stay": ("ghm",),
-    "biology": ("nabm",), "cause_of_death": ("icd10",), "package": ("cip13",),
+    "biology": ("nabm",), "cause_of_death": ("icd10",), "package": ("cip13",), "device": ("lpp",),
 }  # fmt: skip
 _POSITIONS = {"diagnosis": {"DP", "DR", "DAS", "UM", "ALD"}, "cause_of_death": {"CI", "CA"}}
 _NOT_RE2 = re.compile(r"\\[1-9]|\(\?[^:i]")  # back-references and look-around: DuckDB's and Spark's engines differ
@@ -115,6 +115,7 @@ def _code_findings(codes: CodeSet, place: Place) -> Iterator[Finding]:
         ("nabm", codes.nabm, nomenclature.nabm_fault),
         ("ucd", codes.ucd, nomenclature.ucd_fault),
         ("cip13", codes.cip13, nomenclature.cip13_fault),
+        ("lpp", codes.lpp, nomenclature.lpp_fault),
     ):
         for number, pattern in enumerate(patterns or ()):
             problem = check(pattern)

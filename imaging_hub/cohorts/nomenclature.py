@@ -23,6 +23,7 @@ _GHM_PREFIX = re.compile(r"[0-9]{2}([CHKMZ][0-9]{0,2})?\Z")
 _NABM = re.compile(r"[0-9]{4}\Z|[0-9]{1,3}\*\Z")
 _UCD = re.compile(r"([0-9]{7}|[0-9]{13})\Z|[0-9]{3,12}\*\Z")
 _CIP13 = re.compile(r"[0-9]{13}\Z|[0-9]{5,12}\*\Z")
+_LPP = re.compile(r"[0-9]{7}\Z|[0-9]{2,6}\*\Z")
 _SUPPLEMENT = "YYYY"  # billed beside an exam, and no exam itself
 _ATC_SUBSTANCE_LENGTH = 7
 _ICD10 = re.compile(r"[A-Z][0-9A-Z]{0,5}\Z")
@@ -145,6 +146,13 @@ def cip13_fault(pattern: str) -> str | None:
     """What is wrong with the CIP13 of a package or prefix, and the cure."""
     if not _CIP13.match(pattern):
         return f"`{pattern}` is no CIP13; write its 13 digits in quotes, or at least five and `*`"
+    return None
+
+
+def lpp_fault(pattern: str) -> str | None:
+    """What is wrong with the LPP code of a device or prefix, and the cure."""
+    if not _LPP.match(pattern):
+        return f"`{pattern}` is no code of the LPP; write seven digits in quotes, or some and `*`"
     return None
 
 

@@ -15,7 +15,9 @@ from imaging_hub.audit import trail
 from imaging_hub.errors import HubError, NotFound
 from imaging_hub.permits.policy import Permit
 
-DOMAINS = frozenset({"diagnosis", "act", "drug", "package", "stay", "ald", "death", "biology", "cause_of_death"})
+DOMAINS = frozenset(
+    {"diagnosis", "act", "drug", "package", "device", "stay", "ald", "death", "biology", "cause_of_death"}
+)
 """Domains of the SNDS that a permit can cover."""
 
 

@@ -33,7 +33,9 @@ JOIN_KEY = (
 )
 """The nine columns that join ER_PRS_F to its affined tables."""
 
-OPTIONAL = frozenset({"ER_BIO_F", "ER_UCD_F", "KI_CCI_R", "KI_ECD_R"})
+OPTIONAL = frozenset(
+    {"ER_BIO_F", "ER_TIP_F", "ER_UCD_F", "KI_CCI_R", "KI_ECD_R", "T_MCOaaFHSTC", "T_MCOaaFM", "T_MCOaaMED"}
+)
 """Tables that an extraction may lack; a cohort that asks for what is in them is refused then."""
 
 _SQL_TYPE = {"string": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "date": "DATE"}
@@ -116,7 +118,8 @@ def attach(database: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, int]:
 def _attach_one(database: duckdb.DuckDBPyConnection, folder: Path, table: str, columns: tuple[Column, ...]) -> int:
     files = _files(folder, table)
     if not files and table in OPTIONAL:
-        empty = ", ".join(f"{column.name} {_SQL_TYPE[column.type]}" for column in columns)
+        typed = [f"{column.name} {_SQL_TYPE[column.type]}" for column in columns]
+        empty = ", ".join([*typed, "aa INT"] if "aa" in table else typed)
         database.execute(f"CREATE OR REPLACE TABLE {table} ({empty})")
         return 0
     if not files:

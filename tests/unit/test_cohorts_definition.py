@@ -95,6 +95,7 @@ def test_there_are_worked_cohorts() -> None:
         ('atc: ["L01EB*"]', 'nabm: ["0552"]', 14, "atc or ucd codes"),
         ('atc: ["L01EB*"]', 'ucd: ["92"]', 6, "no UCD code"),
         ('atc: ["L01EB*"]', 'cip13: ["34009*x"]', 6, "no CIP13"),
+        ('atc: ["L01EB*"]', 'lpp: ["1"]', 6, "no code of the LPP"),
         ('atc: ["L01EB*"]', 'cip13: ["3400930000011"]', 14, "atc or ucd codes"),
         ("position: [DP, ALD]", "position: [CI]", 8, "one of ALD, DAS"),
         ('atc: ["L01EB*"]', 'ghm: ["04X*"]', 6, "not a GHM"),

@@ -17,6 +17,7 @@ from imaging_hub.snds.synthetic.people import Person
 
 NO_DATE = date(1600, 1, 1)
 BLOOD_COUNT = "1104"
+OXYGEN = "1136581"
 UNIT = "9990001"  # invented, as CIP13 are
 Row = dict[str, object]
 Event = dict[str, object]
@@ -188,13 +189,18 @@ def _long_term_disease(claims: Claims, ald: LongTermDisease) -> None:
 
 
 def tests_and_causes(claims: Claims, person: Person, care: Sequence[Care]) -> None:
-    """What came to the extraction later: blood counts at long-term diseases, drugs by unit, and why people died."""
+    """What extractions had later: blood counts and oxygen at long-term diseases, drugs by unit, why people died."""
     for item in care:
         if isinstance(item, LongTermDisease):
             key = write_line(claims, person, item.start, 3211, 1)
             claims.add("ER_BIO_F", f"{key['FLX_DIS_DTD']:%Y%m}", **key, BIO_PRS_IDE=int(BLOOD_COUNT), BIO_ACT_QSN=1)
             what = _event("biology", "NABM", BLOOD_COUNT, item.start, item.start, qty=1.0)
             claims.record(person, item.start, "ER_BIO_F", **what)
+        if isinstance(item, LongTermDisease) and item.icd10.startswith("J44"):
+            key = write_line(claims, person, item.start, 3471, 4)
+            claims.add("ER_TIP_F", f"{key['FLX_DIS_DTD']:%Y%m}", **key, TIP_PRS_IDE=int(OXYGEN), TIP_ACT_QSN=4)
+            what = _event("device", "LPP", OXYGEN, item.start, item.start, qty=4.0)
+            claims.record(person, item.start, "ER_TIP_F", **what)
         if isinstance(item, Stay) and item.ghm.startswith("28Z"):
             key = write_line(claims, person, item.entry, 3317, 1)
             claims.add("ER_UCD_F", f"{key['FLX_DIS_DTD']:%Y%m}", **key, UCD_UCD_COD=UNIT, UCD_DLV_NBR=2)
