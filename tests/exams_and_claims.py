@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imaging_hub.snds.concordance import EXAM
+from imaging_hub.snds.exams import EXAM
 
 ACTS = {"ZBQK001", "ZBQH001", "ACQN001"}
 DAY = date(2019, 3, 4)

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, text
 from imaging_hub.audit import trail
 from imaging_hub.snds import concordance, loading
 from imaging_hub.snds.concordance import Compared
+from imaging_hub.snds.exams import searchable
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.snds.tables import imaging_acts
 
@@ -93,7 +94,7 @@ def evidence(
     row = connection.execute(text(_PROPOSAL), {"account": account, "pseudonym": pseudonym}).one_or_none()
     if row is None:
         return None
-    exams = concordance.exams(connection, codes, row.sid)
+    exams = searchable(connection, codes, row.sid)
     compared = concordance.compare(exams, row.snds_person, loading.current(tables).folder, imaging_acts())
     return Evidence(_proposal(row), *compared)
 

@@ -15,22 +15,6 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-from sqlalchemy import Connection, text
-
-from imaging_hub.snds.procedure_codes import ProcedureCodes
-
-EXAM = pa.schema(
-    [
-        ("sid", pa.string()),
-        ("finess", pa.string()),
-        ("day", pa.date32()),
-        ("acts", pa.list_(pa.string())),
-        ("birth_year", pa.int32()),
-        ("birth_month", pa.int32()),
-        ("sex", pa.int32()),
-    ]
-)
-"""An exam of a subject: place (FINESS without check digit), day, CCAM codes it may be billed under, traits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +133,7 @@ class Compared:
 
 
 def search(exams: pa.Table, load: Path, acts: Collection[str]) -> Concordance:
-    """Search the claims of a load (`snds.loading`) for the exams of all subjects; `exams` is as `EXAM` says.
+    """Search the claims of a load (`snds.loading`) for the exams of all subjects; `exams` is as `snds.exams.EXAM` says.
 
     `acts` are the CCAM codes that are exams.
     """
@@ -182,28 +166,6 @@ def compare(exams: pa.Table, person: str, load: Path, acts: Collection[str]) -> 
         ((alone,),) = database.execute(_ALONE).fetchall()
         born = database.execute(_BORN, {"persons": str(load / "person.parquet"), "person": person}).fetchall()
     return born == [(True,)], [Compared(*row) for row in rows], alone
-
-
-def exams(connection: Connection, codes: ProcedureCodes, sid: str | None = None) -> pa.Table:
-    """What may be searched, as `EXAM`: studies with a day, of subjects whose headers agree on birth month and sex."""
-    rows = connection.execute(
-        text(
-            "SELECT st.sid, left(st.finess, 8) AS finess, st.study_date AS day, st.procedures, t.birth_month, t.sex"
-            " FROM hub.study st JOIN hub.trait t USING (sid)"
-            " WHERE st.study_date IS NOT NULL AND (SELECT count(*) FROM hub.trait o WHERE o.sid = st.sid) = 1"
-            " AND st.sid NOT IN (SELECT sid FROM hub.opposed)"
-            " AND (CAST(:sid AS text) IS NULL OR st.sid = :sid) ORDER BY st.sid, st.study_instance_uid"
-        ),
-        {"sid": sid},
-    )
-    found = [
-        {
-            "sid": row.sid, "finess": row.finess, "day": row.day, "acts": codes.acts(row.finess, row.procedures),
-            "birth_year": row.birth_month.year, "birth_month": row.birth_month.month, "sex": row.sex,
-        }
-        for row in rows
-    ]  # fmt: skip
-    return pa.Table.from_pylist(found, schema=EXAM)
 
 
 def rules() -> str:

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, text
 from imaging_hub.audit import trail
 from imaging_hub.snds import clerical_review, concordance, linkage_quality, loading, probabilistic
 from imaging_hub.snds.concordance import STEPS, Concordance
+from imaging_hub.snds.exams import searchable
 from imaging_hub.snds.linkage_quality import Quality, Share
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.snds.tables import imaging_acts
@@ -60,7 +61,7 @@ def link(connection: Connection, tables: Path, *, codes: ProcedureCodes, actor: 
     """
     load = loading.current(tables)
     clerical_review.take_turn(connection)
-    exams = concordance.exams(connection, codes)
+    exams = searchable(connection, codes)
     known = _linked_by(connection, "ins")
     outcome = concordance.search(exams, load.folder, imaging_acts())
     probably = probabilistic.search(exams, load.folder, imaging_acts(), known=known, met=outcome)

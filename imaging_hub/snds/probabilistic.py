@@ -77,7 +77,7 @@ def search(
 ) -> tuple[Found, ...]:
     """Who is probably whom, of subjects that the rules neither found nor discarded, and persons they found for nobody.
 
-    `exams` is as `concordance.EXAM` says, `known` the persons by sid that the model learns from. The same tables give
+    `exams` is as `snds.exams.EXAM` says, `known` the persons by sid that the model learns from. The same tables give
     the same pairs.
     """
     searched = set(exams["sid"].to_pylist())

@@ -14,7 +14,7 @@ from imaging_hub.cli.snds import app
 from imaging_hub.database import Database, Role
 from imaging_hub.errors import LinkageError
 from imaging_hub.settings import Settings
-from imaging_hub.snds import indirect
+from imaging_hub.snds import indirect, probabilistic
 from imaging_hub.snds.linkage import import_return
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from tests.linked_population import Linked, link_population, wrong_of_the_hard
@@ -46,6 +46,9 @@ def test_a_population_is_linked_rightly(database: Database, tmp_path: Path) -> N
     hard = [p for p in linked.population.patients if p.person.twin or p.ins_of or p.person.policies[0].cdi == "06"]
     assert len(hard) > 20, "without them the next line says nothing"
     assert not any(wrong_of_the_hard(linked).values())
+    by_model = [link for link in linked.proposals if link.method in dict(probabilistic.BANDS)]
+    assert len(by_model) > 3
+    assert all(link.right for link in by_model)
     _what_was_decided_is_written_down(database, linked)
     _again_is_the_same(database, linked, tmp_path)
     _what_an_ins_says_outweighs(database, tmp_path)
