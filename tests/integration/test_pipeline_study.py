@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -173,12 +174,18 @@ def _away(request: httpx.Request) -> httpx.Response:
     return httpx.Response(503, json={"code": "rekeying", "detail": "d", "hint": "h"})
 
 
-async def _worked_on(database: Database, pipeline: Pipeline, study: int) -> None:
-    app = queue.connect(database, pipeline)
-    async with app.open_async():
-        for _ in range(queue.ATTEMPTS + 1):
-            await queue.enqueue(app, "study", study=study)
-            await app.run_worker_async(wait=False, install_signal_handlers=False)
+def _worked_on(database: Database, pipeline: Pipeline, study: int) -> None:
+    """As often as would give a study up; in a thread, as the tests' own may have a loop already."""
+
+    async def work() -> None:
+        app = queue.connect(database, pipeline)
+        async with app.open_async():
+            for _ in range(queue.ATTEMPTS + 1):
+                await queue.enqueue(app, "study", study=study)
+                await app.run_worker_async(wait=False, install_signal_handlers=False)
+
+    with ThreadPoolExecutor(1) as alone:
+        alone.submit(asyncio.run, work()).result()
 
 
 def test_a_third_party_that_goes_while_a_study_is_processed_costs_it_no_attempt(
@@ -189,11 +196,11 @@ def test_a_third_party_that_goes_while_a_study_is_processed_costs_it_no_attempt(
     with database.begin(Role.WORKER) as connection:
         (study,) = completeness.complete_studies(connection, -1)
     flighty = ThirdParty(httpx.Client(transport=httpx.MockTransport(_away), base_url="http://third-party"))
-    asyncio.run(_worked_on(database, Pipeline(settings, database, flighty), study))
+    _worked_on(database, Pipeline(settings, database, flighty), study)
     assert _states(database) == {"RECEIVED": 1}
     pipeline = Pipeline(settings, database, third_party)
     assert pipeline.due().studies == [study]
-    asyncio.run(_worked_on(database, pipeline, study))
+    _worked_on(database, pipeline, study)
     assert _states(database) == {"ARCHIVED": 1}
 
 
