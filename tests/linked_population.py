@@ -15,7 +15,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy import Connection, text
-from third_parties import a_vault
+from third_parties import Near, a_vault
 
 from imaging_hub.archive import index
 from imaging_hub.database import Database, Role
@@ -88,7 +88,7 @@ def link_population(database: Database, folder: Path, persons: int, seed: int, t
     write_snds(made, folder / "made")
     loading.load(folder / "made" / "snds", tables)
     create_missing(folder / "keys")
-    vault = a_vault(database, folder / "trust-keys")
+    vault = Near(a_vault(database, folder / "trust-keys"))
     with database.begin(Role.WORKER) as connection:
         subjects = _received(connection, vault, folder / "keys", made.studies, rng)
     direct = _by_ins(database, vault, folder)

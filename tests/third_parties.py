@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,6 +35,17 @@ def a_vault(server: Database, keys: Path) -> Vault:
     migrate(database, VAULT)
     create_missing(keys, filled=False)
     return Vault(database, keys)
+
+
+class Near(Vault):
+    """A vault in the place of the way to it, for populations of thousands; its epoch is not blinded."""
+
+    def __init__(self, vault: Vault) -> None:
+        super().__init__(vault.database, vault.keys)
+
+    def concealed(self, messages: Sequence[str], _: Keyring, __: int) -> list[str]:
+        """What the hub makes tokens of."""
+        return list(messages)
 
 
 @contextmanager

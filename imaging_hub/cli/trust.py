@@ -72,6 +72,12 @@ def rekey(
     shares: Annotated[
         list[Path] | None, typer.Argument(help="Two custodians' shares, of which the third party's key is made.")
     ] = None,
+    blinded: Annotated[
+        bool | None,
+        typer.Option(
+            "--blinded/--open", help="Whether tokens want an evaluation by the third party; as before without."
+        ),
+    ] = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -84,7 +90,7 @@ def rekey(
         raise typer.BadParameter("two shares, or none")
     brought = (Share.open(shares[0]), Share.open(shares[1])) if shares else None
     settings = load(config)
-    epoch = epochs.begin(Vault(prepare(settings), settings.trust_keys), brought)
+    epoch = epochs.begin(Vault(prepare(settings), settings.trust_keys), brought, blinded=blinded)
     if as_json:
         typer.echo(json.dumps({"epoch": epoch}))
     else:

@@ -1,6 +1,7 @@
 """The chain of pseudonyms (DESIGN.md §5), in the structure of FOIN 1 and FOIN 2 with today's algorithm.
 
-    t1 = HMAC-SHA-256(K1, message)      producers' side
+    t1 = HMAC-SHA-256(K1, message)      producers' side; in a blinded epoch of `OPRF|1|` and what the third party
+                                        evaluated of the message unseen, so that no gateway makes a token alone
     t2 = HMAC-SHA-256(K2, "T1|1|" + t1) third party, which draws a random subject (sid) for it
     pid = HMAC-SHA-256(K3[p], "PID|1|" + sid) one per project, so that two releases cannot be joined
 

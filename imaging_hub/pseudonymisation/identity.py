@@ -14,10 +14,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from imaging_hub.pseudonymisation.chain import ins_message, ipp_message, level1
+from imaging_hub.pseudonymisation.chain import ins_message, ipp_message
 from imaging_hub.pseudonymisation.ins import NotQualified, Qualified
 from imaging_hub.pseudonymisation.keyring import Keyring
 from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.tokens import token
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +67,16 @@ def register(
             return Contested("ins-conflict")
         known = reading
     refused = None if known else _reason(reading, row.refused)
-    ipp = level1(keyring.key("level1"), ipp_message(hospital, patient_id), keyring.epoch)
+    ipp = ipp_message(hospital, patient_id)
     if known is None:
-        sid = row.sid or third_party.subject(ipp, "IPP")
+        sid = row.sid or third_party.subject(token(keyring, third_party, ipp), "IPP")
     elif row.ins and row.sid:
         sid = row.sid
     else:
         message = ins_message(known.nir13, known.birth_date, known.sex)
-        sid = third_party.subject(level1(keyring.key("level1"), message, keyring.epoch), "INS")
+        sid = third_party.subject(token(keyring, third_party, message), "INS")
         if row.sid and row.sid != sid:
-            third_party.alias(ipp, sid)
+            third_party.alias(token(keyring, third_party, ipp), sid)
     _update(connection, row.id, known, refused, sid)
     return Identity(row.id, sid, known is not None, refused)
 

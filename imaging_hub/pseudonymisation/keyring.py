@@ -1,6 +1,6 @@
 """Keys in files of their own: who can open one cannot open the next.
 
-    gateway.json    level1                     K1, the producers' side
+    gateway.json    level1, evaluator:<epoch>  K1, the producers' side; which public key evaluates its blinded inputs
     hub.json        pseudonym, date-shift, uid the worker's: what is written in archived instances
     originals.json  originals:<hospital>       wraps the keys under which originals are at rest
     projects.json   pid:<project>, uid:<project>   K3[p] and K4[p], made on demand, destroyed when a project ends
@@ -8,7 +8,7 @@
 
 and, in the third party's own folder (`trust.keyrings`), beside its `access.json`,
 
-    trust.json      level2                     K2, the third party's side
+    trust.json      level2, blind:<epoch>      K2, the third party's side, and what blinded inputs are evaluated with
     deliveries.json id_acc:<delivery>          seals what the id_acc of a delivery stand for; destroyed with it
 
 A keyring that others can read, that is a link, or that holds a sample key is refused. Losing one means losing every
@@ -95,6 +95,26 @@ class Keyring:
             self._keys.update(_read(self.path)[1])
         return self.key(name)
 
+    def is_evaluator(self, epoch: int, public_key: bytes) -> bool:
+        """Whether that public key evaluates blinded inputs of an epoch: the first that is asked after does."""
+        return self._made(f"evaluator:{epoch}", public_key) == public_key
+
+    def forget_evaluator(self, epoch: int) -> None:
+        """Forget the one of an epoch that is over."""
+        self._destroy(f"evaluator:{epoch}")
+
+    def make_blinding_key(self, epoch: int) -> None:
+        """Make what blinded inputs of an epoch are evaluated with, unless it is there."""
+        self._made(f"blind:{epoch}")
+
+    def blinding_key(self, epoch: int) -> bytes:
+        """That key; raises `KeyringError` when it was never made, or is destroyed."""
+        return self.key(f"blind:{epoch}")
+
+    def forget_blinding(self, epoch: int) -> None:
+        """Destroy that of an epoch that is over."""
+        self._destroy(f"blind:{epoch}")
+
     def delivery_key(self, delivery: str) -> bytes:
         """The key that seals the id_acc of a delivery, made on first use; safe among processes."""
         return self._made(f"id_acc:{delivery}")
@@ -126,12 +146,12 @@ class Keyring:
         """Destroy the key before this one."""
         self._destroy(f"{name}:former")
 
-    def _made(self, name: str) -> bytes:
+    def _made(self, name: str, made: bytes | None = None) -> bytes:
         if name not in self._keys:
             with _locked(self.path):
                 epoch, keys = _read(self.path)
                 if name not in keys:
-                    keys[name] = secrets.token_bytes(KEY_BYTES)
+                    keys[name] = made or secrets.token_bytes(KEY_BYTES)
                     _replace(self.path, epoch, keys)
             self._keys.update(keys)
         return self._keys[name]

@@ -16,9 +16,10 @@ from sqlalchemy import Connection, text
 
 from imaging_hub.errors import LinkageError
 from imaging_hub.pseudonymisation import ins, traits
-from imaging_hub.pseudonymisation.chain import ins_message, ipp_message, level1
+from imaging_hub.pseudonymisation.chain import ins_message, ipp_message
 from imaging_hub.pseudonymisation.keyring import Keyring
 from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.tokens import token
 
 COLUMNS = ("ins", "birth_date", "sex", "hospital", "patient_id")
 
@@ -73,14 +74,12 @@ def _subject(connection: Connection, keyring: Keyring, third_party: ThirdParty, 
         ),
         asdict(person),
     )
-    key, epoch = keyring.key("level1"), keyring.epoch
     if person.ins and person.birth_date and person.sex:
         message = ins_message(person.ins[:13], person.birth_date, person.sex)
-        return third_party.subject(level1(key, message, epoch), "INS")
+        return third_party.subject(token(keyring, third_party, message), "INS")
     known: str | None = connection.execute(
         text("SELECT sid FROM identifying.identity WHERE hospital = :hospital AND patient_id = :patient_id"),
         asdict(person),
     ).scalar_one_or_none()
-    return known or third_party.subject(
-        level1(key, ipp_message(person.hospital or "", person.patient_id or ""), epoch), "IPP"
-    )
+    message = ipp_message(person.hospital or "", person.patient_id or "")
+    return known or third_party.subject(token(keyring, third_party, message), "IPP")

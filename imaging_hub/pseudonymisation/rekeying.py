@@ -53,14 +53,17 @@ def resubmit(database: Database, keys: Path, third_party: ThirdParty) -> Resubmi
     gateway.advance("level1", epoch)
     gateway = gateway_keys(keys)
     if (former := gateway.former("level1")) is not None:
-        for submissions in _submissions(database, gateway, former):
+        for submissions in _submissions(database, gateway, former, third_party):
             third_party.submit(epoch, submissions)
     done = Resubmitted(**third_party.end(epoch))
+    gateway.forget_evaluator(epoch - 1)
     gateway.forget_former("level1")
     return done
 
 
-def _submissions(database: Database, keyring: Keyring, former: bytes) -> Iterator[list[tuple[str, str, Kind]]]:
+def _submissions(
+    database: Database, keyring: Keyring, former: bytes, third_party: ThirdParty
+) -> Iterator[list[tuple[str, str, Kind]]]:
     """Everybody the identifying zone can submit again, some at a time: patients, and who opposed before being one."""
     key, epoch = keyring.key("level1"), keyring.epoch
     with database.begin(Role.GATEWAY) as connection:
@@ -72,4 +75,10 @@ def _submissions(database: Database, keyring: Keyring, former: bytes) -> Iterato
                     messages.append((ipp_message(row.hospital, row.patient_id), "IPP"))
                 if row.ins is not None:
                     messages.append((ins_message(row.ins[:13], row.birth_date, row.sex), "INS"))
-            yield [(level1(former, one, epoch - 1), level1(key, one, epoch), kind) for one, kind in messages]
+            plain = [message for message, _ in messages]
+            before = third_party.concealed(plain, keyring, epoch - 1)
+            after = third_party.concealed(plain, keyring, epoch)
+            yield [
+                (level1(former, old, epoch - 1), level1(key, new, epoch), kind)
+                for old, new, (_, kind) in zip(before, after, messages, strict=True)
+            ]

@@ -11,9 +11,10 @@ from itertools import islice
 from typing import Any, Literal, Self
 
 import httpx
+from voprf.ristretto import Client, PublicKey, VerifiableOutput
 
 from imaging_hub.errors import ThirdPartyAway
-from imaging_hub.pseudonymisation.keyring import access_key
+from imaging_hub.pseudonymisation.keyring import Keyring, access_key
 from imaging_hub.settings import Settings
 
 Kind = Literal["INS", "IPP"]
@@ -30,6 +31,7 @@ class ThirdParty:
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
+        self._blinded: dict[int, bool] = {}
 
     @classmethod
     def connect(cls, settings: Settings) -> Self:
@@ -78,6 +80,39 @@ class ThirdParty:
         """The epoch of its key, and `FILLING` while that waits for every identity to be submitted again."""
         told = self._ask("GET", "/v1/epoch")
         return int(told["epoch"]), str(told["state"])
+
+    def concealed(self, messages: Sequence[str], keyring: Keyring, epoch: int) -> list[str]:
+        """What tokens of `epoch` are made of: the messages, or, in a blinded epoch, what it makes of each unseen.
+
+        The messages do not leave: blinded they say nothing, and only here can the answer be unblinded (RFC 9497).
+        `keyring` is the gateway's, which knows the public key of the epoch once it has seen it.
+        """
+        if not messages or not self._is_blinded(epoch):
+            return list(messages)
+        blinded = [Client.blind(message.encode("utf-8")) for message in messages]
+        asked = {"inputs": [one.serialize().hex() for _, one in blinded]}
+        told = self._ask("POST", f"/v1/epochs/{epoch}/evaluations", asked)
+        try:
+            named = bytes.fromhex(told["public_key"])
+            key = PublicKey.deserialize(named)
+            outputs = [VerifiableOutput.deserialize(bytes.fromhex(one)) for one in told["outputs"]]
+            evaluated = [mine.finalize(one, key) for (mine, _), one in zip(blinded, outputs, strict=True)]
+        except ValueError as fault:
+            what = "what the third party made of a blinded input does not prove right"
+            raise ThirdPartyAway(what, code="evaluation-unproven", hint="ask who runs it") from fault
+        if not keyring.is_evaluator(epoch, named):
+            what = "the third party evaluates with another key than before in this epoch"
+            raise ThirdPartyAway(what, code="evaluator-other", hint="ask who runs it")
+        return [f"OPRF|1|{one.hex()}" for one in evaluated]
+
+    def _is_blinded(self, epoch: int) -> bool:
+        """What an epoch is it stays; one that has not begun yet is asked after again."""
+        if epoch not in self._blinded:
+            told = self._ask("GET", f"/v1/epochs/{epoch}")["blinded"]
+            if told is None:
+                return False
+            self._blinded[epoch] = bool(told)
+        return self._blinded[epoch]
 
     def submit(self, epoch: int, submissions: Sequence[tuple[str, str, Kind]]) -> None:
         """Tokens under the former key and the new: the new are given the subjects of the former."""

@@ -62,7 +62,7 @@ INSERT INTO event
   FROM (SELECT *, unnest([DGN_PAL, DGN_REL]) AS code FROM stay_unit WHERE reason IS NULL) WHERE code IS NOT NULL;
 """
 
-# What a private hospital invoices of a stay; an act that its stay tells too (T_MCOaaA) is one act.
+# What a private hospital invoices of a stay; an act that the stay (T_MCOaaA) or DCIR tells too is one act.
 INVOICED_ACTS = """
 CREATE TABLE invoiced_act AS
   SELECT m.*, person, group_id, stay.finess, "start" + CAST(DEL_DAT_ENT AS INT) AS "day", CASE
@@ -70,9 +70,8 @@ CREATE TABLE invoiced_act AS
     WHEN ACV_ACT <> '1' THEN 'activity'
     WHEN CCAM_COD LIKE 'YYYY%' THEN 'supplement'
     WHEN DEL_DAT_ENT IS NULL THEN 'date-missing'
-    WHEN EXISTS (SELECT 1 FROM stay_act a WHERE (a.aa, a.ETA_NUM, a.RSA_NUM) = (m.aa, m.ETA_NUM, m.RSA_NUM)
-      AND a.reason IS NULL AND left(a.CDC_ACT, 7) = left(CCAM_COD, 7) AND ENT_DAT_DEL = DEL_DAT_ENT)
-      THEN 'told-by-stay'
+    WHEN EXISTS (SELECT 1 FROM event e WHERE e.domain = 'act' AND e.person = stay.person
+      AND e.code = left(CCAM_COD, 7) AND e."start" = stay."start" + CAST(DEL_DAT_ENT AS INT)) THEN 'told-elsewhere'
     END AS reason
   FROM T_MCOaaFM m LEFT JOIN stay ON (m.aa, m.ETA_NUM, m.RSA_NUM) = (stay.aa, stay.ETA_NUM, stay.RSA_NUM);
 INSERT INTO event

@@ -33,6 +33,7 @@ _EXPIRY_SECONDS = 600.0
 
 Token = Annotated[str, StringConstraints(pattern="^h1e[0-9]{2,6}-[0-9A-HJKMNP-TV-Z]{32}$")]
 Random = Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]
+Random64 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 Delivery = Annotated[str, StringConstraints(pattern="^delivery-[0-9a-f]{16}$")]
 
 
@@ -61,6 +62,12 @@ class Answered(BaseModel):
     """Identifiers that came back."""
 
     id_acc: list[Random] = Field(max_length=AT_ONCE)
+
+
+class Blinded(BaseModel):
+    """Inputs that only their gateway can unblind, in hexadecimal."""
+
+    inputs: list[Random64] = Field(max_length=AT_ONCE)
 
 
 class Resubmitted(BaseModel):
@@ -150,6 +157,17 @@ def _epochs(vault: Vault) -> APIRouter:
         """The epoch of the third party's key and its state."""
         number = trust_keys(vault.keys).epoch
         return {"epoch": number, "state": epochs.state_of(vault, number)}
+
+    @router.get("/epochs/{number}")
+    def blinded(number: int) -> dict[str, bool | None]:
+        """Whether tokens of that epoch are made of evaluations; null before it began."""
+        return {"blinded": epochs.is_blinded(vault, number)}
+
+    @router.post("/epochs/{number}/evaluations")
+    def evaluate(number: int, blinded: Blinded) -> dict[str, str | list[str]]:
+        """Evaluations of blinded inputs, with their proofs and the public key."""
+        outputs, key = epochs.evaluate(vault, number, [bytes.fromhex(one) for one in blinded.inputs])
+        return {"outputs": [one.hex() for one in outputs], "public_key": key.hex()}
 
     @router.post("/epochs/{number}/submissions", status_code=204)
     def submit(number: int, submissions: Annotated[list[Resubmitted], Field(max_length=AT_ONCE)]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sqlalchemy import Connection, text
+from voprf.ristretto import BlindedInput, Evaluator
 
 from imaging_hub.audit import trail
 from imaging_hub.database import Role
@@ -46,11 +47,11 @@ class Rekeyed:
     """Tokens of former epochs that no gateway could submit again, as their identity is no longer held."""
 
 
-def begin(vault: Vault, shares: tuple[Share, Share] | None = None) -> int:
+def begin(vault: Vault, shares: tuple[Share, Share] | None = None, *, blinded: bool | None = None) -> int:
     """Give the third party a new key and open its epoch, whose number is returned; goes on with one under way.
 
-    Of `shares` the key is made; without, it is drawn. Raises `KeyringError` when one is under way and its key is not
-    of `shares`.
+    Of `shares` the key is made; without, it is drawn. In a `blinded` epoch no gateway can make a token alone; None is
+    as in the epoch before. Raises `KeyringError` when one is under way and its key is not of `shares`.
     """
     keyring = trust_keys(vault.keys)
     if keyring.former("level2") is not None and state_of(vault, keyring.epoch) == "IN_FORCE":
@@ -65,7 +66,9 @@ def begin(vault: Vault, shares: tuple[Share, Share] | None = None) -> int:
         hint = "call it again with the shares it began with, or with none if it began without"
         raise KeyringError("the key under way is not of these shares", code="share-other", hint=hint)
     with vault.database.begin(Role.TRUST) as connection:
-        _begin(connection, keyring, [share.fingerprint for share in shares or ()])
+        _begin(connection, keyring, [share.fingerprint for share in shares or ()], blinded)
+    if is_blinded(vault, epoch):
+        keyring.make_blinding_key(epoch)
     return epoch
 
 
@@ -96,6 +99,7 @@ def end(vault: Vault, epoch: int) -> Rekeyed:
     keyring = _filling(vault, epoch)
     with vault.database.begin(Role.TRUST) as connection:
         done = _end(connection, epoch)
+    keyring.forget_blinding(epoch - 1)
     keyring.forget_former("level2")
     return done
 
@@ -118,7 +122,32 @@ def _filling(vault: Vault, epoch: int) -> Keyring:
     return keyring
 
 
-def _begin(connection: Connection, keyring: Keyring, shares: Sequence[str]) -> None:
+def is_blinded(vault: Vault, epoch: int) -> bool | None:
+    """Whether an epoch's tokens are made of what the third party evaluates; None for one that never began."""
+    with vault.database.begin(Role.TRUST) as connection:
+        blinded: bool | None = connection.execute(
+            text("SELECT blinded FROM trust.epoch WHERE epoch = :epoch"), {"epoch": epoch}
+        ).scalar_one_or_none()
+    return blinded
+
+
+def evaluate(vault: Vault, epoch: int, blinded: Sequence[bytes]) -> tuple[list[bytes], bytes]:
+    """What blinded inputs become under the key of a blinded epoch, each with a proof of the key, and its public half.
+
+    RFC 9497, VOPRF(ristretto255, SHA-512). Of the inputs nothing can be told. Raises `KeyringError` for what is no
+    blinded input, and in an epoch that is not blinded or over.
+    """
+    if not is_blinded(vault, epoch):
+        raise KeyringError("nothing is evaluated in this epoch", code="epoch-other", hint="see `trust resubmit`")
+    evaluator = Evaluator(trust_keys(vault.keys).blinding_key(epoch))
+    try:
+        inputs = [BlindedInput.deserialize(one) for one in blinded]
+    except ValueError:
+        raise KeyringError("an input is none that was blinded", code="blinded-input") from None
+    return [evaluator.evaluate(one).serialize() for one in inputs], evaluator.public_key.serialize()
+
+
+def _begin(connection: Connection, keyring: Keyring, shares: Sequence[str], blinded: bool | None) -> None:
     """End the epoch in force; waits for those who are using it."""
     connection.execute(
         text("UPDATE trust.epoch SET state = 'ENDED' WHERE epoch < :epoch AND state <> 'ENDED'"),
@@ -126,10 +155,11 @@ def _begin(connection: Connection, keyring: Keyring, shares: Sequence[str]) -> N
     )
     begun = connection.execute(
         text(
-            "INSERT INTO trust.epoch (epoch, fingerprint, state) VALUES (:epoch, :fingerprint, 'FILLING')"
+            "INSERT INTO trust.epoch (epoch, fingerprint, state, blinded) SELECT :epoch, :fingerprint, 'FILLING',"
+            " coalesce(CAST(:blinded AS boolean), (SELECT blinded FROM trust.epoch WHERE epoch = :epoch - 1), false)"
             " ON CONFLICT (epoch) DO NOTHING"
         ),
-        {"epoch": keyring.epoch, "fingerprint": keyring.fingerprint("level2")},
+        {"epoch": keyring.epoch, "fingerprint": keyring.fingerprint("level2"), "blinded": blinded},
     ).rowcount
     if begun:
         detail = {"shares": list(shares)}

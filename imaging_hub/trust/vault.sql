@@ -25,7 +25,8 @@ CREATE TABLE trust.epoch (                   -- tells a restored or lost keyring
   epoch       int PRIMARY KEY,
   fingerprint text NOT NULL,
   started_at  timestamptz NOT NULL DEFAULT now(),
-  state       text NOT NULL CHECK (state IN ('FILLING', 'IN_FORCE', 'ENDED'))
+  state       text NOT NULL CHECK (state IN ('FILLING', 'IN_FORCE', 'ENDED')),
+  blinded     boolean NOT NULL DEFAULT false -- its tokens are made of what the third party has evaluated unseen
 );
 
 GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA trust TO imaging_hub_trust;

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from fastapi.testclient import TestClient
 from sqlalchemy import text
 from typer.testing import CliRunner
+from voprf.ristretto import Evaluator
 
 from imaging_hub.audit import trail
 from imaging_hub.cli.trust import app
 from imaging_hub.database import Database, Role
 from imaging_hub.errors import KeyringError, ThirdPartyAway
 from imaging_hub.pseudonymisation import identity, rekeying
-from imaging_hub.pseudonymisation.chain import level1, project_pseudonym
+from imaging_hub.pseudonymisation.chain import ins_message, level1, level2, project_pseudonym
 from imaging_hub.pseudonymisation.identity import Identity
 from imaging_hub.pseudonymisation.ins import NotQualified, Qualified
-from imaging_hub.pseudonymisation.keyring import Keyring, gateway_keys, project_keys
+from imaging_hub.pseudonymisation.keyring import Keyring, access_key, gateway_keys, project_keys
 from imaging_hub.pseudonymisation.rekeying import Resubmitted, resubmit
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings, load
 from imaging_hub.trust import epochs
+from imaging_hub.trust.app import create_app
 from imaging_hub.trust.ceremony import Share, key_of
 from imaging_hub.trust.keyrings import trust_keys
 from imaging_hub.trust.vault import Vault
@@ -72,9 +77,11 @@ def tokens(vault: Vault) -> dict[int, set[str]]:
     return {epoch: {row.token for row in rows if row.epoch == epoch} for epoch in {row.epoch for row in rows}}
 
 
-def rekey(database: Database, keys: Path, vault: Vault, third_party: ThirdParty) -> Resubmitted:
+def rekey(
+    database: Database, keys: Path, vault: Vault, third_party: ThirdParty, *, blinded: bool | None = None
+) -> Resubmitted:
     """Both halves."""
-    epochs.begin(vault)
+    epochs.begin(vault, blinded=blinded)
     return resubmit(database, keys, third_party)
 
 
@@ -107,6 +114,7 @@ class Killed(Exception):
 STEPS: tuple[tuple[Any, str, int], ...] = (
     (Keyring, "advance", 1), (Keyring, "advance", 2), (epochs, "_begin", 1), (epochs, "take", 1),
     (epochs, "take", 2), (epochs, "_end", 1), (Keyring, "forget_former", 1), (Keyring, "forget_former", 2),
+    (Keyring, "make_blinding_key", 1), (Keyring, "forget_blinding", 1), (Keyring, "forget_evaluator", 1),
 )  # fmt: skip
 
 
@@ -116,7 +124,7 @@ def test_broken_off_anywhere_nobody_becomes_somebody_new_and_it_goes_on(
     database: Database, keys: Path, vault: Vault, third_party: ThirdParty, monkeypatch: pytest.MonkeyPatch,
     owner: Any, step: str, call: int, after: bool,
 ) -> None:  # fmt: skip
-    """Before and after each step, of either keyring and of either batch of identities."""
+    """Before and after each step, of either keyring and of either batch of identities, into a blinded epoch."""
     before = everybody(database, keys, third_party)
     running = gateway_keys(keys)
     monkeypatch.setattr(rekeying, "_AT_ONCE", 3)
@@ -136,14 +144,14 @@ def test_broken_off_anywhere_nobody_becomes_somebody_new_and_it_goes_on(
     monkeypatch.setattr(owner, step, killed)
     # Within the third party it is that process which ends; the gateway's is then told that it does not answer.
     with pytest.raises((Killed, ThirdPartyAway)):
-        rekey(database, keys, vault, third_party)
+        rekey(database, keys, vault, third_party, blinded=True)
     assert calls == call
     monkeypatch.setattr(owner, step, real)
     _known_or_refused(database, third_party, before, lambda: running)
     _known_or_refused(database, third_party, before, lambda: gateway_keys(keys))
     # Whoever was cut off is called again: first the third party, if it was not done, and then the gateway.
-    if (step, call) in (("advance", 1), ("_begin", 1)):
-        epochs.begin(vault)
+    if (step, call) in (("advance", 1), ("_begin", 1), ("make_blinding_key", 1)):
+        epochs.begin(vault, blinded=True)
     if (step, call, after) == ("forget_former", 2, True):
         assert refusal(lambda: resubmit(database, keys, third_party)) == "epoch-other"  # nothing is left to do
     else:
@@ -172,6 +180,111 @@ def _known_or_refused(
         else:
             assert isinstance(who, Identity)
             assert who.sid == sid
+
+
+def names_in(keyring: Path) -> set[str]:
+    return set(json.loads(keyring.read_text())["keys"])
+
+
+def test_everybody_stays_through_blinded_epochs_and_back(
+    database: Database, keys: Path, vault: Vault, third_party: ThirdParty
+) -> None:
+    before = everybody(database, keys, third_party)
+    for blinded, epoch in ((True, 2), (None, 3), (False, 4)):
+        assert rekey(database, keys, vault, third_party, blinded=blinded) == Resubmitted(epoch, 4, 0)
+        assert epochs.is_blinded(vault, epoch) == (blinded is not False)
+        forgotten(database)
+        assert everybody(database, keys, third_party) == before
+        kept = {f"blind:{epoch}", f"evaluator:{epoch}"} if blinded is not False else set()
+        assert names_in(vault.keys / "trust.json") | names_in(keys / "gateway.json") == {"level1", "level2"} | kept
+
+
+def test_in_a_blinded_epoch_the_key_of_a_gateway_makes_nobodys_token(
+    database: Database, keys: Path, vault: Vault, third_party: ThirdParty
+) -> None:
+    """Who has it, and the third party's too, would still have to ask for every single person."""
+    rekey(database, keys, vault, third_party, blinded=True)
+    (marie, *_) = everybody(database, keys, third_party)
+    k1, k2 = gateway_keys(keys).key("level1"), trust_keys(vault.keys).key("level2")
+    alone = level1(k1, ins_message(MARIE.nir13, MARIE.birth_date, MARIE.sex), 2)
+    assert level2(k2, alone, 2) not in tokens(vault)[2]
+    assert third_party.subject(alone, "INS") != marie
+
+
+class Watched(httpx.BaseTransport):
+    """What goes to the third party, and what its answers are made to be."""
+
+    def __init__(self, vault: Vault, spoil: Callable[[bytes], bytes] = lambda content: content) -> None:
+        self.door = TestClient(create_app(vault))
+        self.spoil = spoil
+        self.sent = b""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.sent += request.content
+        answer = self.door.request(
+            request.method, request.url.path, content=request.content, headers=dict(request.headers)
+        )
+        return httpx.Response(answer.status_code, content=self.spoil(answer.content))
+
+
+def watched(vault: Vault, transport: Watched) -> ThirdParty:
+    headers = {"Authorization": f"Bearer {access_key(vault.keys)}"}
+    return ThirdParty(httpx.Client(transport=transport, base_url="http://third-party", headers=headers))
+
+
+def test_what_is_evaluated_says_nothing_of_the_person(vault: Vault, keys: Path) -> None:
+    """Each time other bytes go, and what comes back is the same."""
+    epochs.begin(vault, blinded=True)
+    transport = Watched(vault)
+    third_party = watched(vault, transport)
+    gateway, message = gateway_keys(keys), "INS|1|2790351215189|19790304|2"
+    first, sent = third_party.concealed([message], gateway, 2), transport.sent
+    transport.sent = b""
+    assert third_party.concealed([message], gateway, 2) == first
+    assert sent != transport.sent
+    assert b"2790351215189" not in sent + transport.sent
+    assert re.fullmatch(r"OPRF\|1\|[0-9a-f]{128}", first[0])
+
+
+def test_an_answer_that_another_key_made_is_refused(vault: Vault, keys: Path) -> None:
+    """Whether its proof fits or not: else a patient would become somebody new, and be told apart by it."""
+    epochs.begin(vault, blinded=True)
+    other = Evaluator(bytes(range(32))).public_key.serialize().hex()
+
+    def another_key(content: bytes) -> bytes:
+        return re.sub(rb'"public_key":"[0-9a-f]+"', f'"public_key":"{other}"'.encode(), content)
+
+    with pytest.raises(ThirdPartyAway) as refused:
+        watched(vault, Watched(vault, another_key)).concealed(["m"], gateway_keys(keys), 2)
+    assert refused.value.code == "evaluation-unproven"
+    honest = watched(vault, Watched(vault))
+    assert honest.concealed(["m"], gateway_keys(keys), 2) == honest.concealed(["m"], gateway_keys(keys), 2)
+    trust_keys(vault.keys).forget_blinding(2)
+    trust_keys(vault.keys).make_blinding_key(2)
+    with pytest.raises(ThirdPartyAway) as refused:
+        honest.concealed(["m"], gateway_keys(keys), 2)
+    assert refused.value.code == "evaluator-other"
+
+
+@pytest.mark.parametrize(
+    ("message", "output"),
+    [
+        (
+            "00",
+            "b58cfbe118e0cb94d79b5fd6a6dafb98764dff49c14e1770b566e42402da1a7d"
+            "a4d8527693914139caee5bd03903af43a491351d23b430948dd50cde10d32b3c",
+        ),
+        (
+            "5a" * 17,
+            "8a9a2f3c7f085b65933594309041fc1898d42d0858e59f90814ae90571a6df60"
+            "356f4610bf816f27afdd84f47719e480906d27ecd994985890e5f539e7ea74b6",
+        ),
+    ],
+)
+def test_evaluation_is_that_of_rfc_9497(message: str, output: str) -> None:
+    """Test vectors of A.1.2."""
+    evaluator = Evaluator.from_seed(bytes.fromhex("a3" * 32), b"test key")
+    assert evaluator.evaluate_known_input(bytes.fromhex(message)).hex() == output
 
 
 def test_a_hub_that_runs_on_is_refused_until_it_has_the_new_keys(

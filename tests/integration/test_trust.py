@@ -28,6 +28,7 @@ from imaging_hub.errors import KeyringError, SettingsError, ThirdPartyAway
 from imaging_hub.pseudonymisation.keyring import Keyring, access_key
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings, load
+from imaging_hub.trust import epochs
 from imaging_hub.trust.app import create_app
 from imaging_hub.trust.keyrings import create_missing, trust_keys
 from imaging_hub.trust.vault import Vault
@@ -106,12 +107,28 @@ def test_what_is_no_token_is_refused_and_not_repeated(vault: Vault, body: dict[s
     assert "2790351215189" not in answer.text
 
 
+def test_what_was_never_blinded_is_not_evaluated(vault: Vault) -> None:
+    headers = {"Authorization": f"Bearer {access_key(vault.keys)}"}
+    with TestClient(create_app(vault), headers=headers) as client:
+        assert client.get("/v1/epochs/1").json() == {"blinded": None}
+        vault.check()
+        assert client.get("/v1/epochs/1").json() == {"blinded": False}
+        plain = client.post("/v1/epochs/1/evaluations", json={"inputs": []})
+        assert (plain.status_code, plain.json()["code"]) == (409, "epoch-other")
+        epochs.begin(vault, blinded=True)
+        for no_input in ("00" * 32, "ff" * 32):
+            refused = client.post("/v1/epochs/2/evaluations", json={"inputs": [no_input]})
+            assert (refused.status_code, refused.json()["code"]) == (409, "blinded-input")
+        identity = client.post("/v1/epochs/2/evaluations", json={"inputs": ["279035121518989"]})
+        assert identity.status_code == 422
+
+
 @pytest.mark.parametrize("shown", [None, "Bearer ", "Bearer " + "0" * 64, "Basic abc"])
 def test_nobody_without_the_access_key_is_told_anything(vault: Vault, shown: str | None) -> None:
     headers = {} if shown is None else {"Authorization": shown}
     door = create_app(vault)
     asked = [(path, method) for path, methods in door.openapi()["paths"].items() for method in methods]
-    assert len(asked) == 10
+    assert len(asked) == 12
     with TestClient(door, headers=headers) as client:
         assert client.get("/healthz").json() == {"status": "ok"}
         for path, method in asked:

@@ -111,7 +111,7 @@ def test_the_third_partys_database_has_no_place_for_care(vault: Vault) -> None:
             ("person", "token"), ("person", "kind"), ("person", "epoch"), ("person", "sid"), ("person", "created_at"),
             ("id_acc", "id_acc"), ("id_acc", "sealed_sid"), ("id_acc", "delivery"), ("id_acc", "expires_at"),
             ("id_acc", "destroyed_at"), ("epoch", "epoch"), ("epoch", "fingerprint"), ("epoch", "started_at"),
-            ("epoch", "state"), ("imaging_hub_revision", "version_num"),
+            ("epoch", "state"), ("epoch", "blinded"), ("imaging_hub_revision", "version_num"),
             ("entry", "sequence"), ("entry", "at"), ("entry", "actor"), ("entry", "action"), ("entry", "object"),
             ("entry", "detail"), ("entry", "previous_hash"), ("entry", "hash"),
         }  # fmt: skip
