@@ -153,12 +153,12 @@ def _create(connection: psycopg.Connection[Any], role: Role, *, login: bool, pas
     connection.execute(verb)
 
 
-def revisions_missing(database: Database, schema: Schema = HUB) -> int | None:
-    """How many revisions the schema is behind this program; None when it is of a newer one."""
+def revisions_missing(database: Database) -> int | None:
+    """How many revisions the hub's schema is behind this program; None when it is of a newer one."""
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    script = ScriptDirectory.from_config(migrations(schema))
+    script = ScriptDirectory.from_config(migrations(HUB))
     with database.begin(Role.OWNER) as connection:
         context = MigrationContext.configure(connection, opts={"version_table": REVISION_TABLE})
         current = context.get_current_revision()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 from dataset_bytes import EXPLICIT
 from raw_scu import CALLING, Instance, let_in, receiving
-from running_hub import free_ports
+from running_hub import free_ports, until_answered
 
 from imaging_hub.database import Database, Role
 from imaging_hub.dicom import part10
@@ -59,7 +58,7 @@ def listening(settings: Settings, database: Database, **overrides: object) -> It
         thread.start()
         try:
             url = f"http://127.0.0.1:{port}"
-            _wait_for(f"{url}/healthz")
+            until_answered(f"{url}/healthz")
             yield HttpDoor(server, url, token)
         finally:
             stop.set()
@@ -76,15 +75,3 @@ def multipart(*files: bytes, kind: str = "application/dicom") -> bytes:
     """Files as the parts of one message."""
     parts = [f"--{BOUNDARY}\r\nContent-Type: {kind}\r\n\r\n".encode() + file + b"\r\n" for file in files]
     return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
-
-
-def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            httpx.get(url)
-        except httpx.TransportError:
-            assert time.monotonic() < deadline, "the gateway does not answer"
-            time.sleep(0.05)
-        else:
-            return

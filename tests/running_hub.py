@@ -134,6 +134,19 @@ def another_database(database: Database) -> Database:
     return Database(database.owner_url.set(database=name), None)
 
 
+def until_answered(url: str) -> None:
+    """Wait until somebody answers there."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            httpx.get(url)
+        except httpx.TransportError:
+            assert time.monotonic() < deadline, "nobody answers"
+            time.sleep(0.05)
+        else:
+            return
+
+
 @contextmanager
 def a_server(folder: Path) -> Iterator[Database]:
     """An embedded PostgreSQL of its own, ended before its folder goes: what would end it later no longer could."""

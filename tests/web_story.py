@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ import numpy as np
 from archived import FINESS, SID, archive, deidentified, slice_of
 from originals import spool_of
 from pydicom import Dataset
-from running_hub import free_ports
+from running_hub import free_ports, until_answered
 from sqlalchemy import text
 from starlette.types import ASGIApp
 
@@ -101,24 +100,13 @@ def served(*apps: tuple[ASGIApp, int]) -> Iterator[None]:
     for thread in threads:
         thread.start()
     for _, port in apps:
-        _wait(port)
+        until_answered(f"http://127.0.0.1:{port}/healthz")
     try:
         yield
     finally:
         stop.set()
         for thread in threads:
             thread.join(10)
-
-
-def _wait(port: int) -> None:
-    for _ in range(200):
-        try:
-            httpx.get(f"http://127.0.0.1:{port}/healthz")
-        except httpx.HTTPError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError("a web app did not start")
 
 
 def _people(story: WebStory) -> None:

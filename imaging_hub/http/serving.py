@@ -32,7 +32,7 @@ def refuse_taken(address: str, port: int) -> None:
         raise SettingsError(
             "the port is taken or not ours",
             code="port-taken",
-            hint="choose another hub_port, console_port or gateway_port",
+            hint="choose another hub_port, console_port, gateway_port or trust_port",
         ) from None
 
 

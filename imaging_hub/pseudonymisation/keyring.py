@@ -196,7 +196,12 @@ def gateway_keys(folder: Path) -> Keyring:
 
 def access_key(folder: Path) -> str:
     """What the hub shows the third party to be let in, in hexadecimal; either's folder."""
-    return Keyring.open(folder / "access.json").key("access").hex()
+    if not (path := folder / "access.json").exists():
+        hint = (
+            f"bring it from the third party's folder of keys to {path}; where both are here, `imaging-hub serve` does"
+        )
+        raise KeyringError("the third party's key of access is missing", code="keyring-missing", hint=hint)
+    return Keyring.open(path).key("access").hex()
 
 
 def hub_keys(folder: Path) -> Keyring:

@@ -11,7 +11,6 @@ import hashlib
 import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -97,18 +96,13 @@ def search(
         *before, last = _SINGLE.split(";\n")
         for statement in before:
             database.execute(statement)
-        taken = {one.person for one in met.found}
+        decided, taken = {one.sid for one in met.found} | set(met.discarded), {one.person for one in met.found}
         single = [
-            row
-            for row in database.execute(last).fetchall()
-            if row[0] not in met.discarded and row[1] not in taken and row[2] >= BANDS[-1][1]
+            {"sid": sid, "person": person, "probability": probability}
+            for sid, person, probability in database.execute(last).fetchall()
+            if sid not in decided and person not in taken and probability >= BANDS[-1][1]
         ]
-        found = {one.sid for one in met.found}
-        single = [row for row in single if row[0] not in found]
-        columns: dict[str, list[Any]] = {
-            name: [row[place] for row in single] for place, name in enumerate(("sid", "person", "probability"))
-        }
-        database.register("found", pa.table(columns, schema=_FOUND))
+        database.register("found", pa.Table.from_pylist(single, schema=_FOUND))
         rows = database.execute(_AGREED, {"persons": files["persons"]}).fetchall()
     return tuple(
         Found(sid, person, _band(probable), days, exam_days) for sid, person, probable, days, exam_days in rows
@@ -117,7 +111,7 @@ def search(
 
 def rules() -> str:
     """Digest of the model as it is set: links made under another are told apart."""
-    return hashlib.sha256(repr((BANDS, _RIVAL, _SEX, _BORN, _RECORDS, _AGREED)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((BANDS, _RIVAL, _SEX, _BORN, _RECORDS, _SINGLE, _AGREED)).encode()).hexdigest()[:16]
 
 
 _FOUND = pa.schema([("sid", pa.string()), ("person", pa.string()), ("probability", pa.float64())])

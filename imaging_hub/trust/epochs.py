@@ -55,7 +55,8 @@ def begin(vault: Vault, shares: tuple[Share, Share] | None = None, *, blinded: b
     """
     keyring = trust_keys(vault.keys)
     if keyring.former("level2") is not None and state_of(vault, keyring.epoch) == "IN_FORCE":
-        keyring.forget_former("level2")  # it was filled, and broken off before its end
+        keyring.forget_blinding(keyring.epoch - 1)  # it was filled, and broken off before its end
+        keyring.forget_former("level2")
     under_way = keyring.former("level2") is not None
     epoch = keyring.epoch + (not under_way)
     made = key_of(*shares, epoch) if shares else None

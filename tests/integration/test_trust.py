@@ -12,11 +12,10 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-import httpx
 import psycopg
 import pytest
 from fastapi.testclient import TestClient
-from running_hub import another_database, free_ports
+from running_hub import another_database, free_ports, until_answered
 from sqlalchemy import text
 from third_parties import dropped, reached
 from typer.testing import CliRunner
@@ -187,11 +186,12 @@ def test_the_process_runs_alone_and_says_who_it_is_to_nobody_else(
         [sys.executable, "-m", "imaging_hub", "trust", "serve"], env={**os.environ, **alone.as_environment()}
     )
     try:
-        _wait(f"http://127.0.0.1:{port}/healthz")
+        until_answered(f"http://127.0.0.1:{port}/healthz")
         hub = settings.model_copy(update={"trust_url": f"http://127.0.0.1:{port}"})
         with pytest.raises(KeyringError) as stranger:
             ThirdParty.connect(hub)
         assert stranger.value.code == "keyring-missing"
+        assert f"bring it from the third party's folder of keys to {hub.keys / 'access.json'}" in stranger.value.hint
         Keyring.open(alone.trust_keys / "access.json").copy(hub.keys)
         assert len(ThirdParty.connect(hub).subject(TOKEN, "INS")) == 32
         assert {path.name for path in alone.home.rglob("*.json")} == {"trust.json", "access.json"}
@@ -226,15 +226,3 @@ def test_its_schema_goes_down_and_up_again(vault: Vault) -> None:
     migrate(vault.database, VAULT)
     vault.check()
     assert trust_keys(vault.keys).epoch == 1
-
-
-def _wait(url: str) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            httpx.get(url)
-        except httpx.TransportError:
-            assert time.monotonic() < deadline, "the third party does not answer"
-            time.sleep(0.05)
-        else:
-            return
