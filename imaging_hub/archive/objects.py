@@ -1,17 +1,18 @@
 """Objects under their SHA-256, written once, never changed.
 
 An object lies at `<first two digits>/<digest>`. A local folder is written here rather than by
-obstore, whose local store renames without fsync (0.12.1 has no option for it): temporary file,
-fsync, link under its name, fsync of the folder. S3, GCS and Azure are durable once they answer.
+obstore, whose local store renames without fsync (0.12.1 has no option for it): temporary files,
+sync, links under their names, sync. S3, GCS and Azure are durable once they answer.
 """
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader, RawIOBase
@@ -30,6 +31,7 @@ from imaging_hub.errors import NotFound, StorageUnavailable
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _PARTS = ".parts"
 _STALE_SECONDS = 3600
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +61,17 @@ class ObjectStore:
 
     def put(self, buffers: Sequence[Buffer]) -> StoredObject:
         """Store the join of `buffers`; durable on return, nothing written when it is there already."""
-        sha256, size = hashlib.sha256(), 0
-        for buffer in buffers:
-            sha256.update(buffer)
-            size += memoryview(buffer).nbytes
-        stored = StoredObject(sha256.hexdigest(), size)
+        return self.put_all([buffers])[0]
+
+    def put_all(self, objects: Sequence[Sequence[Buffer]]) -> list[StoredObject]:
+        """Store several, each as `put` does; the disk is asked twice for all of them."""
+        stored = [_named(buffers) for buffers in objects]
+        wanted = dict(zip(stored, objects, strict=True))
         try:
             if self._folder is not None:
-                self._put_durably(self._folder, stored, buffers)
-            elif not self.holds(stored.digest):
-                # One request: only a whole put can be refused when the name is taken.
-                obstore.put(self._store, _path(stored.digest), list(buffers), mode="create", use_multipart=False)
-        except AlreadyExistsError:
-            pass
+                self._put_durably(self._folder, wanted)
+            else:
+                self._put_remotely(wanted)
         except (OSError, BaseError) as fault:
             raise StorageUnavailable(
                 "the archive could not store an object", hint="check its disk or bucket"
@@ -134,27 +134,35 @@ class ObjectStore:
                 return (self._folder / _path(digest)).open("rb")
             return BufferedReader(_RemoteFile(obstore.open_reader(self._store, _path(digest))))
 
-    def _put_durably(self, folder: Path, stored: StoredObject, buffers: Sequence[Buffer]) -> None:
-        target = folder / _path(stored.digest)
-        if target.exists():
-            # Linked by somebody who may not have come to the fsync yet: our caller relies on it now.
-            if target.stat().st_size != stored.size:
-                raise _damaged()
-            _sync_folder(target.parent)
-            return
-        part = folder / _PARTS / uuid4().hex
+    def _put_remotely(self, wanted: Mapping[StoredObject, Sequence[Buffer]]) -> None:
+        for one, buffers in wanted.items():
+            if not self.holds(one.digest):
+                with suppress(AlreadyExistsError):
+                    # One request: only a whole put can be refused when the name is taken.
+                    obstore.put(self._store, _path(one.digest), list(buffers), mode="create", use_multipart=False)
+
+    def _put_durably(self, folder: Path, wanted: Mapping[StoredObject, Sequence[Buffer]]) -> None:
+        parts: dict[Path, Path] = {}
+        disk = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
-                for buffer in buffers:
-                    _write_all(file.fileno(), buffer)
-                os.fsync(file.fileno())
-            _make_folder(target.parent)
-            with suppress(FileExistsError):
-                target.hardlink_to(part)  # unlike rename, a link never replaces what is there
-            _sync_folder(target.parent)
+            for one, buffers in wanted.items():
+                target = folder / _path(one.digest)
+                if not target.exists():
+                    parts[target] = folder / _PARTS / uuid4().hex
+                    _write(parts[target], buffers)
+                elif target.stat().st_size != one.size:
+                    raise _damaged()
+            _sync(disk)
+            for target, part in parts.items():
+                target.parent.mkdir(mode=0o700, exist_ok=True)
+                with suppress(FileExistsError):
+                    target.hardlink_to(part)  # unlike rename, a link never replaces what is there
+            # This covers those that were there already too: who linked them may not have come so far.
+            _sync(disk)
         finally:
-            part.unlink(missing_ok=True)
+            for part in parts.values():
+                part.unlink(missing_ok=True)
+            os.close(disk)
 
 
 class _RemoteFile(RawIOBase):
@@ -202,24 +210,33 @@ def _damaged() -> StorageUnavailable:
     )
 
 
-def _write_all(descriptor: int, buffer: Buffer) -> None:
-    left = memoryview(buffer).cast("B")
-    while left:
-        left = left[os.write(descriptor, left) :]
+def _named(buffers: Sequence[Buffer]) -> StoredObject:
+    sha256, size = hashlib.sha256(), 0
+    for buffer in buffers:
+        sha256.update(buffer)
+        size += memoryview(buffer).nbytes
+    return StoredObject(sha256.hexdigest(), size)
 
 
-def _make_folder(folder: Path) -> None:
-    if not folder.exists():
-        folder.mkdir(mode=0o700, exist_ok=True)
-        _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _write(part: Path, buffers: Sequence[Buffer]) -> None:
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        os.fsync(descriptor)
+        for buffer in buffers:
+            left = memoryview(buffer).cast("B")
+            while left:
+                left = left[os.write(descriptor, left) :]
     finally:
         os.close(descriptor)
+
+
+def _sync(descriptor: int) -> None:
+    """Have the file system of an open folder write all it holds: many files and folders cost about what one does.
+
+    syncfs(2), which Python does not have; Linux reports what failed since the folder was opened.
+    """
+    if _LIBC.syncfs(descriptor) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def _forget_stale(parts: Path) -> None:

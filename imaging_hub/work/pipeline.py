@@ -7,16 +7,15 @@ at all.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, text
 
 from imaging_hub.archive import index, index_changes, opposition
 from imaging_hub.archive.index import Admission
-from imaging_hub.archive.objects import ObjectStore, StoredObject
+from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.archive.orthanc_sink import OrthancSink
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import Action
@@ -24,13 +23,13 @@ from imaging_hub.cohorts import release as releases
 from imaging_hub.database import Database, Role
 from imaging_hub.deidentification import plan, profile
 from imaging_hub.deidentification.engine import Engine
-from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
+from imaging_hub.deidentification.instance import Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.dicom import part10
 from imaging_hub.errors import ThirdPartyAway
 from imaging_hub.intake import completeness, journal, retention, vault
 from imaging_hub.intake.completeness import StudyRevision
 from imaging_hub.intake.journal import JournalEntry, Passed
-from imaging_hub.intake.spool import Spool, open_spool
+from imaging_hub.intake.spool import open_spool
 from imaging_hub.log import log
 from imaging_hub.pseudonymisation import identity, pseudonyms
 from imaging_hub.pseudonymisation.identity import Contested
@@ -38,16 +37,12 @@ from imaging_hub.pseudonymisation.keyring import gateway_keys, hub_keys, project
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.pseudonymisation.traits import Traits
 from imaging_hub.settings import Settings
+from imaging_hub.work.archiving import Archiving
+from imaging_hub.work.originals import Originals
 from imaging_hub.work.patient import read_patient
 
 ACTOR = "worker"
 ALL = 1 << 30
-HELD_BYTES = 64 << 20
-"""Originals of a study that stay in memory between their two readings."""
-HELD_FILE_BYTES = 1 << 18
-"""Of larger files, memory that nobody used before costs as much as reading them again."""
-SYNCED_AT_ONCE = 4
-"""Objects of a study that are being made durable at a time."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +155,7 @@ class Pipeline:
             index_changes.fold(connection)
 
     def _deidentify(self, revision: StudyRevision, entries: Sequence[JournalEntry]) -> None:
-        originals = _Originals(self._spool)
+        originals = Originals(self._spool)
         patient = read_patient((originals.read(entry.digest) for entry in entries), self._settings.environment)
         with self._database.begin(Role.WORKER) as connection:
             who = identity.register(
@@ -196,32 +191,19 @@ class Pipeline:
         return True
 
     def _archived(
-        self, engine: Engine, entries: Sequence[JournalEntry], stand_ins: Pseudonyms, originals: _Originals
+        self, engine: Engine, entries: Sequence[JournalEntry], stand_ins: Pseudonyms, originals: Originals
     ) -> tuple[list[tuple[JournalEntry, Admission]], list[tuple[JournalEntry, Quarantined]]]:
-        """Each instance through the door, its object durable: the disk syncs some while the next are de-identified."""
-        admissions: list[tuple[JournalEntry, Admission]] = []
+        """Each instance through the door, its object durable."""
         refusals: list[tuple[JournalEntry, Quarantined]] = []
-        under_way: deque[tuple[JournalEntry, DeidentifiedInstance, Future[StoredObject]]] = deque()
-
-        def admit() -> None:
-            entry, instance, stored = under_way.popleft()
-            admissions.append((entry, Admission(instance, stored.result().digest, stored.result().size)))
-
-        with ThreadPoolExecutor(SYNCED_AT_ONCE) as disk:
+        with Archiving(self._objects) as archiving:
             for entry in entries:
                 meta, dataset = part10.split(originals.again(entry.digest))
                 outcome = engine.deidentify(SourceInstance(dataset, meta.transfer_syntax_uid), stand_ins)
                 if isinstance(outcome, Quarantined):
                     refusals.append((entry, outcome))
-                    continue
-                # Only the disk keeps its bytes, and lets go of them, so that a long study needs little memory.
-                stored = disk.submit(self._objects.put, outcome.part10)
-                under_way.append((entry, replace(outcome, part10=()), stored))
-                if len(under_way) > SYNCED_AT_ONCE:
-                    admit()
-            while under_way:
-                admit()
-        return admissions, refusals
+                else:
+                    archiving.add(entry, outcome)
+        return archiving.admissions, refusals
 
     def _engine(self, name: str) -> tuple[Engine, str]:
         """The engine of a profile as its file is now: a study that is processed again meets the new rules."""
@@ -270,27 +252,6 @@ class Pipeline:
             _remember(connection, revision, len(admissions), Counter(refusal.reason for _, refusal in refusals))
         counts = {"archived": len(admissions), "quarantined": len(refusals)}
         log.info("study-settled", study=revision.id, profile=profile, **counts)
-
-
-class _Originals:
-    """The originals of a study, which are read twice: as many as fit stay in memory in between."""
-
-    def __init__(self, spool: Spool) -> None:
-        self._spool = spool
-        self._held: dict[str, bytes] = {}
-        self._room = HELD_BYTES
-
-    def read(self, digest: str) -> bytes:
-        """The first reading of a file."""
-        file = self._spool.read(digest)
-        if len(file) <= min(self._room, HELD_FILE_BYTES):
-            self._held[digest] = file
-            self._room -= len(file)
-        return file
-
-    def again(self, digest: str) -> bytes:
-        """The second and last."""
-        return self._held.pop(digest, None) or self._spool.read(digest)
 
 
 def _remember(connection: Connection, revision: StudyRevision, archived: int, refused: Counter[str]) -> None:

@@ -69,9 +69,9 @@ def run(
 ) -> Cuts:
     """Cut the power so many times; `before` is put in front of the receiver's command line."""
     image, disk = folder / "disk.img", folder / "disk"
-    _format(image)
+    format_disk(image)
     found = Cuts()
-    with _mounted(image, disk), _hub_on(disk) as (settings, database):
+    with mounted(image, disk), _hub_on(disk) as (settings, database):
         ledger, stop = Ledger(), threading.Event()
         with GatewayProcess(settings, folder / "gateway.log", before) as gateway:
             gateway.start()
@@ -97,14 +97,16 @@ def run(
     return found
 
 
-def _format(image: Path) -> None:
+def format_disk(image: Path) -> None:
+    """An empty ext4 file system in a file."""
     with image.open("wb") as file:
         file.truncate(DISK_MEGABYTES << 20)
     subprocess.run(["mkfs.ext4", "-q", image], check=True)
 
 
 @contextmanager
-def _mounted(image: Path, disk: Path) -> Iterator[None]:
+def mounted(image: Path, disk: Path) -> Iterator[None]:
+    """That file system at `disk`."""
     disk.mkdir()
     subprocess.run(["mount", "-o", "loop", image, disk], check=True)
     try:
@@ -163,7 +165,7 @@ def _with_children(process: int) -> list[int]:
 
 def _after(copy: Path, disk: Path, ledger: Ledger) -> Findings:
     """The power is back: the disk is mounted, PostgreSQL recovers, the receiver puts right what it can; compare."""
-    with _mounted(copy, disk):
+    with mounted(copy, disk):
         # They name a process that a machine just started does not have; here it lives on.
         for lock in (disk / "postgres" / "postmaster.pid", *(disk / "postgres").glob(".s.PGSQL.*")):
             lock.unlink(missing_ok=True)

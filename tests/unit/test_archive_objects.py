@@ -97,16 +97,13 @@ def test_a_full_disk_is_a_fault_with_a_cure_and_leaves_no_object(
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 
 
-def test_the_bytes_and_both_folders_are_synced_before_put_returns(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    objects, synced, real = ObjectStore(tmp_path.as_uri()), [], os.fsync
+def test_several_are_put_as_one_by_one_and_the_same_twice_is_one_object(objects: ObjectStore) -> None:
+    objects.put([b"there already"])
+    stored = objects.put_all([[b"a", b"b"], [b"there already"], [b"ab"], []])
+    assert stored == [objects.put([content]) for content in (b"ab", b"there already", b"ab", b"")]
+    assert [objects.get(one.digest) for one in stored] == [b"ab", b"there already", b"ab", b""]
 
-    def watch(descriptor: int) -> None:
-        synced.append(Path(f"/proc/self/fd/{descriptor}").resolve())
-        real(descriptor)
 
-    monkeypatch.setattr(os, "fsync", watch)
-    digest = objects.put([b"x"]).digest
-    assert synced[0].parent.name == ".parts"
-    assert synced[1:] == [tmp_path, tmp_path / digest[:2]]
+def test_nothing_but_the_objects_stays_in_their_folder(tmp_path: Path) -> None:
+    stored = ObjectStore(tmp_path.as_uri()).put_all([[b"a"], [b"b"]])
+    assert {p.name for p in tmp_path.rglob("*") if p.is_file()} == {one.digest for one in stored}

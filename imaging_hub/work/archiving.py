@@ -1,0 +1,68 @@
+"""De-identified instances on their way into the archive: some become durable while the next are de-identified."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from imaging_hub.archive.index import Admission
+from imaging_hub.archive.objects import ObjectStore, StoredObject
+from imaging_hub.deidentification.instance import DeidentifiedInstance
+from imaging_hub.intake.journal import JournalEntry
+
+BATCH_INSTANCES = 128
+BATCH_BYTES = 8 << 20
+"""What is made durable together; bounds what a study needs of memory, and how long the disk is kept busy at a time."""
+BATCHES_AT_ONCE = 2
+
+
+class Archiving:
+    """Takes the instances of a study one by one; at the end of the `with` block all are durable."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self.admissions: list[tuple[JournalEntry, Admission]] = []
+        """Those that are durable, in the order in which they came."""
+        self._objects = objects
+        self._disk = ThreadPoolExecutor(BATCHES_AT_ONCE)
+        self._batch: list[tuple[JournalEntry, DeidentifiedInstance]] = []
+        self._bytes = 0
+        self._under_way: deque[tuple[list[tuple[JournalEntry, DeidentifiedInstance]], Future[list[StoredObject]]]] = (
+            deque()
+        )
+
+    def add(self, entry: JournalEntry, instance: DeidentifiedInstance) -> None:
+        """Archive one more; raises `StorageUnavailable` when the disk failed one of those before."""
+        self._batch.append((entry, instance))
+        self._bytes += sum(len(part) for part in instance.part10)
+        if self._bytes >= BATCH_BYTES or len(self._batch) >= BATCH_INSTANCES:
+            self._hand_over()
+            if len(self._under_way) > BATCHES_AT_ONCE:
+                self._admit()
+
+    def _hand_over(self) -> None:
+        stored = self._disk.submit(self._objects.put_all, [instance.part10 for _, instance in self._batch])
+        # Only the disk keeps their bytes, and lets go of them.
+        self._under_way.append(([(entry, replace(one, part10=())) for entry, one in self._batch], stored))
+        self._batch, self._bytes = [], 0
+
+    def _admit(self) -> None:
+        batch, stored = self._under_way.popleft()
+        self.admissions += [
+            (entry, Admission(instance, one.digest, one.size))
+            for (entry, instance), one in zip(batch, stored.result(), strict=True)
+        ]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._disk:
+            if error is None:
+                self._hand_over()
+                while self._under_way:
+                    self._admit()
