@@ -6,7 +6,6 @@ by an advisory lock, which comes before any row lock, so that they cannot deadlo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -14,6 +13,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, text
 
+from imaging_hub.archive import changes
 from imaging_hub.archive.header import Header
 from imaging_hub.archive.search import awaiting_sink
 from imaging_hub.archive.series import describe, position_mm
@@ -21,7 +21,6 @@ from imaging_hub.deidentification.instance import DeidentifiedInstance
 from imaging_hub.errors import HubError
 
 __all__ = ["Admission", "admit", "awaiting_sink", "lock_study", "note_traits", "refresh_study_state"]
-
 
 _T = TypeVar("_T")
 
@@ -149,7 +148,8 @@ def _admit_instances(connection: Connection, admissions: Sequence[Admission], he
     ).scalar_one()
     if moved:
         raise HubError("an instance is known in another series", code="instance-of-another-series")
-    rows = [_instance_row(a, header) for a, header in zip(admissions, headers, strict=True)]
+    lists = changes.keep(connection, (admission.instance.changes for admission in admissions))
+    rows = [_instance_row(*each) for each in zip(admissions, headers, lists, strict=True)]
     connection.execute(text(_UPSERT_INSTANCE), sorted(rows, key=lambda row: str(row["sop_instance_uid"])))
 
 
@@ -165,19 +165,19 @@ _INSTANCE_COLUMNS = (
     "position_mm",
     "digest",
     "header",
-    "changes",
+    "change_list",
 )
 
 _UPSERT_INSTANCE = f"""
     INSERT INTO hub.instance ({", ".join(_INSTANCE_COLUMNS)})
-    VALUES ({", ".join(f":{name}" for name in _INSTANCE_COLUMNS[:-1])}, CAST(:changes AS jsonb))
+    VALUES ({", ".join(f":{name}" for name in _INSTANCE_COLUMNS)})
     ON CONFLICT (sop_instance_uid) DO UPDATE
     SET {", ".join(f"{name} = EXCLUDED.{name}" for name in _INSTANCE_COLUMNS[2:])}, admitted_at = now()
     WHERE hub.instance.digest <> EXCLUDED.digest
 """  # noqa: S608 - names of columns, written above
 
 
-def _instance_row(admission: Admission, header: Header) -> dict[str, object]:
+def _instance_row(admission: Admission, header: Header, change_list: str) -> dict[str, object]:
     instance = admission.instance
     return {
         "sop_instance_uid": instance.sop_instance_uid,
@@ -191,7 +191,7 @@ def _instance_row(admission: Admission, header: Header) -> dict[str, object]:
         "position_mm": position_mm(header),
         "digest": admission.digest,
         "header": instance.header,
-        "changes": json.dumps([[change.path, change.action, change.rule] for change in instance.changes]),
+        "change_list": change_list,
     }
 
 

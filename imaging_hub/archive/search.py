@@ -12,7 +12,6 @@ from datetime import date, datetime
 from sqlalchemy import Connection, RowMapping, text
 
 from imaging_hub.archive.filters import ANY_INSTANCE, ANY_SERIES, ANY_STUDY, InstanceFilter, SeriesFilter, StudyFilter
-from imaging_hub.deidentification.instance import Change
 
 ALL = 1 << 31
 """A limit that is none."""
@@ -221,14 +220,6 @@ def first_headers_of_studies(connection: Connection, study_uids: Sequence[str]) 
         {"uids": list(study_uids)},
     )
     return {row.study_instance_uid: (bytes(row.header), row.transfer_syntax_uid) for row in rows}
-
-
-def changes(connection: Connection, sop_instance_uid: str) -> list[Change]:
-    """What de-identification did to an instance; empty when it is not there."""
-    found = connection.execute(
-        text("SELECT changes FROM hub.instance WHERE sop_instance_uid = :uid"), {"uid": sop_instance_uid}
-    ).scalar_one_or_none()
-    return [Change(*change) for change in found or ()]
 
 
 def awaiting_sink(connection: Connection) -> list[str]:

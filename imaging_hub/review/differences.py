@@ -30,8 +30,10 @@ def of_series(connection: Connection, series_instance_uid: str, sop_instance_uid
     """Every change made in the series, those that leave something of the original first."""
     rows = connection.execute(
         text(
-            "SELECT change->>0 AS path, change->>1 AS action, change->>2 AS rule, count(*) AS instances"
-            " FROM hub.instance, jsonb_array_elements(changes) AS change WHERE series_instance_uid = :series"
+            "SELECT change->>0 AS path, change->>1 AS action, change->>2 AS rule, CAST(sum(n) AS int) AS instances"
+            " FROM (SELECT change_list, count(*) AS n FROM hub.instance"
+            "       WHERE series_instance_uid = :series GROUP BY 1) AS treated"
+            " JOIN hub.change_list ON digest = change_list, jsonb_array_elements(changes) AS change"
             " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         ),
         {"series": series_instance_uid},

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic import command
+from archived import archive, deidentified, slice_of
 from raw_scu import RawScu, an_instance, receiving, rows
 from running_hub import another_database
 from sqlalchemy import text
@@ -19,6 +20,8 @@ from imaging_hub.database import HUB, Database, Role
 from imaging_hub.errors import KeyringError
 from imaging_hub.pseudonymisation.chain import level2
 from imaging_hub.pseudonymisation.keyring import Keyring
+from imaging_hub.review import differences
+from imaging_hub.review.differences import Difference
 from imaging_hub.settings import Settings
 from imaging_hub.trust import relocation
 from imaging_hub.trust.vault import Vault
@@ -64,7 +67,7 @@ def test_a_hub_of_the_first_revision_is_brought_to_the_newest(
     of_before: tuple[Settings, Database], database: Database
 ) -> None:
     settings, own = of_before
-    assert databases.revisions_missing(database) == 11
+    assert databases.revisions_missing(database) == 12
     prepare(settings).dispose()
     assert databases.revisions_missing(database) == 0
     with reached(Vault(own, settings.trust_keys)) as third_party:
@@ -76,6 +79,20 @@ def test_a_hub_of_the_first_revision_is_brought_to_the_newest(
     with pytest.raises(RuntimeError, match="sealed"):
         taken_back(database, "0001")
     assert databases.revisions_missing(database) == 0
+
+
+def test_what_was_done_to_instances_is_told_the_same_after_an_upgrade(database: Database) -> None:
+    archive(database, [deidentified(slice_of("2.25.1", "2.25.2", n, z=float(n))) for n in range(1, 4)])
+
+    def told() -> Sequence[Difference]:
+        with database.begin(Role.WEB) as connection:
+            return differences.of_series(connection, "2.25.2", None)
+
+    before = told()
+    taken_back(database, "0012")
+    databases.migrate(database)
+    assert told() == before
+    assert {one.instances for one in before} == {3}
 
 
 class Killed(Exception):

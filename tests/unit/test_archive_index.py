@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from threading import Thread
 
@@ -13,7 +14,9 @@ from sqlalchemy import text
 from imaging_hub.archive import index, search
 from imaging_hub.archive.filters import SeriesFilter, StudyFilter
 from imaging_hub.database import Database, Role
+from imaging_hub.deidentification.instance import Change
 from imaging_hub.errors import HubError
+from imaging_hub.review import differences
 
 STUDY, SERIES = "2.25.100", "2.25.200"
 
@@ -303,12 +306,27 @@ def test_questions_narrow_by_uid_day_text_and_modality(database: Database) -> No
         assert search.instances(connection, of_series=SeriesFilter(series_uids=[SERIES]))[0].frames == 1
 
 
-def test_what_deidentification_did_is_kept_without_values(database: Database) -> None:
-    (instance,) = volume(1)
-    archive(database, [instance])
+def test_what_deidentification_did_is_kept_without_values_and_once_for_all_slices(database: Database) -> None:
+    slices = volume(3)
+    archive(database, slices)
     with database.begin(Role.WEB) as connection:
-        assert search.changes(connection, instance.sop_instance_uid) == list(instance.changes)
-        assert search.changes(connection, "2.25.1") == []
+        lists = connection.execute(text("SELECT changes FROM hub.change_list")).scalars().all()
+        told = differences.of_series(connection, SERIES, None)
+    expected = [[change.path, change.action, change.rule] for change in slices[0].changes]
+    assert lists == [expected]
+    assert sorted([one.path, one.action, one.rule] for one in told) == sorted(expected)
+    assert {one.instances for one in told} == {3}
+
+
+def test_a_slice_that_was_treated_otherwise_has_a_list_of_its_own(database: Database) -> None:
+    first, *others = volume(3)
+    archive(
+        database, [replace(first, changes=(*first.changes, Change("PatientComments", "X", "E.1-1 Basic"))), *others]
+    )
+    with database.begin(Role.WEB) as connection:
+        told = {one.path: one.instances for one in differences.of_series(connection, SERIES, None)}
+    assert told.pop("PatientComments") == 1
+    assert set(told.values()) == {3}
 
 
 def test_only_releasable_studies_wait_for_the_sink(database: Database) -> None:
