@@ -13,6 +13,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader, RawIOBase
@@ -31,6 +32,7 @@ from imaging_hub.errors import NotFound, StorageUnavailable
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _PARTS = ".parts"
 _STALE_SECONDS = 3600
+_REQUESTS_AT_ONCE = 4
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -135,11 +137,14 @@ class ObjectStore:
             return BufferedReader(_RemoteFile(obstore.open_reader(self._store, _path(digest))))
 
     def _put_remotely(self, wanted: Mapping[StoredObject, Sequence[Buffer]]) -> None:
-        for one, buffers in wanted.items():
+        def put(one: StoredObject) -> None:
             if not self.holds(one.digest):
                 with suppress(AlreadyExistsError):
                     # One request: only a whole put can be refused when the name is taken.
-                    obstore.put(self._store, _path(one.digest), list(buffers), mode="create", use_multipart=False)
+                    obstore.put(self._store, _path(one.digest), list(wanted[one]), mode="create", use_multipart=False)
+
+        with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as network:
+            list(network.map(put, wanted))
 
     def _put_durably(self, folder: Path, wanted: Mapping[StoredObject, Sequence[Buffer]]) -> None:
         parts: dict[Path, Path] = {}

@@ -63,6 +63,7 @@ class Archiving:
     ) -> None:
         with self._disk:
             if error is None:
-                self._hand_over()
+                if self._batch:
+                    self._hand_over()
                 while self._under_way:
                     self._admit()
