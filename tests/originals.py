@@ -10,3 +10,8 @@ from imaging_hub.settings import Settings
 def spool_of(settings: Settings, database: Database) -> Spool:
     """The spool of a hub, opened."""
     return open_spool(settings, database, Role.OWNER)
+
+
+def original(settings: Settings, database: Database, digest: str) -> bytes:
+    """An original, opened."""
+    return bytes(spool_of(settings, database).read(digest))

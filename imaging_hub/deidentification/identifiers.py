@@ -88,7 +88,14 @@ class Collector:
 
     def read(self, encoded: Buffer, transfer_syntax_uid: str) -> Dataset:
         """The dataset of an instance, its identifiers collected; raises `MalformedDataset` as `walk.read` does."""
-        passages = self._reader.read(encoded, transfer_syntax_uid)
+        return self._collected(self._reader.read(encoded, transfer_syntax_uid))
+
+    def read_start(self, start: Buffer, size: int, transfer_syntax_uid: str) -> Dataset | None:
+        """As `read`, without pixel data, from the beginning of an instance; None where it takes the whole."""
+        passages = self._reader.read_start(start, size, transfer_syntax_uid)
+        return None if passages is None else self._collected(passages)
+
+    def _collected(self, passages: list[Passage]) -> Dataset:
         dataset = elements_of(passages)
         charset = values.charset_of(dataset)
         for passage in passages:

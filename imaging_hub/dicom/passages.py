@@ -19,6 +19,7 @@ from imaging_hub.dicom.transfer_syntax import KNOWN, TransferSyntax
 from imaging_hub.errors import MalformedDataset
 
 _TAG = Struct("<HH").unpack_from
+_LENGTH = Struct("<L").unpack_from
 _FIRST = 0x00040000
 VARYING = (
     0x00080012, 0x00080014, 0x00080018, 0x00080019, 0x00080022, 0x00080024, 0x0008002A, 0x00080034,
@@ -65,12 +66,12 @@ class PassageReader:
 
         Raises `MalformedDataset` as `walk.read` does.
         """
-        syntax = KNOWN.get(transfer_syntax_uid)
+        syntax = _ordinary(transfer_syntax_uid)
         known = self._known if transfer_syntax_uid == self._syntax else {}
         self._known = {}
         self._syntax = transfer_syntax_uid
         passages = None
-        if syntax is not None and not syntax.deflated and not syntax.big_endian:
+        if syntax is not None:
             try:
                 passages = self._compared(memoryview(data), syntax, known)
             except (MalformedDataset, error):
@@ -81,8 +82,39 @@ class PassageReader:
         self._known = {passage.stop: passage for passage in passages if passage.encoded}
         return passages
 
+    def read_start(self, start: Buffer, size: int, transfer_syntax_uid: str) -> list[Passage] | None:
+        """The passages of a dataset of `size` bytes that begins so, without the native pixel data that are its end.
+
+        None where the beginning does not tell that nothing else follows, or that all is well: read the whole then.
+        """
+        syntax = _ordinary(transfer_syntax_uid)
+        if syntax is None or syntax.encapsulated:
+            return None
+        known = self._known if transfer_syntax_uid == self._syntax else {}
+        try:
+            found = self._before_pixels(memoryview(start), syntax, known)
+            if found is None or not (found[1] == size or _pixels_end_at(size, start, found[1], syntax)):
+                return None
+        except (MalformedDataset, error):
+            return None
+        self._syntax = transfer_syntax_uid
+        self._known = {passage.stop: passage for passage in found[0]}
+        return found[0]
+
     def _compared(self, view: memoryview, syntax: TransferSyntax, known: dict[int, Passage]) -> list[Passage] | None:
         """The passages of a dataset, those known taken over; None when something is out of the ordinary."""
+        found = self._before_pixels(view, syntax, known)
+        if found is None:
+            return None
+        passages, position = found
+        behind = walk.Walk(view, syntax, self._limits)
+        elements, position = behind.dataset(position, len(view), False, 0, syntax.implicit)
+        return None if position != len(view) else passages + self._apart(elements)
+
+    def _before_pixels(
+        self, view: memoryview, syntax: TransferSyntax, known: dict[int, Passage]
+    ) -> tuple[list[Passage], int] | None:
+        """The passages before group 7FE0, and where they end; None when something is out of the ordinary."""
         end = len(view)
         head = bytes(view[:_HEAD])
         walked = walk.Walk(memoryview(head), syntax, self._limits)
@@ -109,11 +141,7 @@ class PassageReader:
             passages.append(passage)
             position = after
             cost += passage.cost
-        if cost > self._limits.elements // 2:
-            return None
-        behind = walk.Walk(view, syntax, self._limits)
-        elements, position = behind.dataset(position, end, False, 0, syntax.implicit)
-        return None if position != end else passages + self._apart(elements)
+        return None if cost > self._limits.elements // 2 else (passages, position)
 
     def _stop(self, tag: int) -> int:
         """The tag before which a passage that holds `tag` ends."""
@@ -127,7 +155,24 @@ class PassageReader:
         return [Passage(list(elements), stop, b"") for stop, elements in groups]
 
 
-def _tag(head: bytes, position: int) -> int:
+def _ordinary(transfer_syntax_uid: str) -> TransferSyntax | None:
+    """The transfer syntax, if datasets in it are little endian and not deflated."""
+    syntax = KNOWN.get(transfer_syntax_uid)
+    return None if syntax is None or syntax.deflated or syntax.big_endian else syntax
+
+
+def _pixels_end_at(size: int, start: Buffer, position: int, syntax: TransferSyntax) -> bool:
+    """Whether the element at `position` is native pixel data that reach to byte `size`."""
+    if _tag(start, position) != walk.PIXEL_DATA:
+        return False
+    if not syntax.implicit and start[position + 4 : position + 6] not in (b"OB", b"OW"):
+        return False
+    value = position + (8 if syntax.implicit else 12)
+    (length,) = _LENGTH(start, value - 4)
+    return bool(length != walk.UNDEFINED and value + length == size)
+
+
+def _tag(head: Buffer, position: int) -> int:
     group, number = _TAG(head, position)
     tag: int = group << 16 | number
     return tag

@@ -9,7 +9,7 @@ from imaging_hub.dicom.elements import Buffer
 from imaging_hub.dicom.passages import PassageReader
 from imaging_hub.errors import StorageUnavailable
 from imaging_hub.gateway.connection import Connection
-from imaging_hub.intake.spool import Incoming, Spool, Spooled
+from imaging_hub.intake.spool import START_BYTES, Incoming, Spool, Spooled
 from imaging_hub.intake.vault import Owner
 
 IN_MEMORY_BYTES = 8 << 20
@@ -24,7 +24,7 @@ class Body:
         self._spool = spool
         self._buffer = bytearray(_FIRST_BYTES)
         self._filled = 0
-        self._head = b""
+        self._head = self._start = b""
         self._part: Incoming | None = None
         self.reader = PassageReader()
         """Reads the datasets: what slices of a series have in common is read once."""
@@ -55,35 +55,37 @@ class Body:
             self._filled += len(view)
             data = data[len(view) :]
 
+    def start(self) -> Buffer:
+        """The first bytes of the dataset, all of one that is in memory."""
+        return memoryview(self._buffer)[: self._filled].toreadonly() if self._part is None else self._start
+
     @contextmanager
     def dataset(self) -> Iterator[Buffer]:
         """The whole dataset, not copied; raises `StorageUnavailable`."""
-        if self.fault is not None:
-            raise self.fault
-        if self._part is None:
-            yield memoryview(self._buffer)[: self._filled].toreadonly()
+        part = self._in_file()
+        if part is None:
+            yield self.start()
             return
-        self._spill()
-        if self.fault is not None:
-            raise self.fault
-        with self._part.content() as content:
+        with part.content() as content:
             yield memoryview(content)[len(self._head) :]
 
     def keep(self, owner: Owner) -> Spooled:
         """Put the file into the spool, durably; raises `StorageUnavailable`."""
-        if self._part is None:
-            with self.dataset() as view:
-                return self._spool.store([self._head, view], owner)
-        if self.fault is not None:
-            raise self.fault
-        return self._part.keep(owner)
+        part = self._in_file()
+        return self._spool.store([self._head, self.start()], owner) if part is None else part.keep(owner)
 
     def digest(self) -> Spooled:
-        """Digest and size of the file that `keep` would store, without storing it."""
-        if self._part is None:
-            with self.dataset() as view:
-                return self._spool.name([self._head, view])
-        return Spooled(self._part.digest, self._part.size)
+        """Digest and size of the file that `keep` would store, without storing it; raises `StorageUnavailable`."""
+        part = self._in_file()
+        return self._spool.name([self._head, self.start()]) if part is None else Spooled(part.digest, part.size)
+
+    def _in_file(self) -> Incoming | None:
+        """The file in which all of the dataset is, if it is too large for memory."""
+        if self._part is not None:
+            self._spill()
+        if self.fault is not None:
+            raise self.fault
+        return self._part
 
     def discard(self) -> None:
         """Forget the dataset."""
@@ -109,6 +111,7 @@ class Body:
         try:
             if self.fault is None:
                 if self._part is None:
+                    self._start = bytes(memoryview(self._buffer)[:START_BYTES])
                     self._part = self._spool.incoming()
                     self._part.write(self._head)
                 self._part.write(memoryview(self._buffer)[: self._filled])

@@ -13,17 +13,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from imaging_hub.database import Database, Role
 from imaging_hub.dicom import part10, uid, walk
-from imaging_hub.dicom.elements import Buffer
 from imaging_hub.dicom.status import Situation
 from imaging_hub.errors import MalformedDataset, NotFound, StorageUnavailable
 from imaging_hub.gateway.body import Body
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.intake import journal
 from imaging_hub.intake.admission import Admission, Load
-from imaging_hub.intake.examination import Examination, content_digest, examine
+from imaging_hub.intake.examination import Examination, content_digest, examine, examine_start
 from imaging_hub.intake.group_commit import GroupCommit
 from imaging_hub.intake.journal import Arrival, Recorded
-from imaging_hub.intake.spool import FSYNC_FAILED, Origin, Spooled, mark, open_spool
+from imaging_hub.intake.origin import Origin, mark
+from imaging_hub.intake.spool import FSYNC_FAILED, Spooled, open_spool
 from imaging_hub.intake.vault import Owner
 from imaging_hub.log import log
 from imaging_hub.metrics import GatewayMetrics
@@ -118,16 +118,15 @@ class Reception:
     def _store(self, sent: Sent, body: Body) -> tuple[Situation, Recorded]:
         if self._admission.full():
             raise StorageUnavailable("the spool quota is used up", code="spool-full")
-        with body.dataset() as dataset:
-            found = examine(dataset, sent.transfer_syntax_uid, sent.sop_class_uid, sent.sop_instance_uid, body.reader)
-            if found.situation is Situation.STORED and sent.study_instance_uid not in (None, found.study_instance_uid):
-                found = replace(found, situation=Situation.UID_MISMATCH, reason="study-instance-uid-mismatch")
-            spooled, kept = self._keep(Owner(sent.sender.hospital, found.study_instance_uid or ""), found, body)
-            recorded = self._commits.record(
-                _arrival(sent, found, spooled, kept),
-                sent.sender.profile,
-                lambda standing: self._same_content(standing, dataset, sent.transfer_syntax_uid),
-            )
+        found = _examined(sent, body)
+        if found.situation is Situation.STORED and sent.study_instance_uid not in (None, found.study_instance_uid):
+            found = replace(found, situation=Situation.UID_MISMATCH, reason="study-instance-uid-mismatch")
+        spooled, kept = self._keep(Owner(sent.sender.hospital, found.study_instance_uid or ""), found, body)
+        recorded = self._commits.record(
+            _arrival(sent, found, spooled, kept),
+            sent.sender.profile,
+            lambda standing: self._same_content(standing, body, sent.transfer_syntax_uid),
+        )
         if found.situation is not Situation.STORED:
             return found.situation, recorded
         if recorded.reason == journal.CONFLICT:
@@ -154,15 +153,26 @@ class Reception:
         with self._database.begin(Role.GATEWAY) as connection:
             return Load(journal.spool_bytes(connection), journal.largest_open_study_bytes(connection))
 
-    def _same_content(self, standing: str, dataset: Buffer, transfer_syntax_uid: str) -> bool:
+    def _same_content(self, standing: str, body: Body, transfer_syntax_uid: str) -> bool:
         """Whether the original `standing` is this dataset, encoded otherwise; False when it cannot be told."""
         try:
             meta, original = part10.split(self.spool.read(standing))
-            return content_digest(walk.read(original, meta.transfer_syntax_uid)) == content_digest(
-                walk.read(dataset, transfer_syntax_uid)
-            )
+            with body.dataset() as dataset:
+                return content_digest(walk.read(original, meta.transfer_syntax_uid)) == content_digest(
+                    walk.read(dataset, transfer_syntax_uid)
+                )
         except (NotFound, MalformedDataset):
             return False
+
+
+def _examined(sent: Sent, body: Body) -> Examination:
+    """What its beginning tells, or else the whole."""
+    named = (sent.transfer_syntax_uid, sent.sop_class_uid, sent.sop_instance_uid, body.reader)
+    found = examine_start(body.start(), body.size, *named)
+    if found is None:
+        with body.dataset() as dataset:
+            found = examine(dataset, *named)
+    return found
 
 
 def head(sent: Sent) -> bytes:

@@ -43,6 +43,23 @@ def examine(
         elements = elements_of((reader or PassageReader()).read(dataset, transfer_syntax_uid))
     except MalformedDataset as fault:
         return Examination(Situation.MALFORMED, fault.code)
+    return _examined(elements, sop_class_uid, sop_instance_uid)
+
+
+def examine_start(  # noqa: PLR0917
+    start: Buffer,
+    size: int,
+    transfer_syntax_uid: str,
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    reader: PassageReader,
+) -> Examination | None:
+    """As `examine`, from the beginning of a dataset of `size` bytes; None where it takes the whole."""
+    passages = reader.read_start(start, size, transfer_syntax_uid)
+    return None if passages is None else _examined(elements_of(passages), sop_class_uid, sop_instance_uid)
+
+
+def _examined(elements: Dataset, sop_class_uid: str, sop_instance_uid: str) -> Examination:
     if not elements:
         return Examination(Situation.MALFORMED, "empty-dataset")
     study, series = _uid_at(elements, 0x0020000D), _uid_at(elements, 0x0020000E)

@@ -12,7 +12,8 @@ from imaging_hub.errors import NotFound, StorageUnavailable
 from imaging_hub.intake import journal
 from imaging_hub.intake.examination import examine
 from imaging_hub.intake.journal import Arrival
-from imaging_hub.intake.spool import Origin, Spool
+from imaging_hub.intake.origin import Origin
+from imaging_hub.intake.spool import Spool
 from imaging_hub.log import log
 
 STALE_SECONDS = 3600.0

@@ -1,19 +1,20 @@
 """Originals sealed at rest: AES-256-GCM in chunks, each file under a key of its own, which a study's key wraps.
 
-    "IHUBAES1"  8 bytes
+    "IHUBAES2"  8 bytes
     key id     16 bytes, of the study's key
     file key   40 bytes, wrapped (RFC 3394)
-    chunks     of 1 MiB and their 16-byte tag, the last one shorter
+    chunks     of 64 KiB and their 16-byte tag, the last one shorter
 
 The nonce of a chunk is its number and whether it is the last: chunks cannot change places, and a file cannot be cut
-short without its last chunk failing. A file key seals one file, so that no nonce comes twice.
+short without its last chunk failing. A file key seals one file, so that no nonce comes twice. Chunks are small so that
+the header of an instance can be opened without its pixel data; "IHUBAES1" had them of 1 MiB.
 """
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Iterator
+from typing import BinaryIO
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -23,9 +24,10 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.errors import StorageUnavailable
 
-MAGIC = b"IHUBAES1"
+MAGIC = b"IHUBAES2"
 HEADER_BYTES = len(MAGIC) + 16 + 40
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 16
+_CHUNK_BYTES = {MAGIC: CHUNK_BYTES, b"IHUBAES1": 1 << 20}
 _TAG_BYTES = 16
 _KEY_BYTES = 32
 
@@ -37,67 +39,98 @@ class Sealer:
         self._key = os.urandom(_KEY_BYTES)
         self._cipher = AESGCM(self._key)
         self._number = 0
-        self._pending = bytearray()
+        self._plain = memoryview(bytearray(CHUNK_BYTES))
+        self._filled = 0
+        self._sealed = memoryview(bytearray(CHUNK_BYTES + _TAG_BYTES))
 
-    def seal(self, *buffers: Buffer) -> list[Buffer]:
-        """What of the file can be written now."""
-        sealed: list[Buffer] = []
+    def seal(self, *buffers: Buffer) -> Iterator[Buffer]:
+        """What of the file can be written now, piece by piece: the next one takes the place of the one before."""
         for buffer in buffers:
-            self._pending += buffer
-            while len(self._pending) > CHUNK_BYTES:
-                sealed.append(self._chunk(CHUNK_BYTES, last=False))
-        return sealed
+            rest = memoryview(buffer)
+            while rest:
+                if self._filled == CHUNK_BYTES:  # and more comes: it is not the last
+                    yield self._chunk(last=False)
+                taken = rest[: CHUNK_BYTES - self._filled]
+                self._plain[self._filled : self._filled + len(taken)] = taken
+                self._filled += len(taken)
+                rest = rest[len(taken) :]
 
-    def finish(self) -> bytes:
+    def finish(self) -> Buffer:
         """The last chunk."""
-        return self._chunk(len(self._pending), last=True)
-
-    def reopened(self, sealed: Buffer, size: int) -> Buffer:
-        """The `size` bytes that were sealed, in memory; for whoever must see them whole before they are kept."""
-        plain = mmap.mmap(-1, max(size, 1))
-        for chunk in _chunks(self._cipher, sealed):
-            plain.write(chunk)
-        return memoryview(plain)[:size]
+        return self._chunk(last=True)
 
     def header(self, key_id: UUID, study_key: bytes) -> bytes:
         """What stands before the chunks, under the key of the file's study."""
         return MAGIC + key_id.bytes + aes_key_wrap(study_key, self._key)
 
-    def _chunk(self, size: int, *, last: bool) -> bytes:
-        with memoryview(self._pending) as view, view[:size] as plain:
-            sealed = self._cipher.encrypt(_nonce(self._number, last), plain, None)
-        del self._pending[:size]
+    def reopened(self, file: BinaryIO) -> Buffer:
+        """The whole file, in memory, from where it was written to; for whoever must see it whole before it is kept."""
+        return Opener(file, self._cipher, CHUNK_BYTES).read()
+
+    def _chunk(self, *, last: bool) -> Buffer:
+        sealed = self._sealed[: self._filled + _TAG_BYTES]
+        self._cipher.encrypt_into(_nonce(self._number, last), self._plain[: self._filled], None, sealed)
         self._number += 1
+        self._filled = 0
         return sealed
 
 
-def key_id(sealed: Buffer) -> UUID | None:
-    """Of the study key under which a file is sealed; None for a file that is not sealed."""
-    if len(sealed) < HEADER_BYTES or bytes(sealed[: len(MAGIC)]) != MAGIC:
+class Opener:
+    """Opens a sealed file: the whole, or its beginning."""
+
+    def __init__(self, file: BinaryIO, cipher: AESGCM, chunk_bytes: int) -> None:
+        self._file = file
+        self._cipher = cipher
+        self._chunk_bytes = chunk_bytes
+        stored = file.seek(0, os.SEEK_END) - HEADER_BYTES
+        self._chunks = max(1, -(-stored // (chunk_bytes + _TAG_BYTES)))
+        self.size = stored - self._chunks * _TAG_BYTES
+        """Of what is sealed in the file, in bytes."""
+        if self.size < (self._chunks - 1) * chunk_bytes:
+            raise _unreadable()
+
+    def read(self, wanted: int | None = None) -> Buffer:
+        """All of it, or the chunks in which its first `wanted` bytes are; `StorageUnavailable` where it was altered."""
+        chunks = self._chunks if wanted is None else min(self._chunks, -(-wanted // self._chunk_bytes))
+        plain = memoryview(bytearray(min(self.size, chunks * self._chunk_bytes)))
+        piece = memoryview(bytearray(min(self.size, self._chunk_bytes) + _TAG_BYTES))
+        self._file.seek(HEADER_BYTES)
+        for number in range(chunks):
+            sealed = piece[: self._file.readinto(piece)]  # type: ignore[attr-defined]
+            begin = number * self._chunk_bytes
+            into = plain[begin : begin + len(sealed) - _TAG_BYTES]
+            try:
+                self._cipher.decrypt_into(_nonce(number, number + 1 == self._chunks), sealed, None, into)
+            except InvalidTag:
+                raise _unreadable() from None
+        return plain.toreadonly()
+
+
+def key_id(start: Buffer) -> UUID | None:
+    """Of the study key under which a file is sealed that begins so; None for a file that is not sealed."""
+    if len(start) < HEADER_BYTES or bytes(start[: len(MAGIC)]) not in _CHUNK_BYTES:
         return None
-    return UUID(bytes=bytes(sealed[len(MAGIC) : len(MAGIC) + 16]))
+    return UUID(bytes=bytes(start[len(MAGIC) : len(MAGIC) + 16]))
 
 
-def opened(sealed: Buffer, study_key: bytes) -> Iterator[bytes]:
-    """The chunks of a sealed file; raises `StorageUnavailable` where key or file are not what they were."""
+def opener(file: BinaryIO, study_key: bytes) -> Opener:
+    """Opens a sealed file; raises `StorageUnavailable` where key or file are not what they were."""
+    file.seek(0)
+    header = file.read(HEADER_BYTES)
     try:
-        yield from _chunks(AESGCM(aes_key_unwrap(study_key, bytes(sealed[HEADER_BYTES - 40 : HEADER_BYTES]))), sealed)
-    except (InvalidTag, InvalidUnwrap):
-        raise StorageUnavailable(
-            "an original cannot be opened: it was altered, or its key is another",
-            code="original-unreadable",
-            hint="restore the spool or originals.json from backup",
-        ) from None
-
-
-def _chunks(cipher: AESGCM, sealed: Buffer) -> Iterator[bytes]:
-    position, number, last = HEADER_BYTES, 0, False
-    while not last:
-        end = min(position + CHUNK_BYTES + _TAG_BYTES, len(sealed))
-        last = end == len(sealed)
-        yield cipher.decrypt(_nonce(number, last), sealed[position:end], None)
-        position, number = end, number + 1
+        file_key = aes_key_unwrap(study_key, header[-40:])
+    except InvalidUnwrap:
+        raise _unreadable() from None
+    return Opener(file, AESGCM(file_key), _CHUNK_BYTES[header[: len(MAGIC)]])
 
 
 def _nonce(number: int, last: bool) -> bytes:
     return number.to_bytes(11, "big") + bytes((last,))
+
+
+def _unreadable() -> StorageUnavailable:
+    return StorageUnavailable(
+        "an original cannot be opened: it was altered, or its key is another",
+        code="original-unreadable",
+        hint="restore the spool or originals.json from backup",
+    )

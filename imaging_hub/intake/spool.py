@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 from uuid import UUID, uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -34,11 +34,12 @@ from imaging_hub.pseudonymisation.keyring import original_keys
 from imaging_hub.settings import Settings
 
 _PARTS = ".parts"
-_PREAMBLE = 128
 _OPENING = Lock()
 """One large sealed file at a time is opened into memory to be examined."""
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 
+START_BYTES = sealing.CHUNK_BYTES
+"""What is read of an original where its beginning may do."""
 FSYNC_FAILED = "fsync-failed"
 """Code of the one fault after which a process must not go on: what the kernel dropped it will not report twice."""
 
@@ -52,26 +53,12 @@ class Spooled:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Whose file it is; written into the preamble."""
+class Start:
+    """The first bytes of an original."""
 
-    hospital: str
-    finess: str
-
-    def preamble(self) -> bytes:
-        """The 128 bytes before `DICM`."""
-        return f"{self.finess} {self.hospital}".encode()[:_PREAMBLE].ljust(_PREAMBLE, b"\0")
-
-    @classmethod
-    def of(cls, file: Buffer) -> Origin | None:
-        """The origin that a file's preamble names, if it names one."""
-        finess, _, hospital = bytes(file[:_PREAMBLE]).rstrip(b"\0").decode("utf-8", "replace").partition(" ")
-        return cls(hospital, finess) if hospital else None
-
-
-def mark(file_meta: bytes, origin: Origin) -> bytes:
-    """`file_meta` with its preamble replaced by the one that names `origin`."""
-    return origin.preamble() + file_meta[_PREAMBLE:]
+    data: Buffer
+    size: int
+    """Bytes of the whole."""
 
 
 class Spool:
@@ -88,16 +75,31 @@ class Spool:
         """Where the original of this digest is, or would be."""
         return self.folder / f"{digest[:2]}/{digest}.dcm"
 
-    def read(self, digest: str) -> bytes:
+    def read(self, digest: str) -> Buffer:
         """The whole file, opened; `NotFound` when it is not there, `StorageUnavailable` when it cannot be opened."""
+        with self._open(digest) as file:
+            opener = self._opener(file)
+            return file.read() if opener is None else opener.read()
+
+    def start(self, digest: str) -> Start:
+        """Its first bytes, opened, all of a small one; raises as `read` does."""
+        with self._open(digest) as file:
+            opener = self._opener(file)
+            if opener is None:
+                return Start(file.read(START_BYTES), os.fstat(file.fileno()).st_size)
+            return Start(opener.read(START_BYTES), opener.size)
+
+    def _open(self, digest: str) -> BinaryIO:
         try:
-            stored = self.path(digest).read_bytes()
+            return self.path(digest).open("rb")
         except FileNotFoundError:
             raise NotFound("the original is no longer in the spool", code="original-gone") from None
-        key_id = sealing.key_id(stored)
-        if key_id is None:
-            return stored
-        return b"".join(sealing.opened(memoryview(stored), self._key(key_id)))
+
+    def _opener(self, file: BinaryIO) -> sealing.Opener | None:
+        """None where the file is not sealed."""
+        key_id = sealing.key_id(file.read(sealing.HEADER_BYTES))
+        file.seek(0)
+        return None if key_id is None else sealing.opener(file, self._key(key_id))
 
     def _key(self, key_id: UUID) -> bytes:
         if self.vault is None:
@@ -179,7 +181,8 @@ class Incoming:
             for buffer in buffers:
                 self._sha256.update(buffer)
                 self.size += len(buffer)
-            _write_all(self._file, self._sealer.seal(*buffers) if self._sealer else list(buffers))
+            for piece in self._sealer.seal(*buffers) if self._sealer else buffers:
+                _write_all(self._file, piece)
 
     @property
     def digest(self) -> str:
@@ -192,18 +195,17 @@ class Incoming:
         with _storing():
             self._finish()
         with self.path.open("rb") as file:
-            stored = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        if self._sealer is None:
-            yield memoryview(stored)
-            return
-        with _OPENING:
-            yield self._sealer.reopened(memoryview(stored), self.size)
+            if self._sealer is None:
+                yield memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                return
+            with _OPENING:
+                yield self._sealer.reopened(file)
 
     def _finish(self) -> None:
         """The last chunk of a sealed file."""
         if self._sealer is not None and not self._finished:
             self._finished = True
-            _write_all(self._file, [self._sealer.finish()])
+            _write_all(self._file, self._sealer.finish())
 
     def _head(self, owner: Owner) -> None:
         """The header of a sealed file: only now is it known whose it is."""
@@ -228,7 +230,7 @@ class Incoming:
             folder = self._spool.folder_of(digest)
             # An original of the same digest is the same file: replacing it changes nothing, and the fsync
             # of the folder then covers it whoever wrote it first.
-            self.path.rename(folder / f"{digest}.dcm")
+            self.path = self.path.rename(folder / f"{digest}.dcm")
             self._kept = True
             _sync_folder(folder)
             return Spooled(digest, self.size)
@@ -266,13 +268,10 @@ class _storing:
             raise StorageUnavailable("the original could not be written", code=code, hint=hint) from error
 
 
-def _write_all(file: int, buffers: list[Buffer]) -> None:
-    while buffers:
-        written = os.writev(file, buffers)
-        while buffers and written >= len(buffers[0]):
-            written -= len(buffers.pop(0))
-        if written:
-            buffers[0] = memoryview(buffers[0])[written:]
+def _write_all(file: int, buffer: Buffer) -> None:
+    left = memoryview(buffer)
+    while left:
+        left = left[os.write(file, left) :]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 from imaging_hub.deidentification import identifiers
 from imaging_hub.dicom import part10
+from imaging_hub.dicom.elements import Dataset
 from imaging_hub.pseudonymisation import ins, traits
 from imaging_hub.pseudonymisation.ins import Environment, NotQualified, Qualified
 from imaging_hub.pseudonymisation.traits import Traits
+from imaging_hub.work.originals import Originals
 
 
 @dataclass(frozen=True)
@@ -23,18 +25,28 @@ class PatientOfStudy:
     """More than one where the headers contradict each other."""
 
 
-def read_patient(files: Iterable[bytes], environment: Environment) -> PatientOfStudy:
-    """Read the patient from the Part 10 files of one study."""
+def read_patient(originals: Originals, digests: Iterable[str], environment: Environment) -> PatientOfStudy:
+    """Read the patient from the originals of one study; of most, the beginning tells all there is."""
     collector = identifiers.Collector()
     readings: set[Qualified | NotQualified] = set()
     said: set[Traits] = set()
-    for file in files:
-        meta, encoded = part10.split(file)
-        dataset = collector.read(encoded, meta.transfer_syntax_uid)
+    for digest in digests:
+        dataset = _read(collector, originals, digest)
         readings.add(ins.read(dataset, environment))
         if (found := traits.read(dataset)) is not None:
             said.add(found)
     return PatientOfStudy(frozenset(collector.found), _one(readings), frozenset(said))
+
+
+def _read(collector: identifiers.Collector, originals: Originals, digest: str) -> Dataset:
+    start = originals.start(digest)
+    meta, encoded = part10.split(start.data)
+    before = len(start.data) - len(encoded)
+    dataset = collector.read_start(encoded, start.size - before, meta.transfer_syntax_uid)
+    if dataset is None:
+        whole = start.data if len(start.data) == start.size else originals.read(digest)
+        dataset = collector.read(memoryview(whole)[before:], meta.transfer_syntax_uid)
+    return dataset
 
 
 def _one(readings: Set[Qualified | NotQualified]) -> Qualified | NotQualified:

@@ -156,7 +156,7 @@ class Pipeline:
 
     def _deidentify(self, revision: StudyRevision, entries: Sequence[JournalEntry]) -> None:
         originals = Originals(self._spool)
-        patient = read_patient((originals.read(entry.digest) for entry in entries), self._settings.environment)
+        patient = read_patient(originals, (entry.digest for entry in entries), self._settings.environment)
         with self._database.begin(Role.WORKER) as connection:
             who = identity.register(
                 connection,
@@ -197,7 +197,7 @@ class Pipeline:
         refusals: list[tuple[JournalEntry, Quarantined]] = []
         with Archiving(self._objects) as archiving:
             for entry in entries:
-                meta, dataset = part10.split(originals.again(entry.digest))
+                meta, dataset = part10.split(originals.read(entry.digest))
                 outcome = engine.deidentify(SourceInstance(dataset, meta.transfer_syntax_uid), stand_ins)
                 if isinstance(outcome, Quarantined):
                     refusals.append((entry, outcome))

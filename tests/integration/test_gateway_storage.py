@@ -10,7 +10,7 @@ from threading import Barrier
 
 import pytest
 from dataset_bytes import EXPLICIT, IMPLICIT, implicit
-from originals import spool_of
+from originals import original, spool_of
 from raw_scu import (
     CALLED,
     CT,
@@ -30,7 +30,7 @@ from imaging_hub.database import Database, Role
 from imaging_hub.dicom import part10
 from imaging_hub.gateway.storage_scp import StorageServer
 from imaging_hub.intake import completeness
-from imaging_hub.intake.spool import Origin
+from imaging_hub.intake.origin import Origin
 from imaging_hub.settings import Settings
 
 
@@ -48,7 +48,7 @@ def test_an_instance_that_is_acknowledged_lies_in_the_spool_as_it_was_sent(
     assert RawScu(gateway.port).store(instance) == 0
     (row,) = rows(database)
     assert (row.state, row.sop_instance_uid, row.hospital) == ("RECEIVED", instance.sop_instance_uid, "chu-test")
-    file = spool_of(settings, database).read(row.digest)
+    file = original(settings, database, row.digest)
     assert hashlib.sha256(file).hexdigest() == row.digest
     meta, dataset = part10.split(file)
     assert bytes(dataset) == instance.dataset
@@ -99,7 +99,7 @@ def test_the_same_uid_with_another_content_is_a_conflict_and_the_first_stays(
     assert association.store(an_instance(note="second")) == 0
     first, second = rows(database)
     assert (first.state, second.state, second.reason) == ("RECEIVED", "QUARANTINED", "sop-instance-conflict")
-    assert b"first" in spool_of(settings, database).read(first.digest)
+    assert b"first" in original(settings, database, first.digest)
     assert association.store(an_instance(note="second")) == 0
     assert len(rows(database)) == 2
 
@@ -132,7 +132,7 @@ def test_what_cannot_be_read_is_refused_and_kept_with_its_reason(
     (row,) = rows(database)
     assert (row.state, row.study) == ("QUARANTINED", None)
     assert reason in ("*", row.reason)
-    assert spool_of(settings, database).read(row.digest).endswith(broken.dataset)
+    assert original(settings, database, row.digest).endswith(broken.dataset)
     assert association.store(whole) == 0, "the whole instance is not held against the broken one"
     assert [row.state for row in rows(database)] == ["QUARANTINED", "RECEIVED"]
 
@@ -187,7 +187,7 @@ def test_a_large_dataset_goes_to_the_disk_and_arrives_whole(
     instance = an_instance(pixels=20 << 20)
     assert RawScu(gateway.port).store(instance) == 0
     (row,) = rows(database)
-    assert spool_of(settings, database).read(row.digest).endswith(instance.dataset)
+    assert original(settings, database, row.digest).endswith(instance.dataset)
     assert list((settings.spool / ".parts").iterdir()) == []
 
 

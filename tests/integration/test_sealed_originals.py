@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 from dataset_bytes import element
 from hypothesis import given
 from hypothesis import strategies as st
-from originals import spool_of
+from originals import original, spool_of
 from raw_scu import Instance, RawScu, an_instance, let_in, receiving, rows
 from sqlalchemy import text
 
@@ -46,7 +50,7 @@ def test_nothing_of_an_original_can_be_read_from_the_disk(
     one = an_instance(pixels=pixels)
     assert RawScu(gateway.port).store(one) == 0
     (row,) = rows(database)
-    assert spool_of(settings, database).read(row.digest).endswith(one.dataset)
+    assert original(settings, database, row.digest).endswith(one.dataset)
     stored = on_disk(settings)
     assert len(stored) > pixels
     for needle in (b"DUPONT", b"IPP1", b"chu-test", b"DICM", one.sop_instance_uid.encode()):
@@ -95,8 +99,8 @@ def test_a_shredded_study_is_not_read_again_not_even_from_a_backup(
         assert vault.shred(connection) == 1
     spool.path(first.digest).write_bytes(backup)
     with pytest.raises(NotFound):
-        spool_of(settings, database).read(first.digest)
-    assert spool_of(settings, database).read(second.digest).endswith(an_instance(2, study=2).dataset)
+        original(settings, database, first.digest)
+    assert original(settings, database, second.digest).endswith(an_instance(2, study=2).dataset)
 
 
 def test_what_belongs_to_no_study_outlives_the_others_of_the_study_it_names(
@@ -116,7 +120,7 @@ def test_what_belongs_to_no_study_outlives_the_others_of_the_study_it_names(
         connection.execute(text("UPDATE identifying.study_key SET used_at = now() - interval '2 days'"))
     with database.begin(Role.WORKER) as connection:
         vault.shred(connection)
-    assert spool_of(settings, database).read(second.digest).endswith(encoded)
+    assert original(settings, database, second.digest).endswith(encoded)
 
 
 def test_an_orphan_that_nobody_can_open_keeps_no_receiver_from_starting(
@@ -142,7 +146,7 @@ def test_an_original_of_before_is_read_as_it_is(settings: Settings, database: Da
     with receiving(settings, database, seal_originals=False) as server:
         assert RawScu(server.port).store(an_instance()) == 0
     (row,) = rows(database)
-    assert Spool(settings.spool).read(row.digest) == spool_of(settings, database).read(row.digest)
+    assert Spool(settings.spool).read(row.digest) == original(settings, database, row.digest)
     assert b"DUPONT" in on_disk(settings)
 
 
@@ -152,7 +156,7 @@ def test_when_nothing_is_sealed_any_more_what_was_sealed_is_still_read(
     assert RawScu(gateway.port).store(an_instance()) == 0
     (row,) = rows(database)
     plain = settings.model_copy(update={"seal_originals": False})
-    assert spool_of(plain, database).read(row.digest).endswith(an_instance().dataset)
+    assert original(plain, database, row.digest).endswith(an_instance().dataset)
 
 
 def test_the_keys_of_another_hub_open_nothing(gateway: StorageServer, settings: Settings, database: Database) -> None:
@@ -163,7 +167,7 @@ def test_the_keys_of_another_hub_open_nothing(gateway: StorageServer, settings: 
     (settings.keys / "originals.json").unlink()
     create_missing(settings.keys)
     with pytest.raises(StorageUnavailable) as fault:
-        spool_of(settings, database).read(row.digest)
+        original(settings, database, row.digest)
     assert fault.value.code == "original-unreadable"
     assert "originals.json" in fault.value.hint
     assert (settings.keys / "originals.json").read_text().count("chu-test") == 0, "a new key would open nothing"
@@ -172,17 +176,22 @@ def test_the_keys_of_another_hub_open_nothing(gateway: StorageServer, settings: 
 
 
 def sealed(*pieces: bytes) -> bytes:
-    from uuid import UUID
-
     sealer = Sealer()
-    body = b"".join(map(bytes, sealer.seal(*pieces))) + sealer.finish()
+    body = b"".join(map(bytes, sealer.seal(*pieces))) + bytes(sealer.finish())
     return sealer.header(UUID(int=7), KEY) + body
+
+
+def opened(file: bytes, wanted: int | None = None) -> bytes:
+    return bytes(sealing.opener(BytesIO(file), KEY).read(wanted))
 
 
 @given(st.lists(st.integers(0, CHUNK_BYTES + 5), max_size=4), st.binary(min_size=1, max_size=64))
 def test_what_is_sealed_opens_as_it_was(sizes: list[int], pattern: bytes) -> None:
     pieces = [(pattern * (size // len(pattern) + 1))[:size] for size in sizes]
-    assert b"".join(sealing.opened(sealed(*pieces), KEY)) == b"".join(pieces)
+    file = sealed(*pieces)
+    assert opened(file) == b"".join(pieces)
+    assert sealing.opener(BytesIO(file), KEY).size == len(b"".join(pieces))
+    assert opened(file, 1) == b"".join(pieces)[:CHUNK_BYTES]
 
 
 @pytest.mark.parametrize(
@@ -194,13 +203,32 @@ def test_what_is_sealed_opens_as_it_was(sizes: list[int], pattern: bytes) -> Non
         lambda data: data[:30] + bytes([data[30] ^ 1]) + data[31:],
         lambda data: _exchanged(data),
         lambda data: data + b"more",
+        lambda data: data[:-20] + data[-17:],
+        lambda data: data[: sealing.HEADER_BYTES],
     ],
-    ids=["cut", "without its last chunk", "a bit of a chunk", "a bit of the key", "chunks exchanged", "longer"],
+    ids=[
+        *("cut", "without its last chunk", "a bit of a chunk", "a bit of the key", "chunks exchanged", "longer"),
+        *("less than a tag left", "no chunk"),
+    ],
 )
-def test_what_was_altered_does_not_open(damage: object) -> None:
+def test_what_was_altered_does_not_open(damage: Callable[[bytes], bytes]) -> None:
     whole = sealed(bytes(CHUNK_BYTES), b"\1" * CHUNK_BYTES, b"rest")
+    assert len(opened(whole)) == 2 * CHUNK_BYTES + 4
     with pytest.raises(HubError):
-        list(sealing.opened(damage(whole), KEY))  # type: ignore[operator]
+        opened(damage(whole))
+
+
+@pytest.mark.parametrize("size", [0, 10, 1 << 20, (1 << 20) + 1, 5 << 19])
+def test_what_was_sealed_in_the_larger_chunks_of_before_is_still_read(size: int) -> None:
+    content = (bytes(range(251)) * (size // 251 + 1))[:size]
+    cipher, key = AESGCM(KEY), bytes(reversed(KEY))
+    pieces = [content[begin : begin + (1 << 20)] for begin in range(0, max(size, 1), 1 << 20)]
+    file = b"IHUBAES1" + UUID(int=7).bytes + aes_key_wrap(key, KEY)
+    for number, piece in enumerate(pieces):
+        file += cipher.encrypt(number.to_bytes(11, "big") + bytes((piece is pieces[-1],)), piece, None)
+    assert sealing.key_id(file) == UUID(int=7)
+    assert bytes(sealing.opener(BytesIO(file), key).read()) == content
+    assert bytes(sealing.opener(BytesIO(file), key).read(1)) == content[: 1 << 20]
 
 
 def _exchanged(data: bytes) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from http_door import BOUNDARY, HttpDoor, a_file, listening, multipart
-from originals import spool_of
+from originals import original, spool_of
 from pydicom import Dataset
 from raw_scu import Instance, RawScu, Refused, an_instance, rows
 from sqlalchemy import text
@@ -50,9 +50,9 @@ def test_instances_are_stored_and_journalled(door: HttpDoor, settings: Settings,
     ]
     assert len({row.study for row in found}) == 1
     for row, one in zip(found, sent, strict=True):
-        original = spool_of(settings, database).read(row.digest)
-        assert original.endswith(one.dataset)
-        assert b"ELF" not in original[:132], "a preamble is not taken over"
+        kept = original(settings, database, row.digest)
+        assert kept.endswith(one.dataset)
+        assert b"ELF" not in kept[:132], "a preamble is not taken over"
 
 
 def test_what_came_by_association_may_come_again_by_http(door: HttpDoor, database: Database) -> None:
@@ -147,7 +147,7 @@ def test_a_large_instance_goes_to_the_spool_as_it_comes(door: HttpDoor, settings
     one = an_instance(pixels=20 << 20)
     assert door.post(multipart(a_file(one))).status_code == 200
     (row,) = rows(database)
-    assert spool_of(settings, database).read(row.digest).endswith(one.dataset)
+    assert original(settings, database, row.digest).endswith(one.dataset)
 
 
 def test_a_full_spool_asks_to_come_again(settings: Settings, database: Database) -> None:

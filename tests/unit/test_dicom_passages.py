@@ -13,6 +13,7 @@ from imaging_hub.dicom.elements import Dataset
 from imaging_hub.dicom.passages import Passage, PassageReader
 from imaging_hub.errors import MalformedDataset
 
+JPEG = "1.2.840.10008.1.2.4.50"
 _CUTS = (0x00080018, 0x00080019, 0x00200013, 0x00200014, 0x7FE00008)
 _LIMITS = walk.Limits(depth=4, elements=40)
 
@@ -86,6 +87,54 @@ def test_a_damaged_copy_of_the_dataset_before_reads_as_if_it_came_alone(dataset:
             damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= 1 << data.draw(st.integers(0, 7))
         assert _in_passages(reader, dataset) == _plain(dataset)
         assert _in_passages(reader, bytes(damaged)) == _plain(bytes(damaged))
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(_dataset(), min_size=1, max_size=6), st.data())
+def test_the_beginning_of_a_dataset_tells_all_but_its_pixels_or_nothing(
+    series: list[bytes], data: st.DataObject
+) -> None:
+    reader = PassageReader(_CUTS, _LIMITS)
+    for whole in series:
+        start = whole[: data.draw(st.integers(0, len(whole)))]
+        passages = reader.read_start(start, len(whole), EXPLICIT)
+        if passages is not None:
+            elements = [found for passage in passages for found in passage.elements]
+            assert [one for one in _plain(whole) if one.tag != walk.PIXEL_DATA] == elements  # type: ignore[union-attr]
+        if data.draw(st.booleans()):
+            assert _in_passages(reader, whole) == _plain(whole)
+
+
+def _header_of(pixels: bytes, syntax: str = EXPLICIT, more: int = 0) -> list[int] | None:
+    """The tags that the beginning of a dataset tells, whose pixel data are not in it."""
+    header = _two()
+    passages = PassageReader(_CUTS).read_start(header + pixels[:12], len(header + pixels) + more, syntax)
+    return passages and [found.tag for passage in passages for found in passage.elements]
+
+
+def test_native_pixels_at_the_end_need_not_be_there() -> None:
+    assert _header_of(element(0x7FE00010, "OW", bytes(64))) == [0x00080060, 0x00090010, 0x00091001, 0x00100020]
+    start = implicit(0x00080060, b"CT") + implicit(0x7FE00010, bytes(64))
+    passages = PassageReader(_CUTS).read_start(start[:20], len(start), IMPLICIT)
+    assert passages is not None
+    assert [found.tag for passage in passages for found in passage.elements] == [0x00080060]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "syntax", "more"),
+    [
+        (element(0x7FE00010, "OW", bytes(64)), EXPLICIT, 8),
+        (element(0x7FE00010, "OW", bytes(64)), EXPLICIT, -8),
+        (element(0x7FE00010, "OW", bytes(64)), JPEG, 0),
+        (element(0x7FE00010, "OW", bytes(64), length=0xFFFFFFFF), EXPLICIT, 0),
+        (element(0x7FE00010, "UN", bytes(64)), EXPLICIT, 0),
+        (element(0x7FE00008, "OF", bytes(64)), EXPLICIT, 0),
+        (element(0xFFFAFFFA, "OB", bytes(64)), EXPLICIT, 0),
+    ],
+    ids=["more follows", "cut short", "compressed", "in fragments", "of an unknown VR", "floats", "no pixels"],
+)
+def test_where_the_beginning_does_not_tell_the_whole_is_wanted(pixels: bytes, syntax: str, more: int) -> None:
+    assert _header_of(pixels, syntax, more) is None
 
 
 def _two(creator: bytes = b"ONE ", last: bytes = b"") -> bytes:

@@ -45,7 +45,9 @@ def create_console(settings: Settings, database: Database) -> FastAPI:
     pages = Pages(Path(__file__).parent / "templates", _context)
     spool = open_spool(settings, database, DatabaseRole.CONSOLE)
     sessions = Sessions.named("imaging_hub_console", settings.console_url)
-    app.state.console = Console(settings, database, spool, pages, sessions, Pictures(spool.read), Once())
+    app.state.console = Console(
+        settings, database, spool, pages, sessions, Pictures(lambda digest: bytes(spool.read(digest))), Once()
+    )
     for part in (reports, cures, lists, first_study, before):
         app.include_router(part.router)
     app.include_router(router)
