@@ -36,6 +36,11 @@ ITEM_END = pack("<HHL", 0xFFFE, 0xE00D, 0)
 SEQUENCE_END = pack("<HHL", 0xFFFE, 0xE0DD, 0)
 
 
+def fragments(*pieces: bytes) -> bytes:
+    """Encapsulated pixel data: an empty offset table, and these fragments."""
+    return element(0x7FE00010, "OB", b"".join((item(), *map(item, pieces), SEQUENCE_END)), UNDEFINED)
+
+
 def nested(depth: int) -> bytes:
     """Sequences of undefined length in each other, `depth` of them."""
     content = element(0x00100020, "LO", b"ID")

@@ -15,11 +15,11 @@ from struct import Struct, error
 
 from imaging_hub.dicom import walk
 from imaging_hub.dicom.elements import Buffer, Dataset
+from imaging_hub.dicom.pixel_stream import PixelStream
 from imaging_hub.dicom.transfer_syntax import KNOWN, TransferSyntax
 from imaging_hub.errors import MalformedDataset
 
 _TAG = Struct("<HH").unpack_from
-_LENGTH = Struct("<L").unpack_from
 _FIRST = 0x00040000
 VARYING = (
     0x00080012, 0x00080014, 0x00080018, 0x00080019, 0x00080022, 0x00080024, 0x0008002A, 0x00080034,
@@ -83,23 +83,47 @@ class PassageReader:
         return passages
 
     def read_start(self, start: Buffer, size: int, transfer_syntax_uid: str) -> list[Passage] | None:
-        """The passages of a dataset of `size` bytes that begins so, without the native pixel data that are its end.
+        """The passages of a dataset of `size` bytes that begins so, without the pixel data that are its end.
 
         None where the beginning does not tell that nothing else follows, or that all is well: read the whole then.
         """
+        found = self.read_header(start, transfer_syntax_uid)
+        if found is None:
+            return None
+        passages, pixels = found
+        return passages if pixels.ends_after(size - len(start)) else None
+
+    def read_header(self, start: Buffer, transfer_syntax_uid: str) -> tuple[list[Passage], PixelStream] | None:
+        """The passages before the pixel data of a dataset that begins so, and as much of the pixel data as is there.
+
+        None where the beginning does not reach so far, or something is out of the ordinary.
+        """
         syntax = _ordinary(transfer_syntax_uid)
-        if syntax is None or syntax.encapsulated:
+        if syntax is None:
             return None
         known = self._known if transfer_syntax_uid == self._syntax else {}
+        found = self._header(memoryview(start), syntax, known, _HEAD)
+        if found is not None:
+            self._syntax = transfer_syntax_uid
+            self._known = {passage.stop: passage for passage in found[0]}
+        elif len(start) > _HEAD:
+            found = self._header(memoryview(start), syntax, {}, len(start))
+        return found
+
+    def _header(
+        self, start: memoryview, syntax: TransferSyntax, known: dict[int, Passage], reach: int
+    ) -> tuple[list[Passage], PixelStream] | None:
+        """What `read_header` gives, when the header is no longer than `reach`."""
         try:
-            found = self._before_pixels(memoryview(start), syntax, known)
-            if found is None or not (found[1] == size or _pixels_end_at(size, start, found[1], syntax)):
+            found = self._before_pixels(start, syntax, known, reach)
+            if found is None:
                 return None
+            passages, position = found
+            # Without any, nothing may follow either.
+            pixels = PixelStream.at(position, start, syntax) if position < len(start) else PixelStream(0)
         except (MalformedDataset, error):
             return None
-        self._syntax = transfer_syntax_uid
-        self._known = {passage.stop: passage for passage in found[0]}
-        return found[0]
+        return None if pixels is None else (passages, pixels)
 
     def _compared(self, view: memoryview, syntax: TransferSyntax, known: dict[int, Passage]) -> list[Passage] | None:
         """The passages of a dataset, those known taken over; None when something is out of the ordinary."""
@@ -112,11 +136,11 @@ class PassageReader:
         return None if position != len(view) else passages + self._apart(elements)
 
     def _before_pixels(
-        self, view: memoryview, syntax: TransferSyntax, known: dict[int, Passage]
+        self, view: memoryview, syntax: TransferSyntax, known: dict[int, Passage], reach: int = _HEAD
     ) -> tuple[list[Passage], int] | None:
         """The passages before group 7FE0, and where they end; None when something is out of the ordinary."""
         end = len(view)
-        head = bytes(view[:_HEAD])
+        head = bytes(view[:reach])
         walked = walk.Walk(memoryview(head), syntax, self._limits)
         passages: list[Passage] = []
         position, least, cost = 0, _FIRST, 0
@@ -159,17 +183,6 @@ def _ordinary(transfer_syntax_uid: str) -> TransferSyntax | None:
     """The transfer syntax, if datasets in it are little endian and not deflated."""
     syntax = KNOWN.get(transfer_syntax_uid)
     return None if syntax is None or syntax.deflated or syntax.big_endian else syntax
-
-
-def _pixels_end_at(size: int, start: Buffer, position: int, syntax: TransferSyntax) -> bool:
-    """Whether the element at `position` is native pixel data that reach to byte `size`."""
-    if _tag(start, position) != walk.PIXEL_DATA:
-        return False
-    if not syntax.implicit and start[position + 4 : position + 6] not in (b"OB", b"OW"):
-        return False
-    value = position + (8 if syntax.implicit else 12)
-    (length,) = _LENGTH(start, value - 4)
-    return bool(length != walk.UNDEFINED and value + length == size)
 
 
 def _tag(head: Buffer, position: int) -> int:

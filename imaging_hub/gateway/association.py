@@ -178,7 +178,8 @@ class Association:
         if request.command == Command.C_ECHO and not request.has_dataset:
             self._answer(request, 0)
         elif request.command == Command.C_STORE and request.has_dataset:
-            self._body.begin(self._service.head(request, self._accepted[request.context_id].transfer_syntax))
+            syntax = self._accepted[request.context_id].transfer_syntax
+            self._body.begin(self._service.head(request, syntax), syntax)
             self._storing = request
         elif request.command != Command.C_CANCEL:
             raise Hangup(Ending.PROTOCOL)

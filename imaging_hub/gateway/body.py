@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from imaging_hub.dicom.elements import Buffer
-from imaging_hub.dicom.passages import PassageReader
+from imaging_hub.dicom.passages import Passage, PassageReader
+from imaging_hub.dicom.pixel_stream import PixelStream
 from imaging_hub.errors import StorageUnavailable
 from imaging_hub.gateway.connection import Connection
-from imaging_hub.intake.spool import START_BYTES, Incoming, Spool, Spooled
+from imaging_hub.intake.spool import Incoming, Spool, Spooled
 from imaging_hub.intake.vault import Owner
 
 IN_MEMORY_BYTES = 8 << 20
@@ -24,18 +25,22 @@ class Body:
         self._spool = spool
         self._buffer = bytearray(_FIRST_BYTES)
         self._filled = 0
-        self._head = self._start = b""
+        self._head = b""
+        self._transfer_syntax_uid = ""
         self._part: Incoming | None = None
+        self._header: list[Passage] | None = None
+        self._pixels: PixelStream | None = None
         self.reader = PassageReader()
         """Reads the datasets: what slices of a series have in common is read once."""
         self.fault: StorageUnavailable | None = None
         """The disk failed; the rest of the dataset is taken from the wire and dropped."""
         self.size = 0
 
-    def begin(self, head: bytes) -> None:
+    def begin(self, head: bytes, transfer_syntax_uid: str) -> None:
         """A new dataset; `head` is what stands before it in its file."""
         self.discard()
         self._head = head
+        self._transfer_syntax_uid = transfer_syntax_uid
 
     def receive(self, connection: Connection, size: int) -> None:
         """Take the next `size` bytes of the dataset from the wire."""
@@ -55,16 +60,19 @@ class Body:
             self._filled += len(view)
             data = data[len(view) :]
 
-    def start(self) -> Buffer:
-        """The first bytes of the dataset, all of one that is in memory."""
-        return memoryview(self._buffer)[: self._filled].toreadonly() if self._part is None else self._start
+    def header(self) -> list[Passage] | None:
+        """The dataset without the pixel data that end it; None where it takes the whole to know that all is well."""
+        if self._part is None:
+            return self.reader.read_start(self._in_memory(), self._filled, self._transfer_syntax_uid)
+        self._spill()
+        return self._header if self._pixels is not None and self._pixels.ends_after(0) else None
 
     @contextmanager
     def dataset(self) -> Iterator[Buffer]:
         """The whole dataset, not copied; raises `StorageUnavailable`."""
         part = self._in_file()
         if part is None:
-            yield self.start()
+            yield self._in_memory()
             return
         with part.content() as content:
             yield memoryview(content)[len(self._head) :]
@@ -72,12 +80,15 @@ class Body:
     def keep(self, owner: Owner) -> Spooled:
         """Put the file into the spool, durably; raises `StorageUnavailable`."""
         part = self._in_file()
-        return self._spool.store([self._head, self.start()], owner) if part is None else part.keep(owner)
+        return self._spool.store([self._head, self._in_memory()], owner) if part is None else part.keep(owner)
 
     def digest(self) -> Spooled:
         """Digest and size of the file that `keep` would store, without storing it; raises `StorageUnavailable`."""
         part = self._in_file()
-        return self._spool.name([self._head, self.start()]) if part is None else Spooled(part.digest, part.size)
+        return self._spool.name([self._head, self._in_memory()]) if part is None else Spooled(part.digest, part.size)
+
+    def _in_memory(self) -> memoryview:
+        return memoryview(self._buffer)[: self._filled].toreadonly()
 
     def _in_file(self) -> Incoming | None:
         """The file in which all of the dataset is, if it is too large for memory."""
@@ -91,7 +102,7 @@ class Body:
         """Forget the dataset."""
         if self._part is not None:
             self._part.close()
-            self._part = None
+        self._part = self._header = self._pixels = None
         self._filled = self.size = 0
         self.fault = None
 
@@ -108,13 +119,19 @@ class Body:
 
     def _spill(self) -> None:
         """Move what is in memory to a file of the spool."""
+        filled, self._filled = self._in_memory(), 0
+        if self.fault is not None:
+            return
         try:
-            if self.fault is None:
-                if self._part is None:
-                    self._start = bytes(memoryview(self._buffer)[:START_BYTES])
-                    self._part = self._spool.incoming()
-                    self._part.write(self._head)
-                self._part.write(memoryview(self._buffer)[: self._filled])
+            if self._part is None:
+                # Now or never: the beginning will not be in memory again.
+                if (found := self.reader.read_header(filled, self._transfer_syntax_uid)) is not None:
+                    self._header, self._pixels = found
+                self._part = self._spool.incoming()
+                self._part.write(self._head, filled)
+            else:
+                self._part.write(filled)
+                if self._pixels is not None:
+                    self._pixels.take(filled)
         except StorageUnavailable as fault:
             self.fault = fault
-        self._filled = 0

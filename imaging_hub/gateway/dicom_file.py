@@ -86,7 +86,7 @@ class DicomFile:
         elif not sop_class.is_kept(self._meta.sop_class_uid):
             self._refused = Received(Situation.SOP_CLASS, "sop-class-refused")
         else:
-            self._body.begin(head(self._sent(self._meta, None)))
+            self._body.begin(head(self._sent(self._meta, None)), self._meta.transfer_syntax_uid)
             self._take(dataset)
 
     def _take(self, data: Buffer) -> None:

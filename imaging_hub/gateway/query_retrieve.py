@@ -104,7 +104,7 @@ class Pacs:
             body = Body(reception.spool)
             context = event.context.transfer_syntax
             sent = Sent(self._sender, event.request.AffectedSOPClassUID, event.request.AffectedSOPInstanceUID, context)
-            body.begin(head(sent))
+            body.begin(head(sent), sent.transfer_syntax_uid)
             try:
                 body.write(event.request.DataSet.getbuffer())
                 return int(STORE_STATUS[reception.store(sent, body).situation])

@@ -19,7 +19,7 @@ from imaging_hub.gateway.body import Body
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.intake import journal
 from imaging_hub.intake.admission import Admission, Load
-from imaging_hub.intake.examination import Examination, content_digest, examine, examine_start
+from imaging_hub.intake.examination import Examination, content_digest, examine, examine_header
 from imaging_hub.intake.group_commit import GroupCommit
 from imaging_hub.intake.journal import Arrival, Recorded
 from imaging_hub.intake.origin import Origin, mark
@@ -166,13 +166,11 @@ class Reception:
 
 
 def _examined(sent: Sent, body: Body) -> Examination:
-    """What its beginning tells, or else the whole."""
-    named = (sent.transfer_syntax_uid, sent.sop_class_uid, sent.sop_instance_uid, body.reader)
-    found = examine_start(body.start(), body.size, *named)
-    if found is None:
-        with body.dataset() as dataset:
-            found = examine(dataset, *named)
-    return found
+    header = body.header()
+    if header is not None:
+        return examine_header(header, sent.sop_class_uid, sent.sop_instance_uid)
+    with body.dataset() as dataset:
+        return examine(dataset, sent.transfer_syntax_uid, sent.sop_class_uid, sent.sop_instance_uid, body.reader)
 
 
 def head(sent: Sent) -> bytes:

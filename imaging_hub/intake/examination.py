@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from imaging_hub.dicom import uid, values
 from imaging_hub.dicom.elements import Buffer, Dataset
-from imaging_hub.dicom.passages import PassageReader, elements_of
+from imaging_hub.dicom.passages import Passage, PassageReader, elements_of
 from imaging_hub.dicom.status import Situation
 from imaging_hub.errors import MalformedDataset
 
@@ -46,17 +47,9 @@ def examine(
     return _examined(elements, sop_class_uid, sop_instance_uid)
 
 
-def examine_start(  # noqa: PLR0917
-    start: Buffer,
-    size: int,
-    transfer_syntax_uid: str,
-    sop_class_uid: str,
-    sop_instance_uid: str,
-    reader: PassageReader,
-) -> Examination | None:
-    """As `examine`, from the beginning of a dataset of `size` bytes; None where it takes the whole."""
-    passages = reader.read_start(start, size, transfer_syntax_uid)
-    return None if passages is None else _examined(elements_of(passages), sop_class_uid, sop_instance_uid)
+def examine_header(passages: Iterable[Passage], sop_class_uid: str, sop_instance_uid: str) -> Examination:
+    """As `examine`, of a dataset whose passages before pixel data were read, and nothing else follows."""
+    return _examined(elements_of(passages), sop_class_uid, sop_instance_uid)
 
 
 def _examined(elements: Dataset, sop_class_uid: str, sop_instance_uid: str) -> Examination:

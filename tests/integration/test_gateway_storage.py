@@ -9,7 +9,8 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from dataset_bytes import EXPLICIT, IMPLICIT, implicit
+from dataset_bytes import EXPLICIT, IMPLICIT, JPEG_BASELINE, element, fragments, implicit, item
+from gateway_process import GatewayProcess
 from originals import original, spool_of
 from raw_scu import (
     CALLED,
@@ -181,14 +182,73 @@ def test_an_instance_of_no_study_is_kept_for_people_to_see(gateway: StorageServe
     assert [(row.state, row.reason) for row in rows(database)] == [("QUARANTINED", "study-or-series-uid-missing")]
 
 
+LARGE = {
+    "native": (EXPLICIT, element(0x7FE00010, "OW", bytes(20 << 20))),
+    "in fragments": (JPEG_BASELINE, fragments(*(bytes(3 << 20) for _ in range(7)))),
+    "of many frames": (
+        EXPLICIT,
+        element(0x52009230, "SQ", item(element(0x00081155, "UI", b"1.2 ")) * 20_000)
+        + element(0x7FE00010, "OW", bytes(20 << 20)),
+    ),
+    "with more behind": (
+        EXPLICIT,
+        element(0x7FE00010, "OW", bytes(20 << 20)) + element(0xFFFCFFFC, "OB", bytes(64)),
+    ),
+}
+
+
+@pytest.mark.parametrize(("syntax", "pixels"), LARGE.values(), ids=LARGE.keys())
 def test_a_large_dataset_goes_to_the_disk_and_arrives_whole(
-    gateway: StorageServer, settings: Settings, database: Database
+    gateway: StorageServer, settings: Settings, database: Database, syntax: str, pixels: bytes
 ) -> None:
-    instance = an_instance(pixels=20 << 20)
-    assert RawScu(gateway.port).store(instance) == 0
+    sent = _with(pixels)
+    assert RawScu(gateway.port, contexts=((CT, (syntax,)),)).store(sent) == 0
     (row,) = rows(database)
-    assert original(settings, database, row.digest).endswith(instance.dataset)
+    assert row.state == "RECEIVED"
+    assert original(settings, database, row.digest).endswith(sent.dataset)
     assert list((settings.spool / ".parts").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("syntax", "pixels", "reason"),
+    [
+        (EXPLICIT, element(0x7FE00010, "OW", bytes(9 << 20), length=10 << 20), "truncated"),
+        (EXPLICIT, element(0x7FE00010, "OW", bytes(9 << 20)) + b"\1\2\3\4\5\6\7\0", "out-of-order-element"),
+        (JPEG_BASELINE, fragments(bytes(9 << 20))[:-8], "truncated"),
+        (JPEG_BASELINE, fragments(bytes(9 << 20))[:-8] + bytes(8), "unexpected-delimiter"),
+    ],
+    ids=["cut", "rubbish behind", "fragments without an end", "no fragment"],
+)
+def test_a_large_dataset_that_is_malformed_is_named_as_a_small_one(
+    gateway: StorageServer, database: Database, syntax: str, pixels: bytes, reason: str
+) -> None:
+    RawScu(gateway.port, contexts=((CT, (syntax,)),)).store(_with(pixels))
+    assert [(row.state, row.reason) for row in rows(database)] == [("QUARANTINED", reason)]
+
+
+def test_the_memory_of_a_receiver_does_not_grow_with_the_object(
+    settings: Settings, database: Database, free_port: int, tmp_path: Path
+) -> None:
+    let_in(database)
+    with GatewayProcess(settings.model_copy(update={"dicom_port": free_port}), tmp_path / "log") as receiver:
+        receiver.start()
+        association = RawScu(receiver.settings.dicom_port, contexts=((CT, (JPEG_BASELINE,)),))
+        assert association.store(_with(fragments(*(bytes(1 << 20) for _ in range(9))), 1)) == 0
+        before = _peak_kib(receiver)
+        assert association.store(_with(fragments(*(bytes(1 << 20) for _ in range(150))), 2)) == 0
+        assert _peak_kib(receiver) - before < 32 << 10
+
+
+def _with(pixels: bytes, number: int = 1) -> Instance:
+    """A CT instance with these pixel data and what is before and behind them."""
+    small = an_instance(number)
+    return Instance(small.sop_instance_uid, small.dataset[: small.dataset.rindex(b"\xe0\x7f\x10\0OW")] + pixels)
+
+
+def _peak_kib(receiver: GatewayProcess) -> int:
+    assert receiver.process is not None
+    status = Path(f"/proc/{receiver.process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
 
 
 def test_a_study_with_two_patients_is_told_when_it_is_complete(gateway: StorageServer, database: Database) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from an_instance import EXPLICIT
-from dataset_bytes import DEFLATED, IMPLICIT, element, implicit, item, nested
+from dataset_bytes import DEFLATED, IMPLICIT, JPEG_BASELINE, element, implicit, item, nested
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +13,6 @@ from imaging_hub.dicom.elements import Dataset
 from imaging_hub.dicom.passages import Passage, PassageReader
 from imaging_hub.errors import MalformedDataset
 
-JPEG = "1.2.840.10008.1.2.4.50"
 _CUTS = (0x00080018, 0x00080019, 0x00200013, 0x00200014, 0x7FE00008)
 _LIMITS = walk.Limits(depth=4, elements=40)
 
@@ -120,18 +119,37 @@ def test_native_pixels_at_the_end_need_not_be_there() -> None:
     assert [found.tag for passage in passages for found in passage.elements] == [0x00080060]
 
 
+def test_a_header_of_a_thousand_frames_is_read_from_the_beginning_too() -> None:
+    frames = element(0x52009230, "SQ", item(element(0x00081155, "UI", b"1.2 ")) * 20_000)
+    pixels = element(0x7FE00010, "OW", bytes(64))
+    reader = PassageReader(_CUTS)
+    for header in (_two() + frames, _two(), _two() + frames):
+        start = header + pixels[:20]
+        passages = reader.read_start(start, len(header + pixels), EXPLICIT)
+        assert passages is not None
+        assert [found for passage in passages for found in passage.elements] == walk.read(header, EXPLICIT)
+
+
 @pytest.mark.parametrize(
     ("pixels", "syntax", "more"),
     [
         (element(0x7FE00010, "OW", bytes(64)), EXPLICIT, 8),
         (element(0x7FE00010, "OW", bytes(64)), EXPLICIT, -8),
-        (element(0x7FE00010, "OW", bytes(64)), JPEG, 0),
+        (element(0x7FE00010, "OB", bytes(64), length=0xFFFFFFFF), JPEG_BASELINE, 0),
         (element(0x7FE00010, "OW", bytes(64), length=0xFFFFFFFF), EXPLICIT, 0),
         (element(0x7FE00010, "UN", bytes(64)), EXPLICIT, 0),
         (element(0x7FE00008, "OF", bytes(64)), EXPLICIT, 0),
         (element(0xFFFAFFFA, "OB", bytes(64)), EXPLICIT, 0),
     ],
-    ids=["more follows", "cut short", "compressed", "in fragments", "of an unknown VR", "floats", "no pixels"],
+    ids=[
+        "more follows",
+        "cut short",
+        "in fragments",
+        "native without a length",
+        "of an unknown VR",
+        "floats",
+        "no pixels",
+    ],
 )
 def test_where_the_beginning_does_not_tell_the_whole_is_wanted(pixels: bytes, syntax: str, more: int) -> None:
     assert _header_of(pixels, syntax, more) is None
