@@ -77,10 +77,11 @@ def test_the_same_instance_on_eight_associations_at_once_is_one_row(gateway: Sto
     assert [row.state for row in rows(database)] == ["RECEIVED"]
 
 
+@pytest.mark.parametrize("pixels", [512, 9 << 20], ids=["in memory", "in a file"])
 def test_a_resend_in_another_encoding_is_the_same_instance(
-    gateway: StorageServer, settings: Settings, database: Database
+    gateway: StorageServer, settings: Settings, database: Database, pixels: int
 ) -> None:
-    explicit = an_instance()
+    explicit = an_instance(pixels=pixels)
     from imaging_hub.dicom import walk
 
     reencoded = b"".join(implicit(e.tag, bytes(e.value)) for e in walk.read(explicit.dataset, EXPLICIT))
