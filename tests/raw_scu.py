@@ -33,9 +33,16 @@ class Instance:
 
 
 def an_instance(
-    number: int = 1, *, study: int = 1, patient: str = "IPP1", note: str = "", pixels: int = 512, uid: str | None = None
+    number: int = 1,
+    *,
+    study: int = 1,
+    patient: str = "IPP1",
+    note: str = "",
+    pixels: int = 512,
+    uid: str | None = None,
+    also: Sequence[tuple[int, str, str]] = (),
 ) -> Instance:
-    """A small CT instance in explicit VR little endian; other `note`, other content."""
+    """A small CT instance in explicit VR little endian; other `note`, other content; `also` are further elements."""
     uid = uid or f"1.2.826.0.1.{study}.{number}"
     fields = [
         (0x00080016, "UI", CT),
@@ -46,8 +53,9 @@ def an_instance(
         (0x0020000D, "UI", f"1.2.826.0.2.{study}"),
         (0x0020000E, "UI", f"1.2.826.0.3.{study}"),
         (0x00204000, "LT", note),
+        *also,
     ]
-    encoded = b"".join(element(tag, vr, _padded(vr, value)) for tag, vr, value in fields)
+    encoded = b"".join(element(tag, vr, _padded(vr, value)) for tag, vr, value in sorted(fields))
     return Instance(uid, encoded + element(0x7FE00010, "OW", bytes(pixels)))
 
 

@@ -27,6 +27,7 @@ class StudyRevision:
 
     id: int
     hospital: str
+    study_instance_uid: str
     profile: str
     revision: int
     complete: bool
@@ -37,8 +38,8 @@ def revision(connection: Connection, study_id: int) -> StudyRevision:
     """The study revision of that row number."""
     row = connection.execute(
         text(
-            "SELECT id, hospital, profile, revision, state = 'COMPLETE' AS complete FROM identifying.study"
-            " WHERE id = :study"
+            "SELECT id, hospital, study_instance_uid, profile, revision, state = 'COMPLETE' AS complete"
+            " FROM identifying.study WHERE id = :study"
         ),
         {"study": study_id},
     ).one()

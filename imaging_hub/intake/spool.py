@@ -29,8 +29,7 @@ from imaging_hub.dicom.elements import Buffer
 from imaging_hub.errors import NotFound, StorageUnavailable
 from imaging_hub.intake import sealing
 from imaging_hub.intake.sealing import Sealer
-from imaging_hub.intake.vault import Owner, Vault
-from imaging_hub.pseudonymisation.keyring import original_keys
+from imaging_hub.intake.vault import Owner, Vault, open_vault
 from imaging_hub.settings import Settings
 
 _PARTS = ".parts"
@@ -155,8 +154,7 @@ class Spool:
 def open_spool(settings: Settings, database: Database, role: Role) -> Spool:
     """The spool of these settings, as `role` may open what is sealed in it."""
     # Whether or not new ones are sealed, those that are can be opened.
-    vault = Vault(database, role, original_keys(settings.keys))
-    return Spool(settings.spool, vault, seal=settings.seal_originals)
+    return Spool(settings.spool, open_vault(settings, database, role), seal=settings.seal_originals)
 
 
 class Incoming:

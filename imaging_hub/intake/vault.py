@@ -14,7 +14,8 @@ from sqlalchemy import Connection, text
 
 from imaging_hub.database import Database, Role
 from imaging_hub.errors import KeyringError, NotFound, StorageUnavailable
-from imaging_hub.pseudonymisation.keyring import Keyring
+from imaging_hub.pseudonymisation.keyring import Keyring, original_keys
+from imaging_hub.settings import Settings
 
 REMEMBERED = 256
 """Keys kept in memory: studies that arrive at once."""
@@ -103,6 +104,11 @@ class Vault:
             while len(self._by_owner) > REMEMBERED:
                 self._by_owner.popitem(last=False)
         return key
+
+
+def open_vault(settings: Settings, database: Database, role: Role) -> Vault:
+    """The vault of these settings, as `role` may reach it."""
+    return Vault(database, role, original_keys(settings.keys))
 
 
 def locked_out(connection: Connection, hospitals: Keyring) -> list[str]:

@@ -26,10 +26,11 @@ from imaging_hub.deidentification.engine import Engine
 from imaging_hub.deidentification.instance import Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.dicom import part10
 from imaging_hub.errors import ThirdPartyAway
-from imaging_hub.intake import completeness, journal, retention, vault
+from imaging_hub.intake import completeness, journal, retention, study_identifiers, vault
 from imaging_hub.intake.completeness import StudyRevision
 from imaging_hub.intake.journal import JournalEntry, Passed
 from imaging_hub.intake.spool import open_spool
+from imaging_hub.intake.vault import Owner, open_vault
 from imaging_hub.log import log
 from imaging_hub.pseudonymisation import identity, pseudonyms
 from imaging_hub.pseudonymisation.identity import Contested
@@ -63,6 +64,7 @@ class Pipeline:
         self._settings = settings
         self._database = database
         self._spool = open_spool(settings, database, Role.WORKER)
+        self._vault = open_vault(settings, database, Role.WORKER)
         self._objects = ObjectStore(settings.objects)
         self._hub_keys = hub_keys(settings.keys)
         self._third_party = third_party
@@ -157,6 +159,7 @@ class Pipeline:
     def _deidentify(self, revision: StudyRevision, entries: Sequence[JournalEntry]) -> None:
         originals = Originals(self._spool)
         patient = read_patient(originals, (entry.digest for entry in entries), self._settings.environment)
+        key = self._vault.of(Owner(revision.hospital, revision.study_instance_uid))
         with self._database.begin(Role.WORKER) as connection:
             who = identity.register(
                 connection,
@@ -166,14 +169,13 @@ class Pipeline:
                 patient_id=entries[0].patient_id or "",
                 reading=patient.reading,
             )
+            named = study_identifiers.unite(connection, key, patient.identifiers)
         if isinstance(who, Contested):
             self._conclude(revision, [], [(entry, Quarantined(who.reason)) for entry in entries])
             return
         if self._refused_for_opposition(revision, entries, who.sid):
             return
-        stand_ins = replace(
-            pseudonyms.for_subject(self._hub_keys, who.sid, revision.hospital), identifiers=patient.identifiers
-        )
+        stand_ins = replace(pseudonyms.for_subject(self._hub_keys, who.sid, revision.hospital), identifiers=named)
         engine, label = self._engine(revision.profile)
         admissions, refusals = self._archived(engine, entries, stand_ins, originals)
         self._conclude(

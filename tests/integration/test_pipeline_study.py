@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -35,9 +36,15 @@ def pipeline(settings: Settings, database: Database, third_party: ThirdParty) ->
     return Pipeline(settings, database, third_party)
 
 
-def _arrive(settings: Settings, database: Database, number: int, patient: str = "IPP1") -> None:
+def _arrive(
+    settings: Settings,
+    database: Database,
+    number: int,
+    patient: str = "IPP1",
+    also: Sequence[tuple[int, str, str]] = (),
+) -> None:
     """An instance of the one study, as the receiver leaves it."""
-    sent = an_instance(number, patient=patient)
+    sent = an_instance(number, patient=patient, also=also)
     settings.spool.mkdir(parents=True, exist_ok=True)
     file = part10.file_meta(sent.sop_class_uid, sent.sop_instance_uid, EXPLICIT) + sent.dataset
     spooled = spool_of(settings, database).store([file], Owner("chu-test", "1.2.826.0.2.1"))
@@ -136,6 +143,36 @@ def test_a_late_instance_opens_a_new_revision(pipeline: Pipeline, settings: Sett
         study = connection.execute(text("SELECT revision, state FROM hub.study")).one()
     assert tuple(study) == (2, "RELEASABLE")
     assert _states(database) == {"ARCHIVED": 2}
+
+
+def test_a_late_instance_is_searched_for_whom_the_ones_before_named(
+    pipeline: Pipeline, settings: Settings, database: Database
+) -> None:
+    _arrive(settings, database, 1, also=[(0x00080090, "PN", "KERGADEC^ANNE")])
+    _process(pipeline, database)
+    _arrive(settings, database, 2, also=[(0x00180024, "SH", "KERGADEC PORTAL")])
+    _process(pipeline, database)
+    assert _states(database) == {"ARCHIVED": 2}
+    with database.begin(Role.WEB) as connection:
+        headers = connection.execute(text("SELECT header FROM hub.instance")).scalars().all()
+    assert not any(b"KERGADEC" in bytes(header) for header in headers)
+    assert any(b"PORTAL" in bytes(header) for header in headers)
+
+
+def test_what_a_study_is_known_by_is_sealed_and_goes_with_its_key(
+    pipeline: Pipeline, settings: Settings, database: Database
+) -> None:
+    _arrive(settings, database, 1, also=[(0x00080090, "PN", "KERGADEC^ANNE")])
+    _process(pipeline, database)
+    with database.begin(Role.OWNER) as connection:
+        kept = bytes(connection.execute(text("SELECT identifiers FROM identifying.study_key")).scalar_one())
+        connection.execute(text("DELETE FROM identifying.study_key"))
+    assert kept
+    assert b"KERGADEC" not in kept
+    _arrive(settings, database, 2, also=[(0x00180024, "SH", "KERGADEC PORTAL")])
+    with database.begin(Role.OWNER) as connection:
+        anew = connection.execute(text("SELECT identifiers FROM identifying.study_key")).scalar_one()
+    assert anew is None
 
 
 def test_what_cannot_be_processed_is_given_up_with_a_reason(
