@@ -124,6 +124,11 @@ class Settings(BaseSettings):
         return self.home / "identifying" / "spool"
 
     @property
+    def door(self) -> Path:
+        """Socket at which the gateway hands over what is to leave no original."""
+        return self.home / "identifying" / "door.sock"
+
+    @property
     def embedded_database(self) -> Path:
         """Data of the embedded server."""
         return self.home / "identifying" / "postgres"

@@ -201,7 +201,11 @@ def _results(body: bytes) -> dict[int, int]:
 
 
 def let_in(
-    database: Database, calling: str = CALLING, address: str = "127.0.0.0/8", hospital: str = "chu-test"
+    database: Database,
+    calling: str = CALLING,
+    address: str = "127.0.0.0/8",
+    hospital: str = "chu-test",
+    keep_originals: str | None = None,
 ) -> None:
     """Make a sender known."""
     with database.begin(Role.GATEWAY) as connection:
@@ -212,6 +216,7 @@ def let_in(
             hospital=hospital,
             finess=FINESS,
             profile="research-longitudinal",
+            keep_originals=keep_originals,
         )
 
 

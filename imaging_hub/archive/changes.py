@@ -11,13 +11,18 @@ from sqlalchemy import Connection, text
 from imaging_hub.deidentification.instance import Change
 
 
-def keep(connection: Connection, lists: Iterable[Sequence[Change]]) -> list[str]:
-    """The digest of each list, by which an instance names it; those that are new are kept."""
+def keep(connection: Connection, lists: Iterable[Sequence[Change] | str]) -> list[str]:
+    """The digest of each list, by which an instance names it; those that are new are kept.
+
+    In place of a list that is kept already stands its digest.
+    """
     digests: list[str] = []
     encoded: dict[str, str] = {}
     before: Sequence[Change] | None = None
     for changes in lists:
-        if changes != before:
+        if isinstance(changes, str):
+            digest, before = changes, None
+        elif changes != before:
             written = json.dumps([[change.path, change.action, change.rule] for change in changes])
             digest = hashlib.sha256(written.encode()).hexdigest()
             encoded[digest] = written

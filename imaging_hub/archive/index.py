@@ -15,12 +15,9 @@ from sqlalchemy import Connection, text
 
 from imaging_hub.archive import changes
 from imaging_hub.archive.header import Header
-from imaging_hub.archive.search import awaiting_sink
 from imaging_hub.archive.series import describe, position_mm
 from imaging_hub.deidentification.instance import DeidentifiedInstance
 from imaging_hub.errors import HubError
-
-__all__ = ["Admission", "admit", "awaiting_sink", "lock_study", "note_traits", "refresh_study_state"]
 
 _T = TypeVar("_T")
 
@@ -32,6 +29,8 @@ class Admission:
     instance: DeidentifiedInstance
     digest: str
     size: int
+    change_list: str | None = None
+    """Digest of what was done to it, where that list is kept already (`changes.keep`)."""
 
 
 def admit(
@@ -148,7 +147,7 @@ def _admit_instances(connection: Connection, admissions: Sequence[Admission], he
     ).scalar_one()
     if moved:
         raise HubError("an instance is known in another series", code="instance-of-another-series")
-    lists = changes.keep(connection, (admission.instance.changes for admission in admissions))
+    lists = changes.keep(connection, (a.change_list or a.instance.changes for a in admissions))
     rows = [_instance_row(*each) for each in zip(admissions, headers, lists, strict=True)]
     connection.execute(text(_UPSERT_INSTANCE), sorted(rows, key=lambda row: str(row["sop_instance_uid"])))
 

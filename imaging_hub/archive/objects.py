@@ -80,6 +80,11 @@ class ObjectStore:
             ) from fault
         return stored
 
+    def remove(self, digest: str) -> None:
+        """Delete an object that was never admitted to the index; nothing happens when it is not there."""
+        with _faults_named(), suppress(FileNotFoundError):
+            obstore.delete(self._store, _path(digest))
+
     def holds(self, digest: str) -> bool:
         """Whether the object is there."""
         try:

@@ -1,4 +1,4 @@
-"""`imaging-hub serve`: gateway, workers, hub, console and third party, each its own process and database role."""
+"""`imaging-hub serve`: gateway, door, workers, hub, console and third party, each its own process and database role."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Parts:
 
     def __init__(self, settings: Settings, hub: Prepared) -> None:
         self._environment = {**process_environment(), **hub.joined(settings).as_environment()}
-        names = ["gateway", *["worker"] * settings.workers, "web", "console"]
+        names = ["gateway", "door", *["worker"] * settings.workers, "web", "console"]
         if hub.vault is not None:
             names.insert(0, _TRUST)  # asked by the others
         self._parts = [self._start(name) for name in names]

@@ -77,6 +77,10 @@ class Body:
         with part.content() as content:
             yield memoryview(content)[len(self._head) :]
 
+    def held(self) -> Buffer | None:
+        """The whole dataset as long as it is in memory, and none of it on the disk."""
+        return self._in_memory() if self._part is None and self.fault is None else None
+
     def keep(self, owner: Owner) -> Spooled:
         """Put the file into the spool, durably; raises `StorageUnavailable`."""
         part = self._in_file()

@@ -17,8 +17,9 @@ from imaging_hub.dicom.status import Situation
 from imaging_hub.errors import MalformedDataset, NotFound, StorageUnavailable
 from imaging_hub.gateway.body import Body
 from imaging_hub.gateway.senders import Sender
-from imaging_hub.intake import journal
+from imaging_hub.intake import journal, usage
 from imaging_hub.intake.admission import Admission, Load
+from imaging_hub.intake.door import Door, Handed
 from imaging_hub.intake.examination import Examination, content_digest, examine, examine_header
 from imaging_hub.intake.group_commit import GroupCommit
 from imaging_hub.intake.journal import Arrival, Recorded
@@ -59,6 +60,7 @@ class Reception:
         self._database = database
         self._commits = GroupCommit(database)
         self._admission = Admission(settings, self._load)
+        self._door = Door(settings.door)
         self.spool = open_spool(settings, database, Role.GATEWAY)
         self.metrics = GatewayMetrics()
         self.failed = Event()
@@ -72,6 +74,7 @@ class Reception:
     def stop(self) -> None:
         """Write what was handed in, then end."""
         self._commits.stop()
+        self._door.close()
 
     @contextmanager
     def taking(self) -> Iterator[Self]:
@@ -121,9 +124,12 @@ class Reception:
         found = _examined(sent, body)
         if found.situation is Situation.STORED and sent.study_instance_uid not in (None, found.study_instance_uid):
             found = replace(found, situation=Situation.UID_MISMATCH, reason="study-instance-uid-mismatch")
+        passed = self._passed(sent, found, body)
+        if passed is not None:
+            return (Situation.STORED if passed.new else Situation.DUPLICATE), passed
         spooled, kept = self._keep(Owner(sent.sender.hospital, found.study_instance_uid or ""), found, body)
         recorded = self._commits.record(
-            _arrival(sent, found, spooled, kept),
+            replace(_arrival(sent, found, spooled), kept=kept),
             sent.sender.profile,
             lambda standing: self._same_content(standing, body, sent.transfer_syntax_uid),
         )
@@ -139,19 +145,38 @@ class Reception:
         self._admission.added(spooled.size)
         return Situation.STORED, recorded
 
+    def _passed(self, sent: Sent, found: Examination, body: Body) -> Recorded | None:
+        """Where originals are never kept, take an instance without: the door decides on it before the answer."""
+        dataset = body.held()
+        if found.situation is not Situation.STORED or sent.sender.keep_originals != "never" or dataset is None:
+            return None
+        handed = Handed(
+            sent.sender.hospital,
+            sent.sender.profile,
+            found.study_instance_uid or "",
+            found.patient_id or "",
+            sent.transfer_syntax_uid,
+        )
+        outcome = self._door.ask(handed, dataset)
+        if outcome is None:
+            return None
+        return self._commits.record_passed(
+            replace(_arrival(sent, found, body.digest()), outcome=outcome), sent.sender.profile
+        )
+
     def _keep(self, owner: Owner, found: Examination, body: Body) -> tuple[Spooled, bool]:
         """Spool the file; what can belong to no study is kept within the quarantine quota only."""
         if found.situation is Situation.STORED:
             return body.keep(owner), True
         with self._database.begin(Role.GATEWAY) as connection:
-            used = journal.quarantined_bytes(connection)
+            used = usage.quarantined_bytes(connection)
         if used + body.size > self._quarantine_max_bytes:
             return body.digest(), False
         return body.keep(owner), True
 
     def _load(self) -> Load:
         with self._database.begin(Role.GATEWAY) as connection:
-            return Load(journal.spool_bytes(connection), journal.largest_open_study_bytes(connection))
+            return Load(usage.spool_bytes(connection), usage.largest_open_study_bytes(connection))
 
     def _same_content(self, standing: str, body: Body, transfer_syntax_uid: str) -> bool:
         """Whether the original `standing` is this dataset, encoded otherwise; False when it cannot be told."""
@@ -179,7 +204,7 @@ def head(sent: Sent) -> bytes:
     return mark(meta, Origin(sent.sender.hospital, sent.sender.finess))
 
 
-def _arrival(sent: Sent, found: Examination, spooled: Spooled, kept: bool) -> Arrival:
+def _arrival(sent: Sent, found: Examination, spooled: Spooled) -> Arrival:
     return Arrival(
         hospital=sent.sender.hospital,
         finess=sent.sender.finess,
@@ -193,7 +218,6 @@ def _arrival(sent: Sent, found: Examination, spooled: Spooled, kept: bool) -> Ar
         digest=spooled.digest,
         size=spooled.size,
         reason=found.reason,
-        kept=kept,
     )
 
 

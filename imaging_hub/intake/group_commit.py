@@ -31,8 +31,9 @@ PATIENCE_SECONDS = 30.0
 class _Entry:
     arrival: Arrival
     profile: str
-    same_content: Callable[[str], bool]
-    recorded: Future[Recorded] = field(default_factory=Future)
+    same_content: Callable[[str], bool] | None = None
+    """None for an arrival with an outcome."""
+    recorded: Future[Recorded | None] = field(default_factory=Future)
 
 
 class GroupCommit:
@@ -56,7 +57,16 @@ class GroupCommit:
 
     def record(self, arrival: Arrival, profile: str, same_content: Callable[[str], bool]) -> Recorded:
         """The row of `arrival`, committed; raises `StorageUnavailable` when the journal does not answer."""
-        entry = _Entry(arrival, profile, same_content)
+        recorded = self._committed(_Entry(arrival, profile, same_content))
+        if recorded is None:
+            raise ValueError("an arrival without an outcome always has a row")
+        return recorded
+
+    def record_passed(self, arrival: Arrival, profile: str) -> Recorded | None:
+        """As `journal.record_passed`, committed; raises as `record` does."""
+        return self._committed(_Entry(arrival, profile))
+
+    def _committed(self, entry: _Entry) -> Recorded | None:
         self._entries.put(entry)
         try:
             return entry.recorded.result(PATIENCE_SECONDS)
@@ -114,7 +124,11 @@ class GroupCommit:
     def _write_one(self, entry: _Entry) -> None:
         try:
             with self._database.begin(Role.GATEWAY) as connection:
-                recorded = journal.record(connection, entry.arrival, entry.profile, entry.same_content)
+                recorded = (
+                    journal.record_passed(connection, entry.arrival, entry.profile)
+                    if entry.same_content is None
+                    else journal.record(connection, entry.arrival, entry.profile, entry.same_content)
+                )
         except Exception as fault:
             # Whatever it is, the association that waits is told.
             entry.recorded.set_exception(fault)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -47,6 +47,8 @@ class Arrival:
     reason: str | None = None
     kept: bool = True
     """False when the bytes were beyond the quarantine quota, and only the reason is kept."""
+    outcome: bytes | None = field(default=None, repr=False)
+    """What came of it at the door already, sealed: no original is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class JournalEntry:
     digest: str
     size: int
     state: State
+    outcome: bytes | None = field(default=None, repr=False)
+    """As in `Arrival`, until the instance is settled."""
 
 
 _RECEIVED = (
@@ -87,17 +91,17 @@ _RECEIVED = (
 _RECEIVE = text(
     "SELECT row_id, is_new, row_state, standing_id, standing_digest FROM identifying.receive("
     ":hospital, :finess, :profile, :sop_instance_uid, :sop_class_uid, :transfer_syntax_uid,"
-    " :study_instance_uid, :series_instance_uid, :patient_id, :modality, :digest, :size)"
+    " :study_instance_uid, :series_instance_uid, :patient_id, :modality, :digest, :size, :outcome)"
 )
 _RECEIVE_MANY = (
     "SELECT received.row_id, received.is_new, received.row_state"  # noqa: S608 - constant column names
     " FROM ROWS FROM (json_to_recordset(%s) AS ("
     + ", ".join(f"{name} text" for name in _RECEIVED)
-    + ", size bigint)) WITH ORDINALITY AS arrival("
+    + ", size bigint, outcome bytea)) WITH ORDINALITY AS arrival("
     + ", ".join(_RECEIVED)
-    + ", size, place) CROSS JOIN LATERAL identifying.receive("
+    + ", size, outcome, place) CROSS JOIN LATERAL identifying.receive("
     + ", ".join(f"arrival.{name}" for name in _RECEIVED)
-    + ", arrival.size) AS received ORDER BY arrival.place"
+    + ", arrival.size, arrival.outcome) AS received ORDER BY arrival.place"
 )
 _INSERT_QUARANTINED = text(
     "INSERT INTO identifying.instance (hospital, finess, sop_instance_uid, sop_class_uid, transfer_syntax_uid,"
@@ -116,6 +120,7 @@ _COLUMNS = (
     "id, study, hospital, finess, sop_instance_uid, sop_class_uid, transfer_syntax_uid, series_instance_uid,"
     " patient_id, modality, digest, size, state"
 )
+_FORGET_OUTCOMES = text("DELETE FROM identifying.outcome WHERE instance = ANY(:ids)")
 
 
 def record(
@@ -144,20 +149,34 @@ def record(
     return _record_quarantined(connection, values, study, CONFLICT)
 
 
+def record_passed(connection: Connection, arrival: Arrival, profile: str) -> Recorded | None:
+    """The row of an arrival with an outcome; None where its original has to be kept after all.
+
+    That is where another file stands under its SOP Instance UID, or the same one is held and was asked for again.
+    """
+    found = connection.execute(_RECEIVE, {**_values(arrival), "profile": profile}).one()
+    return found.row_id and Recorded(found.row_id, found.is_new, arrival.digest, State(found.row_state))
+
+
 def record_readable(
     line: psycopg.Connection[tuple[Any, ...]], arrivals: Sequence[tuple[Arrival, str]]
 ) -> list[Recorded | None]:
     """The rows of arrivals without a reason, each with its study's profile, in one statement: the fast way of `record`.
 
-    None stands for an arrival that was not recorded, because another file stands under its UID. Raises `psycopg.Error`.
+    None stands for an arrival that was not recorded: another file stands under its UID, or it is one of which
+    `record_passed` would have the original. Raises `psycopg.Error`.
     It goes to the driver itself, and hands the rows over in one value: every instance that comes passes here.
     """
-    handed = json.dumps([{**_values(arrival), "profile": profile} for arrival, profile in arrivals])
+    handed = json.dumps([{**_values(arrival), "profile": profile} for arrival, profile in arrivals], default=_bytea)
     found = line.execute(_RECEIVE_MANY, (handed,), prepare=True).fetchall()
     return [
         None if row_id is None else Recorded(row_id, is_new, arrival.digest, State(state))
         for (row_id, is_new, state), (arrival, _) in zip(found, arrivals, strict=True)
     ]
+
+
+def _bytea(value: bytes) -> str:
+    return "\\x" + value.hex()
 
 
 def _values(arrival: Arrival) -> dict[str, object]:
@@ -180,7 +199,8 @@ def unsettled(connection: Connection, study_id: int) -> list[JournalEntry]:
     """The instances of a study revision that are neither archived nor quarantined, in order of arrival."""
     rows = connection.execute(
         text(
-            f"SELECT {_COLUMNS} FROM identifying.instance"  # noqa: S608 - constant columns
+            f"SELECT {_COLUMNS}, sealed AS outcome FROM identifying.instance"  # noqa: S608 - constant columns
+            " LEFT JOIN identifying.outcome ON instance = id"
             " WHERE study = :study AND state IN ('RECEIVED', 'DEIDENTIFIED') ORDER BY id"
         ),
         {"study": study_id},
@@ -213,6 +233,7 @@ def settle_quarantined(
         ),
         {"id": instance_id, "reason": reason, "attribute": attribute, "rule": rule},
     )
+    connection.execute(_FORGET_OUTCOMES, {"ids": [instance_id]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +275,7 @@ def settle_archived(connection: Connection, instance_ids: Sequence[int]) -> None
         ),
         {"ids": list(instance_ids)},
     )
+    connection.execute(_FORGET_OUTCOMES, {"ids": list(instance_ids)})
 
 
 def counts(connection: Connection) -> dict[tuple[State, str | None], int]:
@@ -262,32 +284,3 @@ def counts(connection: Connection) -> dict[tuple[State, str | None], int]:
         text("SELECT state, reason, count(*) AS instances FROM identifying.instance GROUP BY state, reason")
     )
     return {(State(row.state), row.reason): row.instances for row in rows}
-
-
-def quarantined_bytes(connection: Connection) -> int:
-    """Bytes kept of what could not be parsed or keyed; the quarantine quota refers to them."""
-    return int(
-        connection.execute(
-            text(
-                "SELECT coalesce(sum(size), 0) FROM identifying.instance"
-                " WHERE state = 'QUARANTINED' AND study IS NULL AND purged_at IS NULL"
-            )
-        ).scalar_one()
-    )
-
-
-def spool_bytes(connection: Connection) -> int:
-    """Bytes of all originals that are still in the spool."""
-    total = connection.execute(text("SELECT coalesce(sum(size), 0) FROM identifying.instance WHERE purged_at IS NULL"))
-    return int(total.scalar_one())
-
-
-def largest_open_study_bytes(connection: Connection) -> int:
-    """Bytes of the largest study that is still arriving."""
-    total = connection.execute(
-        text(
-            "SELECT coalesce(max(bytes), 0) FROM (SELECT sum(i.size) AS bytes FROM identifying.instance i"
-            " JOIN identifying.study s ON s.id = i.study WHERE s.state = 'OPEN' GROUP BY s.id) AS study"
-        )
-    )
-    return int(total.scalar_one())

@@ -43,6 +43,18 @@ class Expired:
     """Its sender has originals kept `never`: not even for a review."""
 
 
+def keeps_none(connection: Connection, hospital: str) -> bool:
+    """Whether no sender of a hospital has originals kept once they are archived."""
+    found = connection.execute(
+        text(
+            "SELECT coalesce(bool_and(coalesce(keep_originals, '') = 'never'), false) FROM identifying.sender"
+            " WHERE hospital = :hospital"
+        ),
+        {"hospital": hospital},
+    )
+    return bool(found.scalar_one())
+
+
 def expired(connection: Connection, days: int, *, study: int | None = None, limit: int = 1000) -> list[Expired]:
     """Originals whose time after archiving is over, oldest first; of one study revision where it is named.
 

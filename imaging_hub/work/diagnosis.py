@@ -25,7 +25,7 @@ from imaging_hub.deidentification import profile
 from imaging_hub.errors import HubError, ThirdPartyAway
 from imaging_hub.gateway import senders
 from imaging_hub.gateway.tls import server_context
-from imaging_hub.intake import journal, vault
+from imaging_hub.intake import door, usage, vault
 from imaging_hub.intake.admission import CLOSE_AT
 from imaging_hub.pseudonymisation.keyring import (
     gateway_keys,
@@ -225,7 +225,7 @@ def _of_feeds(settings: Settings, database: Database) -> Iterator[Ailment]:
     """Who sends, who works, and what has waited too long."""
     with database.begin(Role.OWNER) as connection:
         known = senders.list_senders(connection)
-        used = journal.spool_bytes(connection)
+        used = usage.spool_bytes(connection)
         alive = connection.execute(text(_WORKERS_ALIVE), {"seconds": STALLED_SECONDS}).scalar_one()
         waiting = connection.execute(text(_LONGEST_WAITING)).scalar_one()
     if not known:
@@ -235,6 +235,13 @@ def _of_feeds(settings: Settings, database: Database) -> Iterator[Ailment]:
             profile.load(name, [settings.profiles] if settings.profiles else [])
         except HubError as fault:
             yield Ailment("profile", f"{name}: {fault}", fault.hint)
+    if any(sender.keep_originals == "never" for sender in known) and not door.answers(settings.door):
+        yield Ailment(
+            "door",
+            "it does not answer: originals that are never kept lie sealed in the spool until they are archived",
+            "start it: imaging-hub door",
+            False,
+        )
     if used >= CLOSE_AT * settings.spool_max_bytes:
         yield Ailment(
             "spool", "it is full: senders are asked to wait", "raise spool_max_bytes, or see why nothing is archived"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass, field
 
 from imaging_hub.deidentification import identifiers
@@ -12,6 +12,7 @@ from imaging_hub.pseudonymisation import ins, traits
 from imaging_hub.pseudonymisation.ins import Environment, NotQualified, Qualified
 from imaging_hub.pseudonymisation.traits import Traits
 from imaging_hub.work.originals import Originals
+from imaging_hub.work.outcome import Outcome
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,18 @@ class PatientOfStudy:
     """More than one where the headers contradict each other."""
 
 
-def read_patient(originals: Originals, digests: Iterable[str], environment: Environment) -> PatientOfStudy:
-    """Read the patient from the originals of one study; of most, the beginning tells all there is."""
+def read_patient(
+    originals: Originals, digests: Iterable[str], environment: Environment, passed: Collection[Outcome] = ()
+) -> PatientOfStudy:
+    """Read the patient from the originals of one study, and from what `passed` tells of those that left none.
+
+    Of most originals, the beginning tells all there is.
+    """
     collector = identifiers.Collector()
-    readings: set[Qualified | NotQualified] = set()
-    said: set[Traits] = set()
+    readings: set[Qualified | NotQualified] = {outcome.reading for outcome in passed}
+    said: set[Traits] = {outcome.traits for outcome in passed if outcome.traits}
+    for outcome in passed:
+        collector.found |= outcome.searched
     for digest in digests:
         dataset = _read(collector, originals, digest)
         readings.add(ins.read(dataset, environment))

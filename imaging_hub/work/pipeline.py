@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, text
 
-from imaging_hub.archive import index, index_changes, opposition
+from imaging_hub.archive import index, index_changes, opposition, search
 from imaging_hub.archive.index import Admission
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.archive.orthanc_sink import OrthancSink
@@ -21,11 +22,10 @@ from imaging_hub.audit import trail
 from imaging_hub.audit.trail import Action
 from imaging_hub.cohorts import release as releases
 from imaging_hub.database import Database, Role
-from imaging_hub.deidentification import plan, profile
 from imaging_hub.deidentification.engine import Engine
 from imaging_hub.deidentification.instance import Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.dicom import part10
-from imaging_hub.errors import ThirdPartyAway
+from imaging_hub.errors import KeyringError, ThirdPartyAway
 from imaging_hub.intake import completeness, journal, retention, study_identifiers, vault
 from imaging_hub.intake.completeness import StudyRevision
 from imaging_hub.intake.journal import JournalEntry, Passed
@@ -40,7 +40,9 @@ from imaging_hub.pseudonymisation.traits import Traits
 from imaging_hub.settings import Settings
 from imaging_hub.work.archiving import Archiving
 from imaging_hub.work.originals import Originals
+from imaging_hub.work.outcome import Envelopes
 from imaging_hub.work.patient import read_patient
+from imaging_hub.work.plans import Plans
 
 ACTOR = "worker"
 ALL = 1 << 30
@@ -68,7 +70,9 @@ class Pipeline:
         self._objects = ObjectStore(settings.objects)
         self._hub_keys = hub_keys(settings.keys)
         self._third_party = third_party
-        self._engines: dict[str, tuple[Engine, str]] = {}
+        self._envelopes = Envelopes(self._hub_keys)
+        self._plans = Plans(settings)
+        self._engines: dict[str, Engine] = {}
 
     def due(self) -> Due:
         """Close the studies that have gone quiet, and name every row that waits and can be worked on."""
@@ -77,7 +81,7 @@ class Pipeline:
             due = Due(
                 completeness.awaiting(connection),
                 releases.awaiting(connection),
-                index.awaiting_sink(connection) if self._settings.orthanc_sink_url else (),
+                search.awaiting_sink(connection) if self._settings.orthanc_sink_url else (),
                 completeness.next_quiet(connection, self._settings.study_quiet_seconds),
             )
         return due if not due.studies or self._gives_subjects() else replace(due, studies=())
@@ -158,7 +162,9 @@ class Pipeline:
 
     def _deidentify(self, revision: StudyRevision, entries: Sequence[JournalEntry]) -> None:
         originals = Originals(self._spool)
-        patient = read_patient(originals, (entry.digest for entry in entries), self._settings.environment)
+        passed = {entry.id: self._envelopes.open(entry.outcome) for entry in entries if entry.outcome}
+        kept = [entry for entry in entries if entry.id not in passed]
+        patient = read_patient(originals, (entry.digest for entry in kept), self._settings.environment, passed.values())
         key = self._vault.of(Owner(revision.hospital, revision.study_instance_uid))
         with self._database.begin(Role.WORKER) as connection:
             who = identity.register(
@@ -177,7 +183,15 @@ class Pipeline:
             return
         stand_ins = replace(pseudonyms.for_subject(self._hub_keys, who.sid, revision.hospital), identifiers=named)
         engine, label = self._engine(revision.profile)
-        admissions, refusals = self._archived(engine, entries, stand_ins, originals)
+        admissions, refusals = self._archived(engine, kept, stand_ins, originals)
+        for entry in entries:
+            if (outcome := passed.get(entry.id)) is None:
+                continue
+            refusal = outcome.refused(who.sid, label, named)
+            if refusal is None:
+                admissions.append((entry, outcome.admission))
+            else:
+                refusals.append((entry, refusal))
         self._conclude(
             revision, admissions, refusals, sid=who.sid, stand_ins=stand_ins, profile=label, said=patient.traits
         )
@@ -209,11 +223,10 @@ class Pipeline:
 
     def _engine(self, name: str) -> tuple[Engine, str]:
         """The engine of a profile as its file is now: a study that is processed again meets the new rules."""
-        chosen = profile.load(name, [self._settings.profiles] if self._settings.profiles else [])
-        label = f"{chosen.name}@{chosen.digest[:16]}"
-        if name not in self._engines or self._engines[name][1] != label:
-            self._engines[name] = (Engine(plan.compile(chosen)), label)
-        return self._engines[name]
+        label, plan = self._plans.of(name)
+        if label not in self._engines:
+            self._engines[label] = Engine(plan)
+        return self._engines[label], label
 
     def _conclude(
         self,
@@ -252,8 +265,16 @@ class Pipeline:
                 journal.settle_quarantined(connection, entry.id, refusal.reason, refusal.attribute, refusal.rule)
             completeness.processed(connection, revision.id)
             _remember(connection, revision, len(admissions), Counter(refusal.reason for _, refusal in refusals))
+        self._forget([entry for entry, _ in refusals])
         counts = {"archived": len(admissions), "quarantined": len(refusals)}
         log.info("study-settled", study=revision.id, profile=profile, **counts)
+
+    def _forget(self, refused: Iterable[JournalEntry]) -> None:
+        """Remove the objects of instances that had passed the door and are not admitted after all."""
+        for entry in refused:
+            if entry.outcome is not None:
+                with suppress(KeyringError):
+                    self._objects.remove(self._envelopes.open(entry.outcome).admission.digest)
 
 
 def _remember(connection: Connection, revision: StudyRevision, archived: int, refused: Counter[str]) -> None:

@@ -14,7 +14,7 @@ from archived import archive, deidentified, from_file, slice_of
 from dicomweb_server import orthanc
 from sqlalchemy import text
 
-from imaging_hub.archive import index, search
+from imaging_hub.archive import search
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.archive.orthanc_sink import OrthancSink
 from imaging_hub.database import Database, Role
@@ -45,7 +45,7 @@ def files_in(peer: str) -> list[bytes]:
 
 def awaiting(database: Database) -> list[str]:
     with database.begin(Role.WORKER) as connection:
-        return index.awaiting_sink(connection)
+        return search.awaiting_sink(connection)
 
 
 def test_a_study_is_stored_byte_for_byte_and_remembered(database: Database, objects: ObjectStore, peer: str) -> None:

@@ -7,17 +7,20 @@ import random
 import signal
 import threading
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from kill9 import SENDERS, Ledger, Sender, compare
 from originals import spool_of
-from raw_scu import let_in
+from raw_scu import let_in, rows
 from running_hub import RunningHub, a_hub
 from sqlalchemy import text
 
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.audit import trail
 from imaging_hub.database import Database, Role
+from imaging_hub.intake import door
 
 KILLS = 25
 
@@ -37,16 +40,40 @@ def test_nothing_acknowledged_is_lost_when_gateway_workers_and_third_party_are_k
         assert "uncaught" not in hub.log.read_text("utf-8"), "what was not killed did not fall over"
 
 
-def _send_and_kill(hub: RunningHub, chance: random.Random) -> Ledger:
+def test_nothing_acknowledged_is_lost_when_the_door_is_killed_too_and_no_original_is_kept(
+    database: Database, tmp_path: Path
+) -> None:
+    with a_hub(tmp_path, database, log_level="info") as hub:
+        with database.begin(Role.GATEWAY) as connection:
+            connection.execute(text("UPDATE identifying.sender SET keep_originals = 'never'"))
+        hub.start()
+        hub.wait(lambda: door.answers(hub.settings.door), "the door is there")
+        ledger = _send_and_kill(hub, random.Random(20261129), ("door", "door", "gateway", "worker"), 12)
+        hub.wait_until_settled()
+        found = rows(database)
+        assert set(ledger.acknowledged) <= {row.sop_instance_uid for row in found}
+        assert max(Counter(row.sop_instance_uid for row in found).values()) == 1
+        assert {row.state for row in found} == {"ARCHIVED"}
+        _archive_agrees(hub)
+        hub.wait(lambda: hub.count("purged_at IS NULL") == 0, "what had taken the spool is purged")
+        assert "uncaught" not in hub.log.read_text("utf-8"), "what was not killed did not fall over"
+
+
+def _send_and_kill(
+    hub: RunningHub,
+    chance: random.Random,
+    parts: Sequence[str] = ("gateway", "worker", "trust"),
+    kills: int = KILLS,
+) -> Ledger:
     ledger, stop = Ledger(), threading.Event()
     senders = [Sender(number, hub.settings.dicom_port, ledger, stop) for number in range(1, SENDERS + 1)]
     for sender in senders:
         sender.start()
-    for _ in range(KILLS):
+    for _ in range(kills):
         before = len(ledger.acknowledged)
         hub.wait(lambda before=before: len(ledger.acknowledged) > before, "something is acknowledged")
         time.sleep(chance.uniform(0, 2))
-        part = chance.choice(("gateway", "worker", "trust"))
+        part = chance.choice(parts)
         hub.wait(lambda part=part: bool(hub.parts(part)), f"{part} runs")
         os.kill(chance.choice(hub.parts(part)), signal.SIGKILL)
     stop.set()

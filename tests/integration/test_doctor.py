@@ -113,6 +113,26 @@ def test_a_part_that_does_not_run_is_named(hub: RunningHub, nobody_s_port: int, 
     assert f"nobody listens on port {nobody_s_port}" in message
 
 
+def test_a_door_that_does_not_answer_is_named_where_originals_are_never_kept(
+    hub: RunningHub, module_database: Database
+) -> None:
+    socket = hub.settings.door
+    aside = socket.with_suffix(".aside")
+    socket.rename(aside)
+    try:
+        assert found(hub) == [], "nobody needs it"
+        _keep(module_database, "never")
+        assert one(found(hub))[0] == "door"
+    finally:
+        _keep(module_database, None)
+        aside.rename(socket)
+
+
+def _keep(database: Database, originals: str | None) -> None:
+    with database.begin(Role.GATEWAY) as connection:
+        connection.execute(text("UPDATE identifying.sender SET keep_originals = :kept"), {"kept": originals})
+
+
 @pytest.mark.parametrize("part", ["gateway", "hub", "console"])
 def test_another_program_on_a_port_is_named(hub: RunningHub, other_program: int, part: str) -> None:
     assert one(found(hub, **{f"{part}_port": other_program})) == (

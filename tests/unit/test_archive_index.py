@@ -333,7 +333,7 @@ def test_only_releasable_studies_wait_for_the_sink(database: Database) -> None:
     archive(database, volume(2))
     archive(database, [deidentified(slice_of("2.25.101", "2.25.203", 1), needs_review=True)])
     with database.begin(Role.WORKER) as connection:
-        assert index.awaiting_sink(connection) == [STUDY]
+        assert search.awaiting_sink(connection) == [STUDY]
 
 
 def test_the_subject_keeps_its_pseudonym(database: Database) -> None:

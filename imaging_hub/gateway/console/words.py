@@ -90,6 +90,10 @@ QUARANTINE: dict[str, tuple[str, str]] = {
         "L'examen porte deux identifiants de patient.",
         "Corrigez l'identité au PACS, puis renvoyez l'examen.",
     ),
+    "send-again": (
+        "Un autre en-tête de l'examen nomme le patient autrement, et l'original n'a pas été gardé.",
+        "Renvoyez l'examen : il sera alors traité entier.",
+    ),
     "patient-opposes": (
         "Le patient s'oppose à l'utilisation de ses données : rien n'est conservé.",
         "Rien à faire ; ne renvoyez pas l'examen.",

@@ -1,0 +1,26 @@
+"""`imaging-hub door`: de-identifies before the answer what is to leave no original."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def door(config: Annotated[Path | None, typer.Option(help="TOML settings file.")] = None) -> None:
+    """Run the door until it is told to stop; while it does not run, every instance takes the spool."""
+    import gc
+
+    from imaging_hub import log
+    from imaging_hub.database import open_database
+    from imaging_hub.settings import load
+    from imaging_hub.work.door import run
+
+    settings = load(config)
+    log.configure(settings.log_level)
+    gc.freeze()
+    run(settings, open_database(settings))
