@@ -33,7 +33,7 @@ from imaging_hub.dicom.passages import VARYING, Passage, PassageReader, elements
 from imaging_hub.errors import MalformedDataset
 
 _SOP_CLASS, _SOP_INSTANCE, _MODALITY = 0x00080016, 0x00080018, 0x00080060
-_STUDY_DATE, _STUDY, _SERIES = 0x00080020, 0x0020000D, 0x0020000E
+_STUDY_DATE, _STUDY, _SERIES, _PIXEL_DATA = 0x00080020, 0x0020000D, 0x0020000E, 0x7FE00010
 _PATIENTS_REMEMBERED = 4
 _by_stop = itemgetter(0)
 _PIXELS, _AFTER_PIXELS = course.PIXELS
@@ -51,6 +51,9 @@ class Engine:
         self._patients: OrderedDict[object, Patient] = OrderedDict()
         self._reader = PassageReader(_CUTS)
         self._course = Course()
+        self._asks_for_pixels = any(
+            tag >= _PIXELS for held in plan.profile.quarantine for tag in expression.attributes(held.condition)
+        )
         self._own: dict[tuple[frozenset[str], bool, str], list[tuple[int, bytes]]] = {}
 
     def deidentify(self, source: SourceInstance, pseudonyms: Pseudonyms) -> DeidentifiedInstance | Quarantined:
@@ -66,6 +69,24 @@ class Engine:
             return Quarantined("undecodable-text", attribute=str(fault), rule="SpecificCharacterSet")
         except Exception:
             return Quarantined("engine-fault")
+
+    def refusal(self, start: Buffer, size: int, transfer_syntax_uid: str, pseudonyms: Pseudonyms) -> Quarantined | None:
+        """Why an instance of `size` bytes whose dataset begins so is not even tried, as `deidentify` would say.
+
+        None where it is tried, or where it takes the whole to know. Never raises on data.
+        """
+        if len(start) >= size or self._asks_for_pixels:
+            return None
+        try:
+            passages = self._reader.read_start(start, size, transfer_syntax_uid)
+            if passages is None:
+                return None
+            # What follows is pixel data and nothing else; which they are, nothing asks.
+            dataset = [*elements_of(passages), Element(_PIXEL_DATA, "OW", b"")]
+            sop_class_uid, modality = values.text_at(dataset, _SOP_CLASS), values.text_at(dataset, _MODALITY)
+            return self._refused(dataset, sop_class_uid, modality, pseudonyms)
+        except Exception:
+            return None
 
     def _deidentify(self, source: SourceInstance, pseudonyms: Pseudonyms) -> DeidentifiedInstance | Quarantined:
         before, self._course = self._course, Course()

@@ -44,6 +44,14 @@ def condition(text: str) -> Condition:
     return _Parser(text).parsed()
 
 
+@lru_cache(maxsize=256)
+def attributes(text: str) -> frozenset[int]:
+    """Tags of the attributes that a condition asks for; raises as `condition` does."""
+    parser = _Parser(text)
+    parser.parsed()
+    return frozenset(parser.tags)
+
+
 def holds(text: str, dataset: Dataset) -> bool:
     """Whether a condition is known to hold of an instance."""
     return condition(text)(dataset) is True
@@ -59,6 +67,7 @@ class _Parser:
 
     def __init__(self, text: str) -> None:
         self._tokens: list[tuple[str, str, int]] = []
+        self.tags: set[int] = set()
         position = 0
         while text[position:].strip():
             match = _TOKEN.match(text, position)
@@ -109,6 +118,7 @@ class _Parser:
         tag = parse_attribute(word) if kind == "word" and word not in _WORDS else None
         if tag is None:
             raise _wrong(column, "a keyword of the data dictionary is expected here")
+        self.tags.add(tag)
         if self._took("exists"):
             return lambda dataset: bool(_texts(dataset, tag))
         if self._took("contains"):

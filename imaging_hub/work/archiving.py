@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
@@ -10,13 +11,51 @@ from typing import Self
 
 from imaging_hub.archive.index import Admission
 from imaging_hub.archive.objects import ObjectStore, StoredObject
-from imaging_hub.deidentification.instance import DeidentifiedInstance
+from imaging_hub.deidentification.engine import Engine
+from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
+from imaging_hub.dicom import part10
 from imaging_hub.intake.journal import JournalEntry
+from imaging_hub.work.originals import Originals
 
 BATCH_INSTANCES = 128
 BATCH_BYTES = 8 << 20
 """What is made durable together; bounds what a study needs of memory, and how long the disk is kept busy at a time."""
 BATCHES_AT_ONCE = 2
+LARGE_BYTES = 1 << 20
+"""From this size on it is worth looking at the beginning of an original before the whole of it."""
+
+
+def archived(
+    objects: ObjectStore,
+    engine: Engine,
+    entries: Sequence[JournalEntry],
+    stand_ins: Pseudonyms,
+    originals: Originals,
+) -> tuple[list[tuple[JournalEntry, Admission]], list[tuple[JournalEntry, Quarantined]]]:
+    """Each instance through the door: those that passed, their objects durable, and those that did not."""
+    refusals: list[tuple[JournalEntry, Quarantined]] = []
+    with Archiving(objects) as archiving:
+        for entry in entries:
+            outcome = _outcome(engine, entry, stand_ins, originals)
+            if isinstance(outcome, Quarantined):
+                refusals.append((entry, outcome))
+            else:
+                archiving.add(entry, outcome)
+    return archiving.admissions, refusals
+
+
+def _outcome(
+    engine: Engine, entry: JournalEntry, stand_ins: Pseudonyms, originals: Originals
+) -> DeidentifiedInstance | Quarantined:
+    if entry.size >= LARGE_BYTES:
+        start = originals.start(entry.digest)
+        meta, encoded = part10.split(start.data)
+        size = start.size - (len(start.data) - len(encoded))
+        refusal = engine.refusal(encoded, size, meta.transfer_syntax_uid, stand_ins)
+        if refusal is not None:
+            return refusal
+    meta, dataset = part10.split(originals.read(entry.digest))
+    return engine.deidentify(SourceInstance(dataset, meta.transfer_syntax_uid), stand_ins)
 
 
 class Archiving:

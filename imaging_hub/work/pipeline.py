@@ -23,8 +23,7 @@ from imaging_hub.audit.trail import Action
 from imaging_hub.cohorts import release as releases
 from imaging_hub.database import Database, Role
 from imaging_hub.deidentification.engine import Engine
-from imaging_hub.deidentification.instance import Pseudonyms, Quarantined, SourceInstance
-from imaging_hub.dicom import part10
+from imaging_hub.deidentification.instance import Pseudonyms, Quarantined
 from imaging_hub.errors import KeyringError, ThirdPartyAway
 from imaging_hub.intake import completeness, journal, retention, study_identifiers, vault
 from imaging_hub.intake.completeness import StudyRevision
@@ -38,7 +37,7 @@ from imaging_hub.pseudonymisation.keyring import gateway_keys, hub_keys, project
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.pseudonymisation.traits import Traits
 from imaging_hub.settings import Settings
-from imaging_hub.work.archiving import Archiving
+from imaging_hub.work.archiving import archived
 from imaging_hub.work.originals import Originals
 from imaging_hub.work.outcome import Envelopes
 from imaging_hub.work.patient import read_patient
@@ -183,7 +182,7 @@ class Pipeline:
             return
         stand_ins = replace(pseudonyms.for_subject(self._hub_keys, who.sid, revision.hospital), identifiers=named)
         engine, label = self._engine(revision.profile)
-        admissions, refusals = self._archived(engine, kept, stand_ins, originals)
+        admissions, refusals = archived(self._objects, engine, kept, stand_ins, originals)
         for entry in entries:
             if (outcome := passed.get(entry.id)) is None:
                 continue
@@ -205,21 +204,6 @@ class Pipeline:
         with self._database.begin(Role.WORKER) as connection:
             retention.purge(connection, self._spool, retention.opposed(connection, study=revision.id))
         return True
-
-    def _archived(
-        self, engine: Engine, entries: Sequence[JournalEntry], stand_ins: Pseudonyms, originals: Originals
-    ) -> tuple[list[tuple[JournalEntry, Admission]], list[tuple[JournalEntry, Quarantined]]]:
-        """Each instance through the door, its object durable."""
-        refusals: list[tuple[JournalEntry, Quarantined]] = []
-        with Archiving(self._objects) as archiving:
-            for entry in entries:
-                meta, dataset = part10.split(originals.read(entry.digest))
-                outcome = engine.deidentify(SourceInstance(dataset, meta.transfer_syntax_uid), stand_ins)
-                if isinstance(outcome, Quarantined):
-                    refusals.append((entry, outcome))
-                else:
-                    archiving.add(entry, outcome)
-        return archiving.admissions, refusals
 
     def _engine(self, name: str) -> tuple[Engine, str]:
         """The engine of a profile as its file is now: a study that is processed again meets the new rules."""

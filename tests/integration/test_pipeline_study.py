@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -42,9 +43,10 @@ def _arrive(
     number: int,
     patient: str = "IPP1",
     also: Sequence[tuple[int, str, str]] = (),
+    pixels: int = 512,
 ) -> None:
     """An instance of the one study, as the receiver leaves it."""
-    sent = an_instance(number, patient=patient, also=also)
+    sent = an_instance(number, patient=patient, also=also, pixels=pixels)
     settings.spool.mkdir(parents=True, exist_ok=True)
     file = part10.file_meta(sent.sop_class_uid, sent.sop_instance_uid, EXPLICIT) + sent.dataset
     spooled = spool_of(settings, database).store([file], Owner("chu-test", "1.2.826.0.2.1"))
@@ -157,6 +159,18 @@ def test_a_late_instance_is_searched_for_whom_the_ones_before_named(
         headers = connection.execute(text("SELECT header FROM hub.instance")).scalars().all()
     assert not any(b"KERGADEC" in bytes(header) for header in headers)
     assert any(b"PORTAL" in bytes(header) for header in headers)
+
+
+def test_of_a_large_image_that_its_beginning_refuses_the_rest_is_not_read(
+    pipeline: Pipeline, settings: Settings, database: Database
+) -> None:
+    _arrive(settings, database, 1, also=[(0x00280301, "CS", "YES")], pixels=4 << 20)
+    (file,) = settings.spool.rglob("*.dcm")
+    with file.open("r+b") as sealed:  # whoever opens the whole of it finds it damaged
+        sealed.seek(-100, os.SEEK_END)
+        sealed.write(bytes(50))
+    _process(pipeline, database)
+    assert _states(database) == {"burned-in-text-possible": 1}
 
 
 def test_what_a_study_is_known_by_is_sealed_and_goes_with_its_key(
