@@ -137,15 +137,17 @@ def _unwrapped(hospitals: Keyring, hospital: str, wrapped: bytes) -> bytes:
 
 
 def shred(connection: Connection) -> int:
-    """Delete the keys of studies of which no original is left; how many. A key that was used lately stays.
+    """Delete the keys of studies of which no original is left, nor an outcome to be opened; how many.
 
-    A receiver may hold it for an instance that comes late: what it sealed must be there to be opened.
+    A key that was used lately stays: a receiver may hold it for an instance that comes late, and what it sealed must
+    be there to be opened.
     """
     done = connection.execute(
         text(
             "WITH held AS (SELECT DISTINCT i.hospital,"
             " coalesce(s.study_instance_uid, i.named_study_instance_uid, '') AS study FROM identifying.instance i"
-            " LEFT JOIN identifying.study s ON s.id = i.study WHERE i.purged_at IS NULL)"
+            " LEFT JOIN identifying.study s ON s.id = i.study"
+            " WHERE i.purged_at IS NULL OR EXISTS (SELECT 1 FROM identifying.outcome o WHERE o.instance = i.id))"
             " DELETE FROM identifying.study_key k WHERE k.used_at < now() - make_interval(secs => :unused)"
             " AND NOT EXISTS (SELECT 1 FROM held WHERE held.hospital = k.hospital"
             " AND held.study = k.study_instance_uid)"

@@ -58,6 +58,7 @@ class _Study:
     label: str
     plan: Plan
     key: StudyKey
+    envelopes: Envelopes
     since: float
 
 
@@ -71,7 +72,6 @@ class Doorkeeper:
         self._vault = open_vault(settings, database, Role.WORKER)
         self._storing = GroupStore(ObjectStore(settings.objects))
         self._hub_keys = hub_keys(settings.keys)
-        self._envelopes = Envelopes(self._hub_keys)
         self._plans = Plans(settings)
         self._studies: OrderedDict[Owner, _Study] = OrderedDict()
         self._lock = Lock()
@@ -99,7 +99,7 @@ class Doorkeeper:
             return None
         change_list = desk.change_list(outcome.changes, self._kept)
         stored = self._storing.put(outcome.part10)
-        return self._envelopes.seal(
+        return study.envelopes.seal(
             Outcome(
                 admission=Admission(replace(outcome, part10=(), changes=()), stored.digest, stored.size, change_list),
                 sid=study.sid,
@@ -133,7 +133,8 @@ class Doorkeeper:
                 return None
             named = study_identifiers.unite(connection, key, frozenset())
         stand_ins = replace(pseudonyms.for_subject(self._hub_keys, who.sid, handed.hospital), identifiers=named)
-        made = _Study(handed.patient_id, reading, who.sid, stand_ins, label, plan, key, time.monotonic())
+        envelopes, now = Envelopes(self._hub_keys, key), time.monotonic()
+        made = _Study(handed.patient_id, reading, who.sid, stand_ins, label, plan, key, envelopes, now)
         return self._remember(owner, made)
 
     def _knowing(self, owner: Owner, study: _Study, identifiers: frozenset[str]) -> _Study:

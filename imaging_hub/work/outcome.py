@@ -1,6 +1,7 @@
 """What came of an instance that passed the door before it was acknowledged, until its study is complete.
 
-The gateway writes it beside the instance's row and cannot open it: it is sealed under a key of the hub's.
+The gateway writes it beside the instance's row and cannot open it: it is sealed under a key that is made of one of the
+hub's and the study's, and shredded with the latter.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from imaging_hub.archive.index import Admission
 from imaging_hub.deidentification import second_look
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Quarantined
 from imaging_hub.errors import KeyringError
+from imaging_hub.intake.vault import StudyKey
 from imaging_hub.pseudonymisation.ins import NotQualified, Qualified
 from imaging_hub.pseudonymisation.keyring import Keyring
 from imaging_hub.pseudonymisation.traits import Traits
@@ -59,10 +61,10 @@ class Outcome:
 
 
 class Envelopes:
-    """Seals outcomes and opens them; `keyring` is the hub's."""
+    """Seals the outcomes of one study and opens them; `keyring` is the hub's."""
 
-    def __init__(self, keyring: Keyring) -> None:
-        self._cipher = AESGCM(hmac.digest(keyring.key("uid"), b"imaging-hub|outcome|1", "sha256"))
+    def __init__(self, keyring: Keyring, key: StudyKey) -> None:
+        self._cipher = AESGCM(hmac.digest(keyring.key("uid"), b"imaging-hub|outcome|1|" + key.key, "sha256"))
 
     def seal(self, outcome: Outcome) -> bytes:
         """An outcome for the gateway to keep."""
@@ -77,7 +79,7 @@ class Envelopes:
             raise KeyringError(
                 "what passed the door cannot be opened",
                 code="outcome-unreadable",
-                hint="restore hub.json from its backup",
+                hint="restore hub.json and originals.json from their backup",
             ) from None
         return _read(json.loads(zlib.decompress(compressed)))
 

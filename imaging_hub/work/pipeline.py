@@ -69,7 +69,6 @@ class Pipeline:
         self._objects = ObjectStore(settings.objects)
         self._hub_keys = hub_keys(settings.keys)
         self._third_party = third_party
-        self._envelopes = Envelopes(self._hub_keys)
         self._plans = Plans(settings)
         self._engines: dict[str, Engine] = {}
 
@@ -161,10 +160,11 @@ class Pipeline:
 
     def _deidentify(self, revision: StudyRevision, entries: Sequence[JournalEntry]) -> None:
         originals = Originals(self._spool)
-        passed = {entry.id: self._envelopes.open(entry.outcome) for entry in entries if entry.outcome}
+        key = self._vault.of(Owner(revision.hospital, revision.study_instance_uid))
+        envelopes = Envelopes(self._hub_keys, key)
+        passed = {entry.id: envelopes.open(entry.outcome) for entry in entries if entry.outcome}
         kept = [entry for entry in entries if entry.id not in passed]
         patient = read_patient(originals, (entry.digest for entry in kept), self._settings.environment, passed.values())
-        key = self._vault.of(Owner(revision.hospital, revision.study_instance_uid))
         with self._database.begin(Role.WORKER) as connection:
             who = identity.register(
                 connection,
@@ -249,16 +249,18 @@ class Pipeline:
                 journal.settle_quarantined(connection, entry.id, refusal.reason, refusal.attribute, refusal.rule)
             completeness.processed(connection, revision.id)
             _remember(connection, revision, len(admissions), Counter(refusal.reason for _, refusal in refusals))
-        self._forget([entry for entry, _ in refusals])
+        self._forget(revision, [entry.outcome for entry, _ in refusals if entry.outcome])
         counts = {"archived": len(admissions), "quarantined": len(refusals)}
         log.info("study-settled", study=revision.id, profile=profile, **counts)
 
-    def _forget(self, refused: Iterable[JournalEntry]) -> None:
+    def _forget(self, revision: StudyRevision, refused: Sequence[bytes]) -> None:
         """Remove the objects of instances that had passed the door and are not admitted after all."""
-        for entry in refused:
-            if entry.outcome is not None:
-                with suppress(KeyringError):
-                    self._objects.remove(self._envelopes.open(entry.outcome).admission.digest)
+        if not refused:
+            return
+        envelopes = Envelopes(self._hub_keys, self._vault.of(Owner(revision.hospital, revision.study_instance_uid)))
+        for sealed in refused:
+            with suppress(KeyringError):
+                self._objects.remove(envelopes.open(sealed).admission.digest)
 
 
 def _remember(connection: Connection, revision: StudyRevision, archived: int, refused: Counter[str]) -> None:

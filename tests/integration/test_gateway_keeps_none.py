@@ -20,7 +20,7 @@ from imaging_hub.archive import opposition
 from imaging_hub.cli.serve import prepare
 from imaging_hub.database import HUB, Database, Role
 from imaging_hub.gateway.storage_scp import StorageServer
-from imaging_hub.intake import completeness, door
+from imaging_hub.intake import completeness, door, vault
 from imaging_hub.intake.vault import Owner, open_vault
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
@@ -239,6 +239,19 @@ def test_a_resend_is_one_instance_and_another_content_is_a_conflict_that_is_kept
     assert (settings.spool / conflict.digest[:2] / f"{conflict.digest}.dcm").exists()
 
 
+def test_an_original_that_comes_after_its_outcome_is_what_is_worked_on(
+    gateway: StorageServer, pipeline: Pipeline, database: Database
+) -> None:
+    hides, names = an_instance(1, also=HIDES), an_instance(2, also=NAMES)
+    _send(gateway, hides, names)
+    let_in(database, keep_originals="30")
+    _send(gateway, hides)
+    assert _standings(database) == {("RECEIVED", None, True): 1, ("RECEIVED", None, False): 1}
+    _process(pipeline, database)
+    assert _standings(database) == {("ARCHIVED", None, True): 1, ("ARCHIVED", None, False): 1}
+    assert not any(b"KERGADEC" in header for header in _headers(database))
+
+
 def test_rules_that_changed_meanwhile_have_the_instance_sent_again(
     gateway: StorageServer, pipeline: Pipeline, database: Database
 ) -> None:
@@ -284,6 +297,15 @@ def test_an_upgrade_is_not_taken_back_while_instances_wait_without_an_original(
     with database.engine(Role.OWNER).begin() as owner, pytest.raises(RuntimeError, match="without an original wait"):
         config.attributes["connection"] = owner
         command.downgrade(config, "0014")
+
+
+def test_a_study_s_key_stays_while_an_outcome_waits_for_it(gateway: StorageServer, database: Database) -> None:
+    _send(gateway, an_instance(1))
+    with database.begin(Role.OWNER) as connection:
+        connection.execute(text("UPDATE identifying.study_key SET used_at = now() - interval '9 days'"))
+        assert vault.shred(connection) == 0
+        connection.execute(text("DELETE FROM identifying.outcome"))
+        assert vault.shred(connection) == 1
 
 
 def test_only_the_hub_s_own_user_reaches_the_door(gateway: StorageServer, settings: Settings) -> None:

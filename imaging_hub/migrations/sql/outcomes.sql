@@ -2,10 +2,10 @@
 
 CREATE TABLE identifying.outcome (           -- what came of them, for the worker to index when their study is complete
   instance bigint PRIMARY KEY REFERENCES identifying.instance,
-  sealed   bytea NOT NULL                    -- under a key of the hub's, which the gateway does not hold
+  sealed   bytea NOT NULL                    -- under a key made of the study's and one of the hub's, which the gateway does not hold
 );
 
-GRANT INSERT ON identifying.outcome TO imaging_hub_gateway;
+GRANT INSERT, SELECT (instance), DELETE ON identifying.outcome TO imaging_hub_gateway;
 GRANT SELECT, DELETE ON identifying.outcome TO imaging_hub_worker;
 
 DROP FUNCTION identifying.receive;
@@ -30,6 +30,7 @@ BEGIN
       IF is_purged AND the_outcome IS NULL THEN
         -- A purged original that was sent again lies in the spool again, until retention finds it.
         UPDATE identifying.instance SET purged_at = NULL WHERE id = row_id;
+        DELETE FROM identifying.outcome WHERE instance = row_id; -- what comes of the original itself says more
         -- Where it was asked for, it is worked on.
         UPDATE identifying.instance SET state = 'RECEIVED', reason = NULL, attribute = NULL, rule = NULL, settled_at = NULL
           WHERE id = row_id AND state = 'QUARANTINED' AND reason = 'send-again' RETURNING study INTO study_id;
