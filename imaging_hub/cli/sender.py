@@ -44,7 +44,9 @@ def add(
     certificate: Path | None = _CERTIFICATE,
     retrieve: bool = typer.Option(False, "--retrieve", help="It may ask for what it sent (`query_port`)."),
     keep_originals: str | None = typer.Option(
-        None, metavar="never|until-released|always|DAYS", help="How long its originals stay once archived."
+        None,
+        metavar="never|until-released|always|DAYS",
+        help="How long its originals stay once archived; with never, none is written.",
     ),
     quiet: float | None = typer.Option(None, min=1, help="Seconds without news after which its studies are complete."),
     query: str | None = typer.Option(
