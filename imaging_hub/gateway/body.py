@@ -10,10 +10,11 @@ from imaging_hub.dicom.passages import Passage, PassageReader
 from imaging_hub.dicom.pixel_stream import PixelStream
 from imaging_hub.errors import StorageUnavailable
 from imaging_hub.gateway.connection import Connection
+from imaging_hub.intake.door import DATASET_BYTES
 from imaging_hub.intake.spool import Incoming, Spool, Spooled
 from imaging_hub.intake.vault import Owner
 
-IN_MEMORY_BYTES = 8 << 20
+IN_MEMORY_BYTES = DATASET_BYTES
 """Largest dataset held in memory; bounds what an association costs."""
 _FIRST_BYTES = 1 << 18
 

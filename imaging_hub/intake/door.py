@@ -21,7 +21,7 @@ from imaging_hub.dicom.elements import Buffer
 from imaging_hub.log import log
 
 DATASET_BYTES = 8 << 20
-"""Largest dataset handed over; beyond that, a gateway does not hold it in memory either."""
+"""Largest dataset handed over, and so the largest that a gateway holds in memory."""
 PATIENCE_SECONDS = 10.0
 AWAY_SECONDS = 5.0
 """A door that did not answer is left alone for so long."""
@@ -81,8 +81,8 @@ class Door:
             header = json.dumps(asdict(handed)).encode()
             line.sendall(_LENGTHS.pack(len(header), len(dataset)) + header)
             line.sendall(dataset)
-            (size,) = _LENGTH.unpack(read(line, _LENGTH.size))
-            sealed = read(line, size)
+            (size,) = _LENGTH.unpack(_read(line, _LENGTH.size))
+            sealed = _read(line, size)
         except BaseException:
             line.close()
             raise
@@ -102,11 +102,11 @@ def answers(path: Path) -> bool:
 
 def receive(line: socket.socket) -> tuple[Handed, Buffer]:
     """The next instance handed over; raises `OSError` when the other side has ended."""
-    header_size, size = _LENGTHS.unpack(read(line, _LENGTHS.size))
+    header_size, size = _LENGTHS.unpack(_read(line, _LENGTHS.size))
     if size > DATASET_BYTES:
         raise ConnectionError
-    handed = Handed(**json.loads(read(line, header_size)))
-    return handed, memoryview(read(line, size)).toreadonly()
+    handed = Handed(**json.loads(_read(line, header_size)))
+    return handed, memoryview(_read(line, size)).toreadonly()
 
 
 def answer(line: socket.socket, sealed: bytes | None) -> None:
@@ -114,7 +114,7 @@ def answer(line: socket.socket, sealed: bytes | None) -> None:
     line.sendall(_LENGTH.pack(len(sealed or b"")) + (sealed or b""))
 
 
-def read(line: socket.socket, size: int) -> bytearray:
+def _read(line: socket.socket, size: int) -> bytearray:
     """The next `size` bytes; raises `ConnectionError` when there are fewer."""
     data = bytearray(size)
     view = memoryview(data)
@@ -127,7 +127,7 @@ def read(line: socket.socket, size: int) -> bytearray:
 
 
 @contextmanager
-def address(path: Path) -> Iterator[str]:
+def _address(path: Path) -> Iterator[str]:
     """A socket's address by way of its open folder: an address may have 107 bytes, a path more."""
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -144,7 +144,7 @@ def listen(path: Path) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
-        with address(path) as where:
+        with _address(path) as where:
             listening.bind(where)
     finally:
         os.umask(before)
@@ -156,7 +156,7 @@ def _connected(path: Path) -> socket.socket:
     line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     line.settimeout(PATIENCE_SECONDS)
     try:
-        with address(path) as where:
+        with _address(path) as where:
             line.connect(where)
     except BaseException:
         line.close()

@@ -254,13 +254,25 @@ class Pipeline:
         log.info("study-settled", study=revision.id, profile=profile, **counts)
 
     def _forget(self, revision: StudyRevision, refused: Sequence[bytes]) -> None:
-        """Remove the objects of instances that had passed the door and are not admitted after all."""
+        """Remove the objects of instances that had passed the door and are not admitted after all.
+
+        One that is indexed stays: where UIDs are retained, another hospital's instance may be the same object.
+        """
         if not refused:
             return
         envelopes = Envelopes(self._hub_keys, self._vault.of(Owner(revision.hospital, revision.study_instance_uid)))
+        digests = set()
         for sealed in refused:
             with suppress(KeyringError):
-                self._objects.remove(envelopes.open(sealed).admission.digest)
+                digests.add(envelopes.open(sealed).admission.digest)
+        with self._database.begin(Role.WORKER) as connection:
+            indexed = set(
+                connection.execute(
+                    text("SELECT digest FROM hub.object WHERE digest = ANY(:digests)"), {"digests": list(digests)}
+                ).scalars()
+            )
+        for digest in digests - indexed:
+            self._objects.remove(digest)
 
 
 def _remember(connection: Connection, revision: StudyRevision, archived: int, refused: Counter[str]) -> None:

@@ -308,6 +308,19 @@ def test_a_study_s_key_stays_while_an_outcome_waits_for_it(gateway: StorageServe
         assert vault.shred(connection) == 1
 
 
+def test_an_object_that_is_indexed_already_stays_when_its_twin_is_refused(
+    gateway: StorageServer, pipeline: Pipeline, settings: Settings, database: Database
+) -> None:
+    _send(gateway, an_instance(1))
+    (stored,) = _objects(settings)
+    with database.begin(Role.OWNER) as connection:
+        connection.execute(text("INSERT INTO hub.object (digest, size) VALUES (:digest, 1)"), {"digest": stored.name})
+    _send(gateway, an_instance(2, patient="IPP2"))
+    _process(pipeline, database)
+    assert _standings(database)["QUARANTINED", "patient-conflict", False] == 1
+    assert _objects(settings) == [stored]
+
+
 def test_only_the_hub_s_own_user_reaches_the_door(gateway: StorageServer, settings: Settings) -> None:
     assert gateway.port
     assert settings.door.stat().st_mode & 0o777 == 0o600

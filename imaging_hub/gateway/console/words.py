@@ -91,7 +91,7 @@ QUARANTINE: dict[str, tuple[str, str]] = {
         "Corrigez l'identité au PACS, puis renvoyez l'examen.",
     ),
     "send-again": (
-        "Un autre en-tête de l'examen nomme le patient autrement, et l'original n'a pas été gardé.",
+        "L'examen entier en dit plus que l'instance seule (autre nom, autres règles) ; l'original n'a pas été gardé.",
         "Renvoyez l'examen : il sera alors traité entier.",
     ),
     "patient-opposes": (
