@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 from pydantic import SecretStr
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 
 from imaging_hub.settings import Settings
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _PACKAGE = Path(__file__).parent
 REVISION_TABLE = "imaging_hub_revision"
 """Where the database says of which revision its schema is."""
+DUE = "due"
+"""The channel on which workers hear that something is due."""
 
 
 class Role(StrEnum):
@@ -93,6 +95,11 @@ class Database:
         for engine in self._engines.values():
             engine.dispose()
         self._engines.clear()
+
+
+def wake_workers(connection: Connection) -> None:
+    """Have the workers look for what is due once this transaction is committed; who does not hear it sweeps later."""
+    connection.execute(text("SELECT pg_notify(:channel, '')"), {"channel": DUE})
 
 
 def open_database(settings: Settings) -> Database:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from imaging_hub.archive.objects import ObjectStore, StoredObject
 from imaging_hub.audit import trail
 from imaging_hub.cohorts.rewriting import project_pseudonym, rewrite
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, Role, wake_workers
 from imaging_hub.dicom import uid
 from imaging_hub.errors import HubError, NotFound
 from imaging_hub.permits import projects
@@ -105,6 +105,7 @@ def request(
     )
     detail = {"cohort": cohort, "permit": permit_id}
     trail.append(connection, actor.name, trail.Action.RELEASE_REQUESTED, release, detail)
+    wake_workers(connection)
     return Requested(release, new=True)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import Action
+from imaging_hub.database import wake_workers
 
 ACTOR = "intake"
 _PATIENCE = (
@@ -65,7 +66,7 @@ def next_quiet(connection: Connection, quiet_seconds: float) -> float | None:
 
 def forced(connection: Connection, study_id: int, *, by: str) -> bool:
     """Close an open study because somebody says that it is complete; whether it was open."""
-    return bool(_closed(connection, "id = :study", {"study": study_id}, by))
+    return bool(_closed_early(connection, "id = :study", {"study": study_id}, by))
 
 
 def received(connection: Connection, hospital: str, study_instance_uid: str) -> int:
@@ -82,11 +83,18 @@ def received(connection: Connection, hospital: str, study_instance_uid: str) -> 
 
 def announced(connection: Connection, hospital: str, study_instance_uid: str) -> list[int]:
     """Close a study of which everything that was announced has come, without its quiet period."""
-    return _closed(
+    return _closed_early(
         connection,
         "hospital = :hospital AND study_instance_uid = :uid",
         {"hospital": hospital, "uid": study_instance_uid},
     )
+
+
+def _closed_early(connection: Connection, which: str, values: Mapping[str, object], by: str = ACTOR) -> list[int]:
+    """As `_closed`, for studies that no sweep of a worker expects yet."""
+    if closed := _closed(connection, which, values, by):
+        wake_workers(connection)
+    return closed
 
 
 def _closed(connection: Connection, which: str, values: Mapping[str, object], by: str = ACTOR) -> list[int]:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import Action
+from imaging_hub.database import wake_workers
 from imaging_hub.intake import retention
 from imaging_hub.intake.journal import CONFLICT
 from imaging_hub.intake.retention import Expired
@@ -42,6 +43,7 @@ def replay(connection: Connection, instances: Sequence[int], *, by: str) -> int:
         {"studies": sorted(set(studies))},
     )
     trail.append(connection, by, Action.QUARANTINE_REPLAYED, "quarantine", {"instances": len(studies)})
+    wake_workers(connection)
     return len(studies)
 
 

@@ -1,16 +1,18 @@
-"""A worker process: runs jobs, and sweeps the tables for what is to be done."""
+"""A worker process: runs jobs, and sweeps the tables for what is to be done: each second, or when it is woken."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import suppress
 
 import psycopg
 from procrastinate import App
 from procrastinate.exceptions import ConnectorException
+from psycopg import sql
 from sqlalchemy.exc import OperationalError
 
-from imaging_hub.database import Database
+from imaging_hub.database import DUE, Database, Role
 from imaging_hub.log import log
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
@@ -57,16 +59,19 @@ async def _work(pipeline: Pipeline, settings: Settings, database: Database, stop
                 shutdown_graceful_timeout=10,
             )
         )
-        sweeps = asyncio.create_task(_sweep(app, pipeline, stop))
+        woken = asyncio.Event()
+        sweeps = asyncio.create_task(_sweep(app, pipeline, stop, woken))
         looks = asyncio.create_task(_look(settings, database, stop))
+        hears = asyncio.create_task(_hear(database, woken))
+        tasks = (jobs, sweeps, looks, hears)
         try:
-            done, _ = await asyncio.wait({jobs, sweeps, looks}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            for task in (jobs, sweeps, looks):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(jobs, sweeps, looks, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _look(settings: Settings, database: Database, stop: asyncio.Event) -> None:
@@ -79,10 +84,19 @@ async def _look(settings: Settings, database: Database, stop: asyncio.Event) -> 
         await _pause(stop, LOOK_SECONDS)
 
 
-async def _sweep(app: App, pipeline: Pipeline, stop: asyncio.Event) -> None:
+async def _hear(database: Database, woken: asyncio.Event) -> None:
+    """Have the next sweep begin as soon as somebody says that something is due."""
+    async with await psycopg.AsyncConnection.connect(database.conninfo(Role.WORKER), autocommit=True) as line:
+        await line.execute(sql.SQL("LISTEN {}").format(sql.Identifier(DUE)))
+        async for _ in line.notifies():
+            woken.set()
+
+
+async def _sweep(app: App, pipeline: Pipeline, stop: asyncio.Event, woken: asyncio.Event) -> None:
     """Until told to stop, turn what the tables say is due into jobs."""
     clock, purge_at = asyncio.get_running_loop().time, 0.0
     while not stop.is_set():
+        woken.clear()  # before the look, so that what is said during it leads to another
         due = await asyncio.to_thread(pipeline.due)
         for study in due.studies:
             await queue.enqueue(app, "study", study=study)
@@ -95,11 +109,10 @@ async def _sweep(app: App, pipeline: Pipeline, stop: asyncio.Event) -> None:
             await asyncio.to_thread(pipeline.purge)
             purge_at = clock() + PURGE_SECONDS
         soon = SWEEP_SECONDS if due.next_quiet is None else due.next_quiet
-        await _pause(stop, min(SWEEP_SECONDS, max(SWEEP_SECONDS_LEAST, soon)))
+        await _pause(woken, min(SWEEP_SECONDS, max(SWEEP_SECONDS_LEAST, soon)))
 
 
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return
+async def _pause(until: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, no longer than so long."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(until.wait(), seconds)
