@@ -20,7 +20,7 @@ from imaging_hub.work.originals import Originals
 BATCH_INSTANCES = 128
 BATCH_BYTES = 8 << 20
 """What is made durable together; bounds what a study needs of memory, and how long the disk is kept busy at a time."""
-BATCHES_AT_ONCE = 2
+BATCHES_AT_ONCE = 3
 LARGE_BYTES = 1 << 20
 """From this size on it is worth looking at the beginning of an original before the whole of it."""
 
