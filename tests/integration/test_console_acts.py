@@ -236,7 +236,7 @@ def test_a_first_study_is_followed_on_one_page(site: Site) -> None:
     assert RawScu(site.port).store(an_instance()) == 0
     site.process()
     arrived = site.page("/senders/HOSPITAL")
-    assert "1 instances reçues, 1 archivées" in arrived
+    assert "Instances reçues : 1, archivées : 1" in arrived
     assert "<code>PatientName</code>" in arrived
     assert "E.1-1 Basic" in arrived
     assert "DUPONT" not in arrived
