@@ -88,6 +88,7 @@ async def _hear(database: Database, woken: asyncio.Event) -> None:
     """Have the next sweep begin as soon as somebody says that something is due."""
     async with await psycopg.AsyncConnection.connect(database.conninfo(Role.WORKER), autocommit=True) as line:
         await line.execute(sql.SQL("LISTEN {}").format(sql.Identifier(DUE)))
+        woken.set()  # for what was said before anybody listened
         async for _ in line.notifies():
             woken.set()
 

@@ -57,8 +57,13 @@ def told_by(bench: str, *options: str) -> dict[str, Any]:
 
 
 def test_reception_is_measured_beside_orthanc(few: Path) -> None:
-    if shutil.which("Orthanc") is None or not (ROOT.parent / "shared" / "tools").is_dir():
-        pytest.skip("Orthanc or the shared tools are not here")
+    here = {
+        "Debian's orthanc": shutil.which("Orthanc"),
+        "DCMTK": shutil.which("echoscu"),
+        "the shared tools beside the project": (ROOT.parent / "shared" / "tools").is_dir(),
+    }
+    if missing := [name for name, there in here.items() if not there]:
+        pytest.skip(f"missing: {', '.join(missing)}")
     told = told_by("receive", "--runs", "1", "--ct", "0", "--mr", "0", "--mg", "4", "--corpus", str(few))["mg"]
     assert (told["instances"], told["quarantined"]) == (4, 0)
     assert told["instances_per_second"].keys() == {"orthanc", "anonymising", "gateway", "hub"}

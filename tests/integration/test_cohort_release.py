@@ -9,8 +9,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import psycopg
 import pyarrow.parquet as pq
 import pytest
+from psycopg import sql
 from pydicom import Dataset, dcmread
 from pydicom.sequence import Sequence
 from pydicom.uid import generate_uid
@@ -21,7 +23,7 @@ from imaging_hub.audit import trail
 from imaging_hub.cohorts import release as releases
 from imaging_hub.cohorts.release import Requested
 from imaging_hub.cohorts.rewriting import project_pseudonym, rewrite
-from imaging_hub.database import Database
+from imaging_hub.database import DUE, Database
 from imaging_hub.database import Role as Login
 from imaging_hub.errors import HubError, NotFound
 from imaging_hub.permits import accounts, projects
@@ -329,6 +331,13 @@ def test_a_request_needs_a_permit_of_the_project_in_force(hub: Hub) -> None:
     with hub.database.begin(Login.WORKER) as connection:
         projects.revoke(connection, hub.permits["p"], by="op")
     assert hub.request() == Denied(Reason.PERMIT_REVOKED)
+
+
+def test_workers_hear_of_a_release_that_was_asked_for(hub: Hub) -> None:
+    with psycopg.connect(hub.database.conninfo(Login.WORKER), autocommit=True) as line:
+        line.execute(sql.SQL("LISTEN {}").format(sql.Identifier(DUE)))
+        hub.request()
+        assert [heard.channel for heard in line.notifies(timeout=30, stop_after=1)] == [DUE]
 
 
 def test_an_instance_that_still_names_the_archives_patient_is_a_fault() -> None:
