@@ -41,8 +41,9 @@ def postgres_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def server(postgres_folder: Path) -> Iterator[Database]:
     """An embedded PostgreSQL for the whole run, with a migrated template database in it."""
-    base = Database(embedded_server(postgres_folder), None)
-    running = get_server(postgres_folder)
+    folder = postgres_folder / "session"
+    base = Database(embedded_server(folder), None)
+    running = get_server(folder)
     with psycopg.connect(base.conninfo(Role.OWNER), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
     template = Database(base.owner_url.set(database=_TEMPLATE), None)

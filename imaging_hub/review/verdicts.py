@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 
 from imaging_hub.archive.index import lock_study, refresh_study_state
 from imaging_hub.audit import trail
+from imaging_hub.database import wake_workers
 
 
 class Reason(StrEnum):
@@ -193,4 +194,5 @@ def _decide(connection: Connection, series: str, content_digest: str, opinion: _
         "content_digest": content_digest,
     }
     trail.append(connection, opinion.reviewer, trail.Action.REVIEW_DECIDED, series, detail)
+    wake_workers(connection)  # a sink may wait for its study
     return Decided()

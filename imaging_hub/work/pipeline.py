@@ -21,7 +21,7 @@ from imaging_hub.archive.orthanc_sink import OrthancSink
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import Action
 from imaging_hub.cohorts import release as releases
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, Role, wake_workers
 from imaging_hub.deidentification.engine import Engine
 from imaging_hub.deidentification.instance import Pseudonyms, Quarantined
 from imaging_hub.errors import KeyringError, ThirdPartyAway
@@ -249,6 +249,8 @@ class Pipeline:
                 journal.settle_quarantined(connection, entry.id, refusal.reason, refusal.attribute, refusal.rule)
             completeness.processed(connection, revision.id)
             _remember(connection, revision, len(admissions), Counter(refusal.reason for _, refusal in refusals))
+            if admissions and self._settings.orthanc_sink_url:
+                wake_workers(connection)  # the study is due there
         self._forget(revision, [entry.outcome for entry, _ in refusals if entry.outcome])
         counts = {"archived": len(admissions), "quarantined": len(refusals)}
         log.info("study-settled", study=revision.id, profile=profile, **counts)

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
+import pytest
+from dicomweb_server import orthanc
 from raw_scu import RawScu, an_instance, let_in, receiving, rows
 from sqlalchemy import text
 
 from imaging_hub.cli.serve import prepare
 from imaging_hub.database import Database, Role
 from imaging_hub.intake import completeness, quarantine
+from imaging_hub.permits import accounts, policy
+from imaging_hub.review import verdicts
+from imaging_hub.review.verdicts import Basis, Decided
 from imaging_hub.settings import Settings
 
 SWEEPS_HOURLY = """
@@ -27,6 +35,7 @@ settings = load()
 worker.run(settings, open_database(settings))
 """
 STRICT = "name: strict\ntitle: No comments\nextends: basic\n"
+REVIEWED = "name: reviewed\ntitle: Radiologists see it first\nextends: basic\nreview: [CT]\n"
 RULE = "rules:\n  - attribute: ImageComments\n    action: reject\n"
 
 
@@ -46,6 +55,14 @@ def until(database: Database, *states: str) -> None:
     """Wait until the rows of the journal are in these states."""
     deadline = time.monotonic() + 60
     while (found := [row.state for row in rows(database)]) != list(states):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+
+
+def until_held(peer: str, number: int) -> None:
+    """Wait until an Orthanc holds so many instances."""
+    deadline = time.monotonic() + 60
+    while (found := len(httpx.get(f"{peer}/instances").json())) != number:
         assert time.monotonic() < deadline, found
         time.sleep(0.05)
 
@@ -78,3 +95,34 @@ def test_what_is_said_to_be_due_waits_for_no_sweep(
         with database.begin(Role.CONSOLE) as connection:
             assert quarantine.replay(connection, [rows(database)[1].id], by="somebody") == 1
         until(database, "ARCHIVED", "ARCHIVED")
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(shutil.which("Orthanc") is None, reason="Debian's orthanc is not installed")
+def test_a_study_is_in_the_sink_when_it_is_archived_or_else_approved(
+    settings_with_third_party: Settings, database: Database, tmp_path: Path, free_port: int
+) -> None:
+    (tmp_path / "reviewed.yaml").write_text(REVIEWED)
+    with orthanc(tmp_path / "orthanc", free_port) as peer:
+        changes = {"profiles": tmp_path, "orthanc_sink_url": peer}
+        settings = settings_with_third_party.model_copy(update=changes)
+        prepare(settings).dispose()
+        let_in(database)
+        with receiving(settings, database) as receiver, a_worker_that_sweeps_hourly(settings):
+            for study, profile in ((1, "basic"), (2, "reviewed")):
+                with database.begin(Role.GATEWAY) as connection:
+                    connection.execute(text("UPDATE identifying.sender SET profile = :name"), {"name": profile})
+                assert RawScu(receiver.port).store(an_instance(1, study=study)) == 0
+                with database.begin(Role.CONSOLE) as connection:
+                    assert completeness.forced(connection, study, by="somebody")
+            until(database, "ARCHIVED", "ARCHIVED")
+            until_held(peer, 1)
+
+            with database.begin(Role.OWNER) as connection:
+                accounts.add(connection, "ada", policy.Role.RADIOLOGIST, datetime.max.replace(tzinfo=UTC), by="op")
+            with database.begin(Role.WEB) as connection:
+                series = connection.execute(
+                    text("SELECT series_instance_uid, content_digest FROM hub.series WHERE review_state = 'PENDING'")
+                ).one()
+                assert verdicts.approve(connection, *series, reviewer="ada", basis=Basis.AFTER_ONLY) == Decided()
+            until_held(peer, 2)
