@@ -26,6 +26,8 @@ class State(StrEnum):
 
 CONFLICT = "sop-instance-conflict"
 """Reason of an instance whose SOP Instance UID came before with another content; the first one stays."""
+SEND_AGAIN = "send-again"
+"""Reason of an instance whose original would be needed, and was not kept; sent again, it is worked on again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,17 +225,21 @@ def _entry(row: Row[tuple[object, ...]]) -> JournalEntry:
 
 def settle_quarantined(
     connection: Connection, instance_id: int, reason: str, attribute: str = "", rule: str = ""
-) -> None:
-    """The instance stays in the identifying zone; `attribute` is a path and never a value."""
-    connection.execute(
+) -> bool:
+    """The instance stays in the identifying zone, `attribute` is a path and never a value; whether it is so.
+
+    It is not where it was to be sent again and its original came meanwhile: that waits to be worked on.
+    """
+    settled = connection.execute(
         text(
             "UPDATE identifying.instance SET state = 'QUARANTINED', reason = :reason,"
             " attribute = nullif(:attribute, ''), rule = nullif(:rule, ''), settled_at = now()"
-            " WHERE id = :id AND state <> 'ARCHIVED'"
+            " WHERE id = :id AND state <> 'ARCHIVED' AND NOT (:reason = :send_again AND purged_at IS NULL)"
         ),
-        {"id": instance_id, "reason": reason, "attribute": attribute, "rule": rule},
+        {"id": instance_id, "reason": reason, "attribute": attribute, "rule": rule, "send_again": SEND_AGAIN},
     )
     connection.execute(_FORGET_OUTCOMES, {"ids": [instance_id]})
+    return settled.rowcount == 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,12 @@ from imaging_hub.archive.index import Admission
 from imaging_hub.deidentification import second_look
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Quarantined
 from imaging_hub.errors import KeyringError
+from imaging_hub.intake.journal import SEND_AGAIN
 from imaging_hub.intake.vault import StudyKey
 from imaging_hub.pseudonymisation.ins import NotQualified, Qualified
 from imaging_hub.pseudonymisation.keyring import Keyring
 from imaging_hub.pseudonymisation.traits import Traits
 
-SEND_AGAIN = "send-again"
-"""Reason of an instance whose original would be needed, and was not kept; sent again, it is worked on again."""
 _NONCE_BYTES = 12
 
 

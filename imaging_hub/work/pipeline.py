@@ -245,14 +245,17 @@ class Pipeline:
             ]
             journal.settle_deidentified(connection, passed)
             journal.settle_archived(connection, [entry.id for entry, _ in admissions])
-            for entry, refusal in refusals:
-                journal.settle_quarantined(connection, entry.id, refusal.reason, refusal.attribute, refusal.rule)
+            held = [
+                refusal.reason
+                for entry, refusal in refusals
+                if journal.settle_quarantined(connection, entry.id, refusal.reason, refusal.attribute, refusal.rule)
+            ]
             completeness.processed(connection, revision.id)
-            _remember(connection, revision, len(admissions), Counter(refusal.reason for _, refusal in refusals))
+            _remember(connection, revision, len(admissions), Counter(held))
             if admissions and self._settings.orthanc_sink_url:
                 wake_workers(connection)  # the study is due there
         self._forget(revision, [entry.outcome for entry, _ in refusals if entry.outcome])
-        counts = {"archived": len(admissions), "quarantined": len(refusals)}
+        counts = {"archived": len(admissions), "quarantined": len(held)}
         log.info("study-settled", study=revision.id, profile=profile, **counts)
 
     def _forget(self, revision: StudyRevision, refused: Sequence[bytes]) -> None:

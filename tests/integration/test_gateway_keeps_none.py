@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,6 +79,18 @@ def _process(pipeline: Pipeline, database: Database) -> None:
 def _standings(database: Database) -> Counter[tuple[str, str | None, bool]]:
     """How many instances are in each state, for which reason, and with their original kept."""
     return Counter((row.state, row.reason, row.kept) for row in rows(database))
+
+
+def _until_somebody_waits(database: Database) -> None:
+    """Until another transaction waits for a lock, having decided on what it read."""
+    waiting = text("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+    deadline = time.monotonic() + 30
+    while True:
+        with database.begin(Role.OWNER) as connection:
+            if connection.execute(waiting).first():
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def _objects(settings: Settings) -> list[Path]:
@@ -247,6 +260,27 @@ def test_an_original_that_comes_after_its_outcome_is_what_is_worked_on(
     let_in(database, keep_originals="30")
     _send(gateway, hides)
     assert _standings(database) == {("RECEIVED", None, True): 1, ("RECEIVED", None, False): 1}
+    _process(pipeline, database)
+    assert _standings(database) == {("ARCHIVED", None, True): 1, ("ARCHIVED", None, False): 1}
+    assert not any(b"KERGADEC" in header for header in _headers(database))
+
+
+def test_an_original_that_comes_while_its_outcome_is_worked_on_is_not_asked_for_again(
+    gateway: StorageServer, pipeline: Pipeline, database: Database
+) -> None:
+    hides, names = an_instance(1, also=HIDES), an_instance(2, also=NAMES)
+    _send(gateway, hides, names)
+    let_in(database, keep_originals="30")
+    with database.begin(Role.WORKER) as connection:
+        (study,) = completeness.complete_studies(connection, -1)
+    with database.begin(Role.OWNER) as connection:
+        connection.execute(text("SELECT 1 FROM identifying.study FOR UPDATE"))
+        worker = Thread(target=pipeline.process_study, args=(study,))
+        worker.start()
+        _until_somebody_waits(database)
+        _send(gateway, hides)
+    worker.join()
+    assert _standings(database) == {("RECEIVED", None, True): 1, ("ARCHIVED", None, False): 1}
     _process(pipeline, database)
     assert _standings(database) == {("ARCHIVED", None, True): 1, ("ARCHIVED", None, False): 1}
     assert not any(b"KERGADEC" in header for header in _headers(database))
