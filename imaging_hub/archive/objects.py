@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -91,6 +91,15 @@ class ObjectStore:
             return self.size(digest) >= 0
         except NotFound:
             return False
+
+    def missing(self, digests: Collection[str]) -> set[str]:
+        """Those that are not there."""
+        if self._folder is not None:
+            return {digest for digest in digests if not (self._folder / _path(digest)).exists()}
+        with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as network:
+            return {
+                digest for digest, there in zip(digests, network.map(self.holds, digests), strict=True) if not there
+            }
 
     def size(self, digest: str) -> int:
         """Size in bytes."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, text
 
-from imaging_hub.archive import index, index_changes, opposition, search
+from imaging_hub.archive import index, index_changes, naming, opposition, search
 from imaging_hub.archive.index import Admission
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.archive.orthanc_sink import OrthancSink
@@ -227,6 +227,8 @@ class Pipeline:
         with self._database.begin(Role.WORKER) as connection:
             if not completeness.still_waits(connection, revision.id):
                 return  # another worker, thought dead, was faster
+            admissions, lost = self._held(connection, admissions)
+            refusals = [*refusals, *lost]
             if stand_ins is not None and admissions:
                 for study_uid in sorted({a.instance.study_instance_uid for _, a in admissions}):
                     index.admit(
@@ -258,11 +260,22 @@ class Pipeline:
         counts = {"archived": len(admissions), "quarantined": len(held)}
         log.info("study-settled", study=revision.id, profile=profile, **counts)
 
-    def _forget(self, revision: StudyRevision, refused: Sequence[bytes]) -> None:
-        """Remove the objects of instances that had passed the door and are not admitted after all.
+    def _held(
+        self, connection: Connection, admissions: Sequence[tuple[JournalEntry, Admission]]
+    ) -> tuple[Sequence[tuple[JournalEntry, Admission]], Sequence[tuple[JournalEntry, Quarantined]]]:
+        """Those whose objects are there, and stay; and of the others those that have no original to make one of.
 
-        One that is indexed stays: where UIDs are retained, another hospital's instance may be the same object.
+        What has an original is in neither: it waits, and so does its study.
         """
+        gone = naming.hold(connection, self._objects, {admission.digest for _, admission in admissions})
+        if not gone:
+            return admissions, ()
+        there = [one for one in admissions if one[1].digest not in gone]
+        again = Quarantined(journal.SEND_AGAIN, rule="object")
+        return there, [(entry, again) for entry, one in admissions if one.digest in gone and entry.outcome]
+
+    def _forget(self, revision: StudyRevision, refused: Sequence[bytes]) -> None:
+        """Remove the objects of instances that had passed the door and are not admitted after all."""
         if not refused:
             return
         envelopes = Envelopes(self._hub_keys, self._vault.of(Owner(revision.hospital, revision.study_instance_uid)))
@@ -271,13 +284,7 @@ class Pipeline:
             with suppress(KeyringError):
                 digests.add(envelopes.open(sealed).admission.digest)
         with self._database.begin(Role.WORKER) as connection:
-            indexed = set(
-                connection.execute(
-                    text("SELECT digest FROM hub.object WHERE digest = ANY(:digests)"), {"digests": list(digests)}
-                ).scalars()
-            )
-        for digest in digests - indexed:
-            self._objects.remove(digest)
+            naming.forget(connection, self._objects, digests)
 
 
 def _remember(connection: Connection, revision: StudyRevision, archived: int, refused: Counter[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from threading import Thread
 import psycopg
 import pytest
 from alembic import command
+from locks import until_somebody_waits
 from raw_scu import Instance, RawScu, Row, an_instance, let_in, receiving, rows
 from sqlalchemy import text
 
@@ -79,18 +79,6 @@ def _process(pipeline: Pipeline, database: Database) -> None:
 def _standings(database: Database) -> Counter[tuple[str, str | None, bool]]:
     """How many instances are in each state, for which reason, and with their original kept."""
     return Counter((row.state, row.reason, row.kept) for row in rows(database))
-
-
-def _until_somebody_waits(database: Database) -> None:
-    """Until another transaction waits for a lock, having decided on what it read."""
-    waiting = text("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
-    deadline = time.monotonic() + 30
-    while True:
-        with database.begin(Role.OWNER) as connection:
-            if connection.execute(waiting).first():
-                return
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def _objects(settings: Settings) -> list[Path]:
@@ -277,13 +265,27 @@ def test_an_original_that_comes_while_its_outcome_is_worked_on_is_not_asked_for_
         connection.execute(text("SELECT 1 FROM identifying.study FOR UPDATE"))
         worker = Thread(target=pipeline.process_study, args=(study,))
         worker.start()
-        _until_somebody_waits(database)
+        until_somebody_waits(database)
         _send(gateway, hides)
     worker.join()
     assert _standings(database) == {("RECEIVED", None, True): 1, ("ARCHIVED", None, False): 1}
     _process(pipeline, database)
     assert _standings(database) == {("ARCHIVED", None, True): 1, ("ARCHIVED", None, False): 1}
     assert not any(b"KERGADEC" in header for header in _headers(database))
+
+
+def test_an_instance_whose_object_is_gone_is_not_indexed_but_asked_for_again(
+    gateway: StorageServer, pipeline: Pipeline, settings: Settings, database: Database
+) -> None:
+    _send(gateway, an_instance(1), an_instance(2))
+    gone = _objects(settings)[0]
+    gone.unlink()
+    _process(pipeline, database)
+    assert _standings(database) == {("QUARANTINED", "send-again", False): 1, ("ARCHIVED", None, False): 1}
+    _send(gateway, an_instance(1), an_instance(2))
+    _process(pipeline, database)
+    assert _standings(database) == {("ARCHIVED", None, False): 2}
+    assert gone.exists()
 
 
 def test_rules_that_changed_meanwhile_have_the_instance_sent_again(
