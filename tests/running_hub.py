@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +39,8 @@ class RunningHub:
     vault: Database
     """The third party's own, on the same server."""
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    before: Sequence[str] = ()
+    """Put in front of the command line."""
 
     def __enter__(self) -> RunningHub:
         return self
@@ -53,7 +55,7 @@ class RunningHub:
         environment = {**os.environ, **self.settings.as_environment()}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "imaging_hub", "serve"], env=environment, stdout=log, stderr=log,
+                [*self.before, sys.executable, "-m", "imaging_hub", "serve"], env=environment, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
         self.wait(self._answers, "the hub answers")

@@ -54,6 +54,11 @@ class Cuts:
     doubled: list[str] = field(default_factory=list)
     without_file: list[int] = field(default_factory=list)
 
+    @property
+    def wrong(self) -> int:
+        """How many were not as they should be."""
+        return len(self.lost) + len(self.doubled) + len(self.without_file)
+
     def add(self, found: Findings) -> None:
         """One more cut of the same disk."""
         self.cuts += 1
@@ -85,7 +90,8 @@ def run(
                     time.sleep(0.01)
                 time.sleep(BETWEEN_SECONDS)
                 copy = folder / f"cut-{cut}.img"
-                at_the_cut = _cut(gateway, disk, image, copy, ledger)
+                assert gateway.process
+                at_the_cut = cut_off(gateway.process.pid, disk, image, copy, ledger)
                 found.add(_after(copy, folder / f"cut-{cut}", at_the_cut))
                 copy.unlink()
                 say(f"cut {cut + 1}: {found.acknowledged} acknowledged, {len(found.lost)} lost")
@@ -140,20 +146,19 @@ def _hub_on(disk: Path) -> Iterator[tuple[Settings, Database]]:
         get_server(disk / "postgres").stop()
 
 
-def _cut(gateway: GatewayProcess, disk: Path, image: Path, copy: Path, ledger: Ledger) -> Ledger:
-    """Copy what the disk holds while nothing writes to it; what had been acknowledged until then."""
-    assert gateway.process
+def cut_off(process: int, disk: Path, image: Path, copy: Path, ledger: Ledger) -> Ledger:
+    """Copy what the disk holds while neither that process nor PostgreSQL writes to it; what was acknowledged."""
     postmaster = int((disk / "postgres" / "postmaster.pid").read_text().split("\n", 1)[0])
-    stopped = [*_with_children(gateway.process.pid), *_with_children(postmaster)]
-    for process in stopped:
-        os.kill(process, signal.SIGSTOP)
+    stopped = [*_with_children(process), *_with_children(postmaster)]
+    for one in stopped:
+        os.kill(one, signal.SIGSTOP)
     try:
         time.sleep(0.2)  # what was on its way to the senders has arrived
         at_the_cut = Ledger(dict(ledger.acknowledged))
         subprocess.run(["cp", "--sparse=always", image, copy], check=True)
     finally:
-        for process in stopped:
-            os.kill(process, signal.SIGCONT)
+        for one in stopped:
+            os.kill(one, signal.SIGCONT)
     return at_the_cut
 
 
@@ -163,12 +168,16 @@ def _with_children(process: int) -> list[int]:
     return [process, *(one for child in children for one in _with_children(int(child)))]
 
 
+def forget_locks(postgres: Path) -> None:
+    """Remove what names a process that a machine just started does not have; here it lives on."""
+    for lock in (postgres / "postmaster.pid", *postgres.glob(".s.PGSQL.*")):
+        lock.unlink(missing_ok=True)
+
+
 def _after(copy: Path, disk: Path, ledger: Ledger) -> Findings:
     """The power is back: the disk is mounted, PostgreSQL recovers, the receiver puts right what it can; compare."""
     with mounted(copy, disk):
-        # They name a process that a machine just started does not have; here it lives on.
-        for lock in (disk / "postgres" / "postmaster.pid", *(disk / "postgres").glob(".s.PGSQL.*")):
-            lock.unlink(missing_ok=True)
+        forget_locks(disk / "postgres")
         database = Database(embedded_server(disk / "postgres"), None)
         spool = spool_of(load(home=disk / "hub"), database)
         try:

@@ -1,0 +1,23 @@
+"""T2 for a hub that keeps no originals: what was acknowledged is archived after a power cut."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hub_power
+import power
+import pytest
+
+pytestmark = pytest.mark.skipif(not power.possible(), reason="needs root, loop devices and strace")
+
+
+def test_nothing_acknowledged_is_lost_though_no_original_was_kept(tmp_path: Path) -> None:
+    found = hub_power.run(tmp_path, cuts=1)
+    assert found.acknowledged > 10
+    assert found.waiting > 0, "some were in the outcomes only"
+    assert found.lost == []
+
+
+def test_without_the_sync_of_objects_it_would_be(tmp_path: Path) -> None:
+    found = hub_power.run(tmp_path, cuts=1, before=hub_power.NO_SYNC)
+    assert found.lost, "the disk of the test forgets what was not synced"
