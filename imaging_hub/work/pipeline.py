@@ -24,7 +24,7 @@ from imaging_hub.cohorts import release as releases
 from imaging_hub.database import Database, Role, wake_workers
 from imaging_hub.deidentification.engine import Engine
 from imaging_hub.deidentification.instance import Pseudonyms, Quarantined
-from imaging_hub.errors import KeyringError, ThirdPartyAway
+from imaging_hub.errors import KeyringError, StorageUnavailable, ThirdPartyAway
 from imaging_hub.intake import completeness, journal, retention, study_identifiers, vault
 from imaging_hub.intake.completeness import StudyRevision
 from imaging_hub.intake.journal import JournalEntry, Passed
@@ -265,14 +265,16 @@ class Pipeline:
     ) -> tuple[Sequence[tuple[JournalEntry, Admission]], Sequence[tuple[JournalEntry, Quarantined]]]:
         """Those whose objects are there, and stay; and of the others those that have no original to make one of.
 
-        What has an original is in neither: it waits, and so does its study.
+        Raises `StorageUnavailable` for one that has: the next attempt makes its object again.
         """
         gone = naming.hold(connection, self._objects, {admission.digest for _, admission in admissions})
         if not gone:
             return admissions, ()
-        there = [one for one in admissions if one[1].digest not in gone]
+        lost = [entry for entry, one in admissions if one.digest in gone]
+        if not all(entry.outcome for entry in lost):
+            raise StorageUnavailable("an object was gone before it was indexed", code="object-gone")
         again = Quarantined(journal.SEND_AGAIN, rule="object")
-        return there, [(entry, again) for entry, one in admissions if one.digest in gone and entry.outcome]
+        return [one for one in admissions if one[1].digest not in gone], [(entry, again) for entry in lost]
 
     def _forget(self, revision: StudyRevision, refused: Sequence[bytes]) -> None:
         """Remove the objects of instances that had passed the door and are not admitted after all."""

@@ -8,9 +8,11 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
+from locks import until_somebody_waits
 from originals import spool_of
 from raw_scu import an_instance
 from sqlalchemy import text
@@ -18,6 +20,7 @@ from sqlalchemy import text
 from imaging_hub.cli.serve import prepare
 from imaging_hub.database import Database, Role
 from imaging_hub.dicom import part10
+from imaging_hub.errors import StorageUnavailable
 from imaging_hub.gateway import senders
 from imaging_hub.intake import completeness, journal
 from imaging_hub.intake.journal import Arrival
@@ -99,6 +102,27 @@ def test_a_study_processed_twice_is_archived_once(pipeline: Pipeline, settings: 
     assert _states(database) == {"ARCHIVED": 2}
     assert _count(database, "hub.instance") == 2
     assert _count(database, "audit.entry") == entries
+
+
+def test_a_study_whose_object_is_gone_before_it_is_indexed_is_tried_again(
+    pipeline: Pipeline, settings: Settings, database: Database
+) -> None:
+    _arrive(settings, database, 1)
+    with database.begin(Role.WORKER) as connection:
+        (study,) = completeness.complete_studies(connection, -1)
+    with ThreadPoolExecutor(1) as worker:
+        with database.begin(Role.OWNER) as connection:
+            connection.execute(text("SELECT 1 FROM identifying.study FOR UPDATE"))
+            working = worker.submit(pipeline.process_study, study)
+            until_somebody_waits(database)
+            (made,) = Path(settings.objects.removeprefix("file://")).glob("??/*")
+            made.unlink()
+        with pytest.raises(StorageUnavailable, match="gone before it was indexed"):
+            working.result()
+    assert _count(database, "hub.instance") == 0
+    pipeline.process_study(study)
+    assert _states(database) == {"ARCHIVED": 1}
+    assert made.exists()
 
 
 ROUNDS = 5
