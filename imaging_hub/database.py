@@ -32,7 +32,7 @@ DUE = "due"
 """The channel on which workers hear that something is due."""
 
 
-class Role(StrEnum):
+class DatabaseRole(StrEnum):
     """Who a process is to the database."""
 
     OWNER = "owner"  # migrations only
@@ -44,19 +44,21 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True)
-class Schema:
+class DatabaseSchema:
     """What a database holds, and who logs in there."""
 
     revisions: Path
-    roles: tuple[Role, ...]
-    guests: tuple[Role, ...] = ()
+    roles: tuple[DatabaseRole, ...]
+    guests: tuple[DatabaseRole, ...] = ()
     """Whom former revisions name, and who does not log in any more."""
 
 
-HUB = Schema(
-    _PACKAGE / "migrations" / "versions", (Role.GATEWAY, Role.CONSOLE, Role.WORKER, Role.WEB), guests=(Role.TRUST,)
+HUB = DatabaseSchema(
+    _PACKAGE / "migrations" / "versions",
+    (DatabaseRole.GATEWAY, DatabaseRole.CONSOLE, DatabaseRole.WORKER, DatabaseRole.WEB),
+    guests=(DatabaseRole.TRUST,),
 )
-VAULT = Schema(_PACKAGE / "trust" / "migrations", (Role.TRUST,))
+VAULT = DatabaseSchema(_PACKAGE / "trust" / "migrations", (DatabaseRole.TRUST,))
 
 
 @dataclass
@@ -65,19 +67,19 @@ class Database:
 
     owner_url: URL
     role_password: str | None
-    _engines: dict[Role, Engine] = field(default_factory=dict, repr=False)
+    _engines: dict[DatabaseRole, Engine] = field(default_factory=dict, repr=False)
 
-    def url(self, role: Role) -> URL:
+    def url(self, role: DatabaseRole) -> URL:
         """URL under which `role` logs in."""
-        if role is Role.OWNER:
+        if role is DatabaseRole.OWNER:
             return self.owner_url
         return self.owner_url.set(username=role.value, password=self.role_password)
 
-    def conninfo(self, role: Role) -> str:
+    def conninfo(self, role: DatabaseRole) -> str:
         """The same for psycopg and libpq."""
         return self.url(role).set(drivername="postgresql").render_as_string(hide_password=False)
 
-    def engine(self, role: Role) -> Engine:
+    def engine(self, role: DatabaseRole) -> Engine:
         """The pooled engine of `role`; dead connections are found before use (T13)."""
         if role not in self._engines:
             # A failed statement must not quote its parameters, which may be identities.
@@ -85,7 +87,7 @@ class Database:
         return self._engines[role]
 
     @contextmanager
-    def begin(self, role: Role) -> Iterator[Connection]:
+    def begin(self, role: DatabaseRole) -> Iterator[Connection]:
         """A transaction as `role`, committed at the end of the block."""
         with self.engine(role).begin() as connection:
             yield connection
@@ -131,11 +133,11 @@ def embedded_server(folder: Path) -> URL:
     return make_url(get_server(folder).get_uri()).set(drivername="postgresql+psycopg")
 
 
-def migrate(database: Database, schema: Schema = HUB, until: str = "head") -> None:
+def migrate(database: Database, schema: DatabaseSchema = HUB, until: str = "head") -> None:
     """Create the roles, let nobody else in, and bring the schema to a revision, the newest unless another is named."""
     from alembic import command
 
-    with psycopg.connect(database.conninfo(Role.OWNER), autocommit=True) as connection:
+    with psycopg.connect(database.conninfo(DatabaseRole.OWNER), autocommit=True) as connection:
         here = sql.Identifier(connection.info.dbname)
         connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(here))
         for role in (*schema.guests, *schema.roles):
@@ -143,12 +145,12 @@ def migrate(database: Database, schema: Schema = HUB, until: str = "head") -> No
         for role in schema.roles:
             connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(here, sql.Identifier(role)))
     config = migrations(schema)
-    with database.engine(Role.OWNER).begin() as owner:
+    with database.engine(DatabaseRole.OWNER).begin() as owner:
         config.attributes["connection"] = owner
         command.upgrade(config, until)
 
 
-def _create(connection: psycopg.Connection[Any], role: Role, *, login: bool, password: str | None) -> None:
+def _create(connection: psycopg.Connection[Any], role: DatabaseRole, *, login: bool, password: str | None) -> None:
     """Make a role known to the server; one that logs in elsewhere on it keeps that right."""
     known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role.value,)).fetchone()
     if known and not login:
@@ -166,7 +168,7 @@ def revisions_missing(database: Database) -> int | None:
     from alembic.script import ScriptDirectory
 
     script = ScriptDirectory.from_config(migrations(HUB))
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         context = MigrationContext.configure(connection, opts={"version_table": REVISION_TABLE})
         current = context.get_current_revision()
     known = [revision.revision for revision in script.walk_revisions()]
@@ -175,7 +177,7 @@ def revisions_missing(database: Database) -> int | None:
     return known.index(current) if current in known else None
 
 
-def migrations(schema: Schema) -> Config:
+def migrations(schema: DatabaseSchema) -> Config:
     """Alembic's configuration for the revisions of a database."""
     from alembic.config import Config
 

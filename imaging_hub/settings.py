@@ -124,9 +124,9 @@ class Settings(BaseSettings):
         return self.home / "identifying" / "spool"
 
     @property
-    def door(self) -> Path:
+    def handover_socket(self) -> Path:
         """Socket at which the gateway hands over what is to leave no original."""
-        return self.home / "identifying" / "door.sock"
+        return self.home / "identifying" / "handover.sock"
 
     @property
     def embedded_database(self) -> Path:

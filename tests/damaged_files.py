@@ -14,7 +14,7 @@ from pathlib import Path
 from pydicom.datadict import DicomDictionary
 
 from imaging_hub.deidentification.folder import DEIDENTIFIED, deidentify
-from imaging_hub.deidentification.profile import Profile
+from imaging_hub.deidentification.profile.profile import Profile
 from imaging_hub.dicom import encode, part10, values, walk
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.errors import MalformedDataset

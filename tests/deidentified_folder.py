@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imaging_hub.deidentification.engine import Engine
-from imaging_hub.deidentification.identifiers import collect
+from imaging_hub.deidentification.engine.deidentifier import Deidentifier
+from imaging_hub.deidentification.engine.plan import compile as compile_plan
+from imaging_hub.deidentification.identifiers.collector import collect
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, SourceInstance
-from imaging_hub.deidentification.plan import compile as compile_plan
-from imaging_hub.deidentification.profile import load
+from imaging_hub.deidentification.profile.profile import load
 from imaging_hub.dicom import part10, values, walk
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.errors import MalformedDataset
@@ -36,7 +36,7 @@ def deidentify_folder(source: Path, destination: Path, profile: str) -> Outcome:
     """Every DICOM file below `source`, under `profile`; outputs are numbered, so no name goes with them."""
     files = [(path, meta, dataset) for path in sorted(source.rglob("*")) for meta, dataset in _opened(path)]
     patients = _identifiers(files)
-    engine = Engine(compile_plan(load(profile)))
+    engine = Deidentifier(compile_plan(load(profile)))
     outcome = Outcome()
     destination.mkdir(parents=True, exist_ok=True)
     for number, (path, meta, encoded) in enumerate(files):

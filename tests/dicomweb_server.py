@@ -16,12 +16,12 @@ from archived import archive, deidentified
 from fastapi import FastAPI
 from pydicom import Dataset
 
-from imaging_hub.archive import dicomweb
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.database import Database
 from imaging_hub.deidentification.instance import DeidentifiedInstance
+from imaging_hub.dicomweb import routes
 from imaging_hub.http import problems
-from imaging_hub.http.pages import Pages
+from imaging_hub.http.pages import PageTemplates
 from imaging_hub.http.serving import serve
 
 PATIENCE_SECONDS = 60
@@ -58,8 +58,8 @@ def served(database: Database, folder: Path, port: int) -> Iterator[Archive]:
     objects = ObjectStore((folder / "objects").as_uri())
     app = FastAPI()
     origin = f"http://127.0.0.1:{port}"
-    app.include_router(dicomweb.router(database, objects, origin=origin), prefix="/dicom-web")
-    problems.install(app, Pages(folder, lambda _: {}))
+    app.include_router(routes.router(database, objects, origin=origin), prefix="/dicom-web")
+    problems.install(app, PageTemplates(folder, lambda _: {}))
     stop = threading.Event()
     thread = threading.Thread(target=serve, args=(app, "127.0.0.1", port, stop))
     thread.start()

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from imaging_hub.snds.indirect import METHODS
-from imaging_hub.snds.linkage_quality import Share
-from imaging_hub.snds.synthetic.patients import Patient
+from imaging_hub.snds.linkage_quality import Proportion
+from imaging_hub.synthetic.patients import HospitalPatient
 from tests.linked_population import Linked, linkable, wrong_of_the_hard
 
 
@@ -41,8 +41,8 @@ def written(linked: Linked) -> str:
     return "\n".join(lines)
 
 
-def _groups(linked: Linked) -> dict[str, Callable[[Patient], bool]]:
-    groups: dict[str, Callable[[Patient], bool]] = {"all": lambda _: True}
+def _groups(linked: Linked) -> dict[str, Callable[[HospitalPatient], bool]]:
+    groups: dict[str, Callable[[HospitalPatient], bool]] = {"all": lambda _: True}
     for state in sorted({patient.ins_state for patient in linked.population.patients}):
         groups[f"INS {state}"] = lambda patient, state=state: patient.ins_state == state
     for sex, code in (("men", "1"), ("women", "2")):
@@ -56,6 +56,6 @@ def _groups(linked: Linked) -> dict[str, Callable[[Patient], bool]]:
     return groups
 
 
-def _told(share: Share) -> str:
+def _told(share: Proportion) -> str:
     lower, upper = share.interval
     return "–" if share.value is None else f"{share.value:.4f} ({lower:.4f}–{upper:.4f}), n {share.of}"

@@ -18,21 +18,21 @@ from sqlalchemy import Connection, text
 from third_parties import Near, a_vault
 
 from imaging_hub.archive import index
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicom import walk
 from imaging_hub.dicom.elements import Dataset
+from imaging_hub.keys.keyring import create_missing, gateway_keys
 from imaging_hub.pseudonymisation import delivery, identity, ins, traits
-from imaging_hub.pseudonymisation.identity import Identity
-from imaging_hub.pseudonymisation.keyring import create_missing, gateway_keys
+from imaging_hub.pseudonymisation.identity import PatientIdentity
 from imaging_hub.snds import indirect, loading
 from imaging_hub.snds.indirect import IndirectReport
 from imaging_hub.snds.linkage import LinkReport, import_return
-from imaging_hub.snds.linkage_quality import Share
+from imaging_hub.snds.linkage_quality import Proportion
 from imaging_hub.snds.procedure_codes import ProcedureCodes
-from imaging_hub.snds.synthetic import operator
-from imaging_hub.snds.synthetic.generator import Population, populate, write_snds
-from imaging_hub.snds.synthetic.header import CT_MACHINES, study_header
-from imaging_hub.snds.synthetic.patients import Patient, Study
+from imaging_hub.synthetic import snds_operator
+from imaging_hub.synthetic.generator import Population, populate, write_snds
+from imaging_hub.synthetic.header import CT_MACHINES, study_header
+from imaging_hub.synthetic.patients import HospitalPatient, HospitalStudy
 from imaging_hub.trust.vault import Vault
 
 
@@ -42,7 +42,7 @@ class Link:
 
     method: str
     person: str
-    patients: tuple[Patient, ...]
+    patients: tuple[HospitalPatient, ...]
 
     @property
     def right(self) -> bool:
@@ -62,19 +62,19 @@ class Linked:
     """What waits for people."""
     vault: Vault
 
-    def precision(self, chosen: Callable[[Link], bool]) -> Share:
+    def precision(self, chosen: Callable[[Link], bool]) -> Proportion:
         """Of the links that are chosen, how many are right."""
         links = [link for link in self.links if chosen(link)]
-        return Share(len(links), sum(link.right for link in links))
+        return Proportion(len(links), sum(link.right for link in links))
 
-    def recall(self, chosen: Callable[[Patient], bool] = lambda _: True) -> Share:
+    def recall(self, chosen: Callable[[HospitalPatient], bool] = lambda _: True) -> Proportion:
         """Of the linkable persons with a patient that is chosen, how many have a right link."""
         persons = {p.person.snds_person for p in self.population.patients if linkable(p) and chosen(p)}
         reached = {link.person for link in self.links if link.right}
-        return Share(len(persons), len(persons & reached))
+        return Proportion(len(persons), len(persons & reached))
 
 
-def linkable(patient: Patient) -> bool:
+def linkable(patient: HospitalPatient) -> bool:
     """Whether the SNDS holds anything under this person's own name."""
     policies = patient.person.policies
     known = any(policy.ano_known for policy in policies)
@@ -89,11 +89,11 @@ def link_population(database: Database, folder: Path, persons: int, seed: int, t
     loading.load(folder / "made" / "snds", tables)
     create_missing(folder / "keys")
     vault = Near(a_vault(database, folder / "trust-keys"))
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         subjects = _received(connection, vault, folder / "keys", made.studies, rng)
     direct = _by_ins(database, vault, folder)
     vault.database.dispose()
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         report = indirect.link(connection, tables, codes=ProcedureCodes({}), actor="test")
         rows = connection.execute(text("SELECT sid, method, snds_person FROM hub.link")).all()
         waiting = connection.execute(text("SELECT sid, method, snds_person FROM hub.link_proposal")).all()
@@ -104,10 +104,10 @@ def link_population(database: Database, folder: Path, persons: int, seed: int, t
 
 
 def _received(
-    connection: Connection, vault: Vault, keys: Path, studies: Iterable[Study], rng: np.random.Generator
-) -> dict[str, list[Patient]]:
+    connection: Connection, vault: Vault, keys: Path, studies: Iterable[HospitalStudy], rng: np.random.Generator
+) -> dict[str, list[HospitalPatient]]:
     """The patients of each subject."""
-    subjects: dict[str, list[Patient]] = {}
+    subjects: dict[str, list[HospitalPatient]] = {}
     for study in studies:
         header = study_header(study, CT_MACHINES[0], rng)
         dataset = _as_read(header)
@@ -115,7 +115,7 @@ def _received(
             connection, gateway_keys(keys), vault, hospital=study.patient.hospital.name,
             patient_id=study.patient.ipp, reading=ins.read(dataset, "demonstration"),
         )  # fmt: skip
-        assert isinstance(who, Identity)
+        assert isinstance(who, PatientIdentity)
         patients = subjects.setdefault(who.sid, [])
         if study.patient not in patients:
             patients.append(study.patient)
@@ -148,10 +148,10 @@ def _as_read(header: object) -> Dataset:
 
 def _by_ins(database: Database, vault: Vault, folder: Path) -> LinkReport:
     outgoing, answer = folder / "out.csv", folder / "return.csv"
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         sent = delivery.export(connection, vault, outgoing, actor="test")
-    operator.answer(outgoing, folder / "made" / "operator", answer)
-    with database.begin(Role.WORKER) as connection:
+    snds_operator.answer(outgoing, folder / "made" / "operator", answer)
+    with database.begin(DatabaseRole.WORKER) as connection:
         return import_return(
             connection, answer, delivery=sent.id, resolve=lambda some: vault.resolve(sent.id, some), actor="test"
         )
@@ -159,7 +159,7 @@ def _by_ins(database: Database, vault: Vault, folder: Path) -> LinkReport:
 
 def wrong_of_the_hard(linked: Linked) -> dict[str, int]:
     """Wrong links, by what makes their patients hard."""
-    hard: dict[str, Callable[[Patient], bool]] = {
+    hard: dict[str, Callable[[HospitalPatient], bool]] = {
         "twins": lambda patient: bool(patient.person.twin),
         "fictive NIR": lambda patient: patient.person.policies[0].cdi not in ("00", "03", "04"),
         "another's INS": lambda patient: patient.ins_of is not None,

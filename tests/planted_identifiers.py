@@ -10,7 +10,7 @@ from typing import Any
 
 from deidentified_folder import Outcome, deidentify_folder
 
-from imaging_hub.deidentification.profile import load
+from imaging_hub.deidentification.profile.profile import load
 
 RETAIN_DEVICE = "retain-device-identity"
 

@@ -16,11 +16,12 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as PydicomSequence
 from pydicom.tag import BaseTag
 
-from imaging_hub.deidentification import identifiers, method
-from imaging_hub.deidentification.actions import Actions
+from imaging_hub.deidentification.engine import method
+from imaging_hub.deidentification.engine.actions import InstanceActions
+from imaging_hub.deidentification.engine.plan import Plan
+from imaging_hub.deidentification.identifiers import collector
+from imaging_hub.deidentification.identifiers.patient import PatientContext
 from imaging_hub.deidentification.instance import Pseudonyms
-from imaging_hub.deidentification.patient import Patient
-from imaging_hub.deidentification.plan import Plan
 from imaging_hub.dicom import dictionary, encode, values, walk
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.dicom.transfer_syntax import KNOWN
@@ -33,8 +34,8 @@ def deidentified(file: bytes, plan: Plan, pseudonyms: Pseudonyms) -> bytes:
     source = pydicom.dcmread(BytesIO(file))
     dataset = _elements(source)
     scope = plan.scope_of(dataset)
-    own = set(identifiers.read(identifiers.raw(dataset))) - {pseudonyms.patient, f"{pseudonyms.patient}^"}
-    actions = Actions(plan, pseudonyms, Patient(own, pseudonyms.uid_key), values.charset_of(dataset))
+    own = set(collector.read(collector.raw(dataset))) - {pseudonyms.patient, f"{pseudonyms.patient}^"}
+    actions = InstanceActions(plan, pseudonyms, PatientContext(own, pseudonyms.uid_key), values.charset_of(dataset))
     settled = actions.settle(dataset, scope)
     told = method.elements(plan.profile.name, settled.options_ran, bool(settled.days))
     cleaned = sorted((*settled.elements, *told), key=lambda element: element.tag)

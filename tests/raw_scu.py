@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dataset_bytes import EXPLICIT, element
 from sqlalchemy import text
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import senders
 from imaging_hub.gateway.storage_scp import StorageServer
 from imaging_hub.settings import Settings
@@ -208,7 +208,7 @@ def let_in(
     keep_originals: str | None = None,
 ) -> None:
     """Make a sender known."""
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
             connection,
             calling_ae_title=calling,
@@ -249,7 +249,7 @@ class Row:
 
 def rows(database: Database) -> list[Row]:
     """The whole journal, in order of arrival."""
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         found = connection.execute(
             text(
                 "SELECT id, hospital, sop_instance_uid, state, reason, digest, study, purged_at IS NULL AS kept"
@@ -261,7 +261,7 @@ def rows(database: Database) -> list[Row]:
 
 def rejections(database: Database) -> list[tuple[str, str, str]]:
     """Reasons, calling AE titles and syntaxes of what was refused."""
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         found = connection.execute(
             text("SELECT reason, calling_ae_title, syntax FROM identifying.rejection ORDER BY id")
         ).all()

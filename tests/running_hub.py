@@ -21,7 +21,7 @@ from psycopg import sql
 from sqlalchemy import text
 
 from imaging_hub.cli.serve import prepare
-from imaging_hub.database import Database, Role, embedded_server
+from imaging_hub.database import Database, DatabaseRole, embedded_server
 from imaging_hub.gateway import senders
 from imaging_hub.settings import Settings, load
 
@@ -96,7 +96,7 @@ class RunningHub:
 
     def count(self, where: str = "true") -> int:
         """Journal rows for which `where` holds."""
-        with self.database.begin(Role.OWNER) as connection:
+        with self.database.begin(DatabaseRole.OWNER) as connection:
             found: int = connection.execute(
                 text(f"SELECT count(*) FROM identifying.instance WHERE {where}")
             ).scalar_one()
@@ -104,7 +104,7 @@ class RunningHub:
 
     def states(self) -> dict[str, int]:
         """Journal rows by state and, for the quarantined, reason."""
-        with self.database.begin(Role.OWNER) as connection:
+        with self.database.begin(DatabaseRole.OWNER) as connection:
             rows = connection.execute(
                 text("SELECT state, reason, count(*) FROM identifying.instance GROUP BY state, reason")
             ).all()
@@ -131,7 +131,7 @@ def free_ports(number: int) -> list[int]:
 def another_database(database: Database) -> Database:
     """A new database on the server of this one."""
     name = f"vault_{uuid4().hex}"
-    with psycopg.connect(database.conninfo(Role.OWNER), autocommit=True) as connection:
+    with psycopg.connect(database.conninfo(DatabaseRole.OWNER), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     return Database(database.owner_url.set(database=name), None)
 
@@ -184,7 +184,7 @@ def a_hub(folder: Path, database: Database, **overrides: object) -> RunningHub:
         }
     )
     prepare(settings).dispose()
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
             connection,
             calling_ae_title=SENDER,

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from imaging_hub.snds.synthetic.generator import synthesize
+from imaging_hub.synthetic.generator import synthesize
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from running_hub import another_database, free_ports
 from starlette.testclient import TestClient
 from web_story import served
 
-from imaging_hub.database import VAULT, Database, Role, migrate
-from imaging_hub.pseudonymisation.keyring import Keyring, access_key
+from imaging_hub.database import VAULT, Database, DatabaseRole, migrate
+from imaging_hub.keys.keyring import Keyring, access_key
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.trust.app import create_app
@@ -24,7 +24,7 @@ from imaging_hub.trust.vault import Vault
 def dropped(database: Database, server: Database) -> None:
     """End it, whoever is connected."""
     database.dispose()
-    with psycopg.connect(server.conninfo(Role.OWNER), autocommit=True) as connection:
+    with psycopg.connect(server.conninfo(DatabaseRole.OWNER), autocommit=True) as connection:
         name = sql.Identifier(str(database.owner_url.database))
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 

@@ -21,16 +21,16 @@ from starlette.types import ASGIApp
 
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.cohorts import release
-from imaging_hub.database import Database, Role
-from imaging_hub.deidentification.instance import Change, DeidentifiedInstance
-from imaging_hub.gateway.console import create_console
+from imaging_hub.console import create_console
+from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.deidentification.instance import AttributeChange, DeidentifiedInstance
 from imaging_hub.http.serving import serve
 from imaging_hub.http.sessions import token_hash
 from imaging_hub.intake import journal
 from imaging_hub.intake.spool import Spool
-from imaging_hub.intake.vault import Owner
+from imaging_hub.intake.study_keys import OriginalOwner
 from imaging_hub.permits import accounts, projects
-from imaging_hub.permits.policy import Role as Account
+from imaging_hub.permits.policy import AccountRole as Account
 from imaging_hub.settings import Settings, load
 from imaging_hub.web.app import create_app
 
@@ -66,12 +66,12 @@ class WebStory:
 
     def execute(self, statement: str, **values: object) -> None:
         """SQL as the owner: for what only time or an attacker would do."""
-        with self.database.begin(Role.OWNER) as connection:
+        with self.database.begin(DatabaseRole.OWNER) as connection:
             connection.execute(text(statement), values)
 
     def scalar(self, statement: str, **values: object) -> object:
         """One value, read as the owner."""
-        with self.database.begin(Role.OWNER) as connection:
+        with self.database.begin(DatabaseRole.OWNER) as connection:
             return connection.execute(text(statement), values).scalar()
 
     def audited(self, action: str) -> int:
@@ -111,7 +111,7 @@ def served(*apps: tuple[ASGIApp, int]) -> Iterator[None]:
 
 def _people(story: WebStory) -> None:
     until = datetime.now(UTC) + timedelta(days=7)
-    with story.database.begin(Role.OWNER) as connection:
+    with story.database.begin(DatabaseRole.OWNER) as connection:
         for role in Account:
             finess = FINESS if role is Account.HOSPITAL else None
             story.tokens[role] = accounts.add(connection, role, role, until, finess=finess, by="test")
@@ -152,7 +152,7 @@ def _studies(story: WebStory) -> None:
     story.waiting = "2.25.2002"
     pairs = [_pair(n) for n in range(1, 9)]
     archive(story.database, [after for _, after in pairs], objects)
-    with story.database.begin(Role.GATEWAY) as connection:
+    with story.database.begin(DatabaseRole.GATEWAY) as connection:
         for before, after in pairs:
             _journal(connection, spool, before, after)
         story.held = _journal(connection, spool, pairs[0][0], None)
@@ -181,14 +181,14 @@ def _pair(number: int) -> tuple[Dataset, DeidentifiedInstance]:
 def _after(dataset: Dataset, *, needs_review: bool = False) -> DeidentifiedInstance:
     made = deidentified(dataset, needs_review=needs_review)
     changes = (
-        Change("SeriesDescription", "C", "E.1-1 Clean Descriptors"),
-        Change("PatientName", "Z", "E.1-1 Basic"),
-        Change("PatientID", "Z", "E.1-1 Basic"),
-        Change("PatientBirthDate", "Z", "E.1-1 Basic"),
-        Change("InstitutionName", "X", "E.1-1 Basic"),
-        Change("ReferringPhysicianName", "X", "E.1-1 Basic"),
-        Change("StudyDate", "shift", "E.1-1 Modified Dates"),
-        Change("SOPInstanceUID", "U", "E.1-1 Basic"),
+        AttributeChange("SeriesDescription", "C", "E.1-1 Clean Descriptors"),
+        AttributeChange("PatientName", "Z", "E.1-1 Basic"),
+        AttributeChange("PatientID", "Z", "E.1-1 Basic"),
+        AttributeChange("PatientBirthDate", "Z", "E.1-1 Basic"),
+        AttributeChange("InstitutionName", "X", "E.1-1 Basic"),
+        AttributeChange("ReferringPhysicianName", "X", "E.1-1 Basic"),
+        AttributeChange("StudyDate", "shift", "E.1-1 Modified Dates"),
+        AttributeChange("SOPInstanceUID", "U", "E.1-1 Basic"),
     )
     return DeidentifiedInstance(**{**{name: getattr(made, name) for name in made.__slots__}, "changes": changes})
 
@@ -216,7 +216,7 @@ def _journal(connection: object, spool: Spool, before: Dataset, after: Deidentif
     if after is None:
         before.SOPInstanceUID = "1.2.3.4.99"
     before.save_as(file, enforce_file_format=True)
-    stored = spool.store([file.getvalue()], Owner("chu-test"))
+    stored = spool.store([file.getvalue()], OriginalOwner("chu-test"))
     arrival = journal.Arrival(
         hospital=HOSPITAL, finess=FINESS, sop_instance_uid=str(before.SOPInstanceUID),
         sop_class_uid=str(before.SOPClassUID), transfer_syntax_uid="1.2.840.10008.1.2.1",
@@ -227,7 +227,7 @@ def _journal(connection: object, spool: Spool, before: Dataset, after: Deidentif
     if after is None:
         journal.settle_quarantined(connection, row.id, "residual-identifier", "ImageComments", "residual check")
         return row.id
-    passed = journal.Passed(row.id, after.sop_instance_uid, after.series_instance_uid, "0" * 64)
+    passed = journal.DeidentifiedEntry(row.id, after.sop_instance_uid, after.series_instance_uid, "0" * 64)
     journal.settle_deidentified(connection, [passed])
     journal.settle_archived(connection, [row.id])
     return row.id

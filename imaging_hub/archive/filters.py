@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TypeAlias
 
-Conditions: TypeAlias = tuple[str, dict[str, object]]
+SqlConditions: TypeAlias = tuple[str, dict[str, object]]
 """SQL to append after a WHERE, beginning with AND or empty, and its values by name."""
 
 
@@ -26,7 +26,7 @@ class StudyFilter:
     state: str = ""
     finess: str = ""
 
-    def conditions(self) -> Conditions:
+    def conditions(self) -> SqlConditions:
         """As SQL on `hub.study st` and `hub.subject su`."""
         return _conditions(
             ("st.study_instance_uid = ANY(:study_uids)", "study_uids", list(self.study_uids) or None),
@@ -58,7 +58,7 @@ class SeriesFilter:
     body_part: str = ""
     review_state: str = ""
 
-    def conditions(self) -> Conditions:
+    def conditions(self) -> SqlConditions:
         """As SQL on `hub.series se`."""
         return _conditions(
             ("se.series_instance_uid = ANY(:series_uids)", "series_uids", list(self.series_uids) or None),
@@ -78,7 +78,7 @@ class InstanceFilter:
     sop_class_uids: Sequence[str] = ()
     number: int | None = None
 
-    def conditions(self) -> Conditions:
+    def conditions(self) -> SqlConditions:
         """As SQL on `hub.instance i`."""
         return _conditions(
             ("i.sop_instance_uid = ANY(:sop_uids)", "sop_uids", list(self.sop_uids) or None),
@@ -92,7 +92,7 @@ ANY_SERIES = SeriesFilter()
 ANY_INSTANCE = InstanceFilter()
 
 
-def _conditions(*conditions: tuple[str, str, object]) -> Conditions:
+def _conditions(*conditions: tuple[str, str, object]) -> SqlConditions:
     """The conditions whose value is given, as SQL to append after a WHERE, and the values by name."""
     asked = [(sql, name, value) for sql, name, value in conditions if value is not None]
     return "".join(f" AND {sql}" for sql, _, _ in asked), {name: value for _, name, value in asked}

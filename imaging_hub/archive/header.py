@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from datetime import date, datetime
 
 from imaging_hub.dicom import values, walk
+from imaging_hub.dicom.element_runs import ElementRunReader, elements_of
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
-from imaging_hub.dicom.passages import PassageReader, elements_of
 from imaging_hub.dicom.values import Charset
 from imaging_hub.errors import MalformedDataset
 
 _INTEGERS = 2**31  # IS is 32 bits wide (PS3.5 §6.2), and so are the index's columns
 
 
-class Header:
+class StoredHeader:
     """The attributes of one dataset or item; what is absent or unreadable is empty, never an error."""
 
     def __init__(self, dataset: Dataset, inherited: Charset = values.LATIN_1) -> None:
@@ -23,14 +23,14 @@ class Header:
         self._charset = values.charset_of(dataset, inherited)
 
     @classmethod
-    def read(cls, encoded: Buffer, transfer_syntax_uid: str) -> Header:
+    def read(cls, encoded: Buffer, transfer_syntax_uid: str) -> StoredHeader:
         """The header as the index keeps it; raises `MalformedDataset`."""
         return cls(walk.read(encoded, transfer_syntax_uid))
 
     @classmethod
-    def read_all(cls, encoded: Iterable[tuple[Buffer, str]]) -> list[Header]:
+    def read_all(cls, encoded: Iterable[tuple[Buffer, str]]) -> list[StoredHeader]:
         """The headers of instances with their transfer syntaxes; what neighbours have in common is read once."""
-        reader = PassageReader()
+        reader = ElementRunReader()
         return [cls(elements_of(reader.read(*one))) for one in encoded]
 
     def texts(self, keyword: str) -> list[str]:
@@ -71,9 +71,9 @@ class Header:
         except ValueError:
             return None
 
-    def items(self, keyword: str) -> list[Header]:
+    def items(self, keyword: str) -> list[StoredHeader]:
         """The items of a sequence."""
-        return [Header(item, self._charset) for item in values.items(self.dataset, values.tag(keyword))]
+        return [StoredHeader(item, self._charset) for item in values.items(self.dataset, values.tag(keyword))]
 
     def _element(self, keyword: str) -> Element | None:
         return values.find(self.dataset, values.tag(keyword))

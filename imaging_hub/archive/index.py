@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, text
 
-from imaging_hub.archive import changes
-from imaging_hub.archive.header import Header
+from imaging_hub.archive import change_lists
+from imaging_hub.archive.header import StoredHeader
 from imaging_hub.archive.series import describe, position_mm
 from imaging_hub.deidentification.instance import DeidentifiedInstance
 from imaging_hub.errors import HubError
@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class StoredInstance:
     """An instance whose object is stored already, under `digest`."""
 
     instance: DeidentifiedInstance
@@ -41,7 +41,7 @@ def admit(
     finess: str,
     date_shift_days: int,
     profile: str,
-    admissions: Sequence[Admission],
+    admissions: Sequence[StoredInstance],
 ) -> None:
     """Index instances of one study; the study's revision rises when that changes a study already there.
 
@@ -56,7 +56,7 @@ def admit(
     if any(admission.instance.study_instance_uid != study for admission in admissions):
         raise HubError("a batch holds instances of one study", code="several-studies")
     lock_study(connection, study)
-    headers = Header.read_all((a.instance.header, a.instance.transfer_syntax_uid) for a in admissions)
+    headers = StoredHeader.read_all((a.instance.header, a.instance.transfer_syntax_uid) for a in admissions)
     known = _admit_study(connection, study, sid, pseudonym, finess)
     _admit_instances(connection, admissions, headers)
     changed = False
@@ -125,7 +125,9 @@ def _admit_study(connection: Connection, study: str, sid: str, pseudonym: str, f
     return not inserted
 
 
-def _admit_instances(connection: Connection, admissions: Sequence[Admission], headers: Sequence[Header]) -> None:
+def _admit_instances(
+    connection: Connection, admissions: Sequence[StoredInstance], headers: Sequence[StoredHeader]
+) -> None:
     objects = sorted({(admission.digest, admission.size) for admission in admissions})
     connection.execute(
         text(
@@ -147,7 +149,7 @@ def _admit_instances(connection: Connection, admissions: Sequence[Admission], he
     ).scalar_one()
     if moved:
         raise HubError("an instance is known in another series", code="instance-of-another-series")
-    lists = changes.keep(connection, (a.change_list or a.instance.changes for a in admissions))
+    lists = change_lists.keep(connection, (a.change_list or a.instance.changes for a in admissions))
     rows = [_instance_row(*each) for each in zip(admissions, headers, lists, strict=True)]
     connection.execute(text(_UPSERT_INSTANCE), sorted(rows, key=lambda row: str(row["sop_instance_uid"])))
 
@@ -176,7 +178,7 @@ _UPSERT_INSTANCE = f"""
 """  # noqa: S608 - names of columns, written above
 
 
-def _instance_row(admission: Admission, header: Header, change_list: str) -> dict[str, object]:
+def _instance_row(admission: StoredInstance, header: StoredHeader, change_list: str) -> dict[str, object]:
     instance = admission.instance
     return {
         "sop_instance_uid": instance.sop_instance_uid,
@@ -218,7 +220,7 @@ def _refresh_series(connection: Connection, uid: str, study: str, profile: str, 
         ),
         {"uid": uid},
     ).one()
-    attributes = asdict(describe(Header.read(bytes(first.header), first.transfer_syntax_uid), content.positions))
+    attributes = asdict(describe(StoredHeader.read(bytes(first.header), first.transfer_syntax_uid), content.positions))
     _upsert_series(
         connection,
         {
@@ -254,8 +256,8 @@ def _upsert_series(connection: Connection, row: Mapping[str, object]) -> None:
 def _describe_study(
     connection: Connection,
     study: str,
-    admissions: Sequence[Admission],
-    headers: Sequence[Header],
+    admissions: Sequence[StoredInstance],
+    headers: Sequence[StoredHeader],
     date_shift_days: int,
     *,
     raise_revision: bool,
@@ -284,7 +286,7 @@ def _describe_study(
     )
 
 
-def _procedures(headers: Iterable[Header]) -> list[str] | None:
+def _procedures(headers: Iterable[StoredHeader]) -> list[str] | None:
     """`code|scheme` of what was done, None where no header says it."""
     codes = {
         f"{item.text('CodeValue')}|{item.text('CodingSchemeDesignator')}"

@@ -16,7 +16,7 @@ from imaging_hub.audit import trail
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
+class AppliedOppositions:
     """What became of oppositions: the proof that they were carried out."""
 
     people: int
@@ -28,7 +28,7 @@ class Noted:
     """Releases that hold something of theirs: no longer prepared nor downloaded."""
 
 
-def note(connection: Connection, sids: Collection[str], *, by: str) -> Noted:
+def note(connection: Connection, sids: Collection[str], *, by: str) -> AppliedOppositions:
     """Let the oppositions of these subjects stand, cut their links, and say so on the trail."""
     who = {"sids": sorted(set(sids))}
     new = connection.execute(
@@ -49,9 +49,9 @@ def note(connection: Connection, sids: Collection[str], *, by: str) -> Noted:
         ),
         who,
     ).scalar_one()
-    noted = Noted(len(who["sids"]), new, links, studies, releases)
+    noted = AppliedOppositions(len(who["sids"]), new, links, studies, releases)
     detail: dict[str, object] = {"people": noted.people, "new": noted.new, "links_cut": noted.links_cut}
-    trail.append(connection, by, trail.Action.OPPOSITION_NOTED, "oppositions", detail)
+    trail.append(connection, by, trail.AuditAction.OPPOSITION_NOTED, "oppositions", detail)
     return noted
 
 
@@ -61,7 +61,7 @@ def lift(connection: Connection, sids: Collection[str], *, by: str) -> int:
         text("UPDATE hub.opposition SET lifted_at = now() WHERE lifted_at IS NULL AND sid = ANY(:sids)"),
         {"sids": sorted(set(sids))},
     ).rowcount
-    trail.append(connection, by, trail.Action.OPPOSITION_LIFTED, "oppositions", {"people": lifted})
+    trail.append(connection, by, trail.AuditAction.OPPOSITION_LIFTED, "oppositions", {"people": lifted})
     return lifted
 
 

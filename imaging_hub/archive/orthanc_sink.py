@@ -14,8 +14,8 @@ from sqlalchemy import text
 from imaging_hub.archive import search
 from imaging_hub.archive.filters import StudyFilter
 from imaging_hub.archive.objects import ObjectStore
-from imaging_hub.archive.search import Instance
-from imaging_hub.database import Database, Role
+from imaging_hub.archive.search import ArchivedInstance
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import HubError
 
 _PAUSES_SECONDS = (0.5, 2.0, 8.0)
@@ -40,7 +40,7 @@ class OrthancSink:
         self._pauses_seconds = pauses_seconds
         self._timeout_seconds = timeout_seconds
 
-    def send(self, instance: Instance) -> None:
+    def send(self, instance: ArchivedInstance) -> None:
         """Store one instance and see that what came to lie there is it; one already there is not sent again."""
         if self._holds(instance):
             return
@@ -53,12 +53,12 @@ class OrthancSink:
 
     def send_study(self, database: Database, study_instance_uid: str) -> None:
         """Send what the sink was not yet seen to hold of a releasable study, remembering each instance."""
-        with database.begin(Role.WORKER) as connection:
+        with database.begin(DatabaseRole.WORKER) as connection:
             wanted = StudyFilter(study_uids=[study_instance_uid], state="RELEASABLE")
             found = search.instances(connection, of_study=wanted)
         for instance in found:
             self.send(instance)
-            with database.begin(Role.WORKER) as connection:
+            with database.begin(DatabaseRole.WORKER) as connection:
                 connection.execute(
                     text(
                         "UPDATE hub.instance SET sink_digest = :digest"
@@ -67,11 +67,11 @@ class OrthancSink:
                     {"uid": instance.sop_instance_uid, "digest": instance.digest},
                 )
 
-    def _holds(self, instance: Instance) -> bool:
+    def _holds(self, instance: ArchivedInstance) -> bool:
         files = (self._request("get", f"instances/{name}/file").content for name in self._names(instance))
         return any(sha256(file).hexdigest() == instance.digest for file in files)
 
-    def _names(self, instance: Instance) -> list[str]:
+    def _names(self, instance: ArchivedInstance) -> list[str]:
         """Orthanc's names of instances with this SOP Instance UID."""
         found = self._request("post", "tools/lookup", data=instance.sop_instance_uid).json()
         return [one["ID"] for one in found if one["Type"] == "Instance"]

@@ -18,7 +18,7 @@ ALL = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class ArchivedStudy:
     """A study and what is in it."""
 
     study_instance_uid: str
@@ -36,7 +36,7 @@ class Study:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class ArchivedSeries:
     """A series; attributes as `archive.series` computes them."""
 
     series_instance_uid: str
@@ -68,7 +68,7 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Instance:
+class ArchivedInstance:
     """An instance and the object that holds it."""
 
     sop_instance_uid: str
@@ -85,7 +85,7 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
+class ArchiveTotals:
     """How much the archive holds."""
 
     subjects: int
@@ -105,7 +105,7 @@ def studies(
     offset: int = 0,
     *,
     of_series: SeriesFilter = ANY_SERIES,
-) -> list[Study]:
+) -> list[ArchivedStudy]:
     """Studies of which at least one series also matches, the latest first."""
     where, values = wanted.conditions()
     inner, more = of_series.conditions()
@@ -124,7 +124,7 @@ def studies(
         ),
         {**values, **more, "limit": limit, "offset": offset},
     )
-    return [Study(**{**row, "modalities": tuple(row["modalities"])}) for row in rows.mappings()]
+    return [ArchivedStudy(**{**row, "modalities": tuple(row["modalities"])}) for row in rows.mappings()]
 
 
 def series(
@@ -134,7 +134,7 @@ def series(
     offset: int = 0,
     *,
     of_study: StudyFilter = ANY_STUDY,
-) -> list[Series]:
+) -> list[ArchivedSeries]:
     """Series, in the order of their studies and numbers."""
     where, values = wanted.conditions()
     outer, more = of_study.conditions()
@@ -147,10 +147,10 @@ def series(
         ),
         {**values, **more, "limit": limit, "offset": offset},
     )
-    return [Series(**{**row, "image_type": tuple(row["image_type"])}) for row in rows.mappings()]
+    return [ArchivedSeries(**{**row, "image_type": tuple(row["image_type"])}) for row in rows.mappings()]
 
 
-def series_of(connection: Connection, study_instance_uid: str) -> list[Series]:
+def series_of(connection: Connection, study_instance_uid: str) -> list[ArchivedSeries]:
     """The series of one study."""
     return series(connection, of_study=StudyFilter(study_uids=[study_instance_uid]))
 
@@ -163,7 +163,7 @@ def instances(
     *,
     of_series: SeriesFilter = ANY_SERIES,
     of_study: StudyFilter = ANY_STUDY,
-) -> list[Instance]:
+) -> list[ArchivedInstance]:
     """Instances, in the order of their series and numbers."""
     where, values = wanted.conditions()
     for condition, more in (of_series.conditions(), of_study.conditions()):
@@ -180,7 +180,7 @@ def instances(
         ),
         {**values, "limit": limit, "offset": offset},
     )
-    return [Instance(**row) for row in rows.mappings()]
+    return [ArchivedInstance(**row) for row in rows.mappings()]
 
 
 def headers(connection: Connection, sop_instance_uids: Sequence[str]) -> dict[str, bytes]:
@@ -234,7 +234,7 @@ def awaiting_sink(connection: Connection) -> list[str]:
     return list(rows.scalars())
 
 
-def overview(connection: Connection) -> Overview:
+def overview(connection: Connection) -> ArchiveTotals:
     """Counts over the whole archive; true counts, so for people of the hub only."""
     totals: RowMapping = (
         connection.execute(
@@ -249,7 +249,7 @@ def overview(connection: Connection) -> Overview:
     )
     modalities = connection.execute(text("SELECT modality, count(*) FROM hub.series GROUP BY modality ORDER BY 1"))
     states = connection.execute(text("SELECT state, count(*) FROM hub.study GROUP BY state ORDER BY 1"))
-    return Overview(
+    return ArchiveTotals(
         **totals,
         by_modality={row[0]: row[1] for row in modalities},
         by_study_state={row[0]: row[1] for row in states},

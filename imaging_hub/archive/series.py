@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
-from imaging_hub.archive.header import Header
+from imaging_hub.archive.header import StoredHeader
 
 _SCOUT_WORDS = ("SCOUT", "LOCALIZER", "LOCALISER", "TOPOGRAM", "SURVIEW")
 _NO_AGENT = {"NO", "NONE", "N", "WITHOUT", "SANS"}
@@ -36,7 +36,7 @@ class SeriesAttributes:
     is_derived: bool
 
 
-def describe(header: Header, positions_mm: Iterable[float] = ()) -> SeriesAttributes:
+def describe(header: StoredHeader, positions_mm: Iterable[float] = ()) -> SeriesAttributes:
     """Attributes of the series that `header` is the first of; `positions_mm` are its instances'."""
     image_type = [value.upper() for value in header.texts("ImageType")]
     description = header.text("SeriesDescription")
@@ -63,7 +63,7 @@ def describe(header: Header, positions_mm: Iterable[float] = ()) -> SeriesAttrib
     )
 
 
-def position_mm(header: Header) -> float | None:
+def position_mm(header: StoredHeader) -> float | None:
     """Where a single-frame image lies along the normal of its own plane (PS3.3 §C.7.6.2.1.1)."""
     return _along_normal(header.numbers("ImagePositionPatient"), header.numbers("ImageOrientationPatient"))
 
@@ -76,7 +76,7 @@ def _along_normal(position: list[float], orientation: list[float]) -> float | No
     return sum(p * n for p, n in zip(position, normal, strict=True))
 
 
-def _frame_positions(header: Header) -> list[float]:
+def _frame_positions(header: StoredHeader) -> list[float]:
     """Positions of an enhanced multi-frame image's frames (PS3.3 §C.7.6.16)."""
     orientation = _shared(header, "PlaneOrientationSequence").numbers("ImageOrientationPatient")
     found = []
@@ -101,14 +101,14 @@ def _spacing(positions: Iterable[float]) -> float | None:
     return round(median(steps), 4) if steps else None
 
 
-def _contrast(header: Header) -> bool | None:
+def _contrast(header: StoredHeader) -> bool | None:
     agent = header.text("ContrastBolusAgent")
     if agent.upper() in _NO_AGENT:
         return False
     return True if agent or header.items("ContrastBolusAgentSequence") else None
 
 
-def _shared(header: Header, keyword: str) -> Header:
+def _shared(header: StoredHeader, keyword: str) -> StoredHeader:
     """The functional group that all frames share, else the first frame's, else the header itself."""
     for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         group = _first(_first(header, groups), keyword)
@@ -117,5 +117,5 @@ def _shared(header: Header, keyword: str) -> Header:
     return header
 
 
-def _first(header: Header, keyword: str) -> Header:
-    return next(iter(header.items(keyword)), Header([]))
+def _first(header: StoredHeader, keyword: str) -> StoredHeader:
+    return next(iter(header.items(keyword)), StoredHeader([]))

@@ -20,7 +20,7 @@ GENESIS = "0" * 64
 _CHAIN_LOCK = 0x4155444954  # "AUDIT": appends take turns, so that the chain has one order
 
 
-class Action(StrEnum):
+class AuditAction(StrEnum):
     """What can be done that is worth remembering."""
 
     STUDY_RECEIVED = "study-received"
@@ -60,7 +60,7 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True)
-class Broken:
+class BrokenChain:
     """Where a chain no longer holds."""
 
     sequence: int
@@ -68,7 +68,7 @@ class Broken:
 
 
 def append(
-    connection: Connection, actor: str, action: Action, obj: str, detail: Mapping[str, object] | None = None
+    connection: Connection, actor: str, action: AuditAction, obj: str, detail: Mapping[str, object] | None = None
 ) -> None:
     """Add one entry within the caller's transaction: what is rolled back was not done."""
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHAIN_LOCK})
@@ -96,7 +96,7 @@ def append(
     )
 
 
-def verify(connection: Connection) -> int | Broken:
+def verify(connection: Connection) -> int | BrokenChain:
     """Count of entries when the chain holds, else the first place where it does not."""
     previous, expected = GENESIS, 1
     rows = connection.execution_options(stream_results=True).execute(
@@ -107,12 +107,12 @@ def verify(connection: Connection) -> int | Broken:
     )
     for row in rows:
         if row.sequence != expected:
-            return Broken(expected, "missing")
+            return BrokenChain(expected, "missing")
         if row.previous_hash != previous:
-            return Broken(row.sequence, "does not follow its predecessor")
+            return BrokenChain(row.sequence, "does not follow its predecessor")
         entry = _Entry(row.sequence, row.at, row.actor, row.action, row.obj, row.detail)
         if row.hash != _seal(previous, entry):
-            return Broken(row.sequence, "altered")
+            return BrokenChain(row.sequence, "altered")
         previous, expected = row.hash, expected + 1
     return expected - 1
 

@@ -22,7 +22,7 @@ _VERBS = {
     "gateway": "Run the DICOM receiver alone.",
     "conformance": "The DICOM conformance statement of a configuration.",
     "worker": "Run one worker alone.",
-    "door": "Run the door alone, for senders whose originals are never kept.",
+    "inline-deidentification": "De-identify before the answer, for senders whose originals are never kept.",
     "web": "Run the hub's API and pages alone.",
     "console": "Run the hospital's console alone.",
     "sender": "Hospitals that may send.",

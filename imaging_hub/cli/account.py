@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from imaging_hub.database import Role as Login
+from imaging_hub.database import DatabaseRole as Login
 from imaging_hub.database import open_database
 from imaging_hub.permits import accounts
-from imaging_hub.permits.policy import Role
+from imaging_hub.permits.policy import AccountRole
 from imaging_hub.settings import load
 
 app = typer.Typer(no_args_is_help=True)
@@ -33,7 +33,7 @@ def account() -> None:
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(help="Name, unique in this hub.")],
-    role: Annotated[Role, typer.Argument(help="What the account is for.")],
+    role: Annotated[AccountRole, typer.Argument(help="What the account is for.")],
     *,
     days: Annotated[int, typer.Option(min=1, max=366, help="Days until the account ends.")] = 90,
     finess: Annotated[str | None, typer.Option(help="FINESS of a hospital account.")] = None,

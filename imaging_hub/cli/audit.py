@@ -24,12 +24,12 @@ def verify(
 ) -> None:
     """Recompute every seal; status 1 when the chain is broken, naming the first place."""
     from imaging_hub.audit import trail
-    from imaging_hub.database import Role, open_database
+    from imaging_hub.database import DatabaseRole, open_database
     from imaging_hub.settings import load
 
-    with open_database(load(config)).begin(Role.WEB) as connection:
+    with open_database(load(config)).begin(DatabaseRole.WEB) as connection:
         result = trail.verify(connection)
-    if isinstance(result, trail.Broken):
+    if isinstance(result, trail.BrokenChain):
         broken = {"ok": False, "sequence": result.sequence, "reason": result.reason}
         typer.echo(json.dumps(broken) if as_json else f"broken at entry {result.sequence}: {result.reason}")
         raise typer.Exit(1)
@@ -49,11 +49,11 @@ def nir(
     The third party's tables are searched by `trust verify`, where it runs.
     """
     from imaging_hub.audit import nir_at_rest
-    from imaging_hub.database import Role, open_database
+    from imaging_hub.database import DatabaseRole, open_database
     from imaging_hub.settings import load
 
     settings = load(config)
-    with open_database(settings).begin(Role.OWNER) as connection:
+    with open_database(settings).begin(DatabaseRole.OWNER) as connection:
         found = nir_at_rest.scan(
             connection, [settings.home, *(folders or ())], passed_over=[settings.home / "identifying"]
         )

@@ -19,11 +19,11 @@ from imaging_hub.cohorts import release as releases
 from imaging_hub.cohorts.definition import read
 from imaging_hub.cohorts.flowchart import Flowchart
 from imaging_hub.cohorts.plan import plan
-from imaging_hub.database import Role as Login
+from imaging_hub.database import DatabaseRole as Login
 from imaging_hub.database import open_database
 from imaging_hub.permits import accounts, projects
-from imaging_hub.permits.policy import Actor, Denied
-from imaging_hub.permits.policy import Role as ActorRole
+from imaging_hub.permits.policy import AccountRole as ActorRole
+from imaging_hub.permits.policy import Denied, RequestActor
 from imaging_hub.settings import load
 
 app = typer.Typer(no_args_is_help=True)
@@ -63,7 +63,7 @@ def count(file: File, *, account: Account = None, config: Config = None, as_json
     definition, settings = read(file), load(config)
     now = datetime.now(UTC)
     with open_database(settings).begin(Login.WEB) as connection:
-        actor = accounts.actor(connection, account, now) if account else Actor("operator", ActorRole.OPERATOR)
+        actor = accounts.actor(connection, account, now) if account else RequestActor("operator", ActorRole.OPERATOR)
         found = flowchart.count(
             connection,
             definition,
@@ -137,7 +137,7 @@ def release(
 
 def _in_whose_name(
     connection: Connection, permit: str | None, project: str | None, account: str | None, now: datetime
-) -> tuple[str | None, Actor]:
+) -> tuple[str | None, RequestActor]:
     """The permit and the account meant: what is not named is taken where there is one only."""
     candidates = [projects.permit(connection, permit)] if permit else projects.permits(connection, project=project)
     held = [one for one in candidates if one and (account is None or account in one.holders)]
@@ -146,7 +146,7 @@ def _in_whose_name(
     return held[0].id, _one_account(connection, account, held[0].holders, now)
 
 
-def _one_account(connection: Connection, account: str | None, holders: frozenset[str], now: datetime) -> Actor:
+def _one_account(connection: Connection, account: str | None, holders: frozenset[str], now: datetime) -> RequestActor:
     if account is None and len(holders) != 1:
         raise typer.BadParameter("name the permit and the account: --permit ID --account NAME")
     return accounts.actor(connection, account or min(holders), now)

@@ -18,9 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from imaging_hub.errors import HubError, KeyringError
 
 if TYPE_CHECKING:
-    from imaging_hub.deidentification.folder import Outcome
-    from imaging_hub.deidentification.folder import Progress as Tick
-    from imaging_hub.deidentification.profile import Profile
+    from imaging_hub.deidentification.folder import FileOutcome
+    from imaging_hub.deidentification.folder import FolderProgress as Tick
+    from imaging_hub.deidentification.profile.profile import Profile
 
 app = typer.Typer()
 
@@ -42,7 +42,7 @@ def deidentify(
     another key gives ones that cannot be joined with them.
     """
     from imaging_hub.deidentification import folder
-    from imaging_hub.deidentification.profile import load
+    from imaging_hub.deidentification.profile.profile import load
 
     errors = Console(stderr=True)
     try:
@@ -100,7 +100,7 @@ def _check_paths(source: Path, destination: Path) -> None:
         raise HubError("the destination lies inside the source", code="wrong-call", hint="give a folder outside SRC")
 
 
-def _summary(profile: Profile, source: Path, outcomes: list[Outcome]) -> dict[str, object]:
+def _summary(profile: Profile, source: Path, outcomes: list[FileOutcome]) -> dict[str, object]:
     return {
         "profile": profile.name,
         "profile_digest": profile.digest,

@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from imaging_hub.cli.serve import Parts, prepare
-from imaging_hub.cli.story import Story, tell
+from imaging_hub.cli.demonstration import Demonstration, tell
+from imaging_hub.cli.serve import HubProcesses, prepare
 from imaging_hub.errors import HubError
 from imaging_hub.settings import Settings, load
 
@@ -36,11 +36,11 @@ def demo(
     _fresh(home)
     settings = _settings(home)
     hub = prepare(settings)
-    parts = Parts(settings, hub)
+    parts = HubProcesses(settings, hub)
     watching = threading.Thread(target=parts.watch, daemon=True)
     watching.start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    story = Story(settings, hub.database, console)
+    story = Demonstration(settings, hub.database, console)
     try:
         tell(story, home, persons, seed, began)
         if not once:

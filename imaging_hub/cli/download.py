@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from imaging_hub.client import Summary, download, verify
+from imaging_hub.client import DownloadSummary, download, verify
 from imaging_hub.client.manifest import read
-from imaging_hub.client.transfer import Advance
+from imaging_hub.client.transfer import AdvanceProgress
 from imaging_hub.errors import TransferError
 
 app = typer.Typer()
@@ -41,7 +41,7 @@ def download_release(
     bearer = token or _token(token_file)
     with _progress(as_json or dry_run) as progress:
 
-        def begin(summary: Summary) -> Advance:
+        def begin(summary: DownloadSummary) -> AdvanceProgress:
             task = progress.add_task(f"{summary.files} files", total=summary.bytes)
             return lambda gained: progress.advance(task, gained)
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 if TYPE_CHECKING:
-    from imaging_hub.gateway.folder_import import Imported
+    from imaging_hub.retrieval.folder_import import ImportedFile
 
 app = typer.Typer()
 
@@ -31,15 +31,16 @@ def take(
 ) -> None:
     """Take a folder in; running it again takes nothing twice. Status 1 when a file was not taken."""
     from imaging_hub import log
-    from imaging_hub.database import Role, open_database
-    from imaging_hub.gateway import folder_import, senders
+    from imaging_hub.database import DatabaseRole, open_database
+    from imaging_hub.gateway import senders
     from imaging_hub.gateway.reception import Reception
+    from imaging_hub.retrieval import folder_import
     from imaging_hub.settings import load
 
     settings = load(config)
     log.configure("error")
     database = open_database(settings)
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         known = senders.named(connection, sender)
     files = folder_import.files_of(folder)
     console = Console(stderr=True)
@@ -67,7 +68,7 @@ def take(
         raise typer.Exit(1)
 
 
-def _write(report: Path, folder: Path, imported: Iterable[Imported]) -> None:
+def _write(report: Path, folder: Path, imported: Iterable[ImportedFile]) -> None:
     """Names of files may hold names of people: only its owner reads the report."""
     from imaging_hub.spreadsheet import cell
 

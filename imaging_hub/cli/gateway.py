@@ -26,7 +26,7 @@ def gateway(config: Path | None = _CONFIG) -> None:
 
     from imaging_hub import log
     from imaging_hub.database import open_database
-    from imaging_hub.gateway.query_scp import QueryServer
+    from imaging_hub.gateway.query_scp import QueryRetrieveScp
     from imaging_hub.gateway.storage_scp import StorageServer
     from imaging_hub.settings import load
 
@@ -37,7 +37,7 @@ def gateway(config: Path | None = _CONFIG) -> None:
         signal.signal(number, lambda *_: stop.set())
     database = open_database(settings)
     server = StorageServer(settings, database)
-    queries = QueryServer(settings, database, server.metrics) if settings.query_port else None
+    queries = QueryRetrieveScp(settings, database, server.metrics) if settings.query_port else None
     http = _http(settings, database, server, stop)
     # What was imported stays: the collector need not look through it again.
     gc.freeze()

@@ -27,10 +27,10 @@ def add(
     config: Annotated[Path | None, typer.Option(help="TOML settings file.")] = None,
 ) -> None:
     """Let somebody in, or renew them; prints the token once."""
-    from imaging_hub.database import Role, open_database
-    from imaging_hub.gateway import operators
+    from imaging_hub.console import operators
+    from imaging_hub.database import DatabaseRole, open_database
     from imaging_hub.settings import load
 
-    with open_database(load(config)).begin(Role.GATEWAY) as connection:
+    with open_database(load(config)).begin(DatabaseRole.GATEWAY) as connection:
         until = datetime.now(UTC) + timedelta(days=days)
         typer.echo(operators.add(connection, name, role, until, by="operator at the console"))

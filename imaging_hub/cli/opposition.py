@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from imaging_hub.archive import opposition as oppositions
-from imaging_hub.database import Database, Role, open_database
-from imaging_hub.pseudonymisation.keyring import gateway_keys
-from imaging_hub.pseudonymisation.opposing import subjects_of
+from imaging_hub.database import Database, DatabaseRole, open_database
+from imaging_hub.keys.keyring import gateway_keys
+from imaging_hub.pseudonymisation.oppositions import subjects_of
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings, load
 
@@ -37,7 +37,7 @@ def add(people: People, config: Config = None, as_json: Json = False) -> None:
     settings = load(config)
     database = open_database(settings)
     sids = _subjects(settings, database, people)
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         done = asdict(oppositions.note(connection, sids, by=ACTOR))
     typer.echo(json.dumps(done) if as_json else "\n".join(f"{name.replace('_', ' ')}: {n}" for name, n in done.items()))
 
@@ -48,12 +48,12 @@ def lift(people: People, config: Config = None, as_json: Json = False) -> None:
     settings = load(config)
     database = open_database(settings)
     sids = _subjects(settings, database, people)
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         lifted = oppositions.lift(connection, sids, by=ACTOR)
     typer.echo(json.dumps({"lifted": lifted}) if as_json else f"lifted: {lifted}")
 
 
 def _subjects(settings: Settings, database: Database, people: Path) -> list[str]:
     third_party = ThirdParty.connect(settings)
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         return subjects_of(connection, gateway_keys(settings.keys), third_party, people)

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from imaging_hub.database import Role as Login
+from imaging_hub.database import DatabaseRole as Login
 from imaging_hub.database import open_database
 from imaging_hub.permits import projects
 from imaging_hub.permits.policy import Permit

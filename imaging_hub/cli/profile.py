@@ -16,7 +16,7 @@ from rich.table import Table
 from imaging_hub.errors import HubError
 
 if TYPE_CHECKING:
-    from imaging_hub.deidentification.profile import Profile
+    from imaging_hub.deidentification.profile.profile import Profile
     from imaging_hub.dicom.elements import Dataset
 
 app = typer.Typer(no_args_is_help=True)
@@ -34,7 +34,7 @@ def profile() -> None:
 @app.command("list")
 def list_profiles(*, as_json: Json = False) -> None:
     """The profiles that come with the hub."""
-    from imaging_hub.deidentification.profile import load, shipped
+    from imaging_hub.deidentification.profile.profile import load, shipped
 
     found = {name: load(name).title for name in shipped()}
     if as_json:
@@ -79,7 +79,7 @@ def check(name: str, *, profiles: Folder = None) -> None:
 @app.command()
 def schema() -> None:
     """The JSON Schema of a profile, for editors and other programs."""
-    from imaging_hub.deidentification import profile as profiles
+    from imaging_hub.deidentification.profile import profile as profiles
 
     typer.echo(json.dumps(profiles.schema(), indent=2))
 
@@ -94,8 +94,9 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Which rule decides on an attribute, given as keyword, tag or path of sequences, and what it does."""
-    from imaging_hub.deidentification import explanation, selector
-    from imaging_hub.deidentification.plan import compile as compile_plan
+    from imaging_hub.deidentification import explanation
+    from imaging_hub.deidentification.engine.plan import compile as compile_plan
+    from imaging_hub.deidentification.profile import selector
 
     try:
         path = selector.attribute_path(attribute)
@@ -183,7 +184,7 @@ def edition(table: Path, *, as_json: Json = False) -> None:
 
 
 def _loaded(name: str, folder: Path | None) -> Profile:
-    from imaging_hub.deidentification.profile import load
+    from imaging_hub.deidentification.profile.profile import load
 
     with _told(1):
         return load(name, [folder] if folder else [])
@@ -215,7 +216,7 @@ def _told(status: int) -> Iterator[None]:
 
 
 def _as_json(profile: Profile) -> dict[str, list[str]]:
-    from imaging_hub.deidentification.profile import selected
+    from imaging_hub.deidentification.profile.profile import selected
 
     return {
         "name": [profile.name],

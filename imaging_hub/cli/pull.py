@@ -17,8 +17,8 @@ from imaging_hub.errors import HubError
 if TYPE_CHECKING:
     from imaging_hub.database import Database
     from imaging_hub.gateway.reception import Reception
-    from imaging_hub.gateway.retrieval import Retrieval, Retrieved
     from imaging_hub.gateway.senders import Sender
+    from imaging_hub.retrieval.study_list import RetrievedLine, StudyListRetrieval
     from imaging_hub.settings import Settings
 
 app = typer.Typer()
@@ -49,7 +49,7 @@ def pull(
 ) -> None:
     """Retrieve what a list names; a list that was interrupted goes on where it was. Status 1 unless all is complete."""
     from imaging_hub import log
-    from imaging_hub.database import Role, open_database
+    from imaging_hub.database import DatabaseRole, open_database
     from imaging_hub.gateway import senders
     from imaging_hub.settings import load
 
@@ -60,30 +60,32 @@ def pull(
     settings = load(config)
     log.configure("error")
     database = open_database(settings)
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         known = senders.named(connection, sender)
     if orthanc is not None:
         _follow(settings, database, known, orthanc, label, follow=follow, as_json=as_json)
         return
-    from imaging_hub.gateway import retrieval
-    from imaging_hub.gateway.query_retrieve import Level
     from imaging_hub.gateway.reception import Reception
-    from imaging_hub.gateway.retrieval import Outcome
+    from imaging_hub.retrieval import study_list
+    from imaging_hub.retrieval.query_retrieve_scu import RetrieveLevel
+    from imaging_hub.retrieval.study_list import LineOutcome
 
     ((level, path),) = given.items()
-    pace = retrieval.Pace(per_hour, retrieval.window(window) if window else None)
-    wanted = retrieval.lines(path.read_text("utf-8"))
+    pace = study_list.RetrievalPace(per_hour, study_list.window(window) if window else None)
+    wanted = study_list.lines(path.read_text("utf-8"))
     with Reception(settings, database).taking() as reception:
         asked = _asked(settings, database, known, reception, get=get)
-        outcomes = _tell(asked.run(Level(level), wanted, pace, again=again), as_json=as_json)
-    if set(outcomes) - {Outcome.COMPLETE.value}:
+        outcomes = _tell(asked.run(RetrieveLevel(level), wanted, pace, again=again), as_json=as_json)
+    if set(outcomes) - {LineOutcome.COMPLETE.value}:
         raise typer.Exit(1)
 
 
-def _asked(settings: Settings, database: Database, sender: Sender, reception: Reception, *, get: bool) -> Retrieval:
+def _asked(
+    settings: Settings, database: Database, sender: Sender, reception: Reception, *, get: bool
+) -> StudyListRetrieval:
     """The sender's PACS, to be asked by lists."""
-    from imaging_hub.gateway.query_retrieve import Pacs
-    from imaging_hub.gateway.retrieval import Retrieval
+    from imaging_hub.retrieval.query_retrieve_scu import QueryRetrieveScu
+    from imaging_hub.retrieval.study_list import StudyListRetrieval
 
     if sender.query is None:
         raise HubError(
@@ -91,12 +93,12 @@ def _asked(settings: Settings, database: Database, sender: Sender, reception: Re
             code="no-query-address",
             hint="add the sender again with --query HOST:PORT",
         )
-    pacs = Pacs(sender, sender.query, settings.ae_title)
+    pacs = QueryRetrieveScu(sender, sender.query, settings.ae_title)
     fetch = (lambda study: pacs.get(study, reception)) if get else pacs.move
-    return Retrieval(database, sender, pacs.find, fetch)
+    return StudyListRetrieval(database, sender, pacs.find, fetch)
 
 
-def _tell(retrieved: Iterable[Retrieved], *, as_json: bool) -> Counter[str]:
+def _tell(retrieved: Iterable[RetrievedLine], *, as_json: bool) -> Counter[str]:
     """Print what comes of each line, as it comes; how often each outcome came."""
     outcomes: Counter[str] = Counter()
     for line in retrieved:
@@ -112,8 +114,8 @@ def _tell(retrieved: Iterable[Retrieved], *, as_json: bool) -> Counter[str]:
 def _follow(
     settings: Settings, database: Database, sender: Sender, url: str, label: str | None, *, follow: bool, as_json: bool
 ) -> None:
-    from imaging_hub.gateway.orthanc_source import OrthancSource
     from imaging_hub.gateway.reception import Reception
+    from imaging_hub.retrieval.orthanc_source import OrthancSource
 
     secret = settings.orthanc_source_password
     refused = 0

@@ -55,13 +55,13 @@ def add(
     config: Path | None = _CONFIG,
 ) -> None:
     """Let a sender in, or describe a known one anew."""
-    from imaging_hub.database import Role
+    from imaging_hub.database import DatabaseRole
     from imaging_hub.gateway import senders
     from imaging_hub.gateway.tls import fingerprint
     from imaging_hub.settings import load
 
     settings = load(config)
-    with _database(settings).begin(Role.GATEWAY) as connection:
+    with _database(settings).begin(DatabaseRole.GATEWAY) as connection:
         added = senders.add(
             connection,
             calling_ae_title=ae_title,
@@ -70,7 +70,7 @@ def add(
             finess=finess,
             profile=profile or settings.default_profile,
             certificate=fingerprint(certificate) if certificate else None,
-            query=senders.Query.parse(query) if query else None,
+            query=senders.QueryRetrieveAddress.parse(query) if query else None,
             retrieves=retrieve,
             keep_originals=keep_originals,
             quiet_seconds=quiet,
@@ -87,11 +87,11 @@ def list_(
     as_json: bool = typer.Option(False, "--json", help="One JSON object on standard output."),
 ) -> None:
     """Who may send."""
-    from imaging_hub.database import Role
+    from imaging_hub.database import DatabaseRole
     from imaging_hub.gateway import senders
     from imaging_hub.settings import load
 
-    with _database(load(config)).begin(Role.GATEWAY) as connection:
+    with _database(load(config)).begin(DatabaseRole.GATEWAY) as connection:
         known = senders.list_senders(connection)
     if as_json:
         typer.echo(json.dumps({"senders": [asdict(one) for one in known]}))
@@ -111,12 +111,12 @@ def token(
     """Give a sender a token for STOW-RS, in place of any it had; it is printed once."""
     from datetime import UTC, datetime, timedelta
 
-    from imaging_hub.database import Role
+    from imaging_hub.database import DatabaseRole
     from imaging_hub.gateway import senders
     from imaging_hub.settings import load
 
     settings = load(config)
-    with _database(settings).begin(Role.GATEWAY) as connection:
+    with _database(settings).begin(DatabaseRole.GATEWAY) as connection:
         known = senders.named(connection, ae_title)
         given = senders.give_token(connection, known, datetime.now(UTC) + timedelta(days=days))
     typer.echo(given)
@@ -134,14 +134,14 @@ def test(
     config: Path | None = _CONFIG,
 ) -> None:
     """Follow a sender's next study from the association to the archive; status 1 when it does not get there in time."""
-    from imaging_hub.gateway.sender_trial import Step, follow
+    from imaging_hub.console.sender_trial import TrialStep, follow
     from imaging_hub.settings import load
 
     settings = load(config)
     typer.echo(
         f"Send one study to {settings.ae_title}@{settings.bind_address}:{settings.dicom_port} as {ae_title} now."
     )
-    last: Step | None = None
+    last: TrialStep | None = None
     for last in follow(_database(settings), ae_title, wait):
         typer.echo(f"{'✓' if last.good else '✗'} {last.text}")
         if last.cure:

@@ -1,4 +1,4 @@
-"""`imaging-hub serve`: gateway, door, workers, hub, console and third party, each its own process and database role."""
+"""`imaging-hub serve`: every part of the hub, each a process with a database role of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import typer
 
 from imaging_hub.cli import trust
 from imaging_hub.database import Database, migrate, open_database
-from imaging_hub.pseudonymisation.keyring import Keyring, create_missing
+from imaging_hub.keys.keyring import Keyring, create_missing
 from imaging_hub.settings import Settings, load, process_environment
 
 app = typer.Typer()
@@ -28,7 +28,7 @@ RESTART_SECONDS = 2.0
 
 
 @dataclass
-class Part:
+class HubProcess:
     """One process of the hub."""
 
     name: str
@@ -36,22 +36,22 @@ class Part:
     started: float
 
 
-class Parts:
+class HubProcesses:
     """The running processes of a hub; a part that ends is started again."""
 
-    def __init__(self, settings: Settings, hub: Prepared) -> None:
+    def __init__(self, settings: Settings, hub: PreparedDatabases) -> None:
         self._environment = {**process_environment(), **hub.joined(settings).as_environment()}
-        names = ["gateway", "door", *["worker"] * settings.workers, "web", "console"]
+        names = ["gateway", "inline-deidentification", *["worker"] * settings.workers, "web", "console"]
         if hub.vault is not None:
             names.insert(0, _TRUST)  # asked by the others
         self._parts = [self._start(name) for name in names]
         self.stopping = False
 
-    def _start(self, name: str) -> Part:
+    def _start(self, name: str) -> HubProcess:
         command = [sys.executable, "-m", "imaging_hub", name, *(["serve"] if name == _TRUST else [])]
         withheld = {f"IMAGING_HUB_{one.upper()}" for one in (_NOT_THE_TRUSTS if name == _TRUST else _NOT_THE_HUBS)}
         environment = {key: value for key, value in self._environment.items() if key not in withheld}
-        return Part(name, subprocess.Popen(command, env=environment), time.monotonic())
+        return HubProcess(name, subprocess.Popen(command, env=environment), time.monotonic())
 
     def watch(self) -> None:
         """Start again what has ended, until `stop` was called."""
@@ -77,7 +77,7 @@ class Parts:
 
 
 @dataclass
-class Prepared:
+class PreparedDatabases:
     """The databases of a hub that may be started; no `vault` where the third party is elsewhere."""
 
     database: Database
@@ -98,7 +98,7 @@ class Prepared:
             database.dispose()
 
 
-def prepare(settings: Settings) -> Prepared:
+def prepare(settings: Settings) -> PreparedDatabases:
     """Folders, keys and schemas: what must be there before any part starts."""
     settings.home.mkdir(parents=True, exist_ok=True)
     database = open_database(settings)
@@ -107,7 +107,7 @@ def prepare(settings: Settings) -> Prepared:
     create_missing(settings.keys)
     if vault is not None:
         Keyring.open(settings.trust_keys / "access.json").copy(settings.keys)
-    return Prepared(database, vault)
+    return PreparedDatabases(database, vault)
 
 
 def _url(database: Database) -> str:
@@ -118,7 +118,7 @@ def _url(database: Database) -> str:
 def serve(config: Annotated[Path | None, typer.Option(help="TOML settings file.")] = None) -> None:
     """Run the whole hub until it is told to stop."""
     settings = load(config)
-    parts = Parts(settings, prepare(settings))
+    parts = HubProcesses(settings, prepare(settings))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(parts, "stopping", True))
     typer.echo(f"hub {settings.hub_url}  console {settings.console_url}")

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from imaging_hub.archive import opposition
 from imaging_hub.audit import trail
-from imaging_hub.database import Database, Role, migrate, open_database
+from imaging_hub.database import Database, DatabaseRole, migrate, open_database
 from imaging_hub.errors import LinkageError
 from imaging_hub.pseudonymisation import delivery
 from imaging_hub.pseudonymisation.third_party import ThirdParty
@@ -22,8 +22,8 @@ from imaging_hub.settings import Settings, load
 from imaging_hub.snds import indirect, linkage, loading
 from imaging_hub.snds.indirect import IndirectReport
 from imaging_hub.snds.procedure_codes import ProcedureCodes
-from imaging_hub.snds.synthetic import operator as simulated_operator
-from imaging_hub.snds.synthetic.generator import synthesize as write_synthetic
+from imaging_hub.synthetic import snds_operator as simulated_operator
+from imaging_hub.synthetic.generator import synthesize as write_synthetic
 
 app = typer.Typer(no_args_is_help=True, help="SNDS tables: synthesize, load, link.")
 
@@ -53,9 +53,9 @@ def load_tables(
     """Load SNDS tables with their mandatory filters; says of every row what became of it."""
     settings = load(config)
     version = loading.load(folder, settings.tables)
-    with _database(settings).begin(Role.WORKER) as connection:
+    with _database(settings).begin(DatabaseRole.WORKER) as connection:
         counts = {"persons": version.persons, "events": version.events}
-        trail.append(connection, ACTOR, trail.Action.SNDS_LOADED, version.version, counts)
+        trail.append(connection, ACTOR, trail.AuditAction.SNDS_LOADED, version.version, counts)
     if as_json:
         _say(True, {**asdict(version), "folder": str(version.folder)})
         return
@@ -104,7 +104,7 @@ def link(  # noqa: PLR0917 - options of a command are given by name
 
 def _by_exams(settings: Settings, database: Database) -> IndirectReport:
     codes = ProcedureCodes.read(settings.procedure_codes)
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         return indirect.link(connection, settings.tables, codes=codes, actor=ACTOR)
 
 
@@ -137,18 +137,18 @@ def round_trip(settings: Settings, database: Database, third_party: ThirdParty, 
         answer.unlink(missing_ok=True)
 
 
-def _export(database: Database, third_party: ThirdParty, path: Path) -> delivery.Delivery:
-    with database.begin(Role.WORKER) as connection:
+def _export(database: Database, third_party: ThirdParty, path: Path) -> delivery.SndsDelivery:
+    with database.begin(DatabaseRole.WORKER) as connection:
         opposed = opposition.standing(connection)
     try:
-        with database.begin(Role.GATEWAY) as connection:
+        with database.begin(DatabaseRole.GATEWAY) as connection:
             return delivery.export(connection, third_party, path, actor=ACTOR, without=opposed)
     except FileExistsError:
         raise LinkageError("the file to write is there already", code="not-empty", hint="name a new file") from None
 
 
 def _import(database: Database, third_party: ThirdParty, path: Path, name: str) -> dict[str, object]:
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         report = linkage.import_return(
             connection, path, delivery=name, resolve=lambda id_accs: third_party.resolve(name, id_accs), actor=ACTOR
         )

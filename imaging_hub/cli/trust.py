@@ -25,7 +25,7 @@ def prepare(settings: Settings, hub: Database | None = None) -> Database:
     """The third party's database and keys: what must be there before it starts; `hub` may hold those of before."""
     from sqlalchemy import text
 
-    from imaging_hub.database import VAULT, Role, migrate, open_vault
+    from imaging_hub.database import VAULT, DatabaseRole, migrate, open_vault
     from imaging_hub.trust.keyrings import create_missing
     from imaging_hub.trust.relocation import take_along
 
@@ -34,7 +34,7 @@ def prepare(settings: Settings, hub: Database | None = None) -> Database:
     migrate(database, VAULT)
     if hub is not None:
         take_along(hub, database, settings.keys, settings.trust_keys)
-    with database.begin(Role.TRUST) as connection:
+    with database.begin(DatabaseRole.TRUST) as connection:
         filled = connection.execute(text("SELECT EXISTS (SELECT 1 FROM trust.epoch)")).scalar_one()
     create_missing(settings.trust_keys, filled=filled)
     return database
@@ -62,9 +62,9 @@ def serve(config: Config = None) -> None:
 @app.command()
 def share(out: Annotated[Path, typer.Argument(help="New file, for its custodian alone.")]) -> None:
     """Make one custodian's share of the third party's next key."""
-    from imaging_hub.trust.ceremony import Share
+    from imaging_hub.trust.ceremony import KeyShare
 
-    typer.echo(f"{out}: share {Share.create(out).fingerprint}. Keep it where no other share is.")
+    typer.echo(f"{out}: share {KeyShare.create(out).fingerprint}. Keep it where no other share is.")
 
 
 @app.command()
@@ -83,12 +83,12 @@ def rekey(
 ) -> None:
     """Give the third party a new key; studies wait until `trust resubmit` was run where the gateway is."""
     from imaging_hub.trust import epochs
-    from imaging_hub.trust.ceremony import Share
+    from imaging_hub.trust.ceremony import KeyShare
     from imaging_hub.trust.vault import Vault
 
     if shares is not None and len(shares) != _CUSTODIANS:
         raise typer.BadParameter("two shares, or none")
-    brought = (Share.open(shares[0]), Share.open(shares[1])) if shares else None
+    brought = (KeyShare.open(shares[0]), KeyShare.open(shares[1])) if shares else None
     settings = load(config)
     epoch = epochs.begin(Vault(prepare(settings), settings.trust_keys), brought, blinded=blinded)
     if as_json:
@@ -121,16 +121,16 @@ def resubmit(config: Config = None, as_json: Json = False) -> None:
 def verify(config: Config = None, as_json: Json = False) -> None:
     """Recompute every seal of the third party's trail, and search its tables for a NIR; status 1 at a finding."""
     from imaging_hub.audit import nir_at_rest, trail
-    from imaging_hub.database import Role, open_vault
+    from imaging_hub.database import DatabaseRole, open_vault
 
     settings = load(config)
-    with open_vault(settings).begin(Role.OWNER) as connection:
+    with open_vault(settings).begin(DatabaseRole.OWNER) as connection:
         chain = trail.verify(connection)
         found = nir_at_rest.scan(connection, [])
-    broken = asdict(chain) if isinstance(chain, trail.Broken) else None
+    broken = asdict(chain) if isinstance(chain, trail.BrokenChain) else None
     if as_json:
         typer.echo(json.dumps({"broken": broken, "columns": found.columns, "findings": found.findings}))
-    elif isinstance(chain, trail.Broken):
+    elif isinstance(chain, trail.BrokenChain):
         typer.echo(f"broken at entry {chain.sequence}: {chain.reason}")
     else:
         typer.echo(f"{chain} entries, chain intact; {sum(found.findings.values())} numbers like a NIR")

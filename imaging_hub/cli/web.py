@@ -30,8 +30,8 @@ def web(config: Path | None = _CONFIG) -> None:
 def console(config: Path | None = _CONFIG) -> None:
     """Run the hospital's console until told to stop."""
     from imaging_hub import log
+    from imaging_hub.console import create_console
     from imaging_hub.database import open_database
-    from imaging_hub.gateway.console import create_console
     from imaging_hub.http.serving import serve
     from imaging_hub.settings import load
 

@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imaging_hub.client import manifest
-from imaging_hub.client.hub import Hub, Release, locate
-from imaging_hub.client.manifest import PARTIAL, Item
-from imaging_hub.client.transfer import Advance, Stopped, Transfer
+from imaging_hub.client.hub import HubConnection, Release, locate
+from imaging_hub.client.manifest import PARTIAL, ManifestItem
+from imaging_hub.client.transfer import AdvanceProgress, ReleaseTransfer, TransferStopped
 from imaging_hub.errors import TransferError
 
 _RESERVE_BYTES = 64 << 20  # what stays free on a disk after a download
 _POLL_SECONDS = 2.0
 
-Begin = Callable[["Summary"], Advance]
+BeginProgress = Callable[["DownloadSummary"], AdvanceProgress]
 """Told once what there is to do; returns what is told of every byte."""
 
 
 @dataclass(frozen=True)
-class Summary:
+class DownloadSummary:
     """What a release is, and how much of it was here before."""
 
     release: str
@@ -44,8 +44,8 @@ def download(
     parallel: int = 4,
     dry_run: bool = False,
     wait_seconds: float = 0.0,
-    begin: Begin | None = None,
-) -> Summary:
+    begin: BeginProgress | None = None,
+) -> DownloadSummary:
     """Bring a release to `dest`, or go on with it; every file is verified by its SHA-256 before it gets its name.
 
     `release` is an id, or the address of a release (then `url` may be None). With `wait_seconds`, a
@@ -53,7 +53,7 @@ def download(
     """
     origin, name = locate(url, release)
     folder = Path(dest)
-    with Hub(origin, token, connections=parallel) as hub:
+    with HubConnection(origin, token, connections=parallel) as hub:
         found = _ready(hub, name, wait_seconds)
         content = hub.manifest(found)
         items = manifest.parse(content)
@@ -64,12 +64,12 @@ def download(
         if dry_run:
             return summary
         folder.mkdir(parents=True, exist_ok=True)
-        _fetch_all(Transfer(hub, found.id, advance), items, folder, parallel)
+        _fetch_all(ReleaseTransfer(hub, found.id, advance), items, folder, parallel)
     _write_last(folder / manifest.NAME, content)
-    return Summary(name, summary.files, summary.bytes, summary.present_bytes, summary.folder, complete=True)
+    return DownloadSummary(name, summary.files, summary.bytes, summary.present_bytes, summary.folder, complete=True)
 
 
-def _ready(hub: Hub, name: str, wait_seconds: float) -> Release:
+def _ready(hub: HubConnection, name: str, wait_seconds: float) -> Release:
     until = time.monotonic() + wait_seconds
     while True:
         try:
@@ -80,7 +80,7 @@ def _ready(hub: Hub, name: str, wait_seconds: float) -> Release:
             time.sleep(_POLL_SECONDS)
 
 
-def _fetch_all(transfer: Transfer, items: Sequence[Item], folder: Path, parallel: int) -> None:
+def _fetch_all(transfer: ReleaseTransfer, items: Sequence[ManifestItem], folder: Path, parallel: int) -> None:
     """Fetch with `parallel` threads; the first failure stops the others where they are."""
     with ThreadPoolExecutor(max_workers=parallel) as pool:
         jobs = [pool.submit(transfer.fetch, item, folder / item.path) for item in items]
@@ -94,11 +94,11 @@ def _fetch_all(transfer: Transfer, items: Sequence[Item], folder: Path, parallel
             raise TransferError(
                 "the disk is full or cannot be written", code="disk", hint="free some space and run the command again"
             ) from fault
-        if fault is not None and not isinstance(fault, Stopped):
+        if fault is not None and not isinstance(fault, TransferStopped):
             raise fault
 
 
-def _summarise(found: Release, items: Sequence[Item], folder: Path) -> Summary:
+def _summarise(found: Release, items: Sequence[ManifestItem], folder: Path) -> DownloadSummary:
     present = 0
     for item in items:
         target = folder / item.path
@@ -107,7 +107,7 @@ def _summarise(found: Release, items: Sequence[Item], folder: Path) -> Summary:
                 present += min(path.stat().st_size, item.size)
                 break
     total = sum(item.size for item in items)
-    return Summary(found.id, len(items), total, present, str(folder), complete=False)
+    return DownloadSummary(found.id, len(items), total, present, str(folder), complete=False)
 
 
 def _refuse_other(folder: Path, content: bytes) -> None:
@@ -117,7 +117,7 @@ def _refuse_other(folder: Path, content: bytes) -> None:
         raise TransferError("the folder holds another release", code="other-release", hint="choose another folder")
 
 
-def _refuse_full(folder: Path, summary: Summary) -> None:
+def _refuse_full(folder: Path, summary: DownloadSummary) -> None:
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     needed = summary.bytes - summary.present_bytes
     if shutil.disk_usage(existing).free < needed + _RESERVE_BYTES:

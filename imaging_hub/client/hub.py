@@ -64,7 +64,7 @@ def locate(url: str | None, release: str) -> tuple[str, str]:
     return f"{parts.scheme}://{parts.netloc}", release
 
 
-class Hub:
+class HubConnection:
     """A connection to one hub, shared by threads; passing faults are retried with growing pauses."""
 
     def __init__(self, url: str, token: str, *, connections: int, pause_seconds: float = 0.5) -> None:
@@ -118,7 +118,7 @@ class Hub:
     def rest(self, attempt: int, fault: Exception) -> None:
         """Pause before the next attempt, or raise when the fault does not pass or there were enough."""
         wait = self._pause * 2**attempt
-        if isinstance(fault, Busy):
+        if isinstance(fault, HubBusy):
             wait = max(wait, fault.retry_after)
         elif not isinstance(fault, httpx.TransportError):
             raise fault
@@ -143,7 +143,7 @@ class Hub:
         raise AssertionError("rest() raises after the last attempt")
 
 
-class Busy(TransferError):
+class HubBusy(TransferError):
     """The hub asks to try again later."""
 
     code = "busy"
@@ -163,7 +163,7 @@ def refusal(answer: httpx.Response) -> TransferError:
     hint = _NEXT_STEP.get(code) or _plain(hint)
     if answer.status_code not in _PASSING:
         return TransferError(message, code=code, hint=hint)
-    busy = Busy(message, code=code, hint=hint)
+    busy = HubBusy(message, code=code, hint=hint)
     seconds = answer.headers.get("retry-after", "")
     busy.retry_after = float(seconds) if seconds.isdigit() else 0.0
     return busy

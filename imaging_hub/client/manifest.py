@@ -27,7 +27,7 @@ _RESERVED = re.compile(r"(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9]|CONIN\$|CONOUT\$)(\.
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ManifestItem:
     """One file of a release."""
 
     path: PurePosixPath
@@ -35,7 +35,7 @@ class Item:
     size: int
 
 
-def parse(content: bytes) -> Sequence[Item]:
+def parse(content: bytes) -> Sequence[ManifestItem]:
     """The items of a manifest; raises `TransferError` on the first that could harm or cannot be kept."""
     try:
         table = pq.read_table(io.BytesIO(content), columns=["path", "digest", "size"])
@@ -55,7 +55,7 @@ def parse(content: bytes) -> Sequence[Item]:
     return items
 
 
-def read(folder: Path) -> Sequence[Item]:
+def read(folder: Path) -> Sequence[ManifestItem]:
     """The items of a downloaded release."""
     try:
         return parse((folder / NAME).read_bytes())
@@ -73,7 +73,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _item(row: dict[str, object], number: int) -> Item:
+def _item(row: dict[str, object], number: int) -> ManifestItem:
     path, digest, size = row["path"], row["digest"], row["size"]
     if not isinstance(path, str) or not path or len(path) > _PATH_MAX:
         raise _refused("has no path, or one too long", number)
@@ -84,7 +84,7 @@ def _item(row: dict[str, object], number: int) -> Item:
     for name in path.split("/"):
         if not _NAME.match(name) or name.endswith(".") or _RESERVED.match(name) or name.endswith(PARTIAL):
             raise _refused("has a path that leaves the folder or that some systems cannot hold", number)
-    return Item(PurePosixPath(path), digest, size)
+    return ManifestItem(PurePosixPath(path), digest, size)
 
 
 def _refused(what: str, number: int) -> TransferError:

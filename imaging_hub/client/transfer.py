@@ -10,8 +10,8 @@ from threading import Event
 
 import httpx
 
-from imaging_hub.client.hub import Busy, Hub
-from imaging_hub.client.manifest import PARTIAL, Item, sha256
+from imaging_hub.client.hub import HubBusy, HubConnection
+from imaging_hub.client.manifest import PARTIAL, ManifestItem, sha256
 from imaging_hub.errors import TransferError
 
 CHUNK_BYTES = 1 << 18
@@ -20,15 +20,15 @@ CHUNK_BYTES = 1 << 18
 _REHASH_BYTES = 1 << 20
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)\Z")
 
-Advance = Callable[[int], None]
+AdvanceProgress = Callable[[int], None]
 """Told the bytes gained; negative when bytes turned out worthless."""
 
 
-class Stopped(Exception):
+class TransferStopped(Exception):
     """Another file failed for good, so this one stops where it is."""
 
 
-class _CannotResume(Busy):
+class _CannotResume(HubBusy):
     """The hub does not go on from where we stopped: begin the file again."""
 
     code = "cannot-resume"
@@ -64,10 +64,10 @@ class _Part:
         return self._sha256.hexdigest()
 
 
-class Transfer:
+class ReleaseTransfer:
     """The files of one release on their way; shared by threads, which stop together."""
 
-    def __init__(self, hub: Hub, release: str, advance: Advance) -> None:
+    def __init__(self, hub: HubConnection, release: str, advance: AdvanceProgress) -> None:
         self._hub, self._release, self._advance = hub, release, advance
         self._stopping = Event()
 
@@ -75,7 +75,7 @@ class Transfer:
         """Let every thread stop at its next chunk."""
         self._stopping.set()
 
-    def fetch(self, item: Item, target: Path) -> None:
+    def fetch(self, item: ManifestItem, target: Path) -> None:
         """Bring `item` to `target`; what is there is kept only if it is the item.
 
         A file whose digest is wrong is deleted and fetched once more; then it is a `TransferError`.
@@ -86,7 +86,7 @@ class Transfer:
             self.stop()
             raise
 
-    def _fetch(self, item: Item, target: Path) -> None:
+    def _fetch(self, item: ManifestItem, target: Path) -> None:
         self._go_on()
         if target.is_file() and target.stat().st_size == item.size and sha256(target) == item.digest:
             self._advance(item.size)
@@ -109,9 +109,9 @@ class Transfer:
 
     def _go_on(self) -> None:
         if self._stopping.is_set():
-            raise Stopped
+            raise TransferStopped
 
-    def _complete(self, item: Item, part: _Part) -> None:
+    def _complete(self, item: ManifestItem, part: _Part) -> None:
         """Ask for the rest until the file has its size; progress forgives failures, a new beginning does not."""
         failures, restarted = 0, False
         while part.length < part.size:
@@ -129,7 +129,7 @@ class Transfer:
                 self._hub.rest(failures, fault)
                 failures += 1
 
-    def _append(self, item: Item, part: _Part) -> None:
+    def _append(self, item: ManifestItem, part: _Part) -> None:
         """One request's worth of bytes; what came before a break is kept."""
         with self._hub.object(self._release, item.digest, part.length) as answer:
             _agree(answer, part)

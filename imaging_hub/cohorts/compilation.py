@@ -17,92 +17,92 @@ import ibis
 from ibis import _
 
 from imaging_hub.cohorts.image_criteria import SeriesCriterion
-from imaging_hub.cohorts.nomenclature import Codes
+from imaging_hub.cohorts.nomenclature import CodeMatch
 from imaging_hub.cohorts.plan import (
-    Aged,
-    Alive,
-    Events,
-    Excluded,
-    ImagesOf,
-    Included,
-    Linked,
-    Observed,
-    Occurs,
-    Offsets,
-    OfSex,
-    Plan,
-    Step,
+    AgeBetween,
+    AliveAtIndex,
+    CohortPlan,
+    DataReach,
+    DayOffsets,
+    EventSet,
+    EventsOccur,
+    ExcludedBy,
+    IncludedBy,
+    LinkedBy,
+    PlanStep,
+    SeriesWanted,
+    SexIs,
 )
 
-Table = Any  # Ibis ships no types that strict mode can follow
-Column = Any
+TableExpression = Any  # Ibis ships no types that strict mode can follow
+ColumnExpression = Any
 
 _CONTRAST = {"yes": True, "no": False}
 
 
 @dataclass(frozen=True)
-class Tables:
+class CohortTables:
     """What a cohort is computed from."""
 
-    subject: Table
+    subject: TableExpression
     """`sid`, `person`, `method` and `score` of the link, `birth_month` (first day of it), `sex` (`female`, `male`,
     NULL), `death_date`."""
-    event: Table
+    event: TableExpression
     """`person`, `domain`, `code`, `position`, `start`."""
-    series: Table
+    series: TableExpression
     """`sid`, `series_instance_uid`, `study_date` and the attributes of `hub.series`."""
 
 
 @dataclass(frozen=True)
-class Narrowed:
+class NarrowedCohort:
     """A cohort after a step, and the subjects that left it because a value is missing."""
 
     name: str
-    cohort: Table
-    missing: Table | None = None
+    cohort: TableExpression
+    missing: TableExpression | None = None
     """None where nothing can be missing, or where what is missing is kept."""
 
 
-def indexed(plan: Plan, tables: Tables) -> Narrowed:
+def indexed(plan: CohortPlan, tables: CohortTables) -> NarrowedCohort:
     """Subjects with their index date: of the first, or last, index event."""
     event = _events(plan, tables, plan.index)
     day = event.start.min() if plan.first else event.start.max()
     dates = event.group_by("person").aggregate(index_date=day)
     subject = tables.subject
-    return Narrowed("with index event", subject.join(dates, "person"))
+    return NarrowedCohort("with index event", subject.join(dates, "person"))
 
 
-def narrowed(plan: Plan, tables: Tables, cohort: Table, step: Step) -> Narrowed:
+def narrowed(plan: CohortPlan, tables: CohortTables, cohort: TableExpression, step: PlanStep) -> NarrowedCohort:
     """The cohort after one step."""
     match step:
-        case Linked() | Alive():
-            return Narrowed(step.name, cohort.filter(_always_known(step, cohort)))
-        case Observed(name, before_days, after_days):
-            return Narrowed(name, _observed(plan, tables, cohort, before_days, after_days))
-        case Aged(name, youngest, oldest, keep):
+        case LinkedBy() | AliveAtIndex():
+            return NarrowedCohort(step.name, cohort.filter(_always_known(step, cohort)))
+        case DataReach(name, before_days, after_days):
+            return NarrowedCohort(name, _observed(plan, tables, cohort, before_days, after_days))
+        case AgeBetween(name, youngest, oldest, keep):
             born, at = cohort.birth_month, cohort.index_date
             months = (at.year() * 12 + at.month()) - (born.year() * 12 + born.month())
             return _by(name, cohort, months.between(youngest * 12, oldest * 12 + 11), born.isnull(), keep)
-        case OfSex(name, sex, keep):
+        case SexIs(name, sex, keep):
             return _by(name, cohort, cohort.sex == sex, cohort.sex.isnull(), keep)
-        case Included(name, at_least, occurrences):
-            return Narrowed(
+        case IncludedBy(name, at_least, occurrences):
+            return NarrowedCohort(
                 name, _included(cohort, at_least, [_sids(plan, tables, cohort, one) for one in occurrences])
             )
-        case Excluded(name, occurrence):
-            return Narrowed(name, cohort.anti_join(_sids(plan, tables, cohort, occurrence), "sid"))
+        case ExcludedBy(name, occurrence):
+            return NarrowedCohort(name, cohort.anti_join(_sids(plan, tables, cohort, occurrence), "sid"))
 
 
-def pictured(images: ImagesOf, tables: Tables, cohort: Table) -> Narrowed:
+def pictured(images: SeriesWanted, tables: CohortTables, cohort: TableExpression) -> NarrowedCohort:
     """Members: a row per series that is wanted, with `sid`, `index_date`, `study_date` and `content_digest`."""
     known = _matching(images, tables, cohort, keep_missing=False)
     unknown = _matching(images, tables, cohort, keep_missing=True)
     keep = images.series.missing == "keep"
     missing = None if keep else unknown.select("sid").distinct().anti_join(known, "sid")
-    return Narrowed(images.name, _picked(images, unknown if keep else known), missing)
+    return NarrowedCohort(images.name, _picked(images, unknown if keep else known), missing)
 
 
-def _included(cohort: Table, at_least: int, each: Sequence[Table]) -> Table:
+def _included(cohort: TableExpression, at_least: int, each: Sequence[TableExpression]) -> TableExpression:
     """Who is in so many of these tables of `sid`; in none of them, where that is 0."""
     found = reduce(lambda left, right: left.union(right), each)
     if not at_least:
@@ -111,22 +111,24 @@ def _included(cohort: Table, at_least: int, each: Sequence[Table]) -> Table:
     return cohort.semi_join(often, "sid")
 
 
-def _always_known(step: Linked | Alive, cohort: Table) -> Column:
+def _always_known(step: LinkedBy | AliveAtIndex, cohort: TableExpression) -> ColumnExpression:
     """Conditions in which nothing is missing: who has no date of death is alive."""
-    if isinstance(step, Alive):
+    if isinstance(step, AliveAtIndex):
         return cohort.death_date.isnull() | (cohort.death_date >= cohort.index_date)
     good = cohort.score >= step.score
     return good & cohort.method.isin(step.methods) if step.methods else good
 
 
-def _by(name: str, cohort: Table, holds: Column, missing: Column, keep: bool) -> Narrowed:
+def _by(
+    name: str, cohort: TableExpression, holds: ColumnExpression, missing: ColumnExpression, keep: bool
+) -> NarrowedCohort:
     """Keep the rows for which it holds; where it is unknown, as the definition says."""
     if keep:
-        return Narrowed(name, cohort.filter(holds.fill_null(False) | missing))
-    return Narrowed(name, cohort.filter(holds), cohort.filter(missing))
+        return NarrowedCohort(name, cohort.filter(holds.fill_null(False) | missing))
+    return NarrowedCohort(name, cohort.filter(holds), cohort.filter(missing))
 
 
-def _events(plan: Plan, tables: Tables, wanted: Events) -> Table:
+def _events(plan: CohortPlan, tables: CohortTables, wanted: EventSet) -> TableExpression:
     event = tables.event.filter(_.domain == wanted.domain, _coded(tables.event.code, wanted.codes))
     if wanted.positions:
         event = event.filter(_.position.isin(wanted.positions))
@@ -135,14 +137,16 @@ def _events(plan: Plan, tables: Tables, wanted: Events) -> Table:
     return event.select("person", "start")
 
 
-def _coded(code: Column, codes: Codes) -> Column:
+def _coded(code: ColumnExpression, codes: CodeMatch) -> ColumnExpression:
     tests = [code.startswith(prefix) for prefix in codes.prefixes]
     if codes.exact:
         tests.append(code.isin(codes.exact))
     return reduce(or_, tests)
 
 
-def _observed(plan: Plan, tables: Tables, cohort: Table, before_days: int, after_days: int) -> Table:
+def _observed(
+    plan: CohortPlan, tables: CohortTables, cohort: TableExpression, before_days: int, after_days: int
+) -> TableExpression:
     """The data begin with the first event of anybody, or the scope's first year, and end likewise."""
     event = tables.event
     if plan.years is not None:
@@ -155,7 +159,7 @@ def _observed(plan: Plan, tables: Tables, cohort: Table, before_days: int, after
     ).drop("first_day", "last_day")
 
 
-def _sids(plan: Plan, tables: Tables, cohort: Table, wanted: Occurs) -> Table:
+def _sids(plan: CohortPlan, tables: CohortTables, cohort: TableExpression, wanted: EventsOccur) -> TableExpression:
     """Subjects with enough of the events within the offsets."""
     dated = cohort.select("sid", "person", "index_date").join(_events(plan, tables, wanted.events), "person")
     within = dated.filter(_inside(dated.start.delta(dated.index_date, unit="day"), wanted.offsets))
@@ -163,11 +167,13 @@ def _sids(plan: Plan, tables: Tables, cohort: Table, wanted: Occurs) -> Table:
     return within.group_by("sid").aggregate(found=count).filter(_.found >= wanted.at_least).select("sid")
 
 
-def _inside(offset: Column, offsets: Offsets) -> Column:
+def _inside(offset: ColumnExpression, offsets: DayOffsets) -> ColumnExpression:
     return reduce(or_, (offset.between(low, high) for low, high in offsets))
 
 
-def _matching(images: ImagesOf, tables: Tables, cohort: Table, *, keep_missing: bool) -> Table:
+def _matching(
+    images: SeriesWanted, tables: CohortTables, cohort: TableExpression, *, keep_missing: bool
+) -> TableExpression:
     series = tables.series.filter(_.modality == images.modality)
     if images.body_parts:
         series = series.filter(_known(series.body_part.upper().isin(images.body_parts), keep_missing))
@@ -178,17 +184,17 @@ def _matching(images: ImagesOf, tables: Tables, cohort: Table, *, keep_missing: 
     return dated.filter(_known(_inside(dated.offset, images.offsets), keep_missing and _undated_too(images)))
 
 
-def _known(test: Column, keep_missing: bool) -> Column:
+def _known(test: ColumnExpression, keep_missing: bool) -> ColumnExpression:
     """A test that is NULL where the attribute is missing, decided."""
     return test.fill_null(keep_missing)
 
 
-def _undated_too(images: ImagesOf) -> bool:
+def _undated_too(images: SeriesWanted) -> bool:
     """An undated series is in no window: it is counted as missing, and never kept."""
     return images.series.missing == "drop"
 
 
-def _tests(series: Table, wanted: SeriesCriterion) -> list[Column]:
+def _tests(series: TableExpression, wanted: SeriesCriterion) -> list[ColumnExpression]:
     """What the header must say; NULL where it says nothing."""
     tests = []
     for name, limits in wanted.ranges().items():
@@ -214,7 +220,7 @@ def _tests(series: Table, wanted: SeriesCriterion) -> list[Column]:
     return tests
 
 
-def _picked(images: ImagesOf, matching: Table) -> Table:
+def _picked(images: SeriesWanted, matching: TableExpression) -> TableExpression:
     columns = ("sid", "index_date", "series_instance_uid", "study_date", "content_digest")
     if images.limit is None:
         return matching.select(*columns)

@@ -16,7 +16,7 @@ ROUNDED_TO = 10
 
 
 @dataclass(frozen=True)
-class Counted:
+class CountedStep:
     """A step with its true counts: never leaves the process."""
 
     name: str
@@ -29,7 +29,7 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownStep:
     """A step as people see it."""
 
     name: str
@@ -38,7 +38,7 @@ class Shown:
     """Empty where none can be, or where the count of the step is not shown."""
 
 
-def shown(steps: Sequence[Counted], k: int, *, rounded: bool = False) -> list[Shown]:
+def shown(steps: Sequence[CountedStep], k: int, *, rounded: bool = False) -> list[ShownStep]:
     """The steps of a flowchart with every count that could tell of fewer than `k` people held back."""
     visible = _visible(steps, k)
     found = []
@@ -46,7 +46,7 @@ def shown(steps: Sequence[Counted], k: int, *, rounded: bool = False) -> list[Sh
         lost = steps[place - 1].subjects - step.subjects if place else 0
         told = place > 0 and visible[place] and visible[place - 1]
         subjects = _text(step.subjects, visible[place], k, rounded)
-        found.append(Shown(step.name, subjects, _missing(step, lost, k, rounded) if told else ""))
+        found.append(ShownStep(step.name, subjects, _missing(step, lost, k, rounded) if told else ""))
     return found
 
 
@@ -55,7 +55,7 @@ def one(count: int, k: int, *, rounded: bool = False) -> str:
     return _text(count, count >= k, k, rounded)
 
 
-def _visible(steps: Sequence[Counted], k: int) -> list[bool]:
+def _visible(steps: Sequence[CountedStep], k: int) -> list[bool]:
     """Which counts of a falling chain are shown, decided from the last to the first."""
     visible: list[bool] = []
     below = None
@@ -72,7 +72,7 @@ def _text(count: int, visible: bool, k: int, rounded: bool) -> str:
     return str(_rounded(count) if rounded else count)
 
 
-def _missing(step: Counted, lost: int, k: int, rounded: bool) -> str:
+def _missing(step: CountedStep, lost: int, k: int, rounded: bool) -> str:
     """Shown when neither it nor the others who left at the step are few."""
     if step.missing is None:
         return ""

@@ -10,13 +10,13 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
-from imaging_hub.cohorts.image_criteria import Images
-from imaging_hub.cohorts.strict import Missing, Modality, Name, Strict, Window
+from imaging_hub.cohorts.image_criteria import WantedImages
+from imaging_hub.cohorts.strict import DayWindow, MissingValues, Modality, SetName, StrictModel
 
-Domain = Literal["diagnosis", "act", "drug", "package", "device", "ald", "stay", "biology", "cause_of_death"]
+EventDomain = Literal["diagnosis", "act", "drug", "package", "device", "ald", "stay", "biology", "cause_of_death"]
 
 
-class Acts(Strict):
+class ImagingActs(StrictModel):
     """Imaging acts by what they are rather than by code."""
 
     modality: Modality
@@ -31,31 +31,33 @@ def _kind(value: object) -> str:
     return "codes" if isinstance(value, list | tuple) else "attributes"
 
 
-Patterns = Annotated[tuple[Annotated[str, StringConstraints(min_length=1, max_length=14)], ...], Field(min_length=1)]
+CodePatterns = Annotated[
+    tuple[Annotated[str, StringConstraints(min_length=1, max_length=14)], ...], Field(min_length=1)
+]
 
 
-class CodeSet(Strict):
+class CodeSet(StrictModel):
     """Codes of one nomenclature, with `*` for everything below."""
 
-    icd10: Patterns | None = None
+    icd10: CodePatterns | None = None
     """Diagnoses, by ICD-10 in its French edition."""
-    ccam: Annotated[Annotated[Patterns, Tag("codes")] | Annotated[Acts, Tag("attributes")], Discriminator(_kind)] | (
-        None
-    ) = None
+    ccam: Annotated[
+        Annotated[CodePatterns, Tag("codes")] | Annotated[ImagingActs, Tag("attributes")], Discriminator(_kind)
+    ] | (None) = None
     """Acts of the CCAM, by code or by what they are."""
-    atc: Patterns | None = None
+    atc: CodePatterns | None = None
     """Drugs, by ATC."""
-    ald: Patterns | None = None
+    ald: CodePatterns | None = None
     """Long-term diseases with exemption (ALD), by number, as `"30"`."""
-    ghm: Patterns | None = None
+    ghm: CodePatterns | None = None
     """Stays, by GHM (homogeneous group of patients)."""
-    nabm: Patterns | None = None
+    nabm: CodePatterns | None = None
     """Laboratory tests, by the NABM: four digits, as `"1104"`."""
-    ucd: Patterns | None = None
+    ucd: CodePatterns | None = None
     """Drugs of hospitals' pharmacies, by UCD."""
-    cip13: Patterns | None = None
+    cip13: CodePatterns | None = None
     """Packages of drugs dispensed in town, by CIP13."""
-    lpp: Patterns | None = None
+    lpp: CodePatterns | None = None
     """Devices and services, by the LPP: seven digits."""
 
     @model_validator(mode="after")
@@ -74,24 +76,24 @@ def _named(value: object) -> str:
     return "name" if isinstance(value, str) else "inline"
 
 
-AnySet = Annotated[Annotated[Name, Tag("name")] | Annotated[CodeSet, Tag("inline")], Discriminator(_named)]
-Position = Literal["DP", "DR", "DAS", "UM", "ALD", "CI", "CA"]
+AnyCodeSet = Annotated[Annotated[SetName, Tag("name")] | Annotated[CodeSet, Tag("inline")], Discriminator(_named)]
+CodePosition = Literal["DP", "DR", "DAS", "UM", "ALD", "CI", "CA"]
 
 
-class IndexEvent(Strict):
+class IndexEvent(StrictModel):
     """What makes a subject's index date."""
 
-    domain: Domain
+    domain: EventDomain
     """Kind of event."""
-    set: AnySet
+    set: AnyCodeSet
     """A set by its name, or written here."""
-    position: tuple[Position, ...] = ()
+    position: tuple[CodePosition, ...] = ()
     """Where the diagnosis stands; empty is anywhere."""
     first: bool = True
     """The first such event, or else the last."""
 
 
-class Observation(Strict):
+class Observation(StrictModel):
     """How long the data must reach around the index date."""
 
     before_days: Annotated[int, Field(ge=0, le=36525)] = 0
@@ -100,7 +102,7 @@ class Observation(Strict):
     """They must go on so many days after it."""
 
 
-class Index(Strict):
+class IndexDate(StrictModel):
     """One index date per subject."""
 
     event: IndexEvent
@@ -109,7 +111,7 @@ class Index(Strict):
     """How long the subject must be observed."""
 
 
-class Demographics(Strict):
+class Demographics(StrictModel):
     """Who the subject is on the index date."""
 
     age_at_index: tuple[Annotated[int, Field(ge=0, le=130)], Annotated[int, Field(ge=0, le=130)]] | None = None
@@ -118,7 +120,7 @@ class Demographics(Strict):
     """Sex as the SNDS has it."""
     alive_at_index: bool = False
     """No death before the index date."""
-    missing: Missing = "drop"
+    missing: MissingValues = "drop"
     """What becomes of subjects whose age or sex is not known."""
 
     @model_validator(mode="after")
@@ -134,18 +136,18 @@ LinkMethod = Literal[
 ]
 
 
-class Occurrence(Strict):
+class Occurrence(StrictModel):
     """Events of a set, in a window, so many of them."""
 
-    name: Name | None = None
+    name: SetName | None = None
     """Word of the flowchart for it."""
-    domain: Domain
+    domain: EventDomain
     """Kind of event."""
-    set: AnySet
+    set: AnyCodeSet
     """A set by its name, or written here."""
-    position: tuple[Position, ...] = ()
+    position: tuple[CodePosition, ...] = ()
     """Where the diagnosis stands; empty is anywhere."""
-    window: Window
+    window: DayWindow
     """When it must have happened."""
     count: Annotated[str, StringConstraints(pattern=r"^>=[1-9][0-9]{0,3}$")] = ">=1"
     """How often at least, as `>=2`."""
@@ -161,7 +163,7 @@ class Occurrence(Strict):
 Occurrences = Annotated[tuple[Occurrence, ...], Field(min_length=1)]
 
 
-class AtLeast(Strict):
+class AtLeast(StrictModel):
     """So many of several."""
 
     of: Annotated[tuple[Occurrence, ...], Field(min_length=2)]
@@ -177,10 +179,10 @@ class AtLeast(Strict):
         return self
 
 
-class Inclusion(Strict):
+class Inclusion(StrictModel):
     """Subjects with any, all, none or so many of these."""
 
-    name: Name
+    name: SetName
     """Word of the flowchart for it."""
     any: Occurrences | None = None
     """One of these is enough."""
@@ -204,7 +206,7 @@ class Inclusion(Strict):
         return self.any or self.all or self.none or (self.at_least.of if self.at_least else ())
 
 
-class MinLink(Strict):
+class MinLink(StrictModel):
     """How sure it must be that images and care are of one person."""
 
     methods: Annotated[tuple[LinkMethod, ...], Field(min_length=1)] | None = None
@@ -220,7 +222,7 @@ class MinLink(Strict):
         return self
 
 
-class Scope(Strict):
+class CohortScope(StrictModel):
     """What part of the data is looked at."""
 
     snds_years: tuple[Annotated[int, Field(ge=2006, le=2100)], Annotated[int, Field(ge=2006, le=2100)]] | None = None
@@ -233,7 +235,7 @@ OutputColumn = Literal["age_band", "sex", "index_offset_days", "death_offset_day
 USUAL_COLUMNS: tuple[OutputColumn, ...] = ("age_band", "sex", "index_offset_days", "link")
 
 
-class Output(Strict):
+class CohortOutput(StrictModel):
     """What the release is made of, and what its manifest says of the subjects beside their images."""
 
     level: Literal["series"] = "series"
@@ -244,25 +246,25 @@ class Output(Strict):
     A calendar date is none of them: it would tell by how much the dates in the images are moved."""
 
     @model_validator(mode="after")
-    def each_once(self) -> Output:
+    def each_once(self) -> CohortOutput:
         """A column that is named twice is a slip."""
         if len(set(self.columns)) < len(self.columns):
             raise ValueError("a column is named twice; name each once")
         return self
 
 
-class Definition(Strict):
+class CohortDefinition(StrictModel):
     """A cohort, as its author wrote it."""
 
-    cohort: Name
+    cohort: SetName
     """Its name."""
     version: Annotated[int, Field(ge=1)]
     """Raised by the author with every change."""
-    scope: Scope = Scope()
+    scope: CohortScope = CohortScope()
     """What part of the data is looked at."""
-    sets: dict[Name, CodeSet] = {}
+    sets: dict[SetName, CodeSet] = {}
     """Sets of codes by name; each must be used."""
-    index: Index
+    index: IndexDate
     """What makes the index date."""
     demographics: Demographics = Demographics()
     """Who the subject is."""
@@ -270,9 +272,9 @@ class Definition(Strict):
     """Steps that keep subjects, in this order."""
     exclusion: tuple[Occurrence, ...] = ()
     """Steps that leave subjects out, after the inclusions."""
-    imaging: Annotated[tuple[Images], Field(min_length=1, max_length=1)]
+    imaging: Annotated[tuple[WantedImages], Field(min_length=1, max_length=1)]
     """The images, one description."""
-    output: Output = Output()
+    output: CohortOutput = CohortOutput()
     """What is released."""
 
     def codes(self, of: str | CodeSet) -> CodeSet | None:

@@ -1,4 +1,4 @@
-"""Reading a cohort definition: YAML to a checked `Definition`, with every fault at its line and its cure."""
+"""Reading a cohort definition: YAML to a checked `CohortDefinition`, with every fault at its line and its cure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from imaging_hub.cohorts import criteria, image_criteria, nomenclature, strict
-from imaging_hub.cohorts.criteria import Acts, CodeSet, Definition, IndexEvent, Occurrence
-from imaging_hub.cohorts.source import Path as Place
-from imaging_hub.cohorts.source import Source
+from imaging_hub.cohorts.criteria import CodeSet, CohortDefinition, ImagingActs, IndexEvent, Occurrence
+from imaging_hub.cohorts.source import KeyPath as Place
+from imaging_hub.cohorts.source import SourceFile
 from imaging_hub.errors import DefinitionError
 
 _NOMENCLATURES = {
@@ -23,10 +23,10 @@ _NOMENCLATURES = {
 _POSITIONS = {"diagnosis": {"DP", "DR", "DAS", "UM", "ALD"}, "cause_of_death": {"CI", "CA"}}
 _NOT_RE2 = re.compile(r"\\[1-9]|\(\?[^:i]")  # back-references and look-around: DuckDB's and Spark's engines differ
 
-Finding = tuple[Place, str]
+DefinitionFault = tuple[Place, str]
 
 
-def read(path: Path) -> Definition:
+def read(path: Path) -> CohortDefinition:
     """The definition in a file. Raises `DefinitionError`, one `file:line: problem; cure` per line."""
     try:
         text = path.read_text("utf-8")
@@ -36,11 +36,11 @@ def read(path: Path) -> Definition:
     return parse(text, str(path))
 
 
-def parse(text: str, name: str = "definition") -> Definition:
+def parse(text: str, name: str = "definition") -> CohortDefinition:
     """The definition in `text`; `name` stands before the lines of faults."""
-    source = Source(text, name)
+    source = SourceFile(text, name)
     try:
-        definition = Definition.model_validate_json(json.dumps(source.content, allow_nan=False))
+        definition = CohortDefinition.model_validate_json(json.dumps(source.content, allow_nan=False))
     except ValidationError as fault:
         raise source.fault(list(_translated(fault))) from None
     except ValueError:
@@ -53,10 +53,10 @@ def parse(text: str, name: str = "definition") -> Definition:
 
 def schema() -> dict[str, object]:
     """The JSON Schema of a definition (2020-12); what it cannot say, `parse` checks."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Definition.model_json_schema()}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **CohortDefinition.model_json_schema()}
 
 
-def _translated(fault: ValidationError) -> Iterator[Finding]:
+def _translated(fault: ValidationError) -> Iterator[DefinitionFault]:
     """Pydantic's errors in our words."""
     errors = fault.errors(include_url=False)
     for error in errors:
@@ -89,7 +89,7 @@ def _suggestion(key: str) -> str:
     return f"did you mean `{near[0]}`?" if near else "remove it"
 
 
-def _set_findings(definition: Definition) -> Iterator[Finding]:
+def _set_findings(definition: CohortDefinition) -> Iterator[DefinitionFault]:
     for name, codes in definition.sets.items():
         yield from _code_findings(codes, ("sets", name))
     for event, place in _events(definition):
@@ -100,8 +100,8 @@ def _set_findings(definition: Definition) -> Iterator[Finding]:
         yield ("sets", name), f"set `{name}` is not used; remove it"
 
 
-def _code_findings(codes: CodeSet, place: Place) -> Iterator[Finding]:
-    if isinstance(codes.ccam, Acts):
+def _code_findings(codes: CodeSet, place: Place) -> Iterator[DefinitionFault]:
+    if isinstance(codes.ccam, ImagingActs):
         acts = codes.ccam
         if not nomenclature.acts_of(acts.modality, acts.region, acts.contrast).exact:
             yield (*place, "ccam"), "no act of the CCAM has these attributes; widen region or contrast"
@@ -123,7 +123,7 @@ def _code_findings(codes: CodeSet, place: Place) -> Iterator[Finding]:
                 yield (*place, key, number), problem
 
 
-def _event_findings(definition: Definition) -> Iterator[Finding]:
+def _event_findings(definition: CohortDefinition) -> Iterator[DefinitionFault]:
     for event, place in _events(definition):
         codes = definition.codes(event.set)
         wanted = _NOMENCLATURES[event.domain]
@@ -143,7 +143,7 @@ def _event_findings(definition: Definition) -> Iterator[Finding]:
             yield (*place, "position"), f"in domain {event.domain} it is one of {', '.join(sorted(positions))}"
 
 
-def _other_findings(definition: Definition) -> Iterator[Finding]:
+def _other_findings(definition: CohortDefinition) -> Iterator[DefinitionFault]:
     years = definition.scope.snds_years
     if years is not None and years[0] > years[1]:
         yield ("scope", "snds_years"), "the years are upside down; write the earlier first"
@@ -164,7 +164,7 @@ def _other_findings(definition: Definition) -> Iterator[Finding]:
             yield place, "not a regular expression of RE2; write it without back-references and look-around"
 
 
-def _events(definition: Definition) -> Iterator[tuple[IndexEvent | Occurrence, Place]]:
+def _events(definition: CohortDefinition) -> Iterator[tuple[IndexEvent | Occurrence, Place]]:
     """Every use of events, and where it stands."""
     yield definition.index.event, ("index", "event")
     for number, inclusion in enumerate(definition.inclusion):

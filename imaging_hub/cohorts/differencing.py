@@ -22,8 +22,8 @@ from ibis import _
 from pyarrow import parquet
 from sqlalchemy import Connection, text
 
-from imaging_hub.cohorts.engine import Engine
-from imaging_hub.cohorts.snapshot import Snapshot
+from imaging_hub.cohorts.engine import AnalyticEngine
+from imaging_hub.cohorts.snapshot import CohortSnapshot
 
 NEVER_COUNTED = 0
 """The cell of those who were in no count that was told, and of whoever comes later."""
@@ -34,7 +34,7 @@ NOBODY = _CELLS.empty_table()
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class CountRequest:
     """A count that is asked for, and its true answer."""
 
     digest: str
@@ -47,17 +47,17 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CountAnswer:
     """What may be told, perhaps of an earlier version of the data; true numbers, rounded where they are shown."""
 
     count: int
     series: int | None
 
 
-class Cells:
+class CountedCells:
     """The cells of an account, over the people of a snapshot and those who were counted before."""
 
-    def __init__(self, engine: Engine, people: Any, counted: pa.Table, k: int) -> None:
+    def __init__(self, engine: AnalyticEngine, people: Any, counted: pa.Table, k: int) -> None:
         """`people` is a table with a `sid` a row; `counted` has those who were in a count before, with their cells."""
         self._engine = engine
         self._k = k
@@ -92,22 +92,22 @@ def _sizes(cells: Any) -> dict[int, int]:
     return {row["cell"]: row["people"] for row in rows}
 
 
-class Told:
+class Disclosures:
     """What an account was told so far, and what it may be told now: its turn lasts until the transaction ends."""
 
-    def __init__(self, connection: Connection, account: str, snapshot: Snapshot, k: int) -> None:
+    def __init__(self, connection: Connection, account: str, snapshot: CohortSnapshot, k: int) -> None:
         self._connection = connection
         self._account = account
-        self._cells = Cells(snapshot.engine, snapshot.tables.subject, _counted(connection, account), k)
+        self._cells = CountedCells(snapshot.engine, snapshot.tables.subject, _counted(connection, account), k)
 
-    def answers(self, questions: Sequence[Question], version: str) -> list[Answer | None]:
+    def answers(self, questions: Sequence[CountRequest], version: str) -> list[CountAnswer | None]:
         """An answer to each question, the last one first served; None where none may be given."""
         before = self._before([question.digest for question in questions])
-        found: list[Answer | None] = []
+        found: list[CountAnswer | None] = []
         for question in reversed(questions):
             known, of_version = before.get(question.digest, (None, ""))
             if of_version != version and self._cells.tell(question.people):
-                known = Answer(question.count, question.series)
+                known = CountAnswer(question.count, question.series)
                 self._remember(question, version)
             found.append(known)
         return found[::-1]
@@ -119,7 +119,7 @@ class Told:
             {"account": self._account, "cells": _written(self._cells.counted())},
         )
 
-    def _before(self, digests: list[str]) -> dict[str, tuple[Answer | None, str]]:
+    def _before(self, digests: list[str]) -> dict[str, tuple[CountAnswer | None, str]]:
         rows = self._connection.execute(
             text(
                 "SELECT question, people, series, data_version FROM hub.answer"
@@ -127,9 +127,9 @@ class Told:
             ),
             {"account": self._account, "questions": digests},
         )
-        return {row.question: (Answer(row.people, row.series), row.data_version) for row in rows}
+        return {row.question: (CountAnswer(row.people, row.series), row.data_version) for row in rows}
 
-    def _remember(self, question: Question, version: str) -> None:
+    def _remember(self, question: CountRequest, version: str) -> None:
         self._connection.execute(
             text(
                 "INSERT INTO hub.answer (account, question, people, series, data_version)"

@@ -22,7 +22,7 @@ _RETAINED = 10
 """Of a session's past queries, how many Spark remembers."""
 
 
-class Engine:
+class AnalyticEngine:
     """Tables under names of their own on one engine; no two snapshots see each other's."""
 
     def __init__(self, backend: Any, scratch: Path | None) -> None:
@@ -76,20 +76,20 @@ class Engine:
 
 
 @contextmanager
-def on_duckdb() -> Iterator[Engine]:
+def on_duckdb() -> Iterator[AnalyticEngine]:
     """An engine in memory, which ends with the block."""
     backend = ibis.duckdb.connect()
     try:
-        yield Engine(backend, None)
+        yield AnalyticEngine(backend, None)
     finally:
         backend.disconnect()
 
 
 @contextmanager
-def on_spark(master: str, shared: Path) -> Iterator[Engine]:
+def on_spark(master: str, shared: Path) -> Iterator[AnalyticEngine]:
     """An engine on the process's Spark session; `shared` is a folder that its executors see. Raises `HubError`."""
     with TemporaryDirectory(prefix=".snapshot-", dir=shared) as scratch:
-        engine = Engine(_backend(master), Path(scratch))
+        engine = AnalyticEngine(_backend(master), Path(scratch))
         try:
             yield engine
         finally:

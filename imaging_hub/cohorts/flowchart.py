@@ -12,21 +12,21 @@ from sqlalchemy import Connection
 
 from imaging_hub.audit import trail
 from imaging_hub.cohorts import counts
-from imaging_hub.cohorts.compilation import Narrowed, indexed, narrowed, pictured
-from imaging_hub.cohorts.counts import Counted, Shown
-from imaging_hub.cohorts.criteria import Definition
-from imaging_hub.cohorts.differencing import Answer, Question, Told, note_asked
-from imaging_hub.cohorts.engine import Engine
-from imaging_hub.cohorts.plan import Plan, plan
-from imaging_hub.cohorts.snapshot import Snapshot, take
+from imaging_hub.cohorts.compilation import NarrowedCohort, indexed, narrowed, pictured
+from imaging_hub.cohorts.counts import CountedStep, ShownStep
+from imaging_hub.cohorts.criteria import CohortDefinition
+from imaging_hub.cohorts.differencing import CountAnswer, CountRequest, Disclosures, note_asked
+from imaging_hub.cohorts.engine import AnalyticEngine
+from imaging_hub.cohorts.plan import CohortPlan, plan
+from imaging_hub.cohorts.snapshot import CohortSnapshot, take
 from imaging_hub.errors import HubError
-from imaging_hub.permits.policy import Action, Actor, Denied, Permit, Resource, decide
+from imaging_hub.permits.policy import Action, Denied, Permit, RequestActor, RequestedResource, decide
 
 _OLDEST_BAND = 90  # so few are older that a band would name them
 
 
 @dataclass(frozen=True)
-class Member:
+class CohortMember:
     """A series of the cohort, and what its release may say of the subject."""
 
     sid: str
@@ -43,12 +43,12 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CohortResult:
     """A plan run on a snapshot; true counts, for this process only."""
 
-    steps: Sequence[Counted]
-    members: Sequence[Member]
-    sets: Sequence[Narrowed]
+    steps: Sequence[CountedStep]
+    members: Sequence[CohortMember]
+    sets: Sequence[NarrowedCohort]
     """Whom each step after the first counts, as tables of the snapshot."""
 
 
@@ -56,12 +56,12 @@ class Outcome:
 class Flowchart:
     """What people see of an outcome."""
 
-    steps: Sequence[Shown]
+    steps: Sequence[ShownStep]
     series: str
     data_version: str
 
 
-def run(wanted: Plan, snapshot: Snapshot) -> Outcome:
+def run(wanted: CohortPlan, snapshot: CohortSnapshot) -> CohortResult:
     """Narrow the subjects step by step, and take the images of those who are left.
 
     Raises `HubError` when the load has no events of a domain that is asked for: nobody would be found, or left out.
@@ -70,36 +70,36 @@ def run(wanted: Plan, snapshot: Snapshot) -> Outcome:
         what = f"the loaded extraction has no events of {', '.join(sorted(absent))}"
         raise HubError(what, code="domain-not-loaded", hint="load an extraction with their tables, or leave them out")
     tables = snapshot.tables
-    steps = [Counted("linked subjects", _count(tables.subject))]
-    sets: list[Narrowed] = []
+    steps = [CountedStep("linked subjects", _count(tables.subject))]
+    sets: list[NarrowedCohort] = []
     step = _settled(snapshot.engine, indexed(wanted, tables), steps, sets)
     for condition in wanted.steps:
         step = _settled(snapshot.engine, narrowed(wanted, tables, step, condition), steps, sets)
     pictures = pictured(wanted.images, tables, step)
     series = snapshot.engine.hold(pictures.cohort)
     steps.append(_counted(pictures, series.sid.nunique().to_pyarrow().as_py()))
-    sets.append(Narrowed(pictures.name, series.select("sid").distinct(), pictures.missing))
+    sets.append(NarrowedCohort(pictures.name, series.select("sid").distinct(), pictures.missing))
     about = step.select("sid", "birth_month", "sex", "death_date", "method", "score")
     rows = series.join(about, "sid").order_by("series_instance_uid").to_pyarrow().to_pylist()
     deaths = "death_offset_days" in wanted.columns
-    return Outcome(steps, [_member(row, deaths=deaths) for row in rows], sets)
+    return CohortResult(steps, [_member(row, deaths=deaths) for row in rows], sets)
 
 
 def told(
     connection: Connection,
-    wanted: Plan,
-    outcome: Outcome,
-    snapshot: Snapshot,
+    wanted: CohortPlan,
+    outcome: CohortResult,
+    snapshot: CohortSnapshot,
     *,
-    actor: Actor,
+    actor: RequestActor,
     small_cell: int,
     rounded: bool,
 ) -> Flowchart:
     """An outcome as this actor may know it: without small cells, and what differs too little from what it was told."""
-    history = Told(connection, actor.name, snapshot, small_cell)
+    history = Disclosures(connection, actor.name, snapshot, small_cell)
     series = len(outcome.members)
     asked = [
-        Question(digest, one.cohort, step.subjects, series if one is outcome.sets[-1] else None)
+        CountRequest(digest, one.cohort, step.subjects, series if one is outcome.sets[-1] else None)
         for digest, one, step in zip(wanted.questions, outcome.sets, outcome.steps[1:], strict=True)
     ]
     answers = history.answers(asked, snapshot.version)
@@ -108,7 +108,7 @@ def told(
     steps = [outcome.steps[0]]  # everybody: no question
     for step, answer, of_them in zip(outcome.steps[1:], answers, missing, strict=True):
         steps.append(
-            Counted(
+            CountedStep(
                 step.name,
                 answer.count if answer else step.subjects,
                 of_them.count if of_them else step.missing,
@@ -124,11 +124,11 @@ def told(
 
 
 def _missing(
-    history: Told, wanted: Plan, outcome: Outcome, answers: Sequence[Answer | None], version: str
-) -> list[Answer | None]:
+    history: Disclosures, wanted: CohortPlan, outcome: CohortResult, answers: Sequence[CountAnswer | None], version: str
+) -> list[CountAnswer | None]:
     """Of each step after the first, how many left because a value is missing; None where it may not be told."""
     asked = {
-        place: Question(f"{wanted.questions[place]} missing", one.missing, step.missing)
+        place: CountRequest(f"{wanted.questions[place]} missing", one.missing, step.missing)
         for place, (one, step) in enumerate(zip(outcome.sets, outcome.steps[1:], strict=True))
         if one.missing is not None
         and step.missing is not None
@@ -141,9 +141,9 @@ def _missing(
 
 def count(
     connection: Connection,
-    definition: Definition,
+    definition: CohortDefinition,
     *,
-    actor: Actor,
+    actor: RequestActor,
     tables: Path,
     small_cell: int,
     today: date,
@@ -153,7 +153,7 @@ def count(
     """How many there would be: rounded, so that it can be asked without a permit."""
     wanted = plan(definition)
     asked = note_asked(connection, actor.name, today)
-    resource = Resource(modalities=wanted.modalities, domains=wanted.domains, asked_today=asked)
+    resource = RequestedResource(modalities=wanted.modalities, domains=wanted.domains, asked_today=asked)
     decision = decide(actor, Action.COHORT_COUNT, resource, permit=permit, today=today)
     if isinstance(decision, Denied):
         return decision
@@ -161,29 +161,29 @@ def count(
         outcome = run(wanted, snapshot)
         flowchart = told(connection, wanted, outcome, snapshot, actor=actor, small_cell=small_cell, rounded=True)
     detail = {"definition": wanted.digest, "data": flowchart.data_version}
-    trail.append(connection, actor.name, trail.Action.COHORT_COUNTED, wanted.cohort, detail)
+    trail.append(connection, actor.name, trail.AuditAction.COHORT_COUNTED, wanted.cohort, detail)
     return flowchart
 
 
-def _settled(engine: Engine, step: Narrowed, steps: list[Counted], sets: list[Narrowed]) -> Any:
+def _settled(engine: AnalyticEngine, step: NarrowedCohort, steps: list[CountedStep], sets: list[NarrowedCohort]) -> Any:
     """The cohort after a step, computed once, and its count noted."""
     cohort = engine.hold(step.cohort)
     steps.append(_counted(step, _count(cohort)))
-    sets.append(Narrowed(step.name, cohort, step.missing))
+    sets.append(NarrowedCohort(step.name, cohort, step.missing))
     return cohort
 
 
-def _counted(step: Narrowed, subjects: int) -> Counted:
-    return Counted(step.name, subjects, None if step.missing is None else _count(step.missing))
+def _counted(step: NarrowedCohort, subjects: int) -> CountedStep:
+    return CountedStep(step.name, subjects, None if step.missing is None else _count(step.missing))
 
 
 def _count(table: Any) -> int:
     return int(table.count().to_pyarrow().as_py())
 
 
-def _member(row: dict[str, Any], *, deaths: bool) -> Member:
+def _member(row: dict[str, Any], *, deaths: bool) -> CohortMember:
     died = row["death_date"] if deaths else None
-    return Member(
+    return CohortMember(
         row["sid"],
         row["index_date"],
         row["series_instance_uid"],

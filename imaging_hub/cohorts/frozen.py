@@ -13,15 +13,15 @@ from sqlalchemy import Connection, text
 from imaging_hub.audit import trail
 from imaging_hub.cohorts.definition import parse
 from imaging_hub.cohorts.differencing import note_asked
-from imaging_hub.cohorts.flowchart import Flowchart, Outcome, run, told
-from imaging_hub.cohorts.plan import Plan, plan
+from imaging_hub.cohorts.flowchart import CohortResult, Flowchart, run, told
+from imaging_hub.cohorts.plan import CohortPlan, plan
 from imaging_hub.cohorts.snapshot import take
 from imaging_hub.errors import NotFound
-from imaging_hub.permits.policy import Action, Actor, Denied, Permit, Reason, Resource, decide
+from imaging_hub.permits.policy import Action, DenialReason, Denied, Permit, RequestActor, RequestedResource, decide
 
 
 @dataclass(frozen=True)
-class Frozen:
+class FrozenCohort:
     """A cohort that can be released."""
 
     id: str
@@ -31,34 +31,34 @@ class Frozen:
 
 
 @dataclass(frozen=True)
-class Asked:
+class FreezeRequest:
     """What a frozen cohort was asked for with."""
 
     project: str
-    plan: Plan
+    plan: CohortPlan
 
 
 def freeze(
     connection: Connection,
     definition: str,
     *,
-    actor: Actor,
+    actor: RequestActor,
     permit: Permit | None,
     tables: Path,
     small_cell: int,
     today: date,
     spark: str | None = None,
-) -> Frozen | Denied:
+) -> FrozenCohort | Denied:
     """Freeze the definition (YAML) as it stands now, for the project of `permit`.
 
     The same definition on the same data is the same cohort, with the same id, however often it is frozen.
     Raises `DefinitionError` when the definition is wrong.
     """
     wanted = plan(parse(definition))
-    resource = Resource(modalities=wanted.modalities, domains=wanted.domains)
+    resource = RequestedResource(modalities=wanted.modalities, domains=wanted.domains)
     decision = decide(actor, Action.COHORT_FREEZE, resource, permit=permit, today=today)
     if isinstance(decision, Denied) or permit is None:
-        return decision if isinstance(decision, Denied) else Denied(Reason.NO_PERMIT)
+        return decision if isinstance(decision, Denied) else Denied(DenialReason.NO_PERMIT)
     note_asked(connection, actor.name, today)
     with take(connection, tables, spark) as snapshot:
         outcome, version = run(wanted, snapshot), snapshot.version
@@ -71,22 +71,29 @@ def freeze(
     if new:
         _insert_members(connection, cohort, outcome)
         detail = {"project": permit.project, "definition": wanted.digest, "data": version}
-        trail.append(connection, actor.name, trail.Action.COHORT_FROZEN, cohort, detail)
-    return Frozen(cohort, new, flowchart)
+        trail.append(connection, actor.name, trail.AuditAction.COHORT_FROZEN, cohort, detail)
+    return FrozenCohort(cohort, new, flowchart)
 
 
-def asked(connection: Connection, cohort: str) -> Asked:
+def asked(connection: Connection, cohort: str) -> FreezeRequest:
     """What a frozen cohort was asked for with. Raises `NotFound`."""
     row = connection.execute(
         text("SELECT project, definition FROM hub.cohort WHERE id = :id"), {"id": cohort}
     ).one_or_none()
     if row is None:
         raise NotFound("there is no such cohort", hint="imaging-hub cohort freeze FILE")
-    return Asked(row.project, plan(parse(row.definition)))
+    return FreezeRequest(row.project, plan(parse(row.definition)))
 
 
 def _insert(
-    connection: Connection, cohort: str, project: str, *, definition: str, wanted: Plan, flowchart: Flowchart, by: str
+    connection: Connection,
+    cohort: str,
+    project: str,
+    *,
+    definition: str,
+    wanted: CohortPlan,
+    flowchart: Flowchart,
+    by: str,
 ) -> bool:
     """Whether it was not there before."""
     inserted = connection.execute(
@@ -109,7 +116,7 @@ def _insert(
     return bool(inserted.rowcount)
 
 
-def _insert_members(connection: Connection, cohort: str, outcome: Outcome) -> None:
+def _insert_members(connection: Connection, cohort: str, outcome: CohortResult) -> None:
     if outcome.members:
         connection.execute(
             text(

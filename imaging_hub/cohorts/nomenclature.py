@@ -37,14 +37,14 @@ SENSITIVE_CCAM = frozenset({"JNJD002", "JNJP001"})
 
 
 @dataclass(frozen=True, order=True)
-class Codes:
+class CodeMatch:
     """What a code must be: one of `exact`, or begin with one of `prefixes`."""
 
     exact: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, patterns: Iterable[str]) -> Codes:
+    def of(cls, patterns: Iterable[str]) -> CodeMatch:
         """From codes as people write them: `C34.9`, `c34*`."""
         plain = {pattern.upper().replace(".", "") for pattern in patterns}
         return cls(
@@ -59,9 +59,9 @@ def icd10() -> tuple[str, ...]:
     return tuple(resources.files(__package__).joinpath("nomenclatures/cim10.txt").read_text("ascii").split())
 
 
-def acts_of(modality: str, region: str | None, contrast: str) -> Codes:
+def acts_of(modality: str, region: str | None, contrast: str) -> CodeMatch:
     """The imaging acts with these attributes; `contrast` is `yes`, `no` or `any`."""
-    return Codes.of(
+    return CodeMatch.of(
         act.code
         for act in imaging_acts().values()
         if act.modality == modality

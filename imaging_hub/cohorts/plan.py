@@ -11,37 +11,37 @@ import json
 from dataclasses import asdict, dataclass
 
 from imaging_hub.cohorts import criteria
-from imaging_hub.cohorts.criteria import Acts, CodeSet, Definition
-from imaging_hub.cohorts.image_criteria import Images, SeriesCriterion
-from imaging_hub.cohorts.nomenclature import Codes, acts_of
-from imaging_hub.cohorts.strict import Window
+from imaging_hub.cohorts.criteria import CodeSet, CohortDefinition, ImagingActs
+from imaging_hub.cohorts.image_criteria import SeriesCriterion, WantedImages
+from imaging_hub.cohorts.nomenclature import CodeMatch, acts_of
+from imaging_hub.cohorts.strict import DayWindow
 
 _USUAL = tuple(sorted(criteria.USUAL_COLUMNS))
-Offsets = tuple[tuple[int, int], ...]
+DayOffsets = tuple[tuple[int, int], ...]
 """Closed ranges of days relative to the index date, negative before it."""
 
 
 @dataclass(frozen=True)
-class Events:
+class EventSet:
     """Events of a domain with one of these codes, at one of these positions (empty: any)."""
 
     domain: str
-    codes: Codes
+    codes: CodeMatch
     positions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Occurs:
+class EventsOccur:
     """At least so many of these events within the offsets, days counted once if `by_day`."""
 
-    events: Events
-    offsets: Offsets
+    events: EventSet
+    offsets: DayOffsets
     at_least: int
     by_day: bool
 
 
 @dataclass(frozen=True)
-class Observed:
+class DataReach:
     """The data reach so many days before and after the index date."""
 
     name: str
@@ -50,7 +50,7 @@ class Observed:
 
 
 @dataclass(frozen=True)
-class Linked:
+class LinkedBy:
     """Linked by one of the methods (empty: any), with at least this score."""
 
     name: str
@@ -59,7 +59,7 @@ class Linked:
 
 
 @dataclass(frozen=True)
-class Aged:
+class AgeBetween:
     """Completed years at the index date, closed."""
 
     name: str
@@ -69,7 +69,7 @@ class Aged:
 
 
 @dataclass(frozen=True)
-class OfSex:
+class SexIs:
     """`female` or `male`."""
 
     name: str
@@ -78,56 +78,56 @@ class OfSex:
 
 
 @dataclass(frozen=True)
-class Alive:
+class AliveAtIndex:
     """No death before the index date."""
 
     name: str
 
 
 @dataclass(frozen=True)
-class Included:
+class IncludedBy:
     """At least so many of the occurrences; none of them, where that is 0."""
 
     name: str
     at_least: int
-    occurrences: tuple[Occurs, ...]
+    occurrences: tuple[EventsOccur, ...]
 
 
 @dataclass(frozen=True)
-class Excluded:
+class ExcludedBy:
     """Not this."""
 
     name: str
-    occurrence: Occurs
+    occurrence: EventsOccur
 
 
-Step = Linked | Observed | Aged | OfSex | Alive | Included | Excluded
+PlanStep = LinkedBy | DataReach | AgeBetween | SexIs | AliveAtIndex | IncludedBy | ExcludedBy
 
 
 @dataclass(frozen=True)
-class ImagesOf:
+class SeriesWanted:
     """The series wanted of each subject."""
 
     name: str
     modality: str
     body_parts: tuple[str, ...]
     series: SeriesCriterion
-    offsets: Offsets
+    offsets: DayOffsets
     order: str
     limit: int | None
 
 
 @dataclass(frozen=True)
-class Plan:
+class CohortPlan:
     """A cohort ready to be compiled for an engine."""
 
     cohort: str
     version: int
     years: tuple[int, int] | None
-    index: Events
+    index: EventSet
     first: bool
-    steps: tuple[Step, ...]
-    images: ImagesOf
+    steps: tuple[PlanStep, ...]
+    images: SeriesWanted
     columns: tuple[str, ...]
     """What the manifest of a release says of the subjects, sorted."""
 
@@ -158,11 +158,11 @@ class Plan:
         """Domains of the SNDS that it looks at."""
         found = {self.index.domain}
         for step in self.steps:
-            if isinstance(step, Included):
+            if isinstance(step, IncludedBy):
                 found |= {occurrence.events.domain for occurrence in step.occurrences}
-            elif isinstance(step, Excluded):
+            elif isinstance(step, ExcludedBy):
                 found.add(step.occurrence.events.domain)
-            elif isinstance(step, Alive):
+            elif isinstance(step, AliveAtIndex):
                 found.add("death")
         if "death_offset_days" in self.columns:
             found.add("death")
@@ -183,10 +183,10 @@ def _unnamed(step: dict[str, object]) -> dict[str, object]:
     return {key: value for key, value in step.items() if key != "name"}
 
 
-def plan(definition: Definition) -> Plan:
+def plan(definition: CohortDefinition) -> CohortPlan:
     """The plan of a checked definition."""
     event = definition.index.event
-    return Plan(
+    return CohortPlan(
         cohort=definition.cohort,
         version=definition.version,
         years=definition.scope.snds_years,
@@ -198,26 +198,26 @@ def plan(definition: Definition) -> Plan:
     )
 
 
-def _about_the_subject(definition: Definition) -> list[Step]:
-    steps: list[Step] = []
+def _about_the_subject(definition: CohortDefinition) -> list[PlanStep]:
+    steps: list[PlanStep] = []
     observation, who = definition.index.observation, definition.demographics
     keep = who.missing == "keep"
     if (link := definition.scope.min_link) is not None:
-        steps.append(Linked("linked well enough", tuple(sorted(set(link.methods or ()))), link.score))
+        steps.append(LinkedBy("linked well enough", tuple(sorted(set(link.methods or ()))), link.score))
     if observation.before_days or observation.after_days:
-        steps.append(Observed("observed", observation.before_days, observation.after_days))
+        steps.append(DataReach("observed", observation.before_days, observation.after_days))
     if who.age_at_index is not None:
-        steps.append(Aged("age at index", *who.age_at_index, keep))
+        steps.append(AgeBetween("age at index", *who.age_at_index, keep))
     if who.sex != "any":
-        steps.append(OfSex("sex", who.sex, keep))
+        steps.append(SexIs("sex", who.sex, keep))
     if who.alive_at_index:
-        steps.append(Alive("alive at index"))
+        steps.append(AliveAtIndex("alive at index"))
     return steps
 
 
-def _about_the_pathway(definition: Definition) -> list[Step]:
-    included: list[Step] = [
-        Included(
+def _about_the_pathway(definition: CohortDefinition) -> list[PlanStep]:
+    included: list[PlanStep] = [
+        IncludedBy(
             f"with {inclusion.name}",
             _at_least(inclusion),
             tuple(_occurs(definition, occurrence) for occurrence in inclusion.occurrences),
@@ -225,7 +225,7 @@ def _about_the_pathway(definition: Definition) -> list[Step]:
         for inclusion in definition.inclusion
     ]
     excluded = [
-        Excluded(f"without {exclusion.name or f'exclusion {number}'}", _occurs(definition, exclusion))
+        ExcludedBy(f"without {exclusion.name or f'exclusion {number}'}", _occurs(definition, exclusion))
         for number, exclusion in enumerate(definition.exclusion, start=1)
     ]
     return [*included, *excluded]
@@ -239,8 +239,8 @@ def _at_least(inclusion: criteria.Inclusion) -> int:
     return 0 if inclusion.none is not None else 1
 
 
-def _occurs(definition: Definition, occurrence: criteria.Occurrence) -> Occurs:
-    return Occurs(
+def _occurs(definition: CohortDefinition, occurrence: criteria.Occurrence) -> EventsOccur:
+    return EventsOccur(
         _events(definition, occurrence),
         _offsets(occurrence.window),
         occurrence.at_least,
@@ -248,28 +248,28 @@ def _occurs(definition: Definition, occurrence: criteria.Occurrence) -> Occurs:
     )
 
 
-def _events(definition: Definition, event: criteria.IndexEvent | criteria.Occurrence) -> Events:
+def _events(definition: CohortDefinition, event: criteria.IndexEvent | criteria.Occurrence) -> EventSet:
     codes = definition.codes(event.set)
     if codes is None:
         raise AssertionError("a definition is checked before it is planned")
-    return Events(event.domain, _resolved(codes), tuple(sorted(set(event.position))))
+    return EventSet(event.domain, _resolved(codes), tuple(sorted(set(event.position))))
 
 
-def _resolved(codes: CodeSet) -> Codes:
-    if isinstance(codes.ccam, Acts):
+def _resolved(codes: CodeSet) -> CodeMatch:
+    if isinstance(codes.ccam, ImagingActs):
         return acts_of(codes.ccam.modality, codes.ccam.region, codes.ccam.contrast)
     (nomenclature,) = codes.nomenclatures()
-    return Codes.of(getattr(codes, nomenclature))
+    return CodeMatch.of(getattr(codes, nomenclature))
 
 
-def _offsets(window: Window) -> Offsets:
+def _offsets(window: DayWindow) -> DayOffsets:
     before = [(-window.before[1], -window.before[0])] if window.before else []
     after = [window.after] if window.after else []
     return (*before, *after)
 
 
-def _images(images: Images) -> ImagesOf:
-    return ImagesOf(
+def _images(images: WantedImages) -> SeriesWanted:
+    return SeriesWanted(
         name=f"with {images.name}",
         modality=images.modality,
         body_parts=tuple(sorted({part.upper() for part in images.body_part or ()})),

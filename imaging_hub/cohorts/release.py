@@ -16,17 +16,17 @@ from sqlalchemy import Connection, text
 from imaging_hub.archive.objects import ObjectStore, StoredObject
 from imaging_hub.audit import trail
 from imaging_hub.cohorts.rewriting import project_pseudonym, rewrite
-from imaging_hub.database import Database, Role, wake_workers
+from imaging_hub.database import Database, DatabaseRole, wake_workers
 from imaging_hub.dicom import uid
 from imaging_hub.errors import HubError, NotFound
 from imaging_hub.permits import projects
-from imaging_hub.permits.policy import Action, Actor, Denied, Resource, decide
+from imaging_hub.permits.policy import Action, Denied, RequestActor, RequestedResource, decide
 
 _BATCH = 32  # instances between two transactions: what a killed worker does again
 
 
 @dataclass(frozen=True)
-class Requested:
+class RequestedRelease:
     """A release that a worker will prepare, or has."""
 
     id: str
@@ -44,7 +44,7 @@ class _Instance:
     row: dict[str, object]
 
 
-def facts(connection: Connection, cohort: str) -> Resource:
+def facts(connection: Connection, cohort: str) -> RequestedResource:
     """What the policy needs to know of a frozen cohort, as it is now. Raises `NotFound`."""
     from imaging_hub.cohorts import frozen  # an analytic engine: a worker that prepares a release needs none
 
@@ -60,7 +60,7 @@ def facts(connection: Connection, cohort: str) -> Resource:
         ),
         {"cohort": cohort},
     ).one()
-    return Resource(
+    return RequestedResource(
         project=wanted.project,
         modalities=wanted.plan.modalities | frozenset(row.modalities or ()),
         domains=wanted.plan.domains,
@@ -72,8 +72,8 @@ def facts(connection: Connection, cohort: str) -> Resource:
 
 
 def request(
-    connection: Connection, *, actor: Actor, cohort: str, permit_id: str | None, today: date
-) -> Requested | Denied:
+    connection: Connection, *, actor: RequestActor, cohort: str, permit_id: str | None, today: date
+) -> RequestedRelease | Denied:
     """Ask for a release of a frozen cohort; asking twice is one release.
 
     One series that waits for review denies the whole request, and the denial says how many wait. A denial
@@ -82,7 +82,7 @@ def request(
     permit = projects.permit(connection, permit_id)
     decision = decide(actor, Action.RELEASE_REQUEST, facts(connection, cohort), permit=permit, today=today)
     if isinstance(decision, Denied):
-        trail.append(connection, actor.name, trail.Action.ACCESS_DENIED, cohort, {"reason": decision.reason.value})
+        trail.append(connection, actor.name, trail.AuditAction.ACCESS_DENIED, cohort, {"reason": decision.reason.value})
         return decision
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:cohort, 1))"), {"cohort": cohort})
     same = {"cohort": cohort, "permit": permit_id, "by": actor.name}
@@ -94,7 +94,7 @@ def request(
         same,
     ).scalar_one_or_none()
     if known is not None:
-        return Requested(known, new=False)
+        return RequestedRelease(known, new=False)
     release = f"release-{secrets.token_hex(8)}"
     connection.execute(
         text(
@@ -104,9 +104,9 @@ def request(
         {"id": release, **same},
     )
     detail = {"cohort": cohort, "permit": permit_id}
-    trail.append(connection, actor.name, trail.Action.RELEASE_REQUESTED, release, detail)
+    trail.append(connection, actor.name, trail.AuditAction.RELEASE_REQUESTED, release, detail)
     wake_workers(connection)
-    return Requested(release, new=True)
+    return RequestedRelease(release, new=True)
 
 
 def awaiting(connection: Connection) -> Sequence[str]:
@@ -138,7 +138,7 @@ def prepare(database: Database, objects: ObjectStore, release: str, pid_key: byt
 
     Raises `HubError('not-releasable')` when a review or the content changed since it was asked for.
     """
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         row = connection.execute(
             text("SELECT cohort, state FROM hub.release WHERE id = :id"), {"id": release}
         ).one_or_none()
@@ -152,18 +152,18 @@ def prepare(database: Database, objects: ObjectStore, release: str, pid_key: byt
     for start in range(0, len(todo), _BATCH):
         batch = todo[start : start + _BATCH]
         stored = {one.path: objects.put(_copy(objects, one, uid_key)) for one in batch}
-        with database.begin(Role.WORKER) as connection:
+        with database.begin(DatabaseRole.WORKER) as connection:
             _insert_items(connection, release, stored)
         done |= stored
     manifest = _manifest(instances, done, told)
     stored_manifest = objects.put([manifest])
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         _refuse_unreleasable(facts(connection, row.cohort))
         _insert_objects(connection, [stored_manifest])
         _conclude(connection, release, stored_manifest.digest, [done[one.path] for one in instances])
 
 
-def _refuse_unreleasable(resource: Resource) -> None:
+def _refuse_unreleasable(resource: RequestedResource) -> None:
     if resource.waiting or resource.rejected or resource.changed or resource.opposed:
         raise HubError("a series is no longer what was approved", code="not-releasable", hint="freeze the cohort again")
 
@@ -296,4 +296,4 @@ def _conclude(connection: Connection, release: str, manifest: str, items: Sequen
     ).one_or_none()
     if ready is not None:
         detail = {"instances": len(items), "bytes": size, "manifest_digest": manifest}
-        trail.append(connection, "worker", trail.Action.RELEASE_READY, release, detail)
+        trail.append(connection, "worker", trail.AuditAction.RELEASE_READY, release, detail)

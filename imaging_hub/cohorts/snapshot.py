@@ -15,25 +15,25 @@ import ibis
 from sqlalchemy import Connection
 
 from imaging_hub.cohorts import index_files
-from imaging_hub.cohorts.compilation import Tables
-from imaging_hub.cohorts.engine import Engine, on_duckdb, on_spark
+from imaging_hub.cohorts.compilation import CohortTables
+from imaging_hub.cohorts.engine import AnalyticEngine, on_duckdb, on_spark
 from imaging_hub.snds import loading
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class CohortSnapshot:
     """The tables of one moment, as they stand on an engine."""
 
-    tables: Tables
+    tables: CohortTables
     version: str
     """Data version: load of the SNDS, and digest of index and links."""
-    engine: Engine
+    engine: AnalyticEngine
     domains: frozenset[str]
     """Of which the load has events."""
 
 
 @contextmanager
-def take(connection: Connection, folder: Path, spark: str | None = None) -> Iterator[Snapshot]:
+def take(connection: Connection, folder: Path, spark: str | None = None) -> Iterator[CohortSnapshot]:
     """A snapshot on DuckDB, or on the Spark with that master; `folder` is `settings.tables`.
 
     Raises `LinkageError` when the folder holds no load, and `HubError` when there is no Spark.
@@ -46,9 +46,9 @@ def take(connection: Connection, folder: Path, spark: str | None = None) -> Iter
         person = _persons(engine.parquet("person", load.folder / "person.parquet"))
         subject = engine.parquet("link", *index.link).left_join(person, "person").drop("person_right")
         series = engine.parquet("series", *index.series)
-        tables = Tables(engine.hold(subject), engine.parquet("event", load.folder / "event"), series)
+        tables = CohortTables(engine.hold(subject), engine.parquet("event", load.folder / "event"), series)
         domains = frozenset(domain for domain, events in load.events.items() if events)
-        yield Snapshot(tables, f"snds {load.version} hub {index.digest[:32]}", engine, domains)
+        yield CohortSnapshot(tables, f"snds {load.version} hub {index.digest[:32]}", engine, domains)
 
 
 def _persons(person: Any) -> Any:

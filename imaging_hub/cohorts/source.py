@@ -12,18 +12,18 @@ import yaml
 
 from imaging_hub.errors import DefinitionError
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 """Where something stands: `("imaging", 0, "window")`."""
 
 BYTES_MAX = 1 << 16
 
 
-class Source:
+class SourceFile:
     """A parsed file: its content, and the line of each path in it."""
 
     def __init__(self, text: str, name: str) -> None:
         self.name = name
-        self._lines: dict[Path, int] = {}
+        self._lines: dict[KeyPath, int] = {}
         if len(text.encode()) > BYTES_MAX:
             raise self.fault([((), "the file is larger than a definition can be; split it")])
         try:
@@ -43,7 +43,7 @@ class Source:
 
     def line(self, path: Sequence[str | int]) -> int:
         """Line of `path`, or of the nearest thing around it; parts that are no keys of the file are passed over."""
-        known: Path = ()
+        known: KeyPath = ()
         for part in path:
             if (*known, part) in self._lines:
                 known = (*known, part)
@@ -54,7 +54,7 @@ class Source:
         placed = sorted({(self.line(path), problem) for path, problem in findings})
         return DefinitionError("\n".join(f"{self.name}:{line}: {problem}" for line, problem in placed))
 
-    def _value(self, loader: _Loader, node: yaml.Node, path: Path) -> object:
+    def _value(self, loader: _Loader, node: yaml.Node, path: KeyPath) -> object:
         self._lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             found: dict[str, object] = {}

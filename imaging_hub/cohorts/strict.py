@@ -6,29 +6,29 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-Missing = Literal["keep", "drop"]
+MissingValues = Literal["keep", "drop"]
 Modality = Literal["CT", "MR", "DX", "CR", "MG", "US", "XA", "RF", "NM", "PT", "OP", "OPT", "SC", "IO", "PX"]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{1,62}$")]
-Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _./-]{0,63}$")]
-Days = tuple[Annotated[int, Field(ge=0, le=36525)], Annotated[int, Field(ge=0, le=36525)]]
+SetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{1,62}$")]
+NonEmptyWord = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _./-]{0,63}$")]
+DayCount = tuple[Annotated[int, Field(ge=0, le=36525)], Annotated[int, Field(ge=0, le=36525)]]
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     """Nothing unknown, nothing converted, nothing changed afterwards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
-class Window(Strict):
+class DayWindow(StrictModel):
     """Days before the index date, after it, or both."""
 
-    before: Days | None = None
+    before: DayCount | None = None
     """Days before it, nearest first: `[0, 180]`; the index date itself is day 0."""
-    after: Days | None = None
+    after: DayCount | None = None
     """Days after it."""
 
     @model_validator(mode="after")
-    def right_way_up(self) -> Window:
+    def right_way_up(self) -> DayWindow:
         """`[0, 180]`, nearest day first."""
         if self.before is None and self.after is None:
             raise ValueError("a window needs before or after; write `before: [0, 180]`")

@@ -4,25 +4,25 @@ What is named here is for those who want the engine alone, and stays as it is wi
 docs/deidentification.md. It needs no database, network or settings.
 """
 
-from imaging_hub.deidentification.engine import Engine
-from imaging_hub.deidentification.folder import Outcome, pseudonyms
+from imaging_hub.deidentification.engine.deidentifier import Deidentifier
+from imaging_hub.deidentification.engine.plan import Plan, compile
+from imaging_hub.deidentification.folder import FileOutcome, pseudonyms
 from imaging_hub.deidentification.folder import deidentify as deidentify_files
-from imaging_hub.deidentification.identifiers import collect
+from imaging_hub.deidentification.identifiers.collector import collect
 from imaging_hub.deidentification.instance import (
-    Change,
+    AttributeChange,
     DeidentifiedInstance,
     Pseudonyms,
     Quarantined,
     SourceInstance,
 )
-from imaging_hub.deidentification.plan import Plan, compile
-from imaging_hub.deidentification.profile import Profile, load, shipped
+from imaging_hub.deidentification.profile.profile import Profile, load, shipped
 
 __all__ = [
-    "Change",
+    "AttributeChange",
     "DeidentifiedInstance",
-    "Engine",
-    "Outcome",
+    "Deidentifier",
+    "FileOutcome",
     "Plan",
     "Profile",
     "Pseudonyms",

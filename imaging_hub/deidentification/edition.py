@@ -17,7 +17,7 @@ from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import vr_of
 from imaging_hub.errors import ProfileError
 
-Row: TypeAlias = "Mapping[str, str]"
+EditionRow: TypeAlias = "Mapping[str, str]"
 """A row of any of the tables: column to value, with a column for each option it names."""
 
 _FILES = {"E.1-1": "e1_1", "E.3.4-1": "e3_4_1", "E.3.10-1": "e3_10_1"}
@@ -32,8 +32,8 @@ _SELECTOR_UN = "0072006D"
 class RowChange:
     """A row that the two editions do not have alike; None in the edition that has no such row."""
 
-    before: Row | None
-    after: Row | None
+    before: EditionRow | None
+    after: EditionRow | None
 
     def __str__(self) -> str:
         row = self.after or self.before or {}
@@ -75,7 +75,7 @@ class Edition:
     name: str
     """`DICOM PS3.15 2026c`."""
     table: str
-    rows: Mapping[tuple[str, ...], Row]
+    rows: Mapping[tuple[str, ...], EditionRow]
 
     def differences(self, other: Edition) -> list[RowChange]:
         """The rows that `other`, of the same table, does not have like this one; in the order of their keys."""
@@ -105,7 +105,7 @@ def _edition(found: Any, source: str) -> Edition:
     columns = standard.table(_FILES[table])["columns"]
     if found.get("columns") != columns or not isinstance(found.get("edition"), str):
         raise _wrong(source, f"the columns are {', '.join(columns)}, and `edition` a name")
-    rows: dict[tuple[str, ...], Row] = {}
+    rows: dict[tuple[str, ...], EditionRow] = {}
     for number, values in enumerate(found["rows"], 1):
         row = _row(table, columns, values)
         if row is None:
@@ -117,7 +117,7 @@ def _edition(found: Any, source: str) -> Edition:
     return Edition(found["edition"], table, rows)
 
 
-def _row(table: str, columns: list[str], values: Any) -> Row | None:
+def _row(table: str, columns: list[str], values: Any) -> EditionRow | None:
     """A row with a column for each of its options; None when something in it is unknown."""
     if not isinstance(values, list) or len(values) != len(columns):
         return None

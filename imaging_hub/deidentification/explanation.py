@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import attribute_name, vr_of
-from imaging_hub.deidentification.decision import Decision, Handling
-from imaging_hub.deidentification.plan import Plan, compile
-from imaging_hub.deidentification.profile import Profile
-from imaging_hub.deidentification.scope import Scope
-from imaging_hub.deidentification.selector import place_of
+from imaging_hub.deidentification.engine.decision import AttributeDecision, Handling
+from imaging_hub.deidentification.engine.plan import Plan, compile
+from imaging_hub.deidentification.engine.scope import Scope
+from imaging_hub.deidentification.profile.profile import Profile
+from imaging_hub.deidentification.profile.selector import place_of
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 
@@ -40,7 +40,7 @@ WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class AttributeExplanation:
     """What becomes of one attribute, and why."""
 
     attribute: str
@@ -54,12 +54,12 @@ class Explanation:
     rule: str
 
 
-def explain(plan: Plan, *path: int) -> Explanation:
+def explain(plan: Plan, *path: int) -> AttributeExplanation:
     """Why a plan treats an attribute of a CT image as it does; `path` as in `explain_at`."""
     return explain_at(plan.scope(CT_IMAGE, "CT"), *path)
 
 
-def explain_at(scope: Scope, *path: int) -> Explanation:
+def explain_at(scope: Scope, *path: int) -> AttributeExplanation:
     """Why an attribute is treated as it is below one place, such as the top level of a given instance.
 
     `path`: the tags of the sequences around it, and its own. It goes with the first of these that goes.
@@ -70,7 +70,7 @@ def explain_at(scope: Scope, *path: int) -> Explanation:
         scope = scope.child(sequence)
     if decision is None:
         decision = scope.decide(tag, vr_of(tag))
-    return Explanation(
+    return AttributeExplanation(
         attribute=place_of(path),
         vr=vr_of(tag),
         type=standard.type_of(scope.sop_class_uid, path),
@@ -81,7 +81,7 @@ def explain_at(scope: Scope, *path: int) -> Explanation:
     )
 
 
-def enclosing(scope: Scope, sequences: tuple[int, ...]) -> Decision | None:
+def enclosing(scope: Scope, sequences: tuple[int, ...]) -> AttributeDecision | None:
     """The decision by which the items of nested sequences do not stay; None when they do."""
     for tag in sequences:
         decision = scope.decide(tag, vr_of(tag))
@@ -91,13 +91,13 @@ def enclosing(scope: Scope, sequences: tuple[int, ...]) -> Decision | None:
     return None
 
 
-def _with(decision: Decision, path: tuple[int, ...]) -> str:
+def _with(decision: AttributeDecision, path: tuple[int, ...]) -> str:
     """What an attribute goes with, where a sequence around it decides."""
     around = decision.change.path
     return "" if around == attribute_name(path[-1]) else f", with {around}"
 
 
-def differences(first: Profile, second: Profile) -> list[tuple[Explanation, Explanation]]:
+def differences(first: Profile, second: Profile) -> list[tuple[AttributeExplanation, AttributeExplanation]]:
     """The attributes of Table E.1-1 and of the profiles' own rules that the two treat differently, in a CT image."""
     paths = {(tag,) for tag in standard.by_tag()} | {
         (*(around for around in selector.place if around is not None), selector.tag)

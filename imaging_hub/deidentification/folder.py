@@ -20,11 +20,11 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from imaging_hub.deidentification import identifiers
-from imaging_hub.deidentification.engine import Engine
+from imaging_hub.deidentification.engine.deidentifier import Deidentifier
+from imaging_hub.deidentification.engine.plan import compile
+from imaging_hub.deidentification.identifiers import collector
 from imaging_hub.deidentification.instance import Pseudonyms, Quarantined, SourceInstance
-from imaging_hub.deidentification.plan import compile
-from imaging_hub.deidentification.profile import Profile
+from imaging_hub.deidentification.profile.profile import Profile
 from imaging_hub.dicom import part10, values, walk
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.errors import HubError, MalformedDataset
@@ -40,7 +40,7 @@ _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FileOutcome:
     """What became of one file."""
 
     path: Path
@@ -78,7 +78,7 @@ class _Header:
 
 
 _Task = tuple[Path, Pseudonyms]
-Progress = Callable[[str, int], None]
+FolderProgress = Callable[[str, int], None]
 """Called with the step and the number of files done in it since the last call."""
 
 
@@ -96,14 +96,14 @@ def deidentify(
     key: bytes,
     *,
     jobs: int = 1,
-    progress: Progress = lambda step, done: None,
-) -> list[Outcome]:
+    progress: FolderProgress = lambda step, done: None,
+) -> list[FileOutcome]:
     """De-identify files into `destination`; an outcome for each path, in their order.
 
     `key` is the 256-bit key that pseudonyms, UIDs and date shifts follow from. Raises OSError when the destination
     cannot be written, and HubError `process-lost` when one of the `jobs` processes was ended from outside.
     """
-    outcomes: dict[Path, Outcome] = {}
+    outcomes: dict[Path, FileOutcome] = {}
     with _mapping(jobs) as run:
         headers = []
         for header in run(_read_header, paths):
@@ -117,14 +117,14 @@ def deidentify(
     return [outcomes[path] for path in paths]
 
 
-def _tasks(headers: Iterable[_Header], key: bytes, outcomes: dict[Path, Outcome]) -> Iterator[_Task]:
+def _tasks(headers: Iterable[_Header], key: bytes, outcomes: dict[Path, FileOutcome]) -> Iterator[_Task]:
     """The files to clean, each with its patient's pseudonyms; the outcome of the others."""
     known: defaultdict[str, set[str]] = defaultdict(set)
     subjects_of: defaultdict[str, set[str]] = defaultdict(set)
     readable = []
     for header in headers:
         if header.reason:
-            outcomes[header.path] = Outcome(header.path, QUARANTINED, header.reason)
+            outcomes[header.path] = FileOutcome(header.path, QUARANTINED, header.reason)
             continue
         readable.append(header)
         known[header.subject] |= header.identifiers
@@ -134,11 +134,11 @@ def _tasks(headers: Iterable[_Header], key: bytes, outcomes: dict[Path, Outcome]
     for header in readable:
         first = seen.setdefault(header.sop_instance, header.digest)
         if len(subjects_of[header.study]) > 1:
-            outcomes[header.path] = Outcome(header.path, QUARANTINED, "study-of-two-patients", "PatientID")
+            outcomes[header.path] = FileOutcome(header.path, QUARANTINED, "study-of-two-patients", "PatientID")
         elif header.sop_instance and first is not header.digest:
             state = DUPLICATE if first == header.digest else QUARANTINED
             reason = "" if first == header.digest else "sop-instance-conflict"
-            outcomes[header.path] = Outcome(header.path, state, reason, "SOPInstanceUID")
+            outcomes[header.path] = FileOutcome(header.path, state, reason, "SOPInstanceUID")
         else:
             yield header.path, pseudonyms(key, header.subject, frozen[header.subject])
 
@@ -179,9 +179,9 @@ def _mapping(jobs: int) -> Iterator[Callable[..., Iterator[Any]]]:
 
 
 @lru_cache(maxsize=1)
-def _engine(profile: Profile) -> Engine:
+def _engine(profile: Profile) -> Deidentifier:
     """One engine a process: its plan fills as instances come."""
-    return Engine(compile(profile))
+    return Deidentifier(compile(profile))
 
 
 def _contents(path: Path) -> Buffer:
@@ -220,23 +220,23 @@ def _read_header(path: Path) -> _Header:
         study,
         values.text_at(dataset, 0x00080018),
         digest,
-        identifiers.collect(dataset),
+        collector.collect(dataset),
     )
 
 
-def _clean_file(profile: Profile, destination: Path, task: _Task) -> Outcome:
+def _clean_file(profile: Profile, destination: Path, task: _Task) -> FileOutcome:
     path, pseudonyms = task
     try:
         meta, encoded = part10.split(_contents(path))
     except (MalformedDataset, OSError):
-        return Outcome(path, QUARANTINED, "unreadable-file")
+        return FileOutcome(path, QUARANTINED, "unreadable-file")
     outcome = _engine(profile).deidentify(SourceInstance(encoded, meta.transfer_syntax_uid), pseudonyms)
     if isinstance(outcome, Quarantined):
-        return Outcome(path, QUARANTINED, outcome.reason, outcome.attribute, outcome.rule)
+        return FileOutcome(path, QUARANTINED, outcome.reason, outcome.attribute, outcome.rule)
     name = Path(outcome.study_instance_uid, outcome.series_instance_uid, f"{outcome.sop_instance_uid}.dcm")
     _write(destination / name, outcome.part10)
     rules = Counter(change.rule for change in outcome.changes)
-    return Outcome(path, DEIDENTIFIED, output=str(name), needs_review=outcome.needs_review, rules=dict(rules))
+    return FileOutcome(path, DEIDENTIFIED, output=str(name), needs_review=outcome.needs_review, rules=dict(rules))
 
 
 def _write(path: Path, parts: Iterable[Buffer]) -> None:

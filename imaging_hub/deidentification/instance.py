@@ -32,7 +32,7 @@ class Pseudonyms:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class AttributeChange:
     """What happened to one attribute, and why; without any value."""
 
     path: str
@@ -45,7 +45,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class DeidentifiedInstance:
-    """An instance that passed the residual check. Only `deidentification.engine` builds it."""
+    """An instance that passed the residual check. Only `deidentification.engine.deidentifier` builds it."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -56,7 +56,7 @@ class DeidentifiedInstance:
     """The file to store, in order of writing; its join is the object whose SHA-256 names it."""
     header: bytes
     """The encoded dataset up to, and without, pixel data; in `transfer_syntax_uid`."""
-    changes: tuple[Change, ...]
+    changes: tuple[AttributeChange, ...]
     needs_review: bool
     """The profile wants a radiologist to look before release."""
     study_date: date | None

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from imaging_hub.deidentification import standard
+from imaging_hub.deidentification.engine.plan import compile
 from imaging_hub.deidentification.explanation import enclosing
-from imaging_hub.deidentification.plan import compile
-from imaging_hub.deidentification.profile import Profile, selected
-from imaging_hub.deidentification.rule import Rule, When
+from imaging_hub.deidentification.profile.profile import Profile, selected
+from imaging_hub.deidentification.profile.rule import ProfileRule, RuleCondition
 
 
 @dataclass(frozen=True, slots=True)
-class Concern:
+class ProfileConcern:
     """One thing to change, or to be able to defend."""
 
     where: str
@@ -24,32 +24,32 @@ class Concern:
     """Whether the profile does not do what it says; otherwise it does, and somebody should know."""
 
 
-def concerns(profile: Profile) -> list[Concern]:
+def concerns(profile: Profile) -> list[ProfileConcern]:
     """What there is to say of a profile and of those it extends, in the order of their rules."""
     return [*_never_deciding(profile.rules), *_out_of_reach(profile), *_kept(profile), *_of_options(profile)]
 
 
-def _never_deciding(rules: tuple[Rule, ...]) -> Iterator[Concern]:
+def _never_deciding(rules: tuple[ProfileRule, ...]) -> Iterator[ProfileConcern]:
     for place, rule in enumerate(rules):
         # A profile overrides what it extends on purpose: only rules of one file are held against each other.
         before = next((one for one in rules[:place] if one.source == rule.source and _covers(one, rule)), None)
         if before is None:
             continue
         if _selects(before) == _selects(rule) and before.when == rule.when and before.action != rule.action:
-            yield Concern(
+            yield ProfileConcern(
                 rule.name,
                 f"{selected(rule)} becomes {rule.action} here and {before.action} by {before.name}",
                 "remove one of the two rules",
             )
         else:
-            yield Concern(
+            yield ProfileConcern(
                 rule.name,
                 f"this rule never decides: {before.name} comes first and takes all it selects",
                 "put the narrower rule first, or remove it",
             )
 
 
-def _out_of_reach(profile: Profile) -> Iterator[Concern]:
+def _out_of_reach(profile: Profile) -> Iterator[ProfileConcern]:
     """Rules on what stands in a sequence that no object keeps."""
     plan = compile(profile)
     scopes = [plan.scope(sop_class, "") for sop_class in standard.sop_classes()]
@@ -60,18 +60,18 @@ def _out_of_reach(profile: Profile) -> Iterator[Concern]:
             continue
         gone = [found for scope in scopes if (found := enclosing(scope, path)) is not None]
         if len(gone) == len(scopes):
-            yield Concern(
+            yield ProfileConcern(
                 rule.name,
                 f"this rule never decides: {gone[0].change.path} goes, by {gone[0].change.rule}",
                 "add a rule that keeps the sequence, with action K, or remove this one",
             )
 
 
-def _selects(rule: Rule) -> tuple[object, ...]:
+def _selects(rule: ProfileRule) -> tuple[object, ...]:
     return rule.selector, rule.private, rule.vr
 
 
-def _covers(first: Rule, second: Rule) -> bool:
+def _covers(first: ProfileRule, second: ProfileRule) -> bool:
     """Whether a rule selects all that another selects, in all instances that the other is for."""
     one, other = first.selector, second.selector
     if one is not None and other is not None:
@@ -83,7 +83,7 @@ def _covers(first: Rule, second: Rule) -> bool:
     return wider and _holds_wherever(first.when, second.when)
 
 
-def _holds_wherever(first: When, second: When) -> bool:
+def _holds_wherever(first: RuleCondition, second: RuleCondition) -> bool:
     pairs = (
         (first.modality, second.modality),
         (first.sop_class, second.sop_class),
@@ -94,21 +94,23 @@ def _holds_wherever(first: When, second: When) -> bool:
     return all(not wide or (narrow and set(narrow) <= set(wide)) for wide, narrow in pairs)
 
 
-def _kept(profile: Profile) -> Iterator[Concern]:
+def _kept(profile: Profile) -> Iterator[ProfileConcern]:
     for rule in profile.kept_against_advice():
         row = standard.by_tag().get(rule.tag or 0)
         if rule.selector is not None and rule.tag is None:
-            yield Concern(
+            yield ProfileConcern(
                 rule.name, f"keeps {selected(rule)}, whatever Table E.1-1 says of each", "name the attributes", False
             )
             continue
         advice = f"Table E.1-1 says {row.basic}" if row is not None else "Table E.3.10-1 does not list it"
         if rule.private is not None and _is_safe(rule):
             continue
-        yield Concern(rule.name, f"keeps {selected(rule)}: {advice}", "be able to say why, or remove the rule", False)
+        yield ProfileConcern(
+            rule.name, f"keeps {selected(rule)}: {advice}", "be able to say why, or remove the rule", False
+        )
 
 
-def _is_safe(rule: Rule) -> bool:
+def _is_safe(rule: ProfileRule) -> bool:
     private = rule.private
     return private is not None and any(
         private.creator == creator and private.element == element and private.group in (None, group)
@@ -116,9 +118,9 @@ def _is_safe(rule: Rule) -> bool:
     )
 
 
-def _of_options(profile: Profile) -> Iterator[Concern]:
+def _of_options(profile: Profile) -> Iterator[ProfileConcern]:
     if {standard.RETAIN_UIDS, standard.MODIFIED_DATES} <= profile.options:
-        yield Concern(
+        yield ProfileConcern(
             profile.name,
             "keeps UIDs and moves dates: many UIDs hold the true date",
             "choose retain-longitudinal-full-dates with retain-uids, or do without retain-uids",

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imaging_hub.deidentification.attribute import TEXT_VRS, attribute_name
-from imaging_hub.deidentification.engine import Engine
+from imaging_hub.deidentification.engine.deidentifier import Deidentifier
+from imaging_hub.deidentification.engine.plan import compile
 from imaging_hub.deidentification.folder import pseudonyms
-from imaging_hub.deidentification.folding import fold
-from imaging_hub.deidentification.identifiers import collect
+from imaging_hub.deidentification.identifiers.collector import collect
+from imaging_hub.deidentification.identifiers.folding import fold
+from imaging_hub.deidentification.identifiers.vocabulary import is_term
 from imaging_hub.deidentification.instance import Pseudonyms, Quarantined, SourceInstance
-from imaging_hub.deidentification.plan import compile
-from imaging_hub.deidentification.profile import Profile
-from imaging_hub.deidentification.vocabulary import is_term
+from imaging_hub.deidentification.profile.profile import Profile
 from imaging_hub.dicom import part10, values, walk
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.errors import MalformedDataset
@@ -46,7 +46,7 @@ class KeptValue:
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsal:
+class ProfileRehearsal:
     """What a profile would do to some files."""
 
     delivered: int
@@ -59,11 +59,11 @@ class Rehearsal:
     """The riskiest values of each attribute, the riskiest first."""
 
 
-def rehearse(paths: Iterable[Path], profile: Profile, *, show_values: bool = False) -> Rehearsal:
+def rehearse(paths: Iterable[Path], profile: Profile, *, show_values: bool = False) -> ProfileRehearsal:
     """Try a profile on files. Reads each once more than it de-identifies it; writes nothing."""
     actions, rules, quarantined = Counter[str](), Counter[str](), Counter[str]()
     subjects: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    engine, delivered = Engine(compile(profile)), 0
+    engine, delivered = Deidentifier(compile(profile)), 0
     for path, subject, known in _patients(paths, quarantined):
         meta, encoded = part10.split(path.read_bytes())
         outcome = engine.deidentify(SourceInstance(encoded, meta.transfer_syntax_uid), known)
@@ -75,7 +75,7 @@ def rehearse(paths: Iterable[Path], profile: Profile, *, show_values: bool = Fal
         rules.update(change.rule for change in outcome.changes)
         for text in _texts(walk.read(outcome.header, outcome.transfer_syntax_uid)):
             subjects[text].add(subject)
-    return Rehearsal(delivered, actions, rules, quarantined, _riskiest(subjects, show_values))
+    return ProfileRehearsal(delivered, actions, rules, quarantined, _riskiest(subjects, show_values))
 
 
 def _patients(paths: Iterable[Path], quarantined: Counter[str]) -> Iterator[tuple[Path, str, Pseudonyms]]:

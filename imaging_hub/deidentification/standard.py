@@ -36,7 +36,7 @@ OPTIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AttributeRow:
     """One row of Table E.1-1."""
 
     pattern: str
@@ -54,7 +54,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class SafePrivate:
+class SafePrivateRow:
     """One row of Table E.3.10-1: a private attribute known to be safe from identity leakage."""
 
     group: int
@@ -67,7 +67,7 @@ class SafePrivate:
 
 
 @dataclass(frozen=True, slots=True)
-class ContentItem:
+class ContentItemRow:
     """One row of Table E.3.4-1: what to do with an SR content item of this concept and value type."""
 
     meaning: str
@@ -79,7 +79,7 @@ class ContentItem:
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
+class DeidentificationMethod:
     """One code of CID 7050."""
 
     option: str
@@ -93,45 +93,46 @@ def edition() -> str:
 
 
 @cache
-def rows() -> tuple[Row, ...]:
+def rows() -> tuple[AttributeRow, ...]:
     """Table E.1-1, in its order."""
     return tuple(
-        Row(pattern, name, basic, MappingProxyType(options)) for pattern, name, basic, options in table("e1_1")["rows"]
+        AttributeRow(pattern, name, basic, MappingProxyType(options))
+        for pattern, name, basic, options in table("e1_1")["rows"]
     )
 
 
 @cache
-def by_tag() -> Mapping[int, Row]:
+def by_tag() -> Mapping[int, AttributeRow]:
     """The rows of Table E.1-1 that stand for one attribute."""
     return MappingProxyType({row.tag: row for row in rows() if row.tag is not None})
 
 
 @cache
-def safe_private() -> Mapping[tuple[int, str, int], SafePrivate]:
+def safe_private() -> Mapping[tuple[int, str, int], SafePrivateRow]:
     """Table E.3.10-1 by group, creator and element."""
     found = {}
     for tag, creator, vr, _, meaning in table("e3_10_1")["rows"]:
-        row = SafePrivate(int(tag[:4], 16), creator, int(tag[-2:], 16), vr.partition("/")[0], meaning)
+        row = SafePrivateRow(int(tag[:4], 16), creator, int(tag[-2:], 16), vr.partition("/")[0], meaning)
         found[row.group, row.creator, row.element] = row
     return MappingProxyType(found)
 
 
 @cache
-def content_items() -> Mapping[tuple[str, str, str], ContentItem]:
+def content_items() -> Mapping[tuple[str, str, str], ContentItemRow]:
     """Table E.3.4-1 by code, scheme and value type."""
     found = {}
     for meaning, code, scheme, value_type, basic, options in table("e3_4_1")["rows"]:
-        found[code, scheme, value_type] = ContentItem(
+        found[code, scheme, value_type] = ContentItemRow(
             meaning, code, scheme, value_type, basic, MappingProxyType(options)
         )
     return MappingProxyType(found)
 
 
 @cache
-def methods() -> Mapping[str, Method]:
+def methods() -> Mapping[str, DeidentificationMethod]:
     """CID 7050 by the option it stands for."""
     return MappingProxyType(
-        {option: Method(option, code, meaning) for option, code, meaning in table("cid7050")["rows"]}
+        {option: DeidentificationMethod(option, code, meaning) for option, code, meaning in table("cid7050")["rows"]}
     )
 
 

@@ -10,11 +10,11 @@ from typing import Self
 
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.dicom.transfer_syntax import TransferSyntax
-from imaging_hub.dicom.walk import ITEM, PIXEL_DATA, SEQUENCE_DELIMITER, UNDEFINED, Limits
+from imaging_hub.dicom.walk import ITEM, PIXEL_DATA, SEQUENCE_DELIMITER, UNDEFINED, WalkLimits
 
 _HEADER = Struct("<HHL")
 _LENGTH = Struct("<L")
-_MOST_FRAGMENTS = Limits().elements // 2
+_MOST_FRAGMENTS = WalkLimits().elements // 2
 
 
 class PixelStream:

@@ -7,7 +7,7 @@ from enum import Enum
 from pydicom.uid import UID_dictionary
 
 
-class Kind(Enum):
+class InstanceKind(Enum):
     """What an instance holds, as far as the hub treats kinds differently."""
 
     IMAGE = "image"
@@ -52,23 +52,23 @@ NAMES: dict[str, str] = {
 """Every storage SOP Class, retired ones too: hospitals' archives are full of them."""
 
 # The first words or roots that decide; a kind named earlier wins.
-_BY_NAME: tuple[tuple[str, Kind], ...] = (
-    ("Presentation State", Kind.PRESENTATION_STATE),
-    ("Waveform", Kind.WAVEFORM),
-    ("Encapsulated", Kind.DOCUMENT),
-    (" SR Storage", Kind.REPORT),
-    ("Key Object Selection", Kind.REPORT),
-    ("Procedure Log", Kind.REPORT),
-    ("Video", Kind.VIDEO),
-    ("Surface Segmentation", Kind.OTHER),
-    ("Image", Kind.IMAGE),
-    ("Segmentation", Kind.IMAGE),
-    ("Parametric Map", Kind.IMAGE),
-    ("RT Dose", Kind.IMAGE),
-    ("Tomography", Kind.IMAGE),
-    ("US Volume", Kind.IMAGE),
-    ("Thickness Map", Kind.IMAGE),
-    ("Topography Map", Kind.IMAGE),
+_BY_NAME: tuple[tuple[str, InstanceKind], ...] = (
+    ("Presentation State", InstanceKind.PRESENTATION_STATE),
+    ("Waveform", InstanceKind.WAVEFORM),
+    ("Encapsulated", InstanceKind.DOCUMENT),
+    (" SR Storage", InstanceKind.REPORT),
+    ("Key Object Selection", InstanceKind.REPORT),
+    ("Procedure Log", InstanceKind.REPORT),
+    ("Video", InstanceKind.VIDEO),
+    ("Surface Segmentation", InstanceKind.OTHER),
+    ("Image", InstanceKind.IMAGE),
+    ("Segmentation", InstanceKind.IMAGE),
+    ("Parametric Map", InstanceKind.IMAGE),
+    ("RT Dose", InstanceKind.IMAGE),
+    ("Tomography", InstanceKind.IMAGE),
+    ("US Volume", InstanceKind.IMAGE),
+    ("Thickness Map", InstanceKind.IMAGE),
+    ("Topography Map", InstanceKind.IMAGE),
 )
 _RADIOTHERAPY = ("1.2.840.10008.5.1.4.1.1.481.", "1.2.840.10008.5.1.4.34.")
 
@@ -92,10 +92,10 @@ def name(uid: str) -> str:
     return NAMES.get(uid, uid)
 
 
-def kind(uid: str) -> Kind:
+def kind(uid: str) -> InstanceKind:
     """What instances of the SOP Class hold; `OTHER` when it is unknown or private."""
     title = NAMES.get(uid, "")
     for words, named in _BY_NAME:
         if words in title:
             return named
-    return Kind.RADIOTHERAPY if uid.startswith(_RADIOTHERAPY) else Kind.OTHER
+    return InstanceKind.RADIOTHERAPY if uid.startswith(_RADIOTHERAPY) else InstanceKind.OTHER

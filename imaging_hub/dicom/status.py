@@ -21,7 +21,7 @@ class StoreStatus(IntEnum):
     """These two are of STOW-RS only (PS3.18 §I.2.2): an association refuses the presentation context instead."""
 
 
-class Situation(Enum):
+class StoreSituation(Enum):
     """What became of an instance that a hospital sent."""
 
     STORED = "stored"
@@ -42,19 +42,19 @@ class Situation(Enum):
     """None that can be kept."""
 
 
-STORE_STATUS: dict[Situation, StoreStatus] = {
-    Situation.STORED: StoreStatus.SUCCESS,
-    Situation.DUPLICATE: StoreStatus.SUCCESS,
-    Situation.QUARANTINED: StoreStatus.SUCCESS,
-    Situation.NO_SPACE: StoreStatus.OUT_OF_RESOURCES,
-    Situation.UID_MISMATCH: StoreStatus.DOES_NOT_MATCH_SOP_CLASS,
-    Situation.MALFORMED: StoreStatus.CANNOT_UNDERSTAND,
-    Situation.SOP_CLASS: StoreStatus.SOP_CLASS_NOT_SUPPORTED,
-    Situation.TRANSFER_SYNTAX: StoreStatus.TRANSFER_SYNTAX_NOT_SUPPORTED,
+STORE_STATUS: dict[StoreSituation, StoreStatus] = {
+    StoreSituation.STORED: StoreStatus.SUCCESS,
+    StoreSituation.DUPLICATE: StoreStatus.SUCCESS,
+    StoreSituation.QUARANTINED: StoreStatus.SUCCESS,
+    StoreSituation.NO_SPACE: StoreStatus.OUT_OF_RESOURCES,
+    StoreSituation.UID_MISMATCH: StoreStatus.DOES_NOT_MATCH_SOP_CLASS,
+    StoreSituation.MALFORMED: StoreStatus.CANNOT_UNDERSTAND,
+    StoreSituation.SOP_CLASS: StoreStatus.SOP_CLASS_NOT_SUPPORTED,
+    StoreSituation.TRANSFER_SYNTAX: StoreStatus.TRANSFER_SYNTAX_NOT_SUPPORTED,
 }
 
 
-class Rejection(Enum):
+class AssociationRejection(Enum):
     """An association refused, as (result, source, reason) of A-ASSOCIATE-RJ (PS3.8 §9.3.4)."""
 
     UNKNOWN_CALLING_AE_TITLE = (1, 1, 3)

@@ -37,7 +37,7 @@ _IMPLICIT = Struct("<HHL").unpack_from
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class WalkLimits:
     """What a dataset may cost at most."""
 
     depth: int = 32
@@ -48,7 +48,7 @@ class Limits:
     """Bytes of a deflated dataset when inflated."""
 
 
-def read(data: Buffer, transfer_syntax_uid: str, limits: Limits | None = None) -> Dataset:
+def read(data: Buffer, transfer_syntax_uid: str, limits: WalkLimits | None = None) -> Dataset:
     """The elements of a whole encoded dataset, in order.
 
     Raises `MalformedDataset` with one of the codes above, and nothing else.
@@ -56,11 +56,11 @@ def read(data: Buffer, transfer_syntax_uid: str, limits: Limits | None = None) -
     syntax = KNOWN.get(transfer_syntax_uid)
     if syntax is None:
         raise MalformedDataset("The transfer syntax is not one the hub reads.", code="unsupported-transfer-syntax")
-    limits = limits or Limits()
+    limits = limits or WalkLimits()
     view = memoryview(data)
     if syntax.deflated:
         view = memoryview(deflate.inflate(view, limits.inflated))
-    walk = Walk(view, syntax, limits)
+    walk = DatasetWalk(view, syntax, limits)
     try:
         dataset, position = walk.dataset(0, len(view), False, 0, syntax.implicit)
     except error:
@@ -70,12 +70,12 @@ def read(data: Buffer, transfer_syntax_uid: str, limits: Limits | None = None) -
     return dataset
 
 
-class Walk:
+class DatasetWalk:
     """One walk over one buffer; recursion goes no deeper than `Limits.depth`."""
 
     __slots__ = ("_deepest", "_encapsulated", "_explicit", "_item", "_long", "_swap", "_view", "budget")
 
-    def __init__(self, view: memoryview, syntax: TransferSyntax, limits: Limits) -> None:
+    def __init__(self, view: memoryview, syntax: TransferSyntax, limits: WalkLimits) -> None:
         order = ">" if syntax.big_endian else "<"
         self._view = view
         self._explicit = Struct(f"{order}HH2sH").unpack_from

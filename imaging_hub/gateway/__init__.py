@@ -1,1 +1,1 @@
-"""The door for hospitals: who may send, and the receiver that acknowledges only what is durable."""
+"""The DICOM network and STOW-RS: which hospital sends, and the receiver that acknowledges only what is durable."""

@@ -10,12 +10,12 @@ from starlette.responses import Response
 
 from imaging_hub.database import Database
 from imaging_hub.gateway import stow
-from imaging_hub.gateway.feeds import Feeds
+from imaging_hub.gateway.feed_metrics import FeedMetrics
 from imaging_hub.gateway.storage_scp import StorageServer
 from imaging_hub.http import problems
 from imaging_hub.http.peer import is_local
-from imaging_hub.http.problems import Problem
-from imaging_hub.http.protection import Protection, content_security_policy
+from imaging_hub.http.problems import ProblemDetails
+from imaging_hub.http.protection import RequestProtection, content_security_policy
 from imaging_hub.settings import Settings
 
 
@@ -23,7 +23,7 @@ def create_app(settings: Settings, database: Database, server: StorageServer) ->
     """The app; it shares the receiver's spool, journal and limits."""
     app = FastAPI(title="Gateway", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(stow.router(settings, database, server.reception), prefix="/dicom-web")
-    server.metrics.registry.register(Feeds(database))
+    server.metrics.registry.register(FeedMetrics(database))
 
     @app.get("/healthz")
     def alive() -> dict[str, str]:
@@ -43,12 +43,12 @@ def create_app(settings: Settings, database: Database, server: StorageServer) ->
     def metrics(request: Request) -> Response:
         """The gateway's numbers, to collectors on the same machine."""
         if not is_local(request):
-            raise Problem(403, "not-local", "Metrics are given to collectors on the same machine only.")
+            raise ProblemDetails(403, "not-local", "Metrics are given to collectors on the same machine only.")
         return Response(server.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     problems.install(app)
     app.add_middleware(
-        Protection,
+        RequestProtection,
         policy=content_security_policy(),
         respond=problems.respond,
         body_max_bytes=settings.stow_max_bytes,

@@ -22,10 +22,10 @@ from pynetdicom.pdu_primitives import (
 from pynetdicom.presentation import PresentationContext
 
 from imaging_hub.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from imaging_hub.dicom.status import CONSECUTIVE_FAILURES_BEFORE_ABORT, Rejection, StoreStatus
-from imaging_hub.gateway.body import Body
-from imaging_hub.gateway.connection import Connection, Ending, Hangup
-from imaging_hub.gateway.dimse import Command, CommandFault, Request, parse, response
+from imaging_hub.dicom.status import CONSECUTIVE_FAILURES_BEFORE_ABORT, AssociationRejection, StoreStatus
+from imaging_hub.gateway.connection import ConnectionEnded, EndReason, PeerConnection
+from imaging_hub.gateway.dimse import CommandField, CommandSet, MalformedCommandSet, parse, response
+from imaging_hub.gateway.incoming_dataset import IncomingDataset
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 MAXIMUM_LENGTH = 1 << 17
@@ -39,7 +39,7 @@ _IS_COMMAND, _IS_LAST = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class ProposedContext:
     """A presentation context as proposed."""
 
     id: int
@@ -48,7 +48,7 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedContext:
     """A presentation context as accepted."""
 
     id: int
@@ -57,7 +57,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedContext:
     """A presentation context as refused."""
 
     id: int
@@ -74,44 +74,48 @@ class AssociationRequest:
     calling_ae_title: str
     called_ae_title: str
     application_context: str
-    contexts: tuple[Proposal, ...]
+    contexts: tuple[ProposedContext, ...]
     certificate: str | None = None
     """SHA-256 of the certificate that the peer showed over TLS."""
 
 
-class Service(Protocol):
+class AssociationService(Protocol):
     """What an association does with the peer's requests."""
 
-    def negotiate(self, request: AssociationRequest) -> Rejection | Sequence[Accepted | Refused]:
+    def negotiate(
+        self, request: AssociationRequest
+    ) -> AssociationRejection | Sequence[AcceptedContext | RefusedContext]:
         """Reject the peer, or say what becomes of each presentation context."""
 
-    def head(self, request: Request, transfer_syntax: str) -> bytes:
+    def head(self, request: CommandSet, transfer_syntax: str) -> bytes:
         """What stands before the dataset in its file."""
 
-    def store(self, request: Request, transfer_syntax: str, body: Body) -> StoreStatus:
+    def store(self, request: CommandSet, transfer_syntax: str, body: IncomingDataset) -> StoreStatus:
         """Take an instance; when this returns success, it is durable."""
 
 
 class Association:
     """An association on a guarded connection."""
 
-    def __init__(self, connection: Connection, service: Service, body: Body, dataset_max_bytes: int) -> None:
+    def __init__(
+        self, connection: PeerConnection, service: AssociationService, body: IncomingDataset, dataset_max_bytes: int
+    ) -> None:
         self._connection = connection
         self._service = service
         self._body = body
         self._dataset_max_bytes = dataset_max_bytes
-        self._accepted: dict[int, Accepted] = {}
+        self._accepted: dict[int, AcceptedContext] = {}
         self._command = bytearray()
-        self._storing: Request | None = None
+        self._storing: CommandSet | None = None
         self._failures = 0
 
     def run(self) -> None:
-        """Serve the peer until it releases; raises `Hangup` for every other end, having said A-ABORT where one can."""
+        """Serve the peer until it releases, or raise `ConnectionEnded`, after an A-ABORT where one can be sent."""
         try:
             if self._negotiate():
                 self._converse()
-        except Hangup as over:
-            if over.reason not in (Ending.PEER_CLOSED, Ending.PEER_ABORTED, Ending.EVICTED):
+        except ConnectionEnded as over:
+            if over.reason not in (EndReason.PEER_CLOSED, EndReason.PEER_ABORTED, EndReason.EVICTED):
                 self._abort()
             raise
         finally:
@@ -120,14 +124,14 @@ class Association:
     def _negotiate(self) -> bool:
         kind, length = self._connection.next_pdu()
         if kind != _RQ:
-            raise Hangup(Ending.PEER_ABORTED if kind == _ABORT else Ending.PROTOCOL)
+            raise ConnectionEnded(EndReason.PEER_ABORTED if kind == _ABORT else EndReason.PROTOCOL)
         primitive = _decode(kind, length, bytes(self._connection.read(length)))
         request = _request(primitive, self._connection)
         answer = self._service.negotiate(request)
-        if isinstance(answer, Rejection):
+        if isinstance(answer, AssociationRejection):
             self._connection.send(struct.pack(">BxLxBBB", 3, 4, *answer.value))
             return False
-        self._accepted = {context.id: context for context in answer if isinstance(context, Accepted)}
+        self._accepted = {context.id: context for context in answer if isinstance(context, AcceptedContext)}
         self._connection.named = True
         self._connection.send(_acceptance(primitive, answer))
         return True
@@ -142,18 +146,18 @@ class Association:
                 self._connection.send(_RELEASE_RP)
                 return
             else:
-                raise Hangup(Ending.PEER_ABORTED if kind == _ABORT else Ending.PROTOCOL)
+                raise ConnectionEnded(EndReason.PEER_ABORTED if kind == _ABORT else EndReason.PROTOCOL)
 
     def _take(self, length: int) -> None:
         """The presentation data values of one P-DATA-TF PDU (PS3.8 §9.3.5, §E.2)."""
         while length:
             if length < _PDV.size:
-                raise Hangup(Ending.PROTOCOL)
+                raise ConnectionEnded(EndReason.PROTOCOL)
             size, context_id, control = _PDV.unpack(self._connection.read(_PDV.size))
             size -= 2
             length -= _PDV.size + size
             if size < 0 or length < 0:
-                raise Hangup(Ending.PROTOCOL)
+                raise ConnectionEnded(EndReason.PROTOCOL)
             if control & _IS_COMMAND:
                 self._take_command(size, context_id, bool(control & _IS_LAST))
             else:
@@ -161,35 +165,35 @@ class Association:
 
     def _take_command(self, size: int, context_id: int, last: bool) -> None:
         if self._storing is not None or len(self._command) + size > _COMMAND_MAX_BYTES:
-            raise Hangup(Ending.PROTOCOL)
+            raise ConnectionEnded(EndReason.PROTOCOL)
         self._command += self._connection.read(size)
         if not last:
             return
         try:
             request = parse(bytes(self._command), context_id)
-        except CommandFault:
-            raise Hangup(Ending.PROTOCOL) from None
+        except MalformedCommandSet:
+            raise ConnectionEnded(EndReason.PROTOCOL) from None
         self._command = bytearray()
         if context_id not in self._accepted:
-            raise Hangup(Ending.PROTOCOL)
+            raise ConnectionEnded(EndReason.PROTOCOL)
         self._begin(request)
 
-    def _begin(self, request: Request) -> None:
-        if request.command == Command.C_ECHO and not request.has_dataset:
+    def _begin(self, request: CommandSet) -> None:
+        if request.command == CommandField.C_ECHO and not request.has_dataset:
             self._answer(request, 0)
-        elif request.command == Command.C_STORE and request.has_dataset:
+        elif request.command == CommandField.C_STORE and request.has_dataset:
             syntax = self._accepted[request.context_id].transfer_syntax
             self._body.begin(self._service.head(request, syntax), syntax)
             self._storing = request
-        elif request.command != Command.C_CANCEL:
-            raise Hangup(Ending.PROTOCOL)
+        elif request.command != CommandField.C_CANCEL:
+            raise ConnectionEnded(EndReason.PROTOCOL)
 
     def _take_dataset(self, size: int, context_id: int, last: bool) -> None:
         request = self._storing
         if request is None or context_id != request.context_id:
-            raise Hangup(Ending.PROTOCOL)
+            raise ConnectionEnded(EndReason.PROTOCOL)
         if self._body.size + size > self._dataset_max_bytes:
-            raise Hangup(Ending.DATASET_TOO_LONG)
+            raise ConnectionEnded(EndReason.DATASET_TOO_LONG)
         self._body.receive(self._connection, size)
         if not last:
             return
@@ -199,16 +203,16 @@ class Association:
         self._answer(request, status)
         self._failures = self._failures + 1 if status is StoreStatus.OUT_OF_RESOURCES else 0
         if self._failures >= CONSECUTIVE_FAILURES_BEFORE_ABORT:
-            raise Hangup(Ending.STORAGE)
+            raise ConnectionEnded(EndReason.STORAGE)
 
-    def _answer(self, request: Request, status: int) -> None:
+    def _answer(self, request: CommandSet, status: int) -> None:
         self._connection.send(response(request, status))
 
     def _abort(self) -> None:
         """A-ABORT from the service provider, reason not specified (PS3.8 §9.3.8)."""
         try:
             self._connection.send(bytes.fromhex("07000000000400000200"))
-        except Hangup:
+        except ConnectionEnded:
             return
 
 
@@ -219,17 +223,17 @@ def _decode(kind: int, length: int, body: bytes) -> A_ASSOCIATE:
         return pdu.to_primitive()
     except Exception:
         # The decoder raises whatever Python raises on bytes that are no PDU.
-        raise Hangup(Ending.PROTOCOL) from None
+        raise ConnectionEnded(EndReason.PROTOCOL) from None
 
 
-def _request(primitive: A_ASSOCIATE, connection: Connection) -> AssociationRequest:
+def _request(primitive: A_ASSOCIATE, connection: PeerConnection) -> AssociationRequest:
     return AssociationRequest(
         connection.address,
         _title(primitive.calling_ae_title),
         _title(primitive.called_ae_title),
         str(primitive.application_context_name or ""),
         tuple(
-            Proposal(context.context_id, str(context.abstract_syntax), tuple(map(str, context.transfer_syntax)))
+            ProposedContext(context.context_id, str(context.abstract_syntax), tuple(map(str, context.transfer_syntax)))
             for context in primitive.presentation_context_definition_list
         ),
         connection.certificate,
@@ -240,7 +244,7 @@ def _title(title: str | None) -> str:
     return "".join(letter for letter in title or "" if letter.isprintable()).strip()[:16]
 
 
-def _acceptance(request: A_ASSOCIATE, contexts: Sequence[Accepted | Refused]) -> bytes:
+def _acceptance(request: A_ASSOCIATE, contexts: Sequence[AcceptedContext | RefusedContext]) -> bytes:
     """The A-ASSOCIATE-AC PDU (PS3.8 §9.3.3)."""
     answer = A_ASSOCIATE()
     answer.application_context_name = APPLICATION_CONTEXT
@@ -252,7 +256,7 @@ def _acceptance(request: A_ASSOCIATE, contexts: Sequence[Accepted | Refused]) ->
         result = PresentationContext()
         result.context_id = context.id
         result.abstract_syntax = context.abstract_syntax
-        if isinstance(context, Accepted):
+        if isinstance(context, AcceptedContext):
             result.transfer_syntax = [context.transfer_syntax]
             result.result = 0
         else:

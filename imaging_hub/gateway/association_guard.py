@@ -17,22 +17,22 @@ from collections.abc import Callable
 from contextlib import suppress
 from threading import Event, Lock, Thread
 
-from imaging_hub.gateway.connection import TICK_SECONDS, Connection, Ending, Hangup, Limits
+from imaging_hub.gateway.connection import TICK_SECONDS, ConnectionEnded, EndReason, PeerConnection, PeerLimits
 from imaging_hub.gateway.senders import plain_address
 from imaging_hub.log import log
 
 _BACKLOG = 128
 
 
-class Slots:
+class ConnectionSlots:
     """Who holds a connection. When there is none left, the oldest peer that has not named itself makes way."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: PeerLimits) -> None:
         self._limits = limits
-        self._held: dict[Connection, None] = {}
+        self._held: dict[PeerConnection, None] = {}
         self._lock = Lock()
 
-    def take(self, connection: Connection) -> bool:
+    def take(self, connection: PeerConnection) -> bool:
         """Give `connection` a slot; False when all are held by senders at work."""
         with self._lock:
             of_peer = Counter(held.address for held in self._held if not held.evicted)[connection.address]
@@ -44,12 +44,12 @@ class Slots:
             self._held[connection] = None
             return True
 
-    def give_back(self, connection: Connection) -> None:
+    def give_back(self, connection: PeerConnection) -> None:
         """The connection has ended."""
         with self._lock:
             self._held.pop(connection, None)
 
-    def all(self) -> list[Connection]:
+    def all(self) -> list[PeerConnection]:
         """Everybody who holds a slot."""
         with self._lock:
             return list(self._held)
@@ -68,10 +68,10 @@ class GuardedServer:
     def __init__(
         self,
         address: tuple[str, int],
-        limits: Limits,
+        limits: PeerLimits,
         context: ssl.SSLContext | None,
-        serve: Callable[[Connection], None],
-        ended: Callable[[Connection, Ending], None],
+        serve: Callable[[PeerConnection], None],
+        ended: Callable[[PeerConnection, EndReason], None],
     ) -> None:
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._listener = socket.create_server(address, family=family, backlog=_BACKLOG)
@@ -81,7 +81,7 @@ class GuardedServer:
         self._serve = serve
         self._ended = ended
         self._stopping = Event()
-        self.slots = Slots(limits)
+        self.slots = ConnectionSlots(limits)
         self._thread = Thread(target=self._accept, name="accept", daemon=True)
 
     @property
@@ -127,25 +127,25 @@ class GuardedServer:
     def _admit(self, sock: socket.socket, address: str) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.settimeout(TICK_SECONDS)
-        connection = Connection(sock, address, self._limits)
+        connection = PeerConnection(sock, address, self._limits)
         if not self.slots.take(connection):
             # Not in this thread: whoever writes it down may wait for a database that is away.
-            Thread(target=self._ended, args=(connection, Ending.EVICTED), name="refused", daemon=True).start()
+            Thread(target=self._ended, args=(connection, EndReason.EVICTED), name="refused", daemon=True).start()
             with suppress(OSError):
                 sock.close()
             return
         Thread(target=self._run, args=(connection,), name="association", daemon=True).start()
 
-    def _run(self, connection: Connection) -> None:
+    def _run(self, connection: PeerConnection) -> None:
         try:
             if self._context is not None:
                 connection.secure(self._context)
             self._serve(connection)
-        except Hangup as over:
+        except ConnectionEnded as over:
             self._ended(connection, over.reason)
         except Exception:
             log.exception("association-failed")
-            self._ended(connection, Ending.PROTOCOL)
+            self._ended(connection, EndReason.PROTOCOL)
         finally:
             connection.close()
             self.slots.give_back(connection)

@@ -9,8 +9,9 @@ from string import Template
 from imaging_hub import __version__
 from imaging_hub.deidentification import standard
 from imaging_hub.dicom import sop_class, transfer_syntax
-from imaging_hub.gateway import query_retrieve, returns
 from imaging_hub.gateway.connection import FIRST_PDU_MAX_BYTES, IDLE_SECONDS
+from imaging_hub.intake import study_root
+from imaging_hub.retrieval import query_retrieve_scu
 from imaging_hub.settings import Settings
 
 
@@ -31,8 +32,8 @@ def statement(settings: Settings) -> str:
         associations_per_peer=settings.associations_per_peer,
         query_scp="yes, of what a hospital sent itself" if settings.query_port else "no (`query_port` is not set)",
         query_port=settings.query_port or "none",
-        get_contexts=len(query_retrieve.GET_CLASSES),
-        find_most=returns.MOST,
+        get_contexts=len(query_retrieve_scu.GET_CLASSES),
+        find_most=study_root.MOST,
         commitment="for senders whose originals are kept always" if settings.query_port else "no",
         edition=standard.edition(),
         security=_security(settings),

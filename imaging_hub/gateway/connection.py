@@ -29,15 +29,15 @@ _EXPIRED = 10
 """X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL."""
 
 
-class Hangup(Exception):
+class ConnectionEnded(Exception):
     """The connection is over; `reason` says why."""
 
-    def __init__(self, reason: Ending) -> None:
+    def __init__(self, reason: EndReason) -> None:
         super().__init__(reason.value)
         self.reason = reason
 
 
-class Ending(StrEnum):
+class EndReason(StrEnum):
     """Why a connection ended otherwise than by a release."""
 
     PEER_CLOSED = "peer-closed"
@@ -62,7 +62,7 @@ class Ending(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PeerLimits:
     """What a peer may cost."""
 
     pdu_bytes: int
@@ -71,7 +71,7 @@ class Limits:
     per_peer: int
 
     @classmethod
-    def of(cls, settings: Settings) -> Limits:
+    def of(cls, settings: Settings) -> PeerLimits:
         """The limits of these settings."""
         return cls(
             settings.pdu_max_bytes,
@@ -81,10 +81,10 @@ class Limits:
         )
 
 
-class Connection:
-    """A peer's connection, read under the limits. Every wait ends in a `Hangup` at the latest."""
+class PeerConnection:
+    """A peer's connection, read under the limits. Every wait ends in a `ConnectionEnded` at the latest."""
 
-    def __init__(self, sock: socket.socket, address: str, limits: Limits) -> None:
+    def __init__(self, sock: socket.socket, address: str, limits: PeerLimits) -> None:
         self.address = address
         self.certificate: str | None = None
         """SHA-256 of the certificate that the peer showed over TLS."""
@@ -112,7 +112,7 @@ class Connection:
             secured.do_handshake()
             shown = secured.getpeercert(binary_form=True)
         except OSError as fault:
-            raise Hangup(_why_no_tls(fault)) from None
+            raise ConnectionEnded(_why_no_tls(fault)) from None
         self.certificate = hashlib.sha256(shown).hexdigest() if shown else None
         self._socket.settimeout(TICK_SECONDS)
 
@@ -124,20 +124,20 @@ class Connection:
         self._rearm()
         self._between = between
         if self.stopping and between:
-            raise Hangup(Ending.STOPPING)
+            raise ConnectionEnded(EndReason.STOPPING)
         header = bytearray(_HEADER.size)
         # A peer that has not named itself must have its first PDU whole by the deadline, from the first moment on.
         self._deadline = time.monotonic() + (IDLE_SECONDS if self.named else self._limits.pdu_seconds)
-        got = self._read_some(memoryview(header), Ending.IDLE)
+        got = self._read_some(memoryview(header), EndReason.IDLE)
         self._between = False
         if self.named:
             self._deadline = time.monotonic() + self._limits.pdu_seconds
         self.read_into(memoryview(header)[got:])
         kind, length = _HEADER.unpack(header)
         if not self.named and kind not in _PDU_TYPES:
-            raise Hangup(Ending.UNEXPECTED_TLS if kind == _TLS_HANDSHAKE else Ending.NOT_DICOM)
+            raise ConnectionEnded(EndReason.UNEXPECTED_TLS if kind == _TLS_HANDSHAKE else EndReason.NOT_DICOM)
         if length > (self._limits.pdu_bytes if self.named else min(self._limits.pdu_bytes, FIRST_PDU_MAX_BYTES)):
-            raise Hangup(Ending.PDU_TOO_LONG)
+            raise ConnectionEnded(EndReason.PDU_TOO_LONG)
         return kind, length
 
     def read(self, size: int) -> bytearray:
@@ -149,14 +149,14 @@ class Connection:
     def read_into(self, view: memoryview) -> None:
         """Fill `view`."""
         while view:
-            view = view[self._read_some(view, Ending.PDU_DEADLINE) :]
+            view = view[self._read_some(view, EndReason.PDU_DEADLINE) :]
 
     def send(self, data: bytes) -> None:
         """Send an answer; a peer that takes none is gone."""
         try:
             self._socket.sendall(data)
         except OSError:
-            raise Hangup(self._why_closed()) from None
+            raise ConnectionEnded(self._why_closed()) from None
 
     def close(self) -> None:
         """Say the last word, wait a moment for the peer to have read it, close."""
@@ -183,7 +183,7 @@ class Connection:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
-    def _read_some(self, view: memoryview, too_late: Ending) -> int:
+    def _read_some(self, view: memoryview, too_late: EndReason) -> int:
         while True:
             got = None
             try:
@@ -191,18 +191,18 @@ class Connection:
             except TimeoutError:
                 pass
             except OSError:
-                raise Hangup(self._why_closed()) from None
+                raise ConnectionEnded(self._why_closed()) from None
             if got == 0:
-                raise Hangup(self._why_closed())
+                raise ConnectionEnded(self._why_closed())
             if time.monotonic() > self._deadline:
-                raise Hangup(too_late)
+                raise ConnectionEnded(too_late)
             if got:
                 return got
 
-    def _why_closed(self) -> Ending:
+    def _why_closed(self) -> EndReason:
         if self.stopping and self._between:
-            return Ending.STOPPING
-        return Ending.EVICTED if self.evicted else Ending.PEER_CLOSED
+            return EndReason.STOPPING
+        return EndReason.EVICTED if self.evicted else EndReason.PEER_CLOSED
 
     def _rearm(self) -> None:
         # Not sticky: without it, a sender with Nagle's algorithm waits 40 ms for our delayed acknowledgement.
@@ -212,27 +212,27 @@ class Connection:
 
 
 _OF_OPENSSL = {
-    "PEER_DID_NOT_RETURN_A_CERTIFICATE": Ending.CERTIFICATE_MISSING,
-    "UNSUPPORTED_PROTOCOL": Ending.TLS_VERSION,
-    "VERSION_TOO_LOW": Ending.TLS_VERSION,
-    "NO_SHARED_CIPHER": Ending.TLS_VERSION,
-    "NO_PROTOCOLS_AVAILABLE": Ending.TLS_VERSION,
-    "WRONG_VERSION_NUMBER": Ending.MISSING_TLS,
-    "UNKNOWN_PROTOCOL": Ending.MISSING_TLS,
-    "HTTP_REQUEST": Ending.MISSING_TLS,
-    "PACKET_LENGTH_TOO_LONG": Ending.MISSING_TLS,
-    "RECORD_LAYER_FAILURE": Ending.MISSING_TLS,
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": EndReason.CERTIFICATE_MISSING,
+    "UNSUPPORTED_PROTOCOL": EndReason.TLS_VERSION,
+    "VERSION_TOO_LOW": EndReason.TLS_VERSION,
+    "NO_SHARED_CIPHER": EndReason.TLS_VERSION,
+    "NO_PROTOCOLS_AVAILABLE": EndReason.TLS_VERSION,
+    "WRONG_VERSION_NUMBER": EndReason.MISSING_TLS,
+    "UNKNOWN_PROTOCOL": EndReason.MISSING_TLS,
+    "HTTP_REQUEST": EndReason.MISSING_TLS,
+    "PACKET_LENGTH_TOO_LONG": EndReason.MISSING_TLS,
+    "RECORD_LAYER_FAILURE": EndReason.MISSING_TLS,
 }
 
 
-def _why_no_tls(fault: OSError) -> Ending:
+def _why_no_tls(fault: OSError) -> EndReason:
     """What OpenSSL's reason means to people."""
     if isinstance(fault, ssl.SSLCertVerificationError):
-        return Ending.CERTIFICATE_EXPIRED if fault.verify_code == _EXPIRED else Ending.CERTIFICATE_UNTRUSTED
+        return EndReason.CERTIFICATE_EXPIRED if fault.verify_code == _EXPIRED else EndReason.CERTIFICATE_UNTRUSTED
     if not isinstance(fault, ssl.SSLError):
-        return Ending.TLS
+        return EndReason.TLS
     reason = fault.reason or ""
     # The peer's own alerts: it looked at our certificate and did not like it.
     if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
-        return Ending.OUR_CERTIFICATE
-    return _OF_OPENSSL.get(reason, Ending.TLS)
+        return EndReason.OUR_CERTIFICATE
+    return _OF_OPENSSL.get(reason, EndReason.TLS)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from imaging_hub.dicom import part10, sop_class, transfer_syntax
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.dicom.part10 import FileMeta
-from imaging_hub.dicom.status import Situation
+from imaging_hub.dicom.status import StoreSituation
 from imaging_hub.errors import MalformedDataset
-from imaging_hub.gateway.body import Body
-from imaging_hub.gateway.reception import Received, Reception, Sent, head
+from imaging_hub.gateway.incoming_dataset import IncomingDataset
+from imaging_hub.gateway.reception import AnnouncedInstance, ReceivedInstance, Reception, head
 from imaging_hub.gateway.senders import Sender
 
 META_MAX_BYTES = 1 << 16
@@ -18,16 +18,16 @@ META_MAX_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class FileReceived:
+class ReceivedFile:
     """What became of a file; without UIDs where its file meta information could not be read."""
 
-    received: Received
+    received: ReceivedInstance
     sop_class_uid: str = ""
     sop_instance_uid: str = ""
 
 
-class DicomFile:
-    """Takes one file after another into the spool, with no more of each in memory than a `Body` holds.
+class IncomingFileReader:
+    """Takes one file after another into the spool, with no more of each in memory than a `IncomingDataset` holds.
 
     What stands before the dataset names the sender's programs; of it, only the three UIDs are used.
     """
@@ -36,10 +36,10 @@ class DicomFile:
         self._reception = reception
         self._sender = sender
         self._dataset_max_bytes = dataset_max_bytes
-        self._body = Body(reception.spool)
+        self._body = IncomingDataset(reception.spool)
         self._start = bytearray()
         self._meta: FileMeta | None = None
-        self._refused: Received | None = None
+        self._refused: ReceivedInstance | None = None
 
     def write(self, data: Buffer) -> None:
         """Take the next piece."""
@@ -50,7 +50,7 @@ class DicomFile:
             if len(self._start) >= META_MAX_BYTES:
                 self._begin()
 
-    def finish(self, study_instance_uid: str | None = None) -> FileReceived:
+    def finish(self, study_instance_uid: str | None = None) -> ReceivedFile:
         """The file is whole: store it. It must belong to the study, where one is named.
 
         Raises `StorageUnavailable` as `Reception.store` does.
@@ -59,7 +59,7 @@ class DicomFile:
             self._begin()
         meta, refused = self._meta or FileMeta("", "", ""), self._refused
         try:
-            return FileReceived(
+            return ReceivedFile(
                 refused or self._reception.store(self._sent(meta, study_instance_uid), self._body),
                 meta.sop_class_uid,
                 meta.sop_instance_uid,
@@ -78,13 +78,13 @@ class DicomFile:
         try:
             self._meta, dataset = part10.split(bytes(self._start))
         except MalformedDataset as fault:
-            self._refused = Received(Situation.MALFORMED, fault.code)
+            self._refused = ReceivedInstance(StoreSituation.MALFORMED, fault.code)
             return
         self._start.clear()
         if self._meta.transfer_syntax_uid not in transfer_syntax.NEGOTIATED:
-            self._refused = Received(Situation.TRANSFER_SYNTAX, "unsupported-transfer-syntax")
+            self._refused = ReceivedInstance(StoreSituation.TRANSFER_SYNTAX, "unsupported-transfer-syntax")
         elif not sop_class.is_kept(self._meta.sop_class_uid):
-            self._refused = Received(Situation.SOP_CLASS, "sop-class-refused")
+            self._refused = ReceivedInstance(StoreSituation.SOP_CLASS, "sop-class-refused")
         else:
             self._body.begin(head(self._sent(self._meta, None)), self._meta.transfer_syntax_uid)
             self._take(dataset)
@@ -92,11 +92,11 @@ class DicomFile:
     def _take(self, data: Buffer) -> None:
         if self._refused is None and self._body.size + len(data) > self._dataset_max_bytes:
             self._body.discard()
-            self._refused = Received(Situation.MALFORMED, "dataset-too-long")
+            self._refused = ReceivedInstance(StoreSituation.MALFORMED, "dataset-too-long")
         if self._refused is None:
             self._body.write(data)
 
-    def _sent(self, meta: FileMeta, study_instance_uid: str | None) -> Sent:
-        return Sent(
+    def _sent(self, meta: FileMeta, study_instance_uid: str | None) -> AnnouncedInstance:
+        return AnnouncedInstance(
             self._sender, meta.sop_class_uid, meta.sop_instance_uid, meta.transfer_syntax_uid, study_instance_uid
         )

@@ -20,7 +20,7 @@ _P_DATA = struct.Struct(">BxLLBB")
 _RESPONSE = 0x8000
 
 
-class Command(IntEnum):
+class CommandField(IntEnum):
     """Command Field (0000,0100) of the requests we may meet."""
 
     C_STORE = 0x0001
@@ -28,12 +28,12 @@ class Command(IntEnum):
     C_CANCEL = 0x0FFF
 
 
-class CommandFault(ValueError):
+class MalformedCommandSet(ValueError):
     """A command set that is not one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class CommandSet:
     """A command set."""
 
     context_id: int
@@ -44,8 +44,8 @@ class Request:
     sop_instance_uid: str
 
 
-def parse(encoded: Buffer, context_id: int) -> Request:
-    """Read a command set, always implicit VR little endian (PS3.7 §6.3.1); raises `CommandFault`."""
+def parse(encoded: Buffer, context_id: int) -> CommandSet:
+    """Read a command set, always implicit VR little endian (PS3.7 §6.3.1); raises `MalformedCommandSet`."""
     values: dict[int, bytes] = {}
     position = 0
     try:
@@ -53,10 +53,10 @@ def parse(encoded: Buffer, context_id: int) -> Request:
             group, number, length = _ELEMENT.unpack_from(encoded, position)
             position += 8
             if group or position + length > len(encoded):
-                raise CommandFault
+                raise MalformedCommandSet
             values[number] = bytes(encoded[position : position + length])
             position += length
-        return Request(
+        return CommandSet(
             context_id,
             _US.unpack(values[0x0100])[0],
             _US.unpack(values[0x0110])[0] if 0x0110 in values else 0,
@@ -65,14 +65,14 @@ def parse(encoded: Buffer, context_id: int) -> Request:
             _uid(values.get(0x1000, b"")),
         )
     except (struct.error, KeyError):
-        raise CommandFault from None
+        raise MalformedCommandSet from None
 
 
 def _uid(value: bytes) -> str:
     return value.decode("latin-1").strip("\0 ")
 
 
-def response(request: Request, status: int) -> bytes:
+def response(request: CommandSet, status: int) -> bytes:
     """The P-DATA-TF PDU that answers `request`."""
     elements = [
         _element(0x0002, request.sop_class_uid),

@@ -26,18 +26,19 @@ from pynetdicom.transport import AddressInformation, AssociationSocket
 from sqlalchemy.exc import SQLAlchemyError
 
 from imaging_hub.audit import trail
-from imaging_hub.audit.trail import Action
-from imaging_hub.database import Database, Role
+from imaging_hub.audit.trail import AuditAction
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicom import transfer_syntax
 from imaging_hub.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN
-from imaging_hub.gateway import returns, senders, storage_commitment
+from imaging_hub.gateway import senders, storage_commitment
 from imaging_hub.gateway.association_guard import GuardedServer
-from imaging_hub.gateway.connection import IDLE_SECONDS, Connection, Limits
-from imaging_hub.gateway.rejections import Cause, Reason, Rejections
-from imaging_hub.gateway.returns import NoQuery, Original, TooMany
+from imaging_hub.gateway.connection import IDLE_SECONDS, PeerConnection, PeerLimits
+from imaging_hub.gateway.rejections import RefusalCause, RefusalReason, Rejections
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.gateway.tls import server_context
+from imaging_hub.intake import study_root
 from imaging_hub.intake.spool import Spool, open_spool
+from imaging_hub.intake.study_root import InvalidQuery, KeptOriginal, TooManyMatches
 from imaging_hub.metrics import GatewayMetrics
 from imaging_hub.settings import Settings
 
@@ -46,13 +47,13 @@ _PENDING = 0xFF00
 _OUT_OF_RESOURCES, _NO_QUERY, _CANCELLED, _REFUSED = 0xA700, 0xA900, 0xFE00, 0x0124
 
 
-class QueryServer:
+class QueryRetrieveScp:
     """Answers the hospitals that may ask, each about what it sent itself."""
 
     def __init__(self, settings: Settings, database: Database, metrics: GatewayMetrics) -> None:
         self._settings = settings
         self._database = database
-        self._spool = open_spool(settings, database, Role.GATEWAY)
+        self._spool = open_spool(settings, database, DatabaseRole.GATEWAY)
         self._rejections = Rejections(database, metrics)
         self._server: GuardedServer | None = None
 
@@ -65,7 +66,7 @@ class QueryServer:
         """Accept whoever asks."""
         self._server = GuardedServer(
             (self._settings.bind_address, self._settings.query_port),
-            Limits.of(self._settings),
+            PeerLimits.of(self._settings),
             server_context(self._settings),
             self._serve,
             self._rejections.ended,
@@ -77,7 +78,7 @@ class QueryServer:
         if self._server:
             self._server.stop(1.0)
 
-    def _serve(self, connection: Connection) -> None:
+    def _serve(self, connection: PeerConnection) -> None:
         """One association, from its request to its end."""
         session = _Session(self._settings, self._database, self._spool, self._rejections, connection)
         association = session.association()
@@ -97,7 +98,7 @@ class _Session:
         database: Database,
         spool: Spool,
         rejections: Rejections,
-        connection: Connection,
+        connection: PeerConnection,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -144,34 +145,34 @@ class _Session:
         calling, called = str(primitive.calling_ae_title).strip(), str(primitive.called_ae_title).strip()
         found = self._may_ask(calling)
         if called != self._settings.ae_title:
-            found = Reason.WRONG_CALLED_AE_TITLE
+            found = RefusalReason.WRONG_CALLED_AE_TITLE
         if isinstance(found, Sender):
             self._sender = found
             self._connection.named = True
             event.assoc.ae.require_calling_aet = [calling]
             return
         event.assoc.ae.require_calling_aet = ["*NOBODY*"]
-        self._rejections.record(Cause(self._connection.address, calling[:16], called[:16], found))
+        self._rejections.record(RefusalCause(self._connection.address, calling[:16], called[:16], found))
 
-    def _may_ask(self, calling: str) -> Sender | Reason:
+    def _may_ask(self, calling: str) -> Sender | RefusalReason:
         try:
-            with self._database.begin(Role.GATEWAY) as connection:
+            with self._database.begin(DatabaseRole.GATEWAY) as connection:
                 found = senders.admit(connection, calling, self._connection.address, self._connection.certificate)
         except SQLAlchemyError:
-            return Reason.DATABASE_AWAY
-        return Reason.MAY_NOT_RETRIEVE if isinstance(found, Sender) and not found.retrieves else found
+            return RefusalReason.DATABASE_AWAY
+        return RefusalReason.MAY_NOT_RETRIEVE if isinstance(found, Sender) and not found.retrieves else found
 
     def _find(self, event: Event) -> Iterator[tuple[int, Dataset | None]]:
         if self._sender is None:
             return
         hospital, title = self._sender.hospital, self._settings.ae_title
         try:
-            with self._database.begin(Role.GATEWAY) as connection:
-                matches = list(returns.find(connection, self._spool, hospital, event.identifier, title))
-        except NoQuery:
+            with self._database.begin(DatabaseRole.GATEWAY) as connection:
+                matches = list(study_root.find(connection, self._spool, hospital, event.identifier, title))
+        except InvalidQuery:
             yield _NO_QUERY, None
             return
-        except (TooMany, SQLAlchemyError):
+        except (TooManyMatches, SQLAlchemyError):
             yield _OUT_OF_RESOURCES, None
             return
         self._remember("find", len(matches))
@@ -189,7 +190,7 @@ class _Session:
     def _move(self, event: Event) -> Iterator[Any]:
         """Only to a receiver of the same hospital: the one that is named for the destination's AE title."""
         destination = str(event.move_destination or "").strip()
-        with self._database.begin(Role.GATEWAY) as connection:
+        with self._database.begin(DatabaseRole.GATEWAY) as connection:
             known = [
                 one
                 for one in senders.list_senders(connection)
@@ -213,14 +214,14 @@ class _Session:
         wanted, title = event.action_information, self._settings.ae_title
         return storage_commitment.request(self._database, self._sender, title, event.action_type, wanted), None
 
-    def _originals(self, event: Event) -> list[Original]:
+    def _originals(self, event: Event) -> list[KeptOriginal]:
         if self._sender is None:
             return []
-        with suppress(NoQuery), self._database.begin(Role.GATEWAY) as connection:
-            return returns.originals(connection, self._sender.hospital, event.identifier)
+        with suppress(InvalidQuery), self._database.begin(DatabaseRole.GATEWAY) as connection:
+            return study_root.originals(connection, self._sender.hospital, event.identifier)
         return []
 
-    def _given(self, event: Event, kept: list[Original]) -> Iterator[tuple[int, Dataset | None]]:
+    def _given(self, event: Event, kept: list[KeptOriginal]) -> Iterator[tuple[int, Dataset | None]]:
         self._remember("retrieve", len(kept))
         for original in kept:
             if event.is_cancelled:
@@ -231,11 +232,11 @@ class _Session:
     def _remember(self, what: str, count: int) -> None:
         if self._sender is None:
             return
-        with self._database.begin(Role.GATEWAY) as connection:
+        with self._database.begin(DatabaseRole.GATEWAY) as connection:
             trail.append(
                 connection,
                 f"sender:{self._sender.calling_ae_title}",
-                Action.ORIGINALS_ASKED,
+                AuditAction.ORIGINALS_ASKED,
                 f"finess:{self._sender.finess}",
                 {"what": what, "count": count},
             )
@@ -244,7 +245,7 @@ class _Session:
 class _Socket(AssociationSocket):  # type: ignore[misc]
     """pynetdicom's socket, with a bound on how much it reads at once and how long that may take."""
 
-    def __init__(self, association: Association, connection: Connection, settings: Settings) -> None:
+    def __init__(self, association: Association, connection: PeerConnection, settings: Settings) -> None:
         super().__init__(association, client_socket=connection.socket)
         self._most = settings.pdu_max_bytes
         self._seconds = settings.pdu_deadline_seconds

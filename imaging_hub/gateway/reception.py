@@ -11,28 +11,28 @@ from typing import Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicom import part10, uid, walk
-from imaging_hub.dicom.status import Situation
+from imaging_hub.dicom.status import StoreSituation
 from imaging_hub.errors import MalformedDataset, NotFound, StorageUnavailable
-from imaging_hub.gateway.body import Body
+from imaging_hub.gateway.incoming_dataset import IncomingDataset
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.intake import journal, usage
-from imaging_hub.intake.admission import Admission, Load
-from imaging_hub.intake.door import Door, Handed
+from imaging_hub.intake.admission import SpoolAdmission, SpoolLoad
 from imaging_hub.intake.examination import Examination, content_digest, examine, examine_header
 from imaging_hub.intake.group_commit import GroupCommit
-from imaging_hub.intake.journal import Arrival, Recorded
-from imaging_hub.intake.origin import Origin, mark
-from imaging_hub.intake.spool import FSYNC_FAILED, Spooled, open_spool
-from imaging_hub.intake.vault import Owner
+from imaging_hub.intake.handover import HandoverClient, HandoverRequest
+from imaging_hub.intake.journal import Arrival, RecordedArrival
+from imaging_hub.intake.origin import OriginalOrigin, mark
+from imaging_hub.intake.spool import FSYNC_FAILED, SpooledFile, open_spool
+from imaging_hub.intake.study_keys import OriginalOwner
 from imaging_hub.log import log
 from imaging_hub.metrics import GatewayMetrics
 from imaging_hub.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class AnnouncedInstance:
     """An instance as its sender announces it."""
 
     sender: Sender
@@ -44,10 +44,10 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedInstance:
     """What became of an instance that was sent."""
 
-    situation: Situation
+    situation: StoreSituation
     reason: str | None = None
     """Code of what was wrong with it."""
 
@@ -59,12 +59,12 @@ class Reception:
         self._quarantine_max_bytes = settings.quarantine_max_bytes
         self._database = database
         self._commits = GroupCommit(database)
-        self._admission = Admission(settings, self._load)
-        self._door = Door(settings.door)
-        self.spool = open_spool(settings, database, Role.GATEWAY)
+        self._admission = SpoolAdmission(settings, self._load)
+        self._handover = HandoverClient(settings.handover_socket)
+        self.spool = open_spool(settings, database, DatabaseRole.GATEWAY)
         self.metrics = GatewayMetrics()
         self.failed = Event()
-        """Set when the disk can no longer be vouched for: the process must end, whichever door noticed."""
+        """Set when the disk can no longer be vouched for: the process must end, whoever noticed."""
 
     def start(self) -> None:
         """Begin to take instances."""
@@ -74,7 +74,7 @@ class Reception:
     def stop(self) -> None:
         """Write what was handed in, then end."""
         self._commits.stop()
-        self._door.close()
+        self._handover.close()
 
     @contextmanager
     def taking(self) -> Iterator[Self]:
@@ -89,7 +89,7 @@ class Reception:
         """Whether there is room for a new association; raises `SQLAlchemyError` when the journal is away."""
         return self._admission.accepting()
 
-    def store(self, sent: Sent, body: Body) -> Received:
+    def store(self, sent: AnnouncedInstance, body: IncomingDataset) -> ReceivedInstance:
         """Take one instance; any situation but NO_SPACE is durable when this returns.
 
         Raises `StorageUnavailable` only for the fault after which the process must end.
@@ -99,11 +99,11 @@ class Reception:
             situation, recorded = self._store(sent, body)
         except (StorageUnavailable, SQLAlchemyError) as fault:
             log.error("instance-not-stored", finess=sent.sender.finess, exc_info=fault)
-            self.metrics.instances.labels(sent.sender.finess, Situation.NO_SPACE.value).inc()
+            self.metrics.instances.labels(sent.sender.finess, StoreSituation.NO_SPACE.value).inc()
             if isinstance(fault, StorageUnavailable) and fault.code == FSYNC_FAILED:
                 self.failed.set()
                 raise
-            return Received(Situation.NO_SPACE, getattr(fault, "code", "journal-unavailable"))
+            return ReceivedInstance(StoreSituation.NO_SPACE, getattr(fault, "code", "journal-unavailable"))
         self.metrics.instances.labels(sent.sender.finess, situation.value).inc()
         self.metrics.received_bytes.labels(sent.sender.finess).inc(body.size)
         self.metrics.spool_bytes.set(self._admission.spool_bytes)
@@ -116,69 +116,69 @@ class Reception:
             bytes=body.size,
             seconds=round(time.monotonic() - begun, 4),
         )
-        return Received(situation, recorded.reason)
+        return ReceivedInstance(situation, recorded.reason)
 
-    def _store(self, sent: Sent, body: Body) -> tuple[Situation, Recorded]:
+    def _store(self, sent: AnnouncedInstance, body: IncomingDataset) -> tuple[StoreSituation, RecordedArrival]:
         if self._admission.full():
             raise StorageUnavailable("the spool quota is used up", code="spool-full")
         found = _examined(sent, body)
-        if found.situation is Situation.STORED and sent.study_instance_uid not in (None, found.study_instance_uid):
-            found = replace(found, situation=Situation.UID_MISMATCH, reason="study-instance-uid-mismatch")
+        if found.situation is StoreSituation.STORED and sent.study_instance_uid not in (None, found.study_instance_uid):
+            found = replace(found, situation=StoreSituation.UID_MISMATCH, reason="study-instance-uid-mismatch")
         passed = self._passed(sent, found, body)
         if passed is not None:
-            return (Situation.STORED if passed.new else Situation.DUPLICATE), passed
-        spooled, kept = self._keep(Owner(sent.sender.hospital, found.study_instance_uid or ""), found, body)
+            return (StoreSituation.STORED if passed.new else StoreSituation.DUPLICATE), passed
+        spooled, kept = self._keep(OriginalOwner(sent.sender.hospital, found.study_instance_uid or ""), found, body)
         recorded = self._commits.record(
             replace(_arrival(sent, found, spooled), kept=kept),
             sent.sender.profile,
             lambda standing: self._same_content(standing, body, sent.transfer_syntax_uid),
         )
-        if found.situation is not Situation.STORED:
+        if found.situation is not StoreSituation.STORED:
             return found.situation, recorded
         if recorded.reason == journal.CONFLICT:
-            return Situation.QUARANTINED, recorded
+            return StoreSituation.QUARANTINED, recorded
         if not recorded.new:
             if recorded.digest != spooled.digest:
                 # The same instance encoded otherwise: the first original is the one kept.
                 self.spool.remove(spooled.digest)
-            return Situation.DUPLICATE, recorded
+            return StoreSituation.DUPLICATE, recorded
         self._admission.added(spooled.size)
-        return Situation.STORED, recorded
+        return StoreSituation.STORED, recorded
 
-    def _passed(self, sent: Sent, found: Examination, body: Body) -> Recorded | None:
-        """Where originals are never kept, take an instance without: the door decides on it before the answer."""
+    def _passed(self, sent: AnnouncedInstance, found: Examination, body: IncomingDataset) -> RecordedArrival | None:
+        """Have an instance whose original is never kept de-identified before the answer."""
         dataset = body.held()
-        if found.situation is not Situation.STORED or sent.sender.keep_originals != "never" or dataset is None:
+        if found.situation is not StoreSituation.STORED or sent.sender.keep_originals != "never" or dataset is None:
             return None
-        handed = Handed(
+        handed = HandoverRequest(
             sent.sender.hospital,
             sent.sender.profile,
             found.study_instance_uid or "",
             found.patient_id or "",
             sent.transfer_syntax_uid,
         )
-        outcome = self._door.ask(handed, dataset)
+        outcome = self._handover.ask(handed, dataset)
         if outcome is None:
             return None
         return self._commits.record_passed(
             replace(_arrival(sent, found, body.digest()), outcome=outcome), sent.sender.profile
         )
 
-    def _keep(self, owner: Owner, found: Examination, body: Body) -> tuple[Spooled, bool]:
+    def _keep(self, owner: OriginalOwner, found: Examination, body: IncomingDataset) -> tuple[SpooledFile, bool]:
         """Spool the file; what can belong to no study is kept within the quarantine quota only."""
-        if found.situation is Situation.STORED:
+        if found.situation is StoreSituation.STORED:
             return body.keep(owner), True
-        with self._database.begin(Role.GATEWAY) as connection:
+        with self._database.begin(DatabaseRole.GATEWAY) as connection:
             used = usage.quarantined_bytes(connection)
         if used + body.size > self._quarantine_max_bytes:
             return body.digest(), False
         return body.keep(owner), True
 
-    def _load(self) -> Load:
-        with self._database.begin(Role.GATEWAY) as connection:
-            return Load(usage.spool_bytes(connection), usage.largest_open_study_bytes(connection))
+    def _load(self) -> SpoolLoad:
+        with self._database.begin(DatabaseRole.GATEWAY) as connection:
+            return SpoolLoad(usage.spool_bytes(connection), usage.largest_open_study_bytes(connection))
 
-    def _same_content(self, standing: str, body: Body, transfer_syntax_uid: str) -> bool:
+    def _same_content(self, standing: str, body: IncomingDataset, transfer_syntax_uid: str) -> bool:
         """Whether the original `standing` is this dataset, encoded otherwise; False when it cannot be told."""
         try:
             meta, original = part10.split(self.spool.read(standing))
@@ -190,7 +190,7 @@ class Reception:
             return False
 
 
-def _examined(sent: Sent, body: Body) -> Examination:
+def _examined(sent: AnnouncedInstance, body: IncomingDataset) -> Examination:
     header = body.header()
     if header is not None:
         return examine_header(header, sent.sop_class_uid, sent.sop_instance_uid)
@@ -198,13 +198,13 @@ def _examined(sent: Sent, body: Body) -> Examination:
         return examine(dataset, sent.transfer_syntax_uid, sent.sop_class_uid, sent.sop_instance_uid, body.reader)
 
 
-def head(sent: Sent) -> bytes:
+def head(sent: AnnouncedInstance) -> bytes:
     """What stands before the dataset in its file; an invalid UID is left out of it."""
     meta = part10.file_meta(_valid(sent.sop_class_uid), _valid(sent.sop_instance_uid), sent.transfer_syntax_uid)
-    return mark(meta, Origin(sent.sender.hospital, sent.sender.finess))
+    return mark(meta, OriginalOrigin(sent.sender.hospital, sent.sender.finess))
 
 
-def _arrival(sent: Sent, found: Examination, spooled: Spooled) -> Arrival:
+def _arrival(sent: AnnouncedInstance, found: Examination, spooled: SpooledFile) -> Arrival:
     return Arrival(
         hospital=sent.sender.hospital,
         finess=sent.sender.finess,

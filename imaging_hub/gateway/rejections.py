@@ -1,4 +1,4 @@
-"""What was refused at the door, so that a page can name the cure: bounded, whoever knocks however often."""
+"""Refused associations and presentation contexts, written down with their cause, a bounded number of them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from threading import Lock
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from imaging_hub.database import Database, Role
-from imaging_hub.gateway.connection import Connection, Ending
+from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.gateway.connection import EndReason, PeerConnection
 from imaging_hub.log import log
 from imaging_hub.metrics import GatewayMetrics
 
@@ -24,7 +24,7 @@ CAUSES = 256
 KEPT_DAYS = 30
 
 
-class Reason(StrEnum):
+class RefusalReason(StrEnum):
     """Why an association or a presentation context was refused."""
 
     UNKNOWN_SENDER = "unknown-sender"  # add it with `sender add`, or correct its AE title or address
@@ -50,27 +50,27 @@ class Reason(StrEnum):
 
 
 _TOLD = {
-    Ending.EVICTED: Reason.TOO_MANY_ASSOCIATIONS,
-    Ending.NOT_DICOM: Reason.NOT_DICOM,
-    Ending.UNEXPECTED_TLS: Reason.UNEXPECTED_TLS,
-    Ending.MISSING_TLS: Reason.MISSING_TLS,
-    Ending.TLS_VERSION: Reason.TLS_VERSION,
-    Ending.CERTIFICATE_MISSING: Reason.CERTIFICATE_MISSING,
-    Ending.CERTIFICATE_EXPIRED: Reason.CERTIFICATE_EXPIRED,
-    Ending.CERTIFICATE_UNTRUSTED: Reason.CERTIFICATE_UNTRUSTED,
-    Ending.OUR_CERTIFICATE: Reason.OUR_CERTIFICATE,
+    EndReason.EVICTED: RefusalReason.TOO_MANY_ASSOCIATIONS,
+    EndReason.NOT_DICOM: RefusalReason.NOT_DICOM,
+    EndReason.UNEXPECTED_TLS: RefusalReason.UNEXPECTED_TLS,
+    EndReason.MISSING_TLS: RefusalReason.MISSING_TLS,
+    EndReason.TLS_VERSION: RefusalReason.TLS_VERSION,
+    EndReason.CERTIFICATE_MISSING: RefusalReason.CERTIFICATE_MISSING,
+    EndReason.CERTIFICATE_EXPIRED: RefusalReason.CERTIFICATE_EXPIRED,
+    EndReason.CERTIFICATE_UNTRUSTED: RefusalReason.CERTIFICATE_UNTRUSTED,
+    EndReason.OUR_CERTIFICATE: RefusalReason.OUR_CERTIFICATE,
 }
 """Connections that ended before anybody could name themselves, and are told of all the same."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class RefusalCause:
     """Who was refused what, and why."""
 
     address: str
     calling_ae_title: str
     called_ae_title: str
-    reason: Reason
+    reason: RefusalReason
     syntax: str = ""
     """The SOP Class or Transfer Syntax that was refused."""
 
@@ -84,10 +84,10 @@ class Rejections:
         self._database = database
         self._metrics = metrics
         self._clock = clock
-        self._recent: OrderedDict[Cause, float] = OrderedDict()
+        self._recent: OrderedDict[RefusalCause, float] = OrderedDict()
         self._lock = Lock()
 
-    def record(self, *causes: Cause) -> None:
+    def record(self, *causes: RefusalCause) -> None:
         """Remember what was refused. A database that is away is no reason to fail here."""
         for cause in causes:
             self._metrics.rejections.labels(cause.reason).inc()
@@ -97,7 +97,7 @@ class Rejections:
         for cause in fresh:
             log.warning("rejected", reason=cause.reason.value, address=cause.address)
         try:
-            with self._database.begin(Role.GATEWAY) as connection:
+            with self._database.begin(DatabaseRole.GATEWAY) as connection:
                 connection.execute(
                     text(
                         "INSERT INTO identifying.rejection (address, calling_ae_title, called_ae_title, reason, syntax)"
@@ -121,14 +121,14 @@ class Rejections:
         except SQLAlchemyError as fault:
             log.warning("rejection-not-recorded", fault=type(fault).__name__)
 
-    def ended(self, connection: Connection, ending: Ending) -> None:
+    def ended(self, connection: PeerConnection, ending: EndReason) -> None:
         """Count a connection that ended otherwise than by a release, and write down what a cure can help."""
         self._metrics.hangups.labels(ending.value).inc()
         log.warning("hangup", reason=ending.value, address=connection.address)
         if ending in _TOLD:
-            self.record(Cause(connection.address, "", "", _TOLD[ending]))
+            self.record(RefusalCause(connection.address, "", "", _TOLD[ending]))
 
-    def _is_fresh(self, cause: Cause) -> bool:
+    def _is_fresh(self, cause: RefusalCause) -> bool:
         now = self._clock()
         with self._lock:
             while self._recent and now - next(iter(self._recent.values())) >= ONCE_PER_SECONDS:

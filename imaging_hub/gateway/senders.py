@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from imaging_hub.audit import trail
-from imaging_hub.audit.trail import Action
+from imaging_hub.audit.trail import AuditAction
 from imaging_hub.errors import HubError
-from imaging_hub.gateway.rejections import Reason
+from imaging_hub.gateway.rejections import RefusalReason
 
 ACTOR = "operator"
 _FINESS = re.compile(r"[0-9][0-9AB][0-9]{7}\Z")
@@ -37,7 +37,7 @@ class Sender:
     profile: str
     certificate: str | None = None
     """SHA-256, in hexadecimal, of the certificate it must show over TLS; None for any that is trusted."""
-    query: Query | None = None
+    query: QueryRetrieveAddress | None = None
     """Where it can be asked for studies."""
     retrieves: bool = False
     """Whether it may ask for what it sent."""
@@ -48,14 +48,14 @@ class Sender:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class QueryRetrieveAddress:
     """Where a hospital's own query/retrieve SCP listens."""
 
     host: str
     port: int
 
     @classmethod
-    def parse(cls, written: str) -> Query:
+    def parse(cls, written: str) -> QueryRetrieveAddress:
         """`HOST:PORT`; raises `HubError`."""
         host, _, port = written.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
@@ -83,12 +83,14 @@ def identify(connection: Connection, calling_ae_title: str, address: str) -> Sen
     return _sender(row) if row else None
 
 
-def admit(connection: Connection, calling_ae_title: str, address: str, certificate: str | None) -> Sender | Reason:
+def admit(
+    connection: Connection, calling_ae_title: str, address: str, certificate: str | None
+) -> Sender | RefusalReason:
     """The sender that calls itself so from there, showing the certificate it is known by, if any; or why not."""
     sender = identify(connection, calling_ae_title, address)
     if sender is None:
-        return Reason.WRONG_ADDRESS if is_known(connection, calling_ae_title) else Reason.UNKNOWN_SENDER
-    return sender if sender.certificate in (None, certificate) else Reason.WRONG_CERTIFICATE
+        return RefusalReason.WRONG_ADDRESS if is_known(connection, calling_ae_title) else RefusalReason.UNKNOWN_SENDER
+    return sender if sender.certificate in (None, certificate) else RefusalReason.WRONG_CERTIFICATE
 
 
 def is_known(connection: Connection, calling_ae_title: str) -> bool:
@@ -132,7 +134,7 @@ def add(
     finess: str,
     profile: str,
     certificate: str | None = None,
-    query: Query | None = None,
+    query: QueryRetrieveAddress | None = None,
     retrieves: bool = False,
     keep_originals: str | None = None,
     quiet_seconds: float | None = None,
@@ -170,7 +172,7 @@ def add(
         ),
         {name: value for name, value in values.items() if name != "query"},
     )
-    trail.append(connection, by, Action.SENDER_ADDED, f"finess:{finess}", {"profile": profile})
+    trail.append(connection, by, AuditAction.SENDER_ADDED, f"finess:{finess}", {"profile": profile})
     return sender
 
 
@@ -215,7 +217,7 @@ def give_token(connection: Connection, sender: Sender, expires_at: datetime, *, 
         },
     )
     detail = {"expires": expires_at.isoformat()}
-    trail.append(connection, by, Action.SENDER_MAY_STOW, f"finess:{sender.finess}", detail)
+    trail.append(connection, by, AuditAction.SENDER_MAY_STOW, f"finess:{sender.finess}", detail)
     return token
 
 
@@ -233,7 +235,7 @@ def list_senders(connection: Connection) -> list[Sender]:
 def _sender(row: Row[Any]) -> Sender:
     values = dict(row._mapping)
     host, port = values.pop("query_host"), values.pop("query_port")
-    return Sender(**values, query=Query(host, port) if host else None)
+    return Sender(**values, query=QueryRetrieveAddress(host, port) if host else None)
 
 
 def plain_address(address: str) -> str:

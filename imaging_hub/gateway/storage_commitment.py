@@ -16,8 +16,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from imaging_hub.audit import trail
-from imaging_hub.audit.trail import Action
-from imaging_hub.database import Database, Role
+from imaging_hub.audit.trail import AuditAction
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.log import log
 
@@ -42,7 +42,7 @@ def request(database: Database, sender: Sender, our_title: str, action: int, wan
     if not wanted.get("TransactionUID") or not wanted.get("ReferencedSOPSequence"):
         return _INVALID_ARGUMENT
     try:
-        with database.begin(Role.GATEWAY) as connection:
+        with database.begin(DatabaseRole.GATEWAY) as connection:
             report = _report(connection, sender, wanted)
     except SQLAlchemyError:
         return _PROCESSING_FAILURE
@@ -75,7 +75,11 @@ def _report(connection: Connection, sender: Sender, wanted: Dataset) -> Dataset:
         ]
     detail = {"committed": len(asked) - len(failed), "failed": len(failed)}
     trail.append(
-        connection, f"sender:{sender.calling_ae_title}", Action.STORAGE_COMMITTED, f"finess:{sender.finess}", detail
+        connection,
+        f"sender:{sender.calling_ae_title}",
+        AuditAction.STORAGE_COMMITTED,
+        f"finess:{sender.finess}",
+        detail,
     )
     return report
 

@@ -17,14 +17,14 @@ from fastapi.responses import JSONResponse
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicom import uid
-from imaging_hub.dicom.status import STORE_STATUS, Situation, StoreStatus
+from imaging_hub.dicom.status import STORE_STATUS, StoreSituation, StoreStatus
 from imaging_hub.gateway import senders
-from imaging_hub.gateway.dicom_file import DicomFile, FileReceived
+from imaging_hub.gateway.dicom_file import IncomingFileReader, ReceivedFile
 from imaging_hub.gateway.reception import Reception
 from imaging_hub.gateway.senders import Sender
-from imaging_hub.http.problems import Problem
+from imaging_hub.http.problems import ProblemDetails
 from imaging_hub.http.sessions import token_hash
 from imaging_hub.settings import Settings
 
@@ -41,9 +41,9 @@ _FAILED, _REFERENCED = "00081198", "00081199"
 class _Request:
     """A multipart/related request while it is read: the callbacks of its parser, and what came of each part."""
 
-    file: DicomFile
+    file: IncomingFileReader
     study: str | None
-    received: list[FileReceived] = field(default_factory=list)
+    received: list[ReceivedFile] = field(default_factory=list)
     _name: bytes = b""
     _value: bytes = b""
     _taken: bool = True
@@ -80,7 +80,7 @@ class _Request:
 
     def _end(self) -> None:
         if not self._taken:
-            raise Problem(
+            raise ProblemDetails(
                 415, "part-type", "A part is not application/dicom.", hint="send DICOM files; metadata is not taken"
             )
         self.received.append(self.file.finish(self.study))
@@ -96,11 +96,11 @@ def router(settings: Settings, database: Database, reception: Reception) -> APIR
         """Store the instances of a request; of a study, when the address names one."""
         sender = await run_in_threadpool(_sender, database, request)
         if study is not None and not uid.is_valid(study):
-            raise Problem(400, "study-uid", "The address names no valid Study Instance UID.")
+            raise ProblemDetails(400, "study-uid", "The address names no valid Study Instance UID.")
         boundary = _boundary(request)
         if not await run_in_threadpool(reception.accepting):
             raise _unavailable()
-        reading = _Request(DicomFile(reception, sender, settings.dataset_max_bytes), study)
+        reading = _Request(IncomingFileReader(reception, sender, settings.dataset_max_bytes), study)
         parser = MultipartParser(boundary, reading.callbacks())  # type: ignore[arg-type]
         try:
             async for piece in request.stream():
@@ -119,11 +119,11 @@ def _sender(database: Database, request: Request) -> Sender:
     """Whose token the request brings."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
-        with database.begin(Role.GATEWAY) as connection:
+        with database.begin(DatabaseRole.GATEWAY) as connection:
             sender = senders.bearer(connection, token_hash(token.strip()), datetime.now(UTC))
         if sender is not None:
             return sender
-    raise Problem(
+    raise ProblemDetails(
         401,
         "not-authenticated",
         "No sender has this token, or its time is over.",
@@ -135,7 +135,7 @@ def _sender(database: Database, request: Request) -> Sender:
 def _boundary(request: Request) -> bytes:
     kind, options = parse_options_header(request.headers.get("content-type"))
     if kind != b"multipart/related" or options.get(b"type", DICOM).lower() != DICOM:
-        raise Problem(
+        raise ProblemDetails(
             415, "media-type", "Only DICOM files are taken.", hint='multipart/related; type="application/dicom"'
         )
     boundary = options.get(b"boundary", b"")
@@ -149,7 +149,7 @@ def _answer(reading: _Request) -> JSONResponse:
     failed = [one for one in reading.received if _status(one) is not StoreStatus.SUCCESS]
     if not reading.received:
         raise _malformed()
-    if all(one.received.situation is Situation.NO_SPACE for one in reading.received):
+    if all(one.received.situation is StoreSituation.NO_SPACE for one in reading.received):
         raise _unavailable()
     stored = [_item(one) for one in reading.received if one not in failed]
     body: dict[str, Any] = {}
@@ -161,11 +161,11 @@ def _answer(reading: _Request) -> JSONResponse:
     return JSONResponse(body, code, media_type=DICOM_JSON)
 
 
-def _status(one: FileReceived) -> StoreStatus:
+def _status(one: ReceivedFile) -> StoreStatus:
     return STORE_STATUS[one.received.situation]
 
 
-def _item(one: FileReceived, failure: StoreStatus | None = None) -> dict[str, Any]:
+def _item(one: ReceivedFile, failure: StoreStatus | None = None) -> dict[str, Any]:
     """One item of a Referenced or Failed SOP Sequence; a UID that is none is left out."""
     named = {_CLASS: one.sop_class_uid, _INSTANCE: one.sop_instance_uid}
     item: dict[str, Any] = {tag: {"vr": "UI", "Value": [given]} for tag, given in named.items() if uid.is_valid(given)}
@@ -174,12 +174,12 @@ def _item(one: FileReceived, failure: StoreStatus | None = None) -> dict[str, An
     return item
 
 
-def _malformed() -> Problem:
-    return Problem(400, "multipart", "The request is no multipart/related message with at least one part.")
+def _malformed() -> ProblemDetails:
+    return ProblemDetails(400, "multipart", "The request is no multipart/related message with at least one part.")
 
 
-def _unavailable() -> Problem:
-    return Problem(
+def _unavailable() -> ProblemDetails:
+    return ProblemDetails(
         503,
         "no-room",
         "There is no room for more at the moment.",

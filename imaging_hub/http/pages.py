@@ -17,7 +17,7 @@ STATIC = _HERE / "static"
 """Stylesheet, mark and scripts of both apps."""
 
 
-class Pages:
+class PageTemplates:
     """The pages of one app: its own templates first, then those that both apps share."""
 
     def __init__(self, folder: Path, context: Callable[[Request], dict[str, Any]]) -> None:

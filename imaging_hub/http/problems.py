@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from imaging_hub.errors import DefinitionError, HubError, NotFound, StorageUnavailable
-from imaging_hub.http.pages import Pages
+from imaging_hub.http.pages import PageTemplates
 
 _STATUS_OF: dict[type[HubError], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
@@ -36,7 +36,7 @@ _CODE_OF: dict[int, str] = {
 }
 
 
-class Problem(HTTPException):
+class ProblemDetails(HTTPException):
     """A request that ends here, with what its sender can do next."""
 
     def __init__(
@@ -53,36 +53,42 @@ class Problem(HTTPException):
         self.hint = hint
 
 
-def foreign() -> Problem:
+def foreign() -> ProblemDetails:
     """What is not there and what belongs to others look alike, to the letter."""
-    return Problem(404, NotFound.code, "There is no such thing, or it is not yours.")
+    return ProblemDetails(404, NotFound.code, "There is no such thing, or it is not yours.")
 
 
-def from_fault(fault: Exception) -> Problem:
+def from_fault(fault: Exception) -> ProblemDetails:
     """The problem that stands for an exception; what is not ours is a 500 that says nothing of its cause."""
-    if isinstance(fault, Problem):
+    if isinstance(fault, ProblemDetails):
         return fault
     if isinstance(fault, HTTPException):
         code = _CODE_OF.get(fault.status_code, "http-error")
-        return Problem(fault.status_code, code, HTTPStatus(fault.status_code).phrase, headers=fault.headers)
+        return ProblemDetails(fault.status_code, code, HTTPStatus(fault.status_code).phrase, headers=fault.headers)
     if isinstance(fault, RequestValidationError):
         where = "; ".join(".".join(str(part) for part in error["loc"]) for error in fault.errors())
-        return Problem(422, "invalid-request", "A parameter is missing or has the wrong form.", hint=f"check {where}")
+        return ProblemDetails(
+            422, "invalid-request", "A parameter is missing or has the wrong form.", hint=f"check {where}"
+        )
     if isinstance(fault, HubError):
         return _from_our_own(fault)
     if isinstance(fault, OperationalError):
-        return Problem(503, "database-unavailable", "The database does not answer.", hint="try again in a minute")
-    return Problem(500, "internal-error", "The hub failed on this request.", hint="tell the operator the time of day")
+        return ProblemDetails(
+            503, "database-unavailable", "The database does not answer.", hint="try again in a minute"
+        )
+    return ProblemDetails(
+        500, "internal-error", "The hub failed on this request.", hint="tell the operator the time of day"
+    )
 
 
-def _from_our_own(fault: HubError) -> Problem:
+def _from_our_own(fault: HubError) -> ProblemDetails:
     if isinstance(fault, NotFound) and fault.code == NotFound.code:
         return foreign()
     status = next((code for kind, code in _STATUS_OF.items() if isinstance(fault, kind)), HTTPStatus.CONFLICT)
-    return Problem(status, fault.code, str(fault), hint=fault.hint)
+    return ProblemDetails(status, fault.code, str(fault), hint=fault.hint)
 
 
-def respond(request: Request, problem: Problem, pages: Pages | None = None) -> Response:
+def respond(request: Request, problem: ProblemDetails, pages: PageTemplates | None = None) -> Response:
     """The problem as a page for a browser that asked for one, as problem details for everybody else."""
     body = {
         "type": f"urn:imaging-hub:problem:{problem.code}",
@@ -99,7 +105,7 @@ def respond(request: Request, problem: Problem, pages: Pages | None = None) -> R
     return JSONResponse(body, problem.status_code, problem.headers, media_type="application/problem+json")
 
 
-def install(app: FastAPI, pages: Pages | None = None) -> None:
+def install(app: FastAPI, pages: PageTemplates | None = None) -> None:
     """Answer every fault of `app` in this form; an app without pages has no person before it."""
 
     def handle(request: Request, fault: Exception) -> Response:

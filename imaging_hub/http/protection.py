@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from imaging_hub.http.problems import Problem, from_fault
+from imaging_hub.http.problems import ProblemDetails, from_fault
 
 _log = logging.getLogger("imaging_hub.http")
 
@@ -30,14 +30,14 @@ def content_security_policy(partner: str = "") -> str:
     )
 
 
-class Protection:
+class RequestProtection:
     """ASGI middleware of both apps; `respond` turns a problem into a response."""
 
     def __init__(
         self,
         app: ASGIApp,
         policy: str,
-        respond: Callable[[Request, Problem], Response],
+        respond: Callable[[Request, ProblemDetails], Response],
         body_max_bytes: int = 1 << 20,
     ) -> None:
         self.app = app
@@ -67,7 +67,7 @@ class Protection:
             _refuse_nul(scope)
             await self.app(scope, body.receive, guarded)
         except Exception as fault:
-            # The door of the web: nothing from below may reach a log with its values.
+            # Nothing from below may reach a log with its values.
             problem = from_fault(fault)
             if problem.status_code == 500:
                 cause = fault.__cause__ or fault  # starlette wraps what fails after a response began
@@ -104,11 +104,11 @@ class _Body:
         packed = self._seen > 0 and self._encoding != "identity"
         self.refused = too_large or packed
         if too_large:
-            raise Problem(
+            raise ProblemDetails(
                 413, "too-large", "The request is too large.", hint=f"send less than {self._max_bytes >> 20} MiB"
             )
         if packed:
-            raise Problem(415, "content-encoding", "Compressed requests are not taken.", hint="send it plain")
+            raise ProblemDetails(415, "content-encoding", "Compressed requests are not taken.", hint="send it plain")
         return message
 
     async def discard(self) -> bool:
@@ -131,7 +131,7 @@ class _Body:
 def _refuse_nul(scope: Scope) -> None:
     """No text of ours holds NUL, and PostgreSQL takes none."""
     if "\0" in scope["path"] or b"%00" in scope["query_string"]:
-        raise Problem(400, "nul", "A NUL character has no place in an address.")
+        raise ProblemDetails(400, "nul", "A NUL character has no place in an address.")
 
 
 def _place(fault: BaseException) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
-from imaging_hub.http.problems import Problem
+from imaging_hub.http.problems import ProblemDetails
 
 HOURS = 12  # a working day; closing the browser ends it sooner
 
@@ -27,7 +27,7 @@ def token_hash(token: str) -> str:
 
 
 @dataclass(frozen=True)
-class Credentials:
+class RequestCredentials:
     """What a request brought to say who it is."""
 
     token_hash: str
@@ -36,30 +36,30 @@ class Credentials:
 
 
 @dataclass(frozen=True)
-class Sessions:
+class BrowserSessions:
     """The browser sessions of one app."""
 
     cookie: str
     secure: bool
 
     @classmethod
-    def named(cls, cookie: str, origin: str) -> Sessions:
+    def named(cls, cookie: str, origin: str) -> BrowserSessions:
         """Sessions under `cookie`, sent over TLS only where `origin` is https."""
         return cls(cookie, origin.startswith("https://"))
 
-    def credentials(self, request: Request) -> Credentials | None:
-        """Token of the request, or None. Raises `Problem` on a cookie-carried change that came from elsewhere."""
+    def credentials(self, request: Request) -> RequestCredentials | None:
+        """Token of the request, or None. Raises `ProblemDetails` on a change by cookie that came from elsewhere."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token:
             digest = token_hash(token.strip())
-            return Credentials(digest, digest)
+            return RequestCredentials(digest, digest)
         nonce, _, token = request.cookies.get(self.cookie, "").partition(".")
         if not token:
             return None
         if request.method not in ("GET", "HEAD", "OPTIONS"):
             refuse_foreign(request)
         digest = token_hash(token)
-        return Credentials(digest, hashlib.sha256(f"{nonce}.{digest}".encode()).hexdigest())
+        return RequestCredentials(digest, hashlib.sha256(f"{nonce}.{digest}".encode()).hexdigest())
 
     def open(self, response: Response, token: str) -> None:
         """Begin a session for the bearer of `token`, who has been checked."""
@@ -87,7 +87,9 @@ def refuse_foreign(request: Request) -> None:
         return
     if urlsplit(request.headers.get("origin", "")).netloc == request.headers.get("host"):
         return
-    raise Problem(403, "foreign-origin", "This change was asked for by another site's page.", hint="use our own page")
+    raise ProblemDetails(
+        403, "foreign-origin", "This change was asked for by another site's page.", hint="use our own page"
+    )
 
 
 def local_path(path: str) -> str:

@@ -20,25 +20,25 @@ COUNT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class SpoolLoad:
     """What the journal says of the spool, in bytes."""
 
     spool: int
     largest_open_study: int
 
 
-class Admission:
+class SpoolAdmission:
     """The watermarks of one receiver. Safe to ask from many threads: at worst two of them look at once."""
 
     def __init__(
-        self, settings: Settings, count: Callable[[], Load], clock: Callable[[], float] = time.monotonic
+        self, settings: Settings, count: Callable[[], SpoolLoad], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._folder: Path = settings.spool
         self._quota = settings.spool_max_bytes
         self._reserve = settings.spool_reserve_bytes
         self._count = count
         self._clock = clock
-        self._load = Load(0, 0)
+        self._load = SpoolLoad(0, 0)
         self._added = 0
         self._open = True
         self._looked = self._counted = float("-inf")

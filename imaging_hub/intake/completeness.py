@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
-from imaging_hub.audit.trail import Action
+from imaging_hub.audit.trail import AuditAction
 from imaging_hub.database import wake_workers
 
 ACTOR = "intake"
@@ -116,7 +116,7 @@ def _closed(connection: Connection, which: str, values: Mapping[str, object], by
             ),
             {"study": study},
         ).one()
-        trail.append(connection, by, Action.STUDY_RECEIVED, f"study:{study}", dict(counted._mapping))
+        trail.append(connection, by, AuditAction.STUDY_RECEIVED, f"study:{study}", dict(counted._mapping))
     return sorted(studies)
 
 

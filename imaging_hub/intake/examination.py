@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from imaging_hub.dicom import uid, values
+from imaging_hub.dicom.element_runs import ElementRun, ElementRunReader, elements_of
 from imaging_hub.dicom.elements import Buffer, Dataset
-from imaging_hub.dicom.passages import Passage, PassageReader, elements_of
-from imaging_hub.dicom.status import Situation
+from imaging_hub.dicom.status import StoreSituation
 from imaging_hub.errors import MalformedDataset
 
 _PIXEL_DATA = 0x7FE00010
@@ -21,7 +21,7 @@ _LONGEST = 1024
 class Examination:
     """What was found. `situation` is STORED when nothing speaks against the instance; else `reason` says what does."""
 
-    situation: Situation
+    situation: StoreSituation
     reason: str | None = None
     study_instance_uid: str | None = None
     series_instance_uid: str | None = None
@@ -34,34 +34,34 @@ def examine(
     transfer_syntax_uid: str,
     sop_class_uid: str,
     sop_instance_uid: str,
-    reader: PassageReader | None = None,
+    reader: ElementRunReader | None = None,
 ) -> Examination:
     """Read a dataset strictly and compare its UIDs with those under which it was sent.
 
     With a `reader`, what it has in common with the dataset before is not read again.
     """
     try:
-        elements = elements_of((reader or PassageReader()).read(dataset, transfer_syntax_uid))
+        elements = elements_of((reader or ElementRunReader()).read(dataset, transfer_syntax_uid))
     except MalformedDataset as fault:
-        return Examination(Situation.MALFORMED, fault.code)
+        return Examination(StoreSituation.MALFORMED, fault.code)
     return _examined(elements, sop_class_uid, sop_instance_uid)
 
 
-def examine_header(passages: Iterable[Passage], sop_class_uid: str, sop_instance_uid: str) -> Examination:
+def examine_header(passages: Iterable[ElementRun], sop_class_uid: str, sop_instance_uid: str) -> Examination:
     """As `examine`, of a dataset whose passages before pixel data were read, and nothing else follows."""
     return _examined(elements_of(passages), sop_class_uid, sop_instance_uid)
 
 
 def _examined(elements: Dataset, sop_class_uid: str, sop_instance_uid: str) -> Examination:
     if not elements:
-        return Examination(Situation.MALFORMED, "empty-dataset")
+        return Examination(StoreSituation.MALFORMED, "empty-dataset")
     study, series = _uid_at(elements, 0x0020000D), _uid_at(elements, 0x0020000E)
     fault_of_uids = _uid_fault(elements, sop_class_uid, sop_instance_uid, study, series)
     if fault_of_uids is not None:
-        return Examination(Situation.UID_MISMATCH, fault_of_uids)
+        return Examination(StoreSituation.UID_MISMATCH, fault_of_uids)
     belongs = bool(study and series)
     return Examination(
-        Situation.STORED if belongs else Situation.QUARANTINED,
+        StoreSituation.STORED if belongs else StoreSituation.QUARANTINED,
         None if belongs else "study-or-series-uid-missing",
         study or None,
         series or None,

@@ -17,10 +17,10 @@ from typing import Any
 import psycopg
 from sqlalchemy.exc import SQLAlchemyError
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import StorageUnavailable
 from imaging_hub.intake import journal
-from imaging_hub.intake.journal import Arrival, Recorded
+from imaging_hub.intake.journal import Arrival, RecordedArrival
 
 BATCH = 64
 PATIENCE_SECONDS = 30.0
@@ -33,7 +33,7 @@ class _Entry:
     profile: str
     same_content: Callable[[str], bool] | None = None
     """None for an arrival with an outcome."""
-    recorded: Future[Recorded | None] = field(default_factory=Future)
+    recorded: Future[RecordedArrival | None] = field(default_factory=Future)
 
 
 class GroupCommit:
@@ -55,18 +55,18 @@ class GroupCommit:
         self._entries.put(None)
         self._thread.join(PATIENCE_SECONDS)
 
-    def record(self, arrival: Arrival, profile: str, same_content: Callable[[str], bool]) -> Recorded:
+    def record(self, arrival: Arrival, profile: str, same_content: Callable[[str], bool]) -> RecordedArrival:
         """The row of `arrival`, committed; raises `StorageUnavailable` when the journal does not answer."""
         recorded = self._committed(_Entry(arrival, profile, same_content))
         if recorded is None:
             raise ValueError("an arrival without an outcome always has a row")
         return recorded
 
-    def record_passed(self, arrival: Arrival, profile: str) -> Recorded | None:
+    def record_passed(self, arrival: Arrival, profile: str) -> RecordedArrival | None:
         """As `journal.record_passed`, committed; raises as `record` does."""
         return self._committed(_Entry(arrival, profile))
 
-    def _committed(self, entry: _Entry) -> Recorded | None:
+    def _committed(self, entry: _Entry) -> RecordedArrival | None:
         self._entries.put(entry)
         try:
             return entry.recorded.result(PATIENCE_SECONDS)
@@ -107,13 +107,13 @@ class GroupCommit:
             else:
                 self._write_one(entry)
 
-    def _write_readable(self, entries: list[_Entry]) -> Iterable[tuple[_Entry, Recorded | None]]:
+    def _write_readable(self, entries: list[_Entry]) -> Iterable[tuple[_Entry, RecordedArrival | None]]:
         """Entries with their rows; none when the database did not answer."""
         if not entries:
             return ()
         try:
             if self._line is None:
-                self._line = psycopg.connect(self._database.conninfo(Role.GATEWAY), autocommit=True)
+                self._line = psycopg.connect(self._database.conninfo(DatabaseRole.GATEWAY), autocommit=True)
             return zip(
                 entries, journal.record_readable(self._line, [(e.arrival, e.profile) for e in entries]), strict=True
             )
@@ -123,7 +123,7 @@ class GroupCommit:
 
     def _write_one(self, entry: _Entry) -> None:
         try:
-            with self._database.begin(Role.GATEWAY) as connection:
+            with self._database.begin(DatabaseRole.GATEWAY) as connection:
                 recorded = (
                     journal.record_passed(connection, entry.arrival, entry.profile)
                     if entry.same_content is None

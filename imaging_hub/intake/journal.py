@@ -15,7 +15,7 @@ import psycopg
 from sqlalchemy import Connection, Row, text
 
 
-class State(StrEnum):
+class InstanceState(StrEnum):
     """Where an instance is."""
 
     RECEIVED = "RECEIVED"  # durable and acknowledged, nothing done yet
@@ -54,14 +54,14 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedArrival:
     """The row of an arrival; `new` is false when it was there already."""
 
     id: int
     new: bool
     digest: str
     """Of the original in that row: not the arrival's own when the same instance came encoded otherwise."""
-    state: State
+    state: InstanceState
     reason: str | None = None
 
 
@@ -81,7 +81,7 @@ class JournalEntry:
     modality: str | None
     digest: str
     size: int
-    state: State
+    state: InstanceState
     outcome: bytes | None = field(default=None, repr=False)
     """As in `Arrival`, until the instance is settled."""
 
@@ -130,7 +130,7 @@ def record(
     arrival: Arrival,
     profile: str,
     same_content: Callable[[str], bool] = lambda _digest: False,
-) -> Recorded:
+) -> RecordedArrival:
     """The row of `arrival`, made when it is not there: the same arrival twice is one row.
 
     `profile` is that of a study which this arrival opens. When another file stands under the same SOP Instance
@@ -142,7 +142,7 @@ def record(
         return _record_quarantined(connection, values, None, arrival.reason)
     found = connection.execute(_RECEIVE, values).one()
     if found.row_id is not None:
-        return Recorded(found.row_id, found.is_new, arrival.digest, State(found.row_state))
+        return RecordedArrival(found.row_id, found.is_new, arrival.digest, InstanceState(found.row_state))
     if same_content(found.standing_digest):
         return _existing(connection, {**values, "digest": found.standing_digest})
     study = connection.execute(
@@ -151,18 +151,18 @@ def record(
     return _record_quarantined(connection, values, study, CONFLICT)
 
 
-def record_passed(connection: Connection, arrival: Arrival, profile: str) -> Recorded | None:
+def record_passed(connection: Connection, arrival: Arrival, profile: str) -> RecordedArrival | None:
     """The row of an arrival with an outcome; None where its original has to be kept after all.
 
     That is where another file stands under its SOP Instance UID, or the same one is held and was asked for again.
     """
     found = connection.execute(_RECEIVE, {**_values(arrival), "profile": profile}).one()
-    return found.row_id and Recorded(found.row_id, found.is_new, arrival.digest, State(found.row_state))
+    return found.row_id and RecordedArrival(found.row_id, found.is_new, arrival.digest, InstanceState(found.row_state))
 
 
 def record_readable(
     line: psycopg.Connection[tuple[Any, ...]], arrivals: Sequence[tuple[Arrival, str]]
-) -> list[Recorded | None]:
+) -> list[RecordedArrival | None]:
     """The rows of arrivals without a reason, each with its study's profile, in one statement: the fast way of `record`.
 
     None stands for an arrival that was not recorded: another file stands under its UID, or it is one of which
@@ -172,7 +172,7 @@ def record_readable(
     handed = json.dumps([{**_values(arrival), "profile": profile} for arrival, profile in arrivals], default=_bytea)
     found = line.execute(_RECEIVE_MANY, (handed,), prepare=True).fetchall()
     return [
-        None if row_id is None else Recorded(row_id, is_new, arrival.digest, State(state))
+        None if row_id is None else RecordedArrival(row_id, is_new, arrival.digest, InstanceState(state))
         for (row_id, is_new, state), (arrival, _) in zip(found, arrivals, strict=True)
     ]
 
@@ -185,16 +185,18 @@ def _values(arrival: Arrival) -> dict[str, object]:
     return {name: getattr(arrival, name) for name in arrival.__slots__}
 
 
-def _record_quarantined(connection: Connection, values: dict[str, object], study: int | None, reason: str) -> Recorded:
+def _record_quarantined(
+    connection: Connection, values: dict[str, object], study: int | None, reason: str
+) -> RecordedArrival:
     row = connection.execute(_INSERT_QUARANTINED, {**values, "study": study, "reason": reason}).scalar_one_or_none()
     if row is None:
         return _existing(connection, values)
-    return Recorded(row, True, str(values["digest"]), State.QUARANTINED, reason)
+    return RecordedArrival(row, True, str(values["digest"]), InstanceState.QUARANTINED, reason)
 
 
-def _existing(connection: Connection, values: dict[str, object]) -> Recorded:
+def _existing(connection: Connection, values: dict[str, object]) -> RecordedArrival:
     row = connection.execute(_EXISTING, values).one()
-    return Recorded(row.id, False, str(values["digest"]), State(row.state), row.reason)
+    return RecordedArrival(row.id, False, str(values["digest"]), InstanceState(row.state), row.reason)
 
 
 def unsettled(connection: Connection, study_id: int) -> list[JournalEntry]:
@@ -220,7 +222,7 @@ def find(connection: Connection, instance_id: int) -> JournalEntry | None:
 
 
 def _entry(row: Row[tuple[object, ...]]) -> JournalEntry:
-    return JournalEntry(**{**row._mapping, "state": State(row.state)})
+    return JournalEntry(**{**row._mapping, "state": InstanceState(row.state)})
 
 
 def settle_quarantined(
@@ -243,7 +245,7 @@ def settle_quarantined(
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class DeidentifiedEntry:
     """An instance of the journal, and the de-identified one that came of it."""
 
     id: int
@@ -253,7 +255,7 @@ class Passed:
     """Of the archive's object."""
 
 
-def settle_deidentified(connection: Connection, passed: Sequence[Passed]) -> None:
+def settle_deidentified(connection: Connection, passed: Sequence[DeidentifiedEntry]) -> None:
     """These instances passed the door."""
     connection.execute(
         text(
@@ -284,9 +286,9 @@ def settle_archived(connection: Connection, instance_ids: Sequence[int]) -> None
     connection.execute(_FORGET_OUTCOMES, {"ids": list(instance_ids)})
 
 
-def counts(connection: Connection) -> dict[tuple[State, str | None], int]:
+def counts(connection: Connection) -> dict[tuple[InstanceState, str | None], int]:
     """How many instances are in each state, and for which reason."""
     rows = connection.execute(
         text("SELECT state, reason, count(*) AS instances FROM identifying.instance GROUP BY state, reason")
     )
-    return {(State(row.state), row.reason): row.instances for row in rows}
+    return {(InstanceState(row.state), row.reason): row.instances for row in rows}

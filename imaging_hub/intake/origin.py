@@ -10,7 +10,7 @@ _PREAMBLE = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class OriginalOrigin:
     """Whose file it is; written into the preamble."""
 
     hospital: str
@@ -21,12 +21,12 @@ class Origin:
         return f"{self.finess} {self.hospital}".encode()[:_PREAMBLE].ljust(_PREAMBLE, b"\0")
 
     @classmethod
-    def of(cls, file: Buffer) -> Origin | None:
+    def of(cls, file: Buffer) -> OriginalOrigin | None:
         """The origin that a file's preamble names, if it names one."""
         finess, _, hospital = bytes(file[:_PREAMBLE]).rstrip(b"\0").decode("utf-8", "replace").partition(" ")
         return cls(hospital, finess) if hospital else None
 
 
-def mark(file_meta: bytes, origin: Origin) -> bytes:
+def mark(file_meta: bytes, origin: OriginalOrigin) -> bytes:
     """`file_meta` with its preamble replaced by the one that names `origin`."""
     return origin.preamble() + file_meta[_PREAMBLE:]

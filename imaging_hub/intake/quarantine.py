@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
-from imaging_hub.audit.trail import Action
+from imaging_hub.audit.trail import AuditAction
 from imaging_hub.database import wake_workers
 from imaging_hub.intake import retention
 from imaging_hub.intake.journal import CONFLICT
-from imaging_hub.intake.retention import Expired
+from imaging_hub.intake.retention import ExpiredOriginal
 from imaging_hub.intake.spool import Spool
 
 
@@ -42,7 +42,7 @@ def replay(connection: Connection, instances: Sequence[int], *, by: str) -> int:
         ),
         {"studies": sorted(set(studies))},
     )
-    trail.append(connection, by, Action.QUARANTINE_REPLAYED, "quarantine", {"instances": len(studies)})
+    trail.append(connection, by, AuditAction.QUARANTINE_REPLAYED, "quarantine", {"instances": len(studies)})
     wake_workers(connection)
     return len(studies)
 
@@ -71,5 +71,5 @@ def purge(connection: Connection, spool: Spool, instance: int, *, by: str) -> bo
     ).scalar_one_or_none()
     if digest is None:
         return False
-    retention.purge(connection, spool, [Expired(instance, digest, None)], by=by)
+    retention.purge(connection, spool, [ExpiredOriginal(instance, digest, None)], by=by)
     return True

@@ -12,7 +12,7 @@ from imaging_hub.errors import NotFound, StorageUnavailable
 from imaging_hub.intake import journal
 from imaging_hub.intake.examination import examine
 from imaging_hub.intake.journal import Arrival
-from imaging_hub.intake.origin import Origin
+from imaging_hub.intake.origin import OriginalOrigin
 from imaging_hub.intake.spool import Spool
 from imaging_hub.log import log
 
@@ -21,7 +21,7 @@ STALE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Recovered:
+class RecoveryReport:
     """What was found."""
 
     parts: int
@@ -34,7 +34,7 @@ class Recovered:
     """Rows without their file: nothing can put that right, somebody must know."""
 
 
-def recover(connection: Connection, spool: Spool, now: float | None = None) -> Recovered:
+def recover(connection: Connection, spool: Spool, now: float | None = None) -> RecoveryReport:
     """Compare spool and journal. Runs before the receiver accepts anybody."""
     parts = _remove_stale(spool, time.time() if now is None else now)
     orphans = leftovers = 0
@@ -58,7 +58,7 @@ def recover(connection: Connection, spool: Spool, now: float | None = None) -> R
         for digest in (files & known) - kept:
             spool.remove(digest)
             leftovers += 1
-    recovered = Recovered(parts, orphans, leftovers, sorted(missing))
+    recovered = RecoveryReport(parts, orphans, leftovers, sorted(missing))
     log.info("recovered", count=orphans, purged=leftovers + parts)
     for row in recovered.missing:
         log.error("row-without-file", row=row)
@@ -80,7 +80,7 @@ def _journal_orphan(connection: Connection, spool: Spool, digest: str) -> bool:
         # It stays: a database or keys that are restored from a backup later may open it.
         log.error("orphan-unreadable")
         return False
-    origin = Origin.of(file)
+    origin = OriginalOrigin.of(file)
     if origin is None:
         log.error("orphan-of-nobody")
         return False
@@ -107,7 +107,7 @@ def _journal_orphan(connection: Connection, spool: Spool, digest: str) -> bool:
     return True
 
 
-def _profile(connection: Connection, origin: Origin) -> str:
+def _profile(connection: Connection, origin: OriginalOrigin) -> str:
     """The profile of the hospital's senders."""
     profile = connection.execute(
         text("SELECT profile FROM identifying.sender WHERE hospital = :hospital AND finess = :finess LIMIT 1"),

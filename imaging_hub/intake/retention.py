@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
-from imaging_hub.audit.trail import Action
+from imaging_hub.audit.trail import AuditAction
 from imaging_hub.intake.spool import Spool
 
 ACTOR = "intake"
@@ -33,7 +33,7 @@ _EXPIRED = """
 
 
 @dataclass(frozen=True, slots=True)
-class Expired:
+class ExpiredOriginal:
     """An original that is no longer needed."""
 
     id: int
@@ -55,17 +55,17 @@ def keeps_none(connection: Connection, hospital: str) -> bool:
     return bool(found.scalar_one())
 
 
-def expired(connection: Connection, days: int, *, study: int | None = None, limit: int = 1000) -> list[Expired]:
+def expired(connection: Connection, days: int, *, study: int | None = None, limit: int = 1000) -> list[ExpiredOriginal]:
     """Originals whose time after archiving is over, oldest first; of one study revision where it is named.
 
     `days` is for senders that say nothing; of several senders of a hospital, the one that keeps longest decides. The
     caller takes out those whose de-identified series is still under review, unless they go at once.
     """
     rows = connection.execute(text(_EXPIRED), {"days": days, "study": study, "limit": limit, "always": ALWAYS_DAYS})
-    return [Expired(*row) for row in rows]
+    return [ExpiredOriginal(*row) for row in rows]
 
 
-def opposed(connection: Connection, *, study: int | None = None) -> list[Expired]:
+def opposed(connection: Connection, *, study: int | None = None) -> list[ExpiredOriginal]:
     """Originals that are still here of instances refused because their patient opposes."""
     rows = connection.execute(
         text(
@@ -75,10 +75,10 @@ def opposed(connection: Connection, *, study: int | None = None) -> list[Expired
         ),
         {"study": study},
     )
-    return [Expired(*row) for row in rows]
+    return [ExpiredOriginal(*row) for row in rows]
 
 
-def purge(connection: Connection, spool: Spool, originals: Collection[Expired], *, by: str = ACTOR) -> int:
+def purge(connection: Connection, spool: Spool, originals: Collection[ExpiredOriginal], *, by: str = ACTOR) -> int:
     """Delete these originals and say so in the journal and the trail; how many there were.
 
     Files go first: a row that names a missing file raises an alarm, a file without a row would come back as an orphan.
@@ -91,5 +91,5 @@ def purge(connection: Connection, spool: Spool, originals: Collection[Expired], 
         text("UPDATE identifying.instance SET purged_at = now() WHERE id = ANY(:ids) AND purged_at IS NULL"),
         {"ids": [original.id for original in originals]},
     )
-    trail.append(connection, by, Action.ORIGINALS_PURGED, "spool", {"instances": len(originals)})
+    trail.append(connection, by, AuditAction.ORIGINALS_PURGED, "spool", {"instances": len(originals)})
     return len(originals)

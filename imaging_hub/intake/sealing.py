@@ -32,7 +32,7 @@ _TAG_BYTES = 16
 _KEY_BYTES = 32
 
 
-class Sealer:
+class FileSealer:
     """Seals one file as it is written."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Sealer:
 
     def reopened(self, file: BinaryIO) -> Buffer:
         """The whole file, in memory, from where it was written to; for whoever must see it whole before it is kept."""
-        return Opener(file, self._cipher, CHUNK_BYTES).read()
+        return FileOpener(file, self._cipher, CHUNK_BYTES).read()
 
     def _chunk(self, *, last: bool) -> Buffer:
         sealed = self._sealed[: self._filled + _TAG_BYTES]
@@ -75,7 +75,7 @@ class Sealer:
         return sealed
 
 
-class Opener:
+class FileOpener:
     """Opens a sealed file: the whole, or its beginning."""
 
     def __init__(self, file: BinaryIO, cipher: AESGCM, chunk_bytes: int) -> None:
@@ -113,7 +113,7 @@ def key_id(start: Buffer) -> UUID | None:
     return UUID(bytes=bytes(start[len(MAGIC) : len(MAGIC) + 16]))
 
 
-def opener(file: BinaryIO, study_key: bytes) -> Opener:
+def opener(file: BinaryIO, study_key: bytes) -> FileOpener:
     """Opens a sealed file; raises `StorageUnavailable` where key or file are not what they were."""
     file.seek(0)
     header = file.read(HEADER_BYTES)
@@ -121,7 +121,7 @@ def opener(file: BinaryIO, study_key: bytes) -> Opener:
         file_key = aes_key_unwrap(study_key, header[-40:])
     except InvalidUnwrap:
         raise _unreadable() from None
-    return Opener(file, AESGCM(file_key), _CHUNK_BYTES[header[: len(MAGIC)]])
+    return FileOpener(file, AESGCM(file_key), _CHUNK_BYTES[header[: len(MAGIC)]])
 
 
 def _nonce(number: int, last: bool) -> bytes:

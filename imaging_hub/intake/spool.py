@@ -24,12 +24,12 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.errors import NotFound, StorageUnavailable
 from imaging_hub.intake import sealing
-from imaging_hub.intake.sealing import Sealer
-from imaging_hub.intake.vault import Owner, Vault, open_vault
+from imaging_hub.intake.sealing import FileSealer
+from imaging_hub.intake.study_keys import OriginalOwner, StudyKeyStore, open_vault
 from imaging_hub.settings import Settings
 
 _PARTS = ".parts"
@@ -44,7 +44,7 @@ FSYNC_FAILED = "fsync-failed"
 
 
 @dataclass(frozen=True, slots=True)
-class Spooled:
+class SpooledFile:
     """A file that is in the spool, durably."""
 
     digest: str
@@ -52,7 +52,7 @@ class Spooled:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class FileStart:
     """The first bytes of an original."""
 
     data: Buffer
@@ -63,7 +63,7 @@ class Start:
 class Spool:
     """The originals below one folder, as `<first two digits>/<digest>.dcm`, mode 0600."""
 
-    def __init__(self, folder: Path, vault: Vault | None = None, *, seal: bool = True) -> None:
+    def __init__(self, folder: Path, vault: StudyKeyStore | None = None, *, seal: bool = True) -> None:
         """What comes is sealed where there is a vault and `seal`; whatever is sealed, only a vault opens."""
         self.folder = folder
         self.vault = vault
@@ -80,13 +80,13 @@ class Spool:
             opener = self._opener(file)
             return file.read() if opener is None else opener.read()
 
-    def start(self, digest: str) -> Start:
+    def start(self, digest: str) -> FileStart:
         """Its first bytes, opened, all of a small one; raises as `read` does."""
         with self._open(digest) as file:
             opener = self._opener(file)
             if opener is None:
-                return Start(file.read(START_BYTES), os.fstat(file.fileno()).st_size)
-            return Start(opener.read(START_BYTES), opener.size)
+                return FileStart(file.read(START_BYTES), os.fstat(file.fileno()).st_size)
+            return FileStart(opener.read(START_BYTES), opener.size)
 
     def _open(self, digest: str) -> BinaryIO:
         try:
@@ -94,7 +94,7 @@ class Spool:
         except FileNotFoundError:
             raise NotFound("the original is no longer in the spool", code="original-gone") from None
 
-    def _opener(self, file: BinaryIO) -> sealing.Opener | None:
+    def _opener(self, file: BinaryIO) -> sealing.FileOpener | None:
         """None where the file is not sealed."""
         key_id = sealing.key_id(file.read(sealing.HEADER_BYTES))
         file.seek(0)
@@ -109,28 +109,28 @@ class Spool:
         """Delete an original; nothing happens when it is not there."""
         self.path(digest).unlink(missing_ok=True)
 
-    def incoming(self) -> Incoming:
+    def incoming(self) -> IncomingFile:
         """A new file to write to; raises `StorageUnavailable`."""
         parts = self.folder / _PARTS
         with _storing():
             if not parts.is_dir():
                 parts.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return Incoming(self, parts / f"{uuid4().hex}.part")
+            return IncomingFile(self, parts / f"{uuid4().hex}.part")
 
-    def store(self, chunks: Iterable[Buffer], owner: Owner) -> Spooled:
+    def store(self, chunks: Iterable[Buffer], owner: OriginalOwner) -> SpooledFile:
         """Store the join of `chunks`; durable on return. Raises `StorageUnavailable`."""
         with self.incoming() as part:
             part.write(*chunks)
             return part.keep(owner)
 
     @staticmethod
-    def name(chunks: Iterable[Buffer]) -> Spooled:
+    def name(chunks: Iterable[Buffer]) -> SpooledFile:
         """What `store` would return, without storing."""
         sha256, size = hashlib.sha256(), 0
         for chunk in chunks:
             sha256.update(chunk)
             size += len(chunk)
-        return Spooled(sha256.hexdigest(), size)
+        return SpooledFile(sha256.hexdigest(), size)
 
     def digests(self) -> Iterator[set[str]]:
         """The digests of all originals, a folder at a time."""
@@ -151,13 +151,13 @@ class Spool:
         return folder
 
 
-def open_spool(settings: Settings, database: Database, role: Role) -> Spool:
+def open_spool(settings: Settings, database: Database, role: DatabaseRole) -> Spool:
     """The spool of these settings, as `role` may open what is sealed in it."""
     # Whether or not new ones are sealed, those that are can be opened.
     return Spool(settings.spool, open_vault(settings, database, role), seal=settings.seal_originals)
 
 
-class Incoming:
+class IncomingFile:
     """A file on its way into the spool; leaving the `with` block without `keep` removes it."""
 
     def __init__(self, spool: Spool, path: Path) -> None:
@@ -167,9 +167,9 @@ class Incoming:
         self._sha256 = hashlib.sha256()
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._kept = self._finished = False
-        self._sealer: Sealer | None = None
+        self._sealer: FileSealer | None = None
         if spool.seals:
-            self._sealer = Sealer()
+            self._sealer = FileSealer()
             # The header is written last, when it is known whose file it is.
             os.lseek(self._file, sealing.HEADER_BYTES, os.SEEK_SET)
 
@@ -205,7 +205,7 @@ class Incoming:
             self._finished = True
             _write_all(self._file, self._sealer.finish())
 
-    def _head(self, owner: Owner) -> None:
+    def _head(self, owner: OriginalOwner) -> None:
         """The header of a sealed file: only now is it known whose it is."""
         if self._sealer is None or self._spool.vault is None:
             return
@@ -215,7 +215,7 @@ class Incoming:
             raise StorageUnavailable("the journal could not be written", code="journal-unavailable") from fault
         os.pwrite(self._file, self._sealer.header(key.id, key.key), 0)
 
-    def keep(self, owner: Owner) -> Spooled:
+    def keep(self, owner: OriginalOwner) -> SpooledFile:
         """Make the file durable under its digest."""
         with _storing():
             self._finish()
@@ -231,7 +231,7 @@ class Incoming:
             self.path = self.path.rename(folder / f"{digest}.dcm")
             self._kept = True
             _sync_folder(folder)
-            return Spooled(digest, self.size)
+            return SpooledFile(digest, self.size)
 
     def __enter__(self) -> Self:
         return self

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, text
 
 from imaging_hub.errors import StorageUnavailable
-from imaging_hub.intake.vault import StudyKey
+from imaging_hub.intake.study_keys import StudyKey
 
 _NONCE_BYTES = 12
 

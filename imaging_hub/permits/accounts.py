@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
 from imaging_hub.errors import HubError, NotFound
-from imaging_hub.permits.policy import Actor, Role
+from imaging_hub.permits.policy import AccountRole, RequestActor
 
 _TOKEN_BYTES = 32
 
@@ -22,7 +22,7 @@ class Account:
     """An account as the operator sees it; the token is not kept."""
 
     name: str
-    role: Role
+    role: AccountRole
     expires_at: datetime
     finess: str | None
 
@@ -33,13 +33,13 @@ def token_hash(token: str) -> str:
 
 
 def add(
-    connection: Connection, name: str, role: Role, expires_at: datetime, *, finess: str | None = None, by: str
+    connection: Connection, name: str, role: AccountRole, expires_at: datetime, *, finess: str | None = None, by: str
 ) -> str:
     """Add an account, or renew one with a new token; returns the token, which nobody can see again.
 
     A renewed account keeps its role: a review or a download was made in that role.
     """
-    if (role is Role.HOSPITAL) != (finess is not None):
+    if (role is AccountRole.HOSPITAL) != (finess is not None):
         raise HubError("a hospital account names its FINESS, others do not", code="account", hint="--finess 9 digits")
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     added = connection.execute(
@@ -55,11 +55,11 @@ def add(
     if added is None:
         raise HubError("the name is taken by an account of another role", code="account", hint="choose another name")
     detail = {"role": role.value, "expires": expires_at.isoformat()}
-    trail.append(connection, by, trail.Action.ACCOUNT_ADDED, name, detail)
+    trail.append(connection, by, trail.AuditAction.ACCOUNT_ADDED, name, detail)
     return token
 
 
-def authenticate(connection: Connection, hashed_token: str, now: datetime) -> Actor | None:
+def authenticate(connection: Connection, hashed_token: str, now: datetime) -> RequestActor | None:
     """The bearer of the token whose `token_hash` this is; None when no account has it.
 
     An expired account is known as such, so that its owner learns the cause.
@@ -71,7 +71,7 @@ def authenticate(connection: Connection, hashed_token: str, now: datetime) -> Ac
     return _actor(row.name, row.role, row.expires_at, row.finess, now) if row else None
 
 
-def actor(connection: Connection, name: str, now: datetime) -> Actor:
+def actor(connection: Connection, name: str, now: datetime) -> RequestActor:
     """The account of that name, for a command run on the hub's own machine."""
     row = connection.execute(
         text("SELECT name, role, expires_at, finess FROM hub.account WHERE name = :name"), {"name": name}
@@ -84,8 +84,8 @@ def actor(connection: Connection, name: str, now: datetime) -> Actor:
 def every(connection: Connection) -> Sequence[Account]:
     """All accounts by name."""
     rows = connection.execute(text("SELECT name, role, expires_at, finess FROM hub.account ORDER BY name"))
-    return [Account(row.name, Role(row.role), row.expires_at, row.finess) for row in rows]
+    return [Account(row.name, AccountRole(row.role), row.expires_at, row.finess) for row in rows]
 
 
-def _actor(name: str, role: str, expires_at: datetime, finess: str | None, now: datetime) -> Actor:
-    return Actor(name, Role(role), finess, expired=now >= expires_at)
+def _actor(name: str, role: str, expires_at: datetime, finess: str | None, now: datetime) -> RequestActor:
+    return RequestActor(name, AccountRole(role), finess, expired=now >= expires_at)

@@ -13,7 +13,7 @@ from datetime import date
 from enum import StrEnum
 
 
-class Role(StrEnum):
+class AccountRole(StrEnum):
     """What an account is for."""
 
     OPERATOR = "operator"  # runs the hub, grants permits, sees no image and downloads nothing
@@ -52,7 +52,7 @@ class Action(StrEnum):
     METRICS_READ = "metrics:read"
 
 
-class Reason(StrEnum):
+class DenialReason(StrEnum):
     """Why something is denied; stable, for programs and for the trail."""
 
     ACCOUNT_EXPIRED = "account-expired"
@@ -75,31 +75,31 @@ class Reason(StrEnum):
 COUNTS_A_DAY = 200
 """Flowcharts that one account may ask for in a day."""
 
-HINTS: Mapping[Reason, str] = {
-    Reason.ACCOUNT_EXPIRED: "ask the operator to renew the account: imaging-hub account add",
-    Reason.ROLE_LACKS: "this needs another role; ask the operator",
-    Reason.OTHER_HOSPITAL: "an account of a hospital sees that hospital only",
-    Reason.NO_PERMIT: "name a permit: --permit ID; `imaging-hub permit list` shows them",
-    Reason.NOT_A_HOLDER: "ask the operator to name you in the permit",
-    Reason.PERMIT_REVOKED: "the permit was withdrawn; ask for a new one",
-    Reason.PERMIT_NOT_YET: "wait for the day the permit begins",
-    Reason.PERMIT_EXPIRED: "ask for a new permit: imaging-hub permit grant",
-    Reason.OTHER_PROJECT: "use a permit of the same project",
-    Reason.SCOPE_EXCEEDED: "ask for a permit whose scope covers these modalities and domains",
-    Reason.REJECTED_IN_REVIEW: "freeze a cohort without the rejected series",
-    Reason.NOT_REVIEWED: "wait for a radiologist to approve the waiting series: page /reviews",
-    Reason.SUBJECT_OPPOSES: "somebody in it opposes; freeze the cohort again, and delete what you downloaded",
-    Reason.BUDGET_SPENT: "so many counts are enough for a day; ask again tomorrow",
-    Reason.CHANGED_SINCE_FROZEN: "images came in late or were re-made; freeze the cohort again",
+HINTS: Mapping[DenialReason, str] = {
+    DenialReason.ACCOUNT_EXPIRED: "ask the operator to renew the account: imaging-hub account add",
+    DenialReason.ROLE_LACKS: "this needs another role; ask the operator",
+    DenialReason.OTHER_HOSPITAL: "an account of a hospital sees that hospital only",
+    DenialReason.NO_PERMIT: "name a permit: --permit ID; `imaging-hub permit list` shows them",
+    DenialReason.NOT_A_HOLDER: "ask the operator to name you in the permit",
+    DenialReason.PERMIT_REVOKED: "the permit was withdrawn; ask for a new one",
+    DenialReason.PERMIT_NOT_YET: "wait for the day the permit begins",
+    DenialReason.PERMIT_EXPIRED: "ask for a new permit: imaging-hub permit grant",
+    DenialReason.OTHER_PROJECT: "use a permit of the same project",
+    DenialReason.SCOPE_EXCEEDED: "ask for a permit whose scope covers these modalities and domains",
+    DenialReason.REJECTED_IN_REVIEW: "freeze a cohort without the rejected series",
+    DenialReason.NOT_REVIEWED: "wait for a radiologist to approve the waiting series: page /reviews",
+    DenialReason.SUBJECT_OPPOSES: "somebody in it opposes; freeze the cohort again, and delete what you downloaded",
+    DenialReason.BUDGET_SPENT: "so many counts are enough for a day; ask again tomorrow",
+    DenialReason.CHANGED_SINCE_FROZEN: "images came in late or were re-made; freeze the cohort again",
 }
 
 
 @dataclass(frozen=True)
-class Actor:
+class RequestActor:
     """Who asks."""
 
     name: str
-    role: Role
+    role: AccountRole
     finess: str | None = None
     """The hospital of a hospital account."""
     expired: bool = False
@@ -124,7 +124,7 @@ class Permit:
 
 
 @dataclass(frozen=True)
-class Resource:
+class RequestedResource:
     """The facts about what is asked for; those that do not apply stay empty."""
 
     finess: str | None = None
@@ -152,7 +152,7 @@ class Allowed:
 class Denied:
     """Do not, for this reason."""
 
-    reason: Reason
+    reason: DenialReason
     series: int = 0
     """How many series stand in the way, where it is about reviews."""
 
@@ -164,25 +164,25 @@ class Denied:
 
 Decision = Allowed | Denied
 
-ANYTHING = Resource()
+ANYTHING = RequestedResource()
 """A resource that no permit and no hospital limits."""
 
 _A = Action
 _COHORTS = {_A.COHORT_CHECK, _A.COHORT_COUNT, _A.PROJECT_READ, _A.PERMIT_READ}
-VERBS: Mapping[Role, frozenset[Action]] = {
-    Role.OPERATOR: frozenset(
+VERBS: Mapping[AccountRole, frozenset[Action]] = {
+    AccountRole.OPERATOR: frozenset(
         _COHORTS
         | {_A.OVERVIEW_READ, _A.STUDIES_READ, _A.QUARANTINE_READ, _A.SERIES_READ, _A.COHORT_READ, _A.RELEASE_READ}
         | {_A.PROJECT_ADD, _A.PERMIT_GRANT, _A.PERMIT_REVOKE, _A.ACCOUNT_ADD, _A.ACCOUNT_READ}
         | {_A.AUDIT_READ, _A.METRICS_READ, _A.RECONCILIATION_READ, _A.LINK_REVIEW}
     ),
-    Role.HOSPITAL: frozenset(
+    AccountRole.HOSPITAL: frozenset(
         {_A.OVERVIEW_READ, _A.STUDIES_READ, _A.QUARANTINE_READ, _A.RECONCILIATION_READ, _A.SERIES_READ}
     ),
-    Role.RADIOLOGIST: frozenset(
+    AccountRole.RADIOLOGIST: frozenset(
         {_A.OVERVIEW_READ, _A.STUDIES_READ, _A.SERIES_READ, _A.PIXELS_READ, _A.REVIEW_READ, _A.REVIEW_DECIDE}
     ),
-    Role.RESEARCHER: frozenset(
+    AccountRole.RESEARCHER: frozenset(
         _COHORTS
         | {_A.OVERVIEW_READ, _A.COHORT_READ, _A.COHORT_FREEZE}
         | {_A.RELEASE_REQUEST, _A.RELEASE_READ, _A.RELEASE_DOWNLOAD}
@@ -201,48 +201,57 @@ _FOR_OPERATION = frozenset({_A.RELEASE_READ})
 
 
 def decide(
-    actor: Actor, action: Action, resource: Resource = ANYTHING, *, permit: Permit | None = None, today: date
+    actor: RequestActor,
+    action: Action,
+    resource: RequestedResource = ANYTHING,
+    *,
+    permit: Permit | None = None,
+    today: date,
 ) -> Decision:
     """Whether `actor` may do `action` to `resource` today. Deny by default."""
     if actor.expired:
-        return Denied(Reason.ACCOUNT_EXPIRED)
+        return Denied(DenialReason.ACCOUNT_EXPIRED)
     if action not in VERBS[actor.role]:
-        return Denied(Reason.ROLE_LACKS)
-    if actor.role is Role.HOSPITAL and action in OF_A_HOSPITAL and resource.finess not in {actor.finess} - {None}:
-        return Denied(Reason.OTHER_HOSPITAL)
-    if action in UNDER_PERMIT and not (actor.role is Role.OPERATOR and action in _FOR_OPERATION):
+        return Denied(DenialReason.ROLE_LACKS)
+    if (
+        actor.role is AccountRole.HOSPITAL
+        and action in OF_A_HOSPITAL
+        and resource.finess not in {actor.finess} - {None}
+    ):
+        return Denied(DenialReason.OTHER_HOSPITAL)
+    if action in UNDER_PERMIT and not (actor.role is AccountRole.OPERATOR and action in _FOR_OPERATION):
         if permit is None:
-            return Denied(Reason.NO_PERMIT)
+            return Denied(DenialReason.NO_PERMIT)
         lacking = _permit_lacks(permit, actor, resource, today)
         if lacking is not None:
             return Denied(lacking)
     return _as_it_stands(action, resource)
 
 
-def _permit_lacks(permit: Permit, actor: Actor, resource: Resource, today: date) -> Reason | None:
+def _permit_lacks(permit: Permit, actor: RequestActor, resource: RequestedResource, today: date) -> DenialReason | None:
     """The first thing that is wrong; the holders first, so that nobody learns the state of others' permits."""
     checks = (
-        (actor.name not in permit.holders, Reason.NOT_A_HOLDER),
-        (permit.revoked, Reason.PERMIT_REVOKED),
-        (today < permit.valid_from, Reason.PERMIT_NOT_YET),
-        (today > permit.valid_until, Reason.PERMIT_EXPIRED),
-        (resource.project not in (None, permit.project), Reason.OTHER_PROJECT),
-        (not resource.modalities <= permit.modalities, Reason.SCOPE_EXCEEDED),
-        (not resource.domains <= permit.domains, Reason.SCOPE_EXCEEDED),
+        (actor.name not in permit.holders, DenialReason.NOT_A_HOLDER),
+        (permit.revoked, DenialReason.PERMIT_REVOKED),
+        (today < permit.valid_from, DenialReason.PERMIT_NOT_YET),
+        (today > permit.valid_until, DenialReason.PERMIT_EXPIRED),
+        (resource.project not in (None, permit.project), DenialReason.OTHER_PROJECT),
+        (not resource.modalities <= permit.modalities, DenialReason.SCOPE_EXCEEDED),
+        (not resource.domains <= permit.domains, DenialReason.SCOPE_EXCEEDED),
     )
     return next((reason for fails, reason in checks if fails), None)
 
 
-def _as_it_stands(action: Action, resource: Resource) -> Decision:
+def _as_it_stands(action: Action, resource: RequestedResource) -> Decision:
     """Counts have an end; a rejected series never leaves, also of an old release; an unseen one is not released."""
     if action is Action.COHORT_COUNT and resource.asked_today > COUNTS_A_DAY:
-        return Denied(Reason.BUDGET_SPENT)
+        return Denied(DenialReason.BUDGET_SPENT)
     if action in (Action.RELEASE_REQUEST, Action.RELEASE_DOWNLOAD) and resource.opposed:
-        return Denied(Reason.SUBJECT_OPPOSES)
+        return Denied(DenialReason.SUBJECT_OPPOSES)
     if action in (Action.RELEASE_REQUEST, Action.RELEASE_DOWNLOAD) and resource.rejected:
-        return Denied(Reason.REJECTED_IN_REVIEW, resource.rejected)
+        return Denied(DenialReason.REJECTED_IN_REVIEW, resource.rejected)
     if action is Action.RELEASE_REQUEST and resource.waiting:
-        return Denied(Reason.NOT_REVIEWED, resource.waiting)
+        return Denied(DenialReason.NOT_REVIEWED, resource.waiting)
     if action is Action.RELEASE_REQUEST and resource.changed:
-        return Denied(Reason.CHANGED_SINCE_FROZEN, resource.changed)
+        return Denied(DenialReason.CHANGED_SINCE_FROZEN, resource.changed)
     return Allowed()

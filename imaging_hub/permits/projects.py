@@ -50,7 +50,7 @@ def add(
     ).one_or_none()
     if added is None:
         raise HubError("there is a project of that name", code="project", hint="choose another name")
-    trail.append(connection, by, trail.Action.PROJECT_ADDED, project)
+    trail.append(connection, by, trail.AuditAction.PROJECT_ADDED, project)
 
 
 def every(connection: Connection) -> Sequence[Project]:
@@ -103,7 +103,7 @@ def grant(
     except IntegrityError as fault:
         raise NotFound("no such project, or no such account", hint="imaging-hub account list") from fault
     detail = {"project": project, "until": valid_until.isoformat(), **scope}
-    trail.append(connection, by, trail.Action.PERMIT_GRANTED, permit, detail)
+    trail.append(connection, by, trail.AuditAction.PERMIT_GRANTED, permit, detail)
     return permit
 
 
@@ -115,7 +115,7 @@ def revoke(connection: Connection, permit: str, *, by: str) -> None:
     ).one_or_none()
     if row is None:
         raise NotFound("there is no such permit", hint="imaging-hub permit list")
-    trail.append(connection, by, trail.Action.PERMIT_REVOKED, permit, {"project": row.project})
+    trail.append(connection, by, trail.AuditAction.PERMIT_REVOKED, permit, {"project": row.project})
 
 
 _SELECT = (

@@ -24,7 +24,7 @@ DEFAULT_TTL = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class SndsDelivery:
     """An export that waits for its answer."""
 
     id: str
@@ -40,7 +40,7 @@ def export(
     actor: str,
     ttl: timedelta = DEFAULT_TTL,
     without: Collection[str] = (),
-) -> Delivery:
+) -> SndsDelivery:
     """Write the delivery of every subject with a qualified INS to a new 0600 file, and an entry in the trail.
 
     `without` are subjects who have opposed: nobody asks after them.
@@ -54,7 +54,7 @@ def export(
         )
     ).all()
     rows = [row for row in rows if row.sid not in without]
-    delivery = Delivery(f"delivery-{secrets.token_hex(8)}", path, len(rows))
+    delivery = SndsDelivery(f"delivery-{secrets.token_hex(8)}", path, len(rows))
     issued = third_party.issue_id_acc([row.sid for row in rows], delivery.id, ttl)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "w", encoding="ascii", newline="") as file:
@@ -63,5 +63,5 @@ def export(
         writer.writerows(sorted((issued[row.sid], row.ins, row.birth_date, row.sex) for row in rows))
         file.flush()
         os.fsync(file.fileno())
-    trail.append(connection, actor, trail.Action.DELIVERY_EXPORTED, delivery.id, {"subjects": delivery.subjects})
+    trail.append(connection, actor, trail.AuditAction.DELIVERY_EXPORTED, delivery.id, {"subjects": delivery.subjects})
     return delivery

@@ -14,15 +14,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from imaging_hub.pseudonymisation.chain import ins_message, ipp_message
-from imaging_hub.pseudonymisation.ins import NotQualified, Qualified
-from imaging_hub.pseudonymisation.keyring import Keyring
+from imaging_hub.keys.keyring import Keyring
+from imaging_hub.keys.pseudonym_chain import ins_message, ipp_message
+from imaging_hub.pseudonymisation.ins import QualifiedIns, UnqualifiedIns
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.pseudonymisation.tokens import token
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class PatientIdentity:
     """A registered patient."""
 
     id: int
@@ -34,7 +34,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Contested:
+class ContestedIdentity:
     """It is in doubt whose images these are; a person of the hospital decides."""
 
     reason: str
@@ -48,23 +48,23 @@ def register(
     *,
     hospital: str,
     patient_id: str,
-    reading: Qualified | NotQualified,
-) -> Identity | Contested:
+    reading: QualifiedIns | UnqualifiedIns,
+) -> PatientIdentity | ContestedIdentity:
     """Find or make the identity of a patient from what a header says; `keyring` is the gateway's.
 
     Runs in the caller's transaction as a role of the identifying zone. A conflict lasts: the INS is dropped, and
     every later study of this IPP is contested too.
     """
     if not patient_id:
-        return Contested("patient-id-missing")
+        return ContestedIdentity("patient-id-missing")
     row = _locked_row(connection, hospital, patient_id)
     if row.refused == "ins-conflict":
-        return Contested("ins-conflict")
+        return ContestedIdentity("ins-conflict")
     known = _qualified(row)
-    if isinstance(reading, Qualified):
+    if isinstance(reading, QualifiedIns):
         if known is not None and known != reading:
             _update(connection, row.id, None, "ins-conflict", row.sid)
-            return Contested("ins-conflict")
+            return ContestedIdentity("ins-conflict")
         known = reading
     refused = None if known else _reason(reading, row.refused)
     ipp = ipp_message(hospital, patient_id)
@@ -78,12 +78,12 @@ def register(
         if row.sid and row.sid != sid:
             third_party.alias(token(keyring, third_party, ipp), sid)
     _update(connection, row.id, known, refused, sid)
-    return Identity(row.id, sid, known is not None, refused)
+    return PatientIdentity(row.id, sid, known is not None, refused)
 
 
-def _reason(reading: Qualified | NotQualified, before: str | None) -> str:
+def _reason(reading: QualifiedIns | UnqualifiedIns, before: str | None) -> str:
     """The most telling reason: that an INS was refused outlives that another header had none."""
-    reason = reading.reason if isinstance(reading, NotQualified) else ""
+    reason = reading.reason if isinstance(reading, UnqualifiedIns) else ""
     return before if before and reason == "no-ins" else reason
 
 
@@ -106,11 +106,11 @@ def _locked_row(connection: Connection, hospital: str, patient_id: str) -> Row[A
     ).one()
 
 
-def _qualified(row: Row[Any]) -> Qualified | None:
-    return Qualified(row.ins, row.birth_date, row.sex) if row.ins else None
+def _qualified(row: Row[Any]) -> QualifiedIns | None:
+    return QualifiedIns(row.ins, row.birth_date, row.sex) if row.ins else None
 
 
-def _update(connection: Connection, row: int, known: Qualified | None, refused: str | None, sid: str | None) -> None:
+def _update(connection: Connection, row: int, known: QualifiedIns | None, refused: str | None, sid: str | None) -> None:
     connection.execute(
         text(
             "UPDATE identifying.identity SET ins = :ins, birth_date = :birth_date, sex = :sex, refused = :refused,"

@@ -39,7 +39,7 @@ _SHAPE = re.compile(r"[0-9]{5}(?:[0-9]{2}|2[AB])[0-9]{8}")
 
 
 @dataclass(frozen=True, slots=True)
-class Qualified:
+class QualifiedIns:
     """An INS that may be used, with the traits that go into the pseudonym chain."""
 
     ins: str = field(repr=False)
@@ -55,7 +55,7 @@ class Qualified:
 
 
 @dataclass(frozen=True, slots=True)
-class NotQualified:
+class UnqualifiedIns:
     """There is no INS, or it may not be used."""
 
     reason: str
@@ -71,19 +71,19 @@ class _Candidate:
     type_code: str
 
 
-def read(dataset: Dataset, environment: Environment) -> Qualified | NotQualified:
+def read(dataset: Dataset, environment: Environment) -> QualifiedIns | UnqualifiedIns:
     """Decide on the INS in a header; doubt (two different ones, one refused beside a good one) is refusal."""
     candidates = _candidates(dataset)
     numbers = [c for c in candidates if c.kind == "INS-NIR"]
     if not numbers:
         kinds = {c.kind for c in candidates}
-        return NotQualified("ins-nia" if "INS-NIA" in kinds else "ins-retired" if kinds else "no-ins")
+        return UnqualifiedIns("ins-nia" if "INS-NIA" in kinds else "ins-retired" if kinds else "no-ins")
     for candidate in numbers:
         if reason := _refusal(candidate, environment):
-            return NotQualified(reason)
+            return UnqualifiedIns(reason)
     found = {c.value for c in numbers}
     if len(found) > 1:
-        return NotQualified("ins-conflict")
+        return UnqualifiedIns("ins-conflict")
     return _with_traits(found.pop(), dataset)
 
 
@@ -98,16 +98,16 @@ def fault_of(number: str) -> str:
     return ""
 
 
-def _with_traits(ins: str, dataset: Dataset) -> Qualified | NotQualified:
+def _with_traits(ins: str, dataset: Dataset) -> QualifiedIns | UnqualifiedIns:
     birth_date = traits.birth_date(dataset)
     if birth_date is None:
-        return NotQualified("birth-date-missing")
+        return UnqualifiedIns("birth-date-missing")
     sex = traits.sex_of(dataset)
     if sex is None:
-        return NotQualified("sex-missing")
+        return UnqualifiedIns("sex-missing")
     if sex != ins[0]:
-        return NotQualified("sex-mismatch")
-    return Qualified(ins, birth_date, sex)
+        return UnqualifiedIns("sex-mismatch")
+    return QualifiedIns(ins, birth_date, sex)
 
 
 def _refusal(candidate: _Candidate, environment: Environment) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hmac
 
 from imaging_hub.deidentification.instance import Pseudonyms
-from imaging_hub.pseudonymisation.chain import readable
-from imaging_hub.pseudonymisation.keyring import Keyring
+from imaging_hub.keys.keyring import Keyring
+from imaging_hub.keys.pseudonym_chain import readable
 
 _SHIFT_DAYS_MAX = 3650
 

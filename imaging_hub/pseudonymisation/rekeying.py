@@ -14,10 +14,10 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import KeyringError
-from imaging_hub.pseudonymisation.chain import ins_message, ipp_message, level1
-from imaging_hub.pseudonymisation.keyring import Keyring, gateway_keys
+from imaging_hub.keys.keyring import Keyring, gateway_keys
+from imaging_hub.keys.pseudonym_chain import ins_message, ipp_message, level1
 from imaging_hub.pseudonymisation.third_party import Kind, ThirdParty
 
 _AT_ONCE = 1000
@@ -28,7 +28,7 @@ _EVERYBODY = """
 
 
 @dataclass(frozen=True, slots=True)
-class Resubmitted:
+class ResubmissionReport:
     """What became of the third party's tokens."""
 
     epoch: int
@@ -39,7 +39,7 @@ class Resubmitted:
     """Former tokens whose identity is no longer held here; they are destroyed."""
 
 
-def resubmit(database: Database, keys: Path, third_party: ThirdParty) -> Resubmitted:
+def resubmit(database: Database, keys: Path, third_party: ThirdParty) -> ResubmissionReport:
     """Follow the third party into the epoch it has begun; `keys` is the folder of the hub's keyrings.
 
     Raises `KeyringError` `epoch-other` when it has begun none, or is in another than can follow the gateway's.
@@ -55,7 +55,7 @@ def resubmit(database: Database, keys: Path, third_party: ThirdParty) -> Resubmi
     if (former := gateway.former("level1")) is not None:
         for submissions in _submissions(database, gateway, former, third_party):
             third_party.submit(epoch, submissions)
-    done = Resubmitted(**third_party.end(epoch))
+    done = ResubmissionReport(**third_party.end(epoch))
     gateway.forget_evaluator(epoch - 1)
     gateway.forget_former("level1")
     return done
@@ -66,7 +66,7 @@ def _submissions(
 ) -> Iterator[list[tuple[str, str, Kind]]]:
     """Everybody the identifying zone can submit again, some at a time: patients, and who opposed before being one."""
     key, epoch = keyring.key("level1"), keyring.epoch
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         rows = connection.execution_options(stream_results=True).execute(text(_EVERYBODY))
         for some in rows.partitions(_AT_ONCE):
             messages: list[tuple[str, Kind]] = []

@@ -14,7 +14,7 @@ import httpx
 from voprf.ristretto import Client, PublicKey, VerifiableOutput
 
 from imaging_hub.errors import ThirdPartyAway
-from imaging_hub.pseudonymisation.keyring import Keyring, access_key
+from imaging_hub.keys.keyring import Keyring, access_key
 from imaging_hub.settings import Settings
 
 Kind = Literal["INS", "IPP"]

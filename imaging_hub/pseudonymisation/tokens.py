@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from imaging_hub.pseudonymisation.chain import level1
-from imaging_hub.pseudonymisation.keyring import Keyring
+from imaging_hub.keys.keyring import Keyring
+from imaging_hub.keys.pseudonym_chain import level1
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 
 

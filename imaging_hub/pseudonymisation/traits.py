@@ -22,7 +22,7 @@ _SEX: dict[str, Sex] = {"M": "1", "F": "2"}
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
+class PatientTraits:
     """As coarse as the SNDS has them."""
 
     birth_month: date
@@ -31,10 +31,10 @@ class Traits:
     """`1` male, `2` female, as the SNDS codes it."""
 
 
-def read(dataset: Dataset) -> Traits | None:
+def read(dataset: Dataset) -> PatientTraits | None:
     """The traits of a header; None where one is missing or cannot be read."""
     born, sex = birth_date(dataset), sex_of(dataset)
-    return None if born is None or sex is None else Traits(born.replace(day=1), sex)
+    return None if born is None or sex is None else PatientTraits(born.replace(day=1), sex)
 
 
 def birth_date(dataset: Dataset) -> date | None:

@@ -14,7 +14,7 @@ _ATTENTION = ("C", "clean", "K", "keep")
 
 
 @dataclass(frozen=True)
-class Difference:
+class AttributeDifference:
     """One attribute path and what was done to it."""
 
     path: str
@@ -26,7 +26,9 @@ class Difference:
     """Its value in the instance that is shown; None where it is gone."""
 
 
-def of_series(connection: Connection, series_instance_uid: str, sop_instance_uid: str | None) -> Sequence[Difference]:
+def of_series(
+    connection: Connection, series_instance_uid: str, sop_instance_uid: str | None
+) -> Sequence[AttributeDifference]:
     """Every change made in the series, those that leave something of the original first."""
     rows = connection.execute(
         text(
@@ -39,7 +41,7 @@ def of_series(connection: Connection, series_instance_uid: str, sop_instance_uid
         {"series": series_instance_uid},
     )
     after = _values(connection, sop_instance_uid)
-    found = [Difference(row.path, row.action, row.rule, row.instances, after.get(row.path)) for row in rows]
+    found = [AttributeDifference(row.path, row.action, row.rule, row.instances, after.get(row.path)) for row in rows]
     return sorted(found, key=lambda difference: difference.action not in _ATTENTION)
 
 

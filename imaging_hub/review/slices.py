@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 
 @dataclass(frozen=True)
-class Slice:
+class SeriesSlice:
     """An instance of a series, which may have several frames."""
 
     sop_instance_uid: str
@@ -17,7 +17,7 @@ class Slice:
     digest: str
 
 
-def of_series(connection: Connection, series_instance_uid: str) -> Sequence[Slice]:
+def of_series(connection: Connection, series_instance_uid: str) -> Sequence[SeriesSlice]:
     """The image instances of a series from one end to the other: by position, else by number."""
     rows = connection.execute(
         text(
@@ -27,10 +27,10 @@ def of_series(connection: Connection, series_instance_uid: str) -> Sequence[Slic
         ),
         {"series": series_instance_uid},
     )
-    return [Slice(*row) for row in rows]
+    return [SeriesSlice(*row) for row in rows]
 
 
-def find(connection: Connection, series_instance_uid: str, sop_instance_uid: str) -> Slice | None:
+def find(connection: Connection, series_instance_uid: str, sop_instance_uid: str) -> SeriesSlice | None:
     """One image instance of the series."""
     row = connection.execute(
         text(
@@ -39,4 +39,4 @@ def find(connection: Connection, series_instance_uid: str, sop_instance_uid: str
         ),
         {"series": series_instance_uid, "sop": sop_instance_uid},
     ).one_or_none()
-    return Slice(*row) if row else None
+    return SeriesSlice(*row) if row else None

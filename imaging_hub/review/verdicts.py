@@ -18,7 +18,7 @@ from imaging_hub.audit import trail
 from imaging_hub.database import wake_workers
 
 
-class Reason(StrEnum):
+class RejectionReason(StrEnum):
     """Why a series is rejected. Codes only: a free text could hold the very name that was left."""
 
     BURNED_IN_TEXT = "burned-in-text"
@@ -30,18 +30,18 @@ class Reason(StrEnum):
     TOO_MUCH_REMOVED = "too-much-removed"
 
 
-REASONS: dict[Reason, str] = {
-    Reason.BURNED_IN_TEXT: "Identifying text in the image",
-    Reason.RECOGNISABLE_FACE: "Recognisable face",
-    Reason.IDENTIFIER_IN_ATTRIBUTE: "Identifier left in an attribute",
-    Reason.PRIVATE_ATTRIBUTE: "Private attribute that should not be kept",
-    Reason.PATIENTS_MIXED: "Images of different patients",
-    Reason.IMAGE_DAMAGED: "Image damaged or not as before",
-    Reason.TOO_MUCH_REMOVED: "Too much removed, useless for research",
+REASONS: dict[RejectionReason, str] = {
+    RejectionReason.BURNED_IN_TEXT: "Identifying text in the image",
+    RejectionReason.RECOGNISABLE_FACE: "Recognisable face",
+    RejectionReason.IDENTIFIER_IN_ATTRIBUTE: "Identifier left in an attribute",
+    RejectionReason.PRIVATE_ATTRIBUTE: "Private attribute that should not be kept",
+    RejectionReason.PATIENTS_MIXED: "Images of different patients",
+    RejectionReason.IMAGE_DAMAGED: "Image damaged or not as before",
+    RejectionReason.TOO_MUCH_REMOVED: "Too much removed, useless for research",
 }
 
 
-class Basis(StrEnum):
+class VerdictBasis(StrEnum):
     """What the radiologist had before them; originals are purged in time, so AFTER alone must do then."""
 
     BOTH = "before-and-after"
@@ -49,7 +49,7 @@ class Basis(StrEnum):
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingSeries:
     """A series in the queue."""
 
     series_instance_uid: str
@@ -66,7 +66,7 @@ class Verdict:
     """A decision made earlier."""
 
     verdict: str
-    reason: Reason | None
+    reason: RejectionReason | None
     reviewer: str
     decided_at: datetime
     current: bool
@@ -74,28 +74,28 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Decided:
+class VerdictRecorded:
     """The verdict stands."""
 
 
 @dataclass(frozen=True)
-class Stale:
+class SeriesChanged:
     """The series has changed since the page was made: look again."""
 
 
 @dataclass(frozen=True)
-class Unknown:
+class SeriesUnknown:
     """There is no such series."""
 
 
-Outcome = Decided | Stale | Unknown
+VerdictOutcome = VerdictRecorded | SeriesChanged | SeriesUnknown
 
 # What most often shows an identity comes first: pictures of screens and paper, ultrasound, then the rest by age.
 _RISK = "CASE modality WHEN 'SC' THEN 0 WHEN 'OT' THEN 0 WHEN 'US' THEN 1 WHEN 'XA' THEN 2 WHEN 'CR' THEN 3 ELSE 4 END"
 _QUEUE = f"ORDER BY {_RISK}, study.updated_at, series.series_instance_uid"
 
 
-def queue(connection: Connection, *, limit: int = 100) -> Sequence[Waiting]:
+def queue(connection: Connection, *, limit: int = 100) -> Sequence[WaitingSeries]:
     """Series waiting for a verdict, the riskiest first."""
     rows = connection.execute(
         text(
@@ -105,7 +105,7 @@ def queue(connection: Connection, *, limit: int = 100) -> Sequence[Waiting]:
         ),
         {"limit": limit},
     )
-    return [Waiting(*row) for row in rows]
+    return [WaitingSeries(*row) for row in rows]
 
 
 def counts(connection: Connection) -> dict[str, int]:
@@ -125,13 +125,14 @@ def history(connection: Connection, series_instance_uid: str) -> Sequence[Verdic
         {"series": series_instance_uid},
     )
     return [
-        Verdict(row.verdict, row.reason and Reason(row.reason), row.reviewer, row.decided_at, row.now) for row in rows
+        Verdict(row.verdict, row.reason and RejectionReason(row.reason), row.reviewer, row.decided_at, row.now)
+        for row in rows
     ]
 
 
 def approve(
-    connection: Connection, series_instance_uid: str, content_digest: str, *, reviewer: str, basis: Basis
-) -> Outcome:
+    connection: Connection, series_instance_uid: str, content_digest: str, *, reviewer: str, basis: VerdictBasis
+) -> VerdictOutcome:
     """Approve the content that has this digest; it may be released from now on."""
     return _decide(connection, series_instance_uid, content_digest, _Opinion("APPROVED", None, reviewer, basis))
 
@@ -141,10 +142,10 @@ def reject(
     series_instance_uid: str,
     content_digest: str,
     *,
-    reason: Reason,
+    reason: RejectionReason,
     reviewer: str,
-    basis: Basis,
-) -> Outcome:
+    basis: VerdictBasis,
+) -> VerdictOutcome:
     """Reject the content that has this digest: its study is vetoed, and no release holds it any more."""
     return _decide(connection, series_instance_uid, content_digest, _Opinion("REJECTED", reason, reviewer, basis))
 
@@ -152,17 +153,17 @@ def reject(
 @dataclass(frozen=True)
 class _Opinion:
     verdict: str
-    reason: Reason | None
+    reason: RejectionReason | None
     reviewer: str
-    basis: Basis
+    basis: VerdictBasis
 
 
-def _decide(connection: Connection, series: str, content_digest: str, opinion: _Opinion) -> Outcome:
+def _decide(connection: Connection, series: str, content_digest: str, opinion: _Opinion) -> VerdictOutcome:
     study = connection.execute(
         text("SELECT study_instance_uid FROM hub.series WHERE series_instance_uid = :series"), {"series": series}
     ).scalar_one_or_none()
     if study is None:
-        return Unknown()
+        return SeriesUnknown()
     lock_study(connection, study)  # an admission of late instances takes the same turn
     changed = connection.execute(
         text(
@@ -172,7 +173,7 @@ def _decide(connection: Connection, series: str, content_digest: str, opinion: _
         {"verdict": opinion.verdict, "series": series, "digest": content_digest},
     )
     if changed.rowcount == 0:
-        return Stale()
+        return SeriesChanged()
     connection.execute(
         text(
             "INSERT INTO hub.review (series_instance_uid, content_digest, verdict, reason, reviewer)"
@@ -193,6 +194,6 @@ def _decide(connection: Connection, series: str, content_digest: str, opinion: _
         "basis": opinion.basis,
         "content_digest": content_digest,
     }
-    trail.append(connection, opinion.reviewer, trail.Action.REVIEW_DECIDED, series, detail)
+    trail.append(connection, opinion.reviewer, trail.AuditAction.REVIEW_DECIDED, series, detail)
     wake_workers(connection)  # a sink may wait for its study
-    return Decided()
+    return VerdictRecorded()

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, text
 
 from imaging_hub.audit import trail
 from imaging_hub.snds import concordance, loading
-from imaging_hub.snds.concordance import Compared
+from imaging_hub.snds.concordance import ComparedExam
 from imaging_hub.snds.exams import searchable
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.snds.tables import imaging_acts
@@ -25,7 +25,7 @@ REVIEWED = "reviewed"
 _TURN = 0x4C494E4B  # "LINK": who links without an INS takes turns with who decides
 
 
-class Opinion(StrEnum):
+class ProposalOpinion(StrEnum):
     """What one person says of a pair."""
 
     SAME = "same"
@@ -33,7 +33,7 @@ class Opinion(StrEnum):
     UNSURE = "unsure"
 
 
-class Settled(StrEnum):
+class ProposalOutcome(StrEnum):
     """What became of a proposal by an opinion."""
 
     LINKED = "linked"
@@ -48,7 +48,7 @@ class Settled(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class LinkProposal:
     """A pair that waits for people."""
 
     pseudonym: str
@@ -67,18 +67,18 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class LinkEvidence:
     """What agrees, exam by exam."""
 
-    proposal: Proposal
+    proposal: LinkProposal
     same_month: bool
     """Month of birth; the year and the sex always agree."""
-    exams: Sequence[Compared]
+    exams: Sequence[ComparedExam]
     claims_alone: int
     """Imaging acts of the person at these places without an exam of the subject."""
 
 
-def queue(connection: Connection, account: str, *, limit: int = 200) -> Sequence[Proposal]:
+def queue(connection: Connection, account: str, *, limit: int = 200) -> Sequence[LinkProposal]:
     """Proposals that wait, those that this account can decide on first, then the surest."""
     rows = connection.execute(
         text(_PROPOSAL + " ORDER BY mine, score DESC, days DESC, pseudonym LIMIT :limit"),
@@ -89,25 +89,25 @@ def queue(connection: Connection, account: str, *, limit: int = 200) -> Sequence
 
 def evidence(
     connection: Connection, tables: Path, codes: ProcedureCodes, pseudonym: str, account: str
-) -> Evidence | None:
+) -> LinkEvidence | None:
     """Both sides of a proposal; None when there is none. Raises `LinkageError` when no SNDS tables are loaded."""
     row = connection.execute(text(_PROPOSAL), {"account": account, "pseudonym": pseudonym}).one_or_none()
     if row is None:
         return None
     exams = searchable(connection, codes, row.sid)
     compared = concordance.compare(exams, row.snds_person, loading.current(tables).folder, imaging_acts())
-    return Evidence(_proposal(row), *compared)
+    return LinkEvidence(_proposal(row), *compared)
 
 
-def decide(connection: Connection, pseudonym: str, opinion: Opinion, *, account: str) -> Settled:
+def decide(connection: Connection, pseudonym: str, opinion: ProposalOpinion, *, account: str) -> ProposalOutcome:
     """Take one person's opinion, and link or set aside where it settles the proposal."""
     if not connection.execute(text("SELECT pg_try_advisory_xact_lock(:turn)"), {"turn": _TURN}).scalar_one():
-        return Settled.BUSY
+        return ProposalOutcome.BUSY
     row = connection.execute(text(_PROPOSAL), {"account": account, "pseudonym": pseudonym}).one_or_none()
     if row is None:
-        return Settled.GONE
+        return ProposalOutcome.GONE
     if row.mine:
-        return Settled.NOT_TWICE
+        return ProposalOutcome.NOT_TWICE
     pair = {"sid": row.sid, "person": row.snds_person}
     connection.execute(
         text(
@@ -115,8 +115,14 @@ def decide(connection: Connection, pseudonym: str, opinion: Opinion, *, account:
         ),
         pair | {"account": account, "said": opinion},
     )
-    settled = Settled.SET_ASIDE if opinion is not Opinion.SAME else Settled.LINKED if row.opinions else Settled.WAITS
-    if settled is Settled.LINKED:
+    settled = (
+        ProposalOutcome.SET_ASIDE
+        if opinion is not ProposalOpinion.SAME
+        else ProposalOutcome.LINKED
+        if row.opinions
+        else ProposalOutcome.WAITS
+    )
+    if settled is ProposalOutcome.LINKED:
         connection.execute(
             text(
                 "INSERT INTO hub.link (sid, snds_person, method, score, source, evidence)"
@@ -124,10 +130,10 @@ def decide(connection: Connection, pseudonym: str, opinion: Opinion, *, account:
             ),
             pair | {"method": REVIEWED},
         )
-    if settled is not Settled.WAITS:
+    if settled is not ProposalOutcome.WAITS:
         connection.execute(text("DELETE FROM hub.link_proposal WHERE sid = :sid"), pair)
     detail: dict[str, object] = {"opinion": opinion, "outcome": settled, "method": row.method, "source": row.source}
-    trail.append(connection, account, trail.Action.LINK_REVIEWED, pseudonym, detail)
+    trail.append(connection, account, trail.AuditAction.LINK_REVIEWED, pseudonym, detail)
     return settled
 
 
@@ -155,5 +161,5 @@ GROUP BY p.sid, u.pseudonym
 """
 
 
-def _proposal(row: Row[tuple[object, ...]]) -> Proposal:
-    return Proposal(row.pseudonym, row.method, row.score, row.days, row.exam_days, row.proposed_at, row.mine)
+def _proposal(row: Row[tuple[object, ...]]) -> LinkProposal:
+    return LinkProposal(row.pseudonym, row.method, row.score, row.days, row.exam_days, row.proposed_at, row.mine)

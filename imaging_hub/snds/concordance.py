@@ -18,7 +18,7 @@ import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class CascadeStep:
     """Criteria that an exam and a claim must share, and on how many days."""
 
     method: str
@@ -28,11 +28,11 @@ class Step:
 
 
 STEPS = (
-    Step("exact", "same_place AND gap = 0 AND same_act AND same_month", 1),
-    Step("without-act", "same_place AND gap = 0 AND same_month", 2),
-    Step("day-off", "same_place AND same_act AND same_month", 2),
-    Step("without-month", "same_place AND gap = 0 AND same_act", 2),
-    Step("without-place", "gap = 0 AND same_act AND same_month", 2),
+    CascadeStep("exact", "same_place AND gap = 0 AND same_act AND same_month", 1),
+    CascadeStep("without-act", "same_place AND gap = 0 AND same_month", 2),
+    CascadeStep("day-off", "same_place AND same_act AND same_month", 2),
+    CascadeStep("without-month", "same_place AND gap = 0 AND same_act", 2),
+    CascadeStep("without-place", "gap = 0 AND same_act AND same_month", 2),
 )
 """From strict to relaxed; the method of a link is the step that found it."""
 
@@ -96,7 +96,7 @@ SELECT sid, min(person), '{method}', max(days), max(exam_days), min(outcome) FRO
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ConcordantPerson:
     """A subject and the one person whose claims agree with its exams."""
 
     sid: str
@@ -109,16 +109,16 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Concordance:
+class CascadeResult:
     """What the cascade came to; a subject in none of both agrees with nobody."""
 
-    found: tuple[Found, ...]
+    found: tuple[ConcordantPerson, ...]
     discarded: dict[str, str]
     """Reason by subject: `several-persons`, `several-subjects`, `few-exams-agree`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ComparedExam:
     """An exam of a subject and the nearest claim of a person; None where there is no claim give or take a day."""
 
     after_days: int
@@ -132,7 +132,7 @@ class Compared:
     same_act: bool | None
 
 
-def search(exams: pa.Table, load: Path, acts: Collection[str]) -> Concordance:
+def search(exams: pa.Table, load: Path, acts: Collection[str]) -> CascadeResult:
     """Search the claims of a load (`snds.loading`) for the exams of all subjects; `exams` is as `snds.exams.EXAM` says.
 
     `acts` are the CCAM codes that are exams.
@@ -149,13 +149,13 @@ def search(exams: pa.Table, load: Path, acts: Collection[str]) -> Concordance:
         for step in STEPS:
             database.execute(_STEP.format(method=step.method, agrees=step.agrees, days=step.days))
         rows = database.execute("SELECT * FROM settled ORDER BY sid").fetchall()
-    return Concordance(
-        tuple(Found(*row[:-1]) for row in rows if row[-1] == "found"),
+    return CascadeResult(
+        tuple(ConcordantPerson(*row[:-1]) for row in rows if row[-1] == "found"),
         {row[0]: row[-1] for row in rows if row[-1] != "found"},
     )
 
 
-def compare(exams: pa.Table, person: str, load: Path, acts: Collection[str]) -> tuple[bool, list[Compared], int]:
+def compare(exams: pa.Table, person: str, load: Path, acts: Collection[str]) -> tuple[bool, list[ComparedExam], int]:
     """Whether months of birth agree, one subject's exams beside this person's claims, and how many claims are alone."""
     with duckdb.connect() as database:
         database.register("exam", exams)
@@ -165,7 +165,7 @@ def compare(exams: pa.Table, person: str, load: Path, acts: Collection[str]) -> 
         rows = database.execute(_COMPARED).fetchall()
         ((alone,),) = database.execute(_ALONE).fetchall()
         born = database.execute(_BORN, {"persons": str(load / "person.parquet"), "person": person}).fetchall()
-    return born == [(True,)], [Compared(*row) for row in rows], alone
+    return born == [(True,)], [ComparedExam(*row) for row in rows], alone
 
 
 def rules() -> str:

@@ -20,9 +20,9 @@ from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
 from imaging_hub.snds import clerical_review, concordance, linkage_quality, loading, probabilistic
-from imaging_hub.snds.concordance import STEPS, Concordance
+from imaging_hub.snds.concordance import STEPS, CascadeResult
 from imaging_hub.snds.exams import searchable
-from imaging_hub.snds.linkage_quality import Quality, Share
+from imaging_hub.snds.linkage_quality import LinkageQuality, Proportion
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.snds.tables import imaging_acts
 
@@ -48,9 +48,9 @@ class IndirectReport:
     """By reason, as `concordance.Concordance` has them."""
     alone: int
     """Subjects whose exams agree with nobody's claims."""
-    precision: dict[str, Share]
+    precision: dict[str, Proportion]
     """Of each method, on subjects linked by INS."""
-    quality: dict[str, dict[str, Quality]]
+    quality: dict[str, dict[str, LinkageQuality]]
     """On subjects linked by INS, by `all`, `hospital`, `sex` and `born`, and each one's groups."""
 
 
@@ -79,12 +79,16 @@ def link(connection: Connection, tables: Path, *, codes: ProcedureCodes, actor: 
         _quality(outcome, {sid: person for sid, person in known.items() if sid in searched}, exams),
     )  # fmt: skip
     counts = {"linked": report.linked, "proposed": report.proposed, "discarded": report.discarded}
-    trail.append(connection, actor, trail.Action.SUBJECTS_LINKED, source, counts)
+    trail.append(connection, actor, trail.AuditAction.SUBJECTS_LINKED, source, counts)
     return report
 
 
 def _decide(
-    connection: Connection, outcome: Concordance, known: Mapping[str, str], precision: Mapping[str, Share], source: str
+    connection: Connection,
+    outcome: CascadeResult,
+    known: Mapping[str, str],
+    precision: Mapping[str, Proportion],
+    source: str,
 ) -> tuple[Counter[str], Counter[str], int]:
     reviewed, aside = _linked_by(connection, clerical_review.REVIEWED), clerical_review.set_aside(connection)
     taken = {*known.values(), *reviewed.values()}
@@ -143,7 +147,7 @@ def _linked_by(connection: Connection, method: str) -> dict[str, str]:
     return dict(rows.tuples().all())
 
 
-def _quality(outcome: Concordance, known: Mapping[str, str], exams: pa.Table) -> dict[str, dict[str, Quality]]:
+def _quality(outcome: CascadeResult, known: Mapping[str, str], exams: pa.Table) -> dict[str, dict[str, LinkageQuality]]:
     about = {row["sid"]: row for row in exams.to_pylist()}
     groups = {
         "all": lambda sid: "all",

@@ -84,7 +84,7 @@ def import_return(
         _link(connection, sid, person, delivery, outcomes)
     counts = [field.name for field in fields(LinkReport) if field.name != "lines"]
     report = LinkReport(len(answers), **{name: outcomes[name] for name in counts})
-    trail.append(connection, actor, trail.Action.DELIVERY_LINKED, delivery, dict(sorted(outcomes.items())))
+    trail.append(connection, actor, trail.AuditAction.DELIVERY_LINKED, delivery, dict(sorted(outcomes.items())))
     return report
 
 

@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from imaging_hub.snds.concordance import Found
+from imaging_hub.snds.concordance import ConcordantPerson
 
 _Z = 1.959964  # 95 %
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Proportion:
     """A proportion with its 95 % confidence interval (Wilson 1927), which holds for shares near 1 too."""
 
     of: int
@@ -41,20 +41,22 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
+class LinkageQuality:
     """What was found of subjects whose person is known."""
 
-    precision: Share
+    precision: Proportion
     """Of what was found, how much is right."""
-    recall: Share
+    recall: Proportion
     """Of whom could have been found, how many were, rightly."""
 
 
-def by_method(found: Iterable[Found], known: Mapping[str, str], methods: Iterable[str]) -> dict[str, Share]:
+def by_method(
+    found: Iterable[ConcordantPerson], known: Mapping[str, str], methods: Iterable[str]
+) -> dict[str, Proportion]:
     """Precision of each of `methods`, on the subjects of `known` (person by sid)."""
     judged = [(one.method, known[one.sid] == one.person) for one in found if one.sid in known]
     return {
-        one: Share(
+        one: Proportion(
             sum(method == one for method, _ in judged),
             sum(right for method, right in judged if method == one),
         )
@@ -62,7 +64,9 @@ def by_method(found: Iterable[Found], known: Mapping[str, str], methods: Iterabl
     }
 
 
-def by_group(found: Iterable[Found], known: Mapping[str, str], group: Callable[[str], str]) -> dict[str, Quality]:
+def by_group(
+    found: Iterable[ConcordantPerson], known: Mapping[str, str], group: Callable[[str], str]
+) -> dict[str, LinkageQuality]:
     """Precision and recall on the subjects of `known`, by what `group` says of a sid."""
     persons = {one.sid: one.person for one in found if one.sid in known}
     members: dict[str, list[str]] = {}
@@ -71,7 +75,7 @@ def by_group(found: Iterable[Found], known: Mapping[str, str], group: Callable[[
     return {name: _quality(sids, persons, known) for name, sids in sorted(members.items())}
 
 
-def _quality(sids: list[str], persons: Mapping[str, str], known: Mapping[str, str]) -> Quality:
+def _quality(sids: list[str], persons: Mapping[str, str], known: Mapping[str, str]) -> LinkageQuality:
     found = [sid for sid in sids if sid in persons]
     right = sum(persons[sid] == known[sid] for sid in found)
-    return Quality(Share(len(found), right), Share(len(sids), right))
+    return LinkageQuality(Proportion(len(found), right), Proportion(len(sids), right))

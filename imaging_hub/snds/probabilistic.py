@@ -18,7 +18,7 @@ from splink import DuckDBAPI, Linker, SettingsCreator, block_on
 from splink import comparison_level_library as levels
 from splink import comparison_library as comparisons
 
-from imaging_hub.snds.concordance import Concordance, Found
+from imaging_hub.snds.concordance import CascadeResult, ConcordantPerson
 
 KNOWN_LEAST = 200
 """Fewer known pairs teach nothing, and nobody is searched for."""
@@ -72,8 +72,8 @@ ORDER BY found.sid
 
 
 def search(
-    exams: pa.Table, load: Path, acts: Collection[str], *, known: Mapping[str, str], met: Concordance
-) -> tuple[Found, ...]:
+    exams: pa.Table, load: Path, acts: Collection[str], *, known: Mapping[str, str], met: CascadeResult
+) -> tuple[ConcordantPerson, ...]:
     """Who is probably whom, of subjects that the rules neither found nor discarded, and persons they found for nobody.
 
     `exams` is as `snds.exams.EXAM` says, `known` the persons by sid that the model learns from. The same tables give
@@ -105,7 +105,8 @@ def search(
         database.register("found", pa.Table.from_pylist(single, schema=_FOUND))
         rows = database.execute(_AGREED, {"persons": files["persons"]}).fetchall()
     return tuple(
-        Found(sid, person, _band(probable), days, exam_days) for sid, person, probable, days, exam_days in rows
+        ConcordantPerson(sid, person, _band(probable), days, exam_days)
+        for sid, person, probable, days, exam_days in rows
     )
 
 

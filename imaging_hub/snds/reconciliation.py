@@ -63,7 +63,7 @@ FROM billed FULL JOIN seen USING (finess, "month") ORDER BY 1, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciled:
+class ReconciledMonth:
     """One hospital in one month; true counts, for this process only."""
 
     finess: str
@@ -81,7 +81,7 @@ class Reconciled:
 
 def reconcile(
     connection: Connection, tables: Path, codes: ProcedureCodes, finess: str | None = None
-) -> Sequence[Reconciled]:
+) -> Sequence[ReconciledMonth]:
     """Every hospital and month, or those of one hospital; raises `LinkageError` when no SNDS tables are loaded."""
     load = loading.current(tables)
     acts = [{"code": act.code, "modality": act.modality} for act in imaging_acts().values()]
@@ -89,7 +89,7 @@ def reconcile(
         database.register("study", _studies(connection, codes, finess))
         database.register("act", pa.Table.from_pylist(acts))
         database.read_parquet(str(load.folder / "event" / "domain=act" / "*.parquet")).create_view("claim")
-        return [Reconciled(*row) for row in database.execute(_RECONCILED).fetchall()]
+        return [ReconciledMonth(*row) for row in database.execute(_RECONCILED).fetchall()]
 
 
 def _studies(connection: Connection, codes: ProcedureCodes, finess: str | None) -> pa.Table:

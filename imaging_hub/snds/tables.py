@@ -42,7 +42,7 @@ _SQL_TYPE = {"string": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "date
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class SndsColumn:
     """One column as the SNDS dictionary has it."""
 
     name: str
@@ -65,11 +65,11 @@ class Column:
 
 
 @cache
-def schema() -> dict[str, tuple[Column, ...]]:
+def schema() -> dict[str, tuple[SndsColumn, ...]]:
     """Columns by table."""
-    tables: dict[str, list[Column]] = {}
+    tables: dict[str, list[SndsColumn]] = {}
     for line in csv.DictReader(_data("columns.csv").splitlines()):
-        tables.setdefault(line["table"], []).append(Column(line["column"], line["type"], line["format"]))
+        tables.setdefault(line["table"], []).append(SndsColumn(line["column"], line["type"], line["format"]))
     return {table: tuple(columns) for table, columns in tables.items()}
 
 
@@ -115,7 +115,7 @@ def attach(database: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, int]:
     return {table: _attach_one(database, folder, table, columns) for table, columns in schema().items()}
 
 
-def _attach_one(database: duckdb.DuckDBPyConnection, folder: Path, table: str, columns: tuple[Column, ...]) -> int:
+def _attach_one(database: duckdb.DuckDBPyConnection, folder: Path, table: str, columns: tuple[SndsColumn, ...]) -> int:
     files = _files(folder, table)
     if not files and table in OPTIONAL:
         typed = [f"{column.name} {_SQL_TYPE[column.type]}" for column in columns]
@@ -140,7 +140,7 @@ def _attach_one(database: duckdb.DuckDBPyConnection, folder: Path, table: str, c
 
 
 def _refuse_unreadable(
-    database: duckdb.DuckDBPyConnection, table: str, columns: tuple[Column, ...], source: str
+    database: duckdb.DuckDBPyConnection, table: str, columns: tuple[SndsColumn, ...], source: str
 ) -> None:
     """A value that is there and cannot be read as its type means that the extraction went wrong."""
     for column in columns:

@@ -18,10 +18,10 @@ from fastapi import APIRouter, Depends, FastAPI, Header
 from pydantic import BaseModel, Field, StringConstraints
 
 from imaging_hub.http import problems
-from imaging_hub.http.problems import Problem
-from imaging_hub.http.protection import Protection, content_security_policy
+from imaging_hub.http.problems import ProblemDetails
+from imaging_hub.http.protection import RequestProtection, content_security_policy
+from imaging_hub.keys.keyring import access_key
 from imaging_hub.log import log
-from imaging_hub.pseudonymisation.keyring import access_key
 from imaging_hub.trust import epochs
 from imaging_hub.trust.keyrings import trust_keys
 from imaging_hub.trust.vault import Kind, Vault
@@ -31,50 +31,50 @@ AT_ONCE = 5000
 _EXPIRY_SECONDS = 600.0
 """Between two looks for deliveries whose time is over."""
 
-Token = Annotated[str, StringConstraints(pattern="^h1e[0-9]{2,6}-[0-9A-HJKMNP-TV-Z]{32}$")]
-Random = Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]
+HexToken = Annotated[str, StringConstraints(pattern="^h1e[0-9]{2,6}-[0-9A-HJKMNP-TV-Z]{32}$")]
+Random128 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]
 Random64 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
-Delivery = Annotated[str, StringConstraints(pattern="^delivery-[0-9a-f]{16}$")]
+DeliveryId = Annotated[str, StringConstraints(pattern="^delivery-[0-9a-f]{16}$")]
 
 
-class Known(BaseModel):
+class KnownPerson(BaseModel):
     """A person as the gateway knows them."""
 
-    token: Token
+    token: HexToken
     kind: Kind
 
 
-class Alias(BaseModel):
+class TokenAlias(BaseModel):
     """A token of an IPP and the subject it stands for from now on."""
 
-    token: Token
-    sid: Random
+    token: HexToken
+    sid: Random128
 
 
-class Subjects(BaseModel):
+class DeliverySubjects(BaseModel):
     """Subjects of a delivery, and how long their identifiers live."""
 
-    sids: list[Random] = Field(max_length=AT_ONCE)
+    sids: list[Random128] = Field(max_length=AT_ONCE)
     ttl_seconds: int = Field(gt=0, le=366 * 86400)
 
 
-class Answered(BaseModel):
+class AnsweredDelivery(BaseModel):
     """Identifiers that came back."""
 
-    id_acc: list[Random] = Field(max_length=AT_ONCE)
+    id_acc: list[Random128] = Field(max_length=AT_ONCE)
 
 
-class Blinded(BaseModel):
+class BlindedInputs(BaseModel):
     """Inputs that only their gateway can unblind, in hexadecimal."""
 
     inputs: list[Random64] = Field(max_length=AT_ONCE)
 
 
-class Resubmitted(BaseModel):
+class ResubmittedIdentity(BaseModel):
     """An identity under its former token and its new one."""
 
-    former: Token
-    new: Token
+    former: HexToken
+    new: HexToken
     kind: Kind
 
 
@@ -84,7 +84,7 @@ def create_app(vault: Vault) -> FastAPI:
     def caller(authorization: Annotated[str, Header()] = "") -> None:
         if not hmac.compare_digest(authorization.encode(), f"Bearer {access_key(vault.keys)}".encode()):
             hint = "give the hub the access.json that the third party made"
-            raise Problem(401, "third-party-access", "the access key is missing or another", hint=hint)
+            raise ProblemDetails(401, "third-party-access", "the access key is missing or another", hint=hint)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -102,7 +102,7 @@ def create_app(vault: Vault) -> FastAPI:
     for part in (_subjects, _deliveries, _epochs):
         app.include_router(part(vault), dependencies=[Depends(caller)])
     problems.install(app)
-    app.add_middleware(Protection, policy=content_security_policy(), respond=problems.respond)
+    app.add_middleware(RequestProtection, policy=content_security_policy(), respond=problems.respond)
     return app
 
 
@@ -116,12 +116,12 @@ def _subjects(vault: Vault) -> APIRouter:
         return {"status": "ready"}
 
     @router.post("/v1/subjects")
-    def subject(known: Known) -> dict[str, str]:
+    def subject(known: KnownPerson) -> dict[str, str]:
         """The subject of a token."""
         return {"sid": vault.subject(known.token, known.kind)}
 
     @router.post("/v1/aliases", status_code=204)
-    def alias(known: Alias) -> None:
+    def alias(known: TokenAlias) -> None:
         """Let an IPP stand for the subject of an INS."""
         vault.alias(known.token, known.sid)
 
@@ -132,17 +132,17 @@ def _deliveries(vault: Vault) -> APIRouter:
     router = APIRouter(prefix="/v1/deliveries/{delivery}")
 
     @router.post("/id_acc")
-    def issue(delivery: Delivery, subjects: Subjects) -> dict[str, str]:
+    def issue(delivery: DeliveryId, subjects: DeliverySubjects) -> dict[str, str]:
         """Identifiers of one delivery, by subject."""
         return vault.issue_id_acc(subjects.sids, delivery, timedelta(seconds=subjects.ttl_seconds))
 
     @router.post("/subjects")
-    def resolve(delivery: Delivery, answered: Answered) -> dict[str, str]:
+    def resolve(delivery: DeliveryId, answered: AnsweredDelivery) -> dict[str, str]:
         """Subjects by identifier, of those that are alive."""
         return vault.resolve(delivery, answered.id_acc)
 
     @router.delete("")
-    def destroy(delivery: Delivery) -> dict[str, int]:
+    def destroy(delivery: DeliveryId) -> dict[str, int]:
         """Forget a delivery; how many identifiers."""
         return {"destroyed": vault.destroy(delivery)}
 
@@ -164,15 +164,15 @@ def _epochs(vault: Vault) -> APIRouter:
         return {"blinded": epochs.is_blinded(vault, number)}
 
     @router.post("/epochs/{number}/evaluations")
-    def evaluate(number: int, blinded: Blinded) -> dict[str, str | list[str]]:
+    def evaluate(number: int, blinded: BlindedInputs) -> dict[str, str | list[str]]:
         """Evaluations of blinded inputs, with their proofs and the public key."""
         outputs, key = epochs.evaluate(vault, number, [bytes.fromhex(one) for one in blinded.inputs])
         return {"outputs": [one.hex() for one in outputs], "public_key": key.hex()}
 
     @router.post("/epochs/{number}/submissions", status_code=204)
-    def submit(number: int, submissions: Annotated[list[Resubmitted], Field(max_length=AT_ONCE)]) -> None:
+    def submit(number: int, submissions: Annotated[list[ResubmittedIdentity], Field(max_length=AT_ONCE)]) -> None:
         """Give new tokens the subjects of their former."""
-        epochs.take(vault, number, [epochs.Submission(one.former, one.new, one.kind) for one in submissions])
+        epochs.take(vault, number, [epochs.TokenSubmission(one.former, one.new, one.kind) for one in submissions])
 
     @router.post("/epochs/{number}/end")
     def end(number: int) -> dict[str, int]:

@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from imaging_hub.errors import KeyringError
-from imaging_hub.pseudonymisation.keyring import KEY_BYTES
+from imaging_hub.keys.keyring import KEY_BYTES
 
 _FINGERPRINT_DIGITS = 16
 
 
 @dataclass(frozen=True)
-class Share:
+class KeyShare:
     """One custodian's part."""
 
     secret: bytes = field(repr=False)
@@ -35,7 +35,7 @@ class Share:
         return hashlib.sha256(b"imaging-hub|share|1|" + self.secret).hexdigest()[:_FINGERPRINT_DIGITS]
 
     @classmethod
-    def create(cls, path: Path) -> Share:
+    def create(cls, path: Path) -> KeyShare:
         """A new share in a new file that only its owner can read."""
         made = cls(secrets.token_bytes(KEY_BYTES))
         try:
@@ -49,7 +49,7 @@ class Share:
         return made
 
     @classmethod
-    def open(cls, path: Path) -> Share:
+    def open(cls, path: Path) -> KeyShare:
         """The share in a file; raises `KeyringError` when others can reach it, or it is none."""
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -68,7 +68,7 @@ class Share:
         return cls(secret)
 
 
-def key_of(first: Share, second: Share, epoch: int) -> bytes:
+def key_of(first: KeyShare, second: KeyShare, epoch: int) -> bytes:
     """The third party's key of an epoch. Raises `KeyringError` when one custodian brought both."""
     if first.secret == second.secret:
         raise KeyringError("both shares are one", code="share-alone", hint="each custodian makes an own share")

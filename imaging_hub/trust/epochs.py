@@ -15,19 +15,19 @@ from sqlalchemy import Connection, text
 from voprf.ristretto import BlindedInput, Evaluator
 
 from imaging_hub.audit import trail
-from imaging_hub.database import Role
+from imaging_hub.database import DatabaseRole
 from imaging_hub.errors import KeyringError
-from imaging_hub.pseudonymisation.chain import level2
-from imaging_hub.pseudonymisation.keyring import Keyring
-from imaging_hub.trust.ceremony import Share, key_of
+from imaging_hub.keys.keyring import Keyring
+from imaging_hub.keys.pseudonym_chain import level2
+from imaging_hub.trust.ceremony import KeyShare, key_of
 from imaging_hub.trust.keyrings import trust_keys
 from imaging_hub.trust.vault import ACTOR, Kind, Vault
 
-State = Literal["FILLING", "IN_FORCE", "ENDED"]
+EpochState = Literal["FILLING", "IN_FORCE", "ENDED"]
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
+class TokenSubmission:
     """A level-1 token of one identity, under the former key and under the new."""
 
     former: str
@@ -36,7 +36,7 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
-class Rekeyed:
+class RekeyingReport:
     """What became of the vault."""
 
     epoch: int
@@ -47,7 +47,7 @@ class Rekeyed:
     """Tokens of former epochs that no gateway could submit again, as their identity is no longer held."""
 
 
-def begin(vault: Vault, shares: tuple[Share, Share] | None = None, *, blinded: bool | None = None) -> int:
+def begin(vault: Vault, shares: tuple[KeyShare, KeyShare] | None = None, *, blinded: bool | None = None) -> int:
     """Give the third party a new key and open its epoch, whose number is returned; goes on with one under way.
 
     Of `shares` the key is made; without, it is drawn. In a `blinded` epoch no gateway can make a token alone; None is
@@ -66,20 +66,20 @@ def begin(vault: Vault, shares: tuple[Share, Share] | None = None, *, blinded: b
     if made is not None and keyring.key("level2") != made:
         hint = "call it again with the shares it began with, or with none if it began without"
         raise KeyringError("the key under way is not of these shares", code="share-other", hint=hint)
-    with vault.database.begin(Role.TRUST) as connection:
+    with vault.database.begin(DatabaseRole.TRUST) as connection:
         _begin(connection, keyring, [share.fingerprint for share in shares or ()], blinded)
     if is_blinded(vault, epoch):
         keyring.make_blinding_key(epoch)
     return epoch
 
 
-def take(vault: Vault, epoch: int, submissions: Sequence[Submission]) -> None:
+def take(vault: Vault, epoch: int, submissions: Sequence[TokenSubmission]) -> None:
     """Give each new token the subject of its former; those the vault does not know are passed over."""
     keyring = _filling(vault, epoch)
     former, key = keyring.former("level2"), keyring.key("level2")
     if former is None or not submissions:
         return  # this epoch is filled
-    with vault.database.begin(Role.TRUST) as connection:
+    with vault.database.begin(DatabaseRole.TRUST) as connection:
         connection.execute(
             text(
                 "INSERT INTO trust.person (token, kind, epoch, sid) SELECT :new, kind, :epoch, sid FROM trust.person"
@@ -95,20 +95,20 @@ def take(vault: Vault, epoch: int, submissions: Sequence[Submission]) -> None:
         )  # fmt: skip
 
 
-def end(vault: Vault, epoch: int) -> Rekeyed:
+def end(vault: Vault, epoch: int) -> RekeyingReport:
     """Put the epoch in force, destroy the former tokens and key, and say so on the trail, once."""
     keyring = _filling(vault, epoch)
-    with vault.database.begin(Role.TRUST) as connection:
+    with vault.database.begin(DatabaseRole.TRUST) as connection:
         done = _end(connection, epoch)
     keyring.forget_blinding(epoch - 1)
     keyring.forget_former("level2")
     return done
 
 
-def state_of(vault: Vault, epoch: int) -> State | None:
+def state_of(vault: Vault, epoch: int) -> EpochState | None:
     """What the vault says of an epoch; None when it knows none of that number."""
-    with vault.database.begin(Role.TRUST) as connection:
-        state: State | None = connection.execute(
+    with vault.database.begin(DatabaseRole.TRUST) as connection:
+        state: EpochState | None = connection.execute(
             text("SELECT state FROM trust.epoch WHERE epoch = :epoch"), {"epoch": epoch}
         ).scalar_one_or_none()
     return state
@@ -125,7 +125,7 @@ def _filling(vault: Vault, epoch: int) -> Keyring:
 
 def is_blinded(vault: Vault, epoch: int) -> bool | None:
     """Whether an epoch's tokens are made of what the third party evaluates; None for one that never began."""
-    with vault.database.begin(Role.TRUST) as connection:
+    with vault.database.begin(DatabaseRole.TRUST) as connection:
         blinded: bool | None = connection.execute(
             text("SELECT blinded FROM trust.epoch WHERE epoch = :epoch"), {"epoch": epoch}
         ).scalar_one_or_none()
@@ -164,18 +164,18 @@ def _begin(connection: Connection, keyring: Keyring, shares: Sequence[str], blin
     ).rowcount
     if begun:
         detail = {"shares": list(shares)}
-        trail.append(connection, ACTOR, trail.Action.EPOCH_BEGUN, f"epoch {keyring.epoch}", detail)
+        trail.append(connection, ACTOR, trail.AuditAction.EPOCH_BEGUN, f"epoch {keyring.epoch}", detail)
 
 
-def _end(connection: Connection, epoch: int) -> Rekeyed:
+def _end(connection: Connection, epoch: int) -> RekeyingReport:
     number = {"epoch": epoch}
     filled = connection.execute(text("SELECT count(*) FROM trust.person WHERE epoch = :epoch"), number).scalar_one()
     removed = connection.execute(text("DELETE FROM trust.person WHERE epoch < :epoch"), number).rowcount
     changed = connection.execute(
         text("UPDATE trust.epoch SET state = 'IN_FORCE' WHERE epoch = :epoch AND state = 'FILLING'"), number
     ).rowcount
-    done = Rekeyed(epoch, filled, max(0, removed - filled))
+    done = RekeyingReport(epoch, filled, max(0, removed - filled))
     if changed:
         detail = {"tokens": done.tokens, "left_behind": done.left_behind}
-        trail.append(connection, ACTOR, trail.Action.VAULT_REKEYED, f"epoch {epoch}", detail)
+        trail.append(connection, ACTOR, trail.AuditAction.VAULT_REKEYED, f"epoch {epoch}", detail)
     return done

@@ -1,11 +1,11 @@
-"""The third party's keyrings, in a folder of its own; their form is that of `pseudonymisation.keyring`."""
+"""The third party's keyrings, in a folder of its own; their form is that of `keys.keyring`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from imaging_hub.errors import KeyringError
-from imaging_hub.pseudonymisation.keyring import Keyring
+from imaging_hub.keys.keyring import Keyring
 
 
 def trust_keys(folder: Path) -> Keyring:

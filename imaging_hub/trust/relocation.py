@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from imaging_hub.database import Database, Role, migrate
+from imaging_hub.database import Database, DatabaseRole, migrate
 
 _KEYRINGS = ("trust.json", "deliveries.json")
 _TABLES = {
@@ -24,7 +24,7 @@ def take_along(hub: Database, vault: Database, hub_keys: Path, trust_keys: Path)
 
     Copied first and deleted after: broken off anywhere, calling it again moves the rest, and nothing is lost.
     """
-    with hub.begin(Role.OWNER) as former:
+    with hub.begin(DatabaseRole.OWNER) as former:
         there = former.execute(text("SELECT to_regclass('trust.person') IS NOT NULL")).scalar_one()
     if there:
         migrate(hub, until=_LAST_THERE)
@@ -36,8 +36,8 @@ def take_along(hub: Database, vault: Database, hub_keys: Path, trust_keys: Path)
 
 
 def _move(hub: Database, vault: Database) -> None:
-    with hub.begin(Role.OWNER) as former:
-        with vault.begin(Role.OWNER) as own:
+    with hub.begin(DatabaseRole.OWNER) as former:
+        with vault.begin(DatabaseRole.OWNER) as own:
             for table, columns in _TABLES.items():
                 names, values = ", ".join(columns), ", ".join(f":{name}" for name in columns)
                 rows = former.execute(text(f"SELECT {names} FROM trust.{table}")).mappings()  # noqa: S608 - named above

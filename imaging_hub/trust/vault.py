@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import KeyringError
-from imaging_hub.pseudonymisation.chain import level2
-from imaging_hub.pseudonymisation.keyring import Keyring
+from imaging_hub.keys.keyring import Keyring
+from imaging_hub.keys.pseudonym_chain import level2
 from imaging_hub.trust.keyrings import delivery_keys, trust_keys
 
 Kind = Literal["INS", "IPP"]
@@ -42,13 +42,13 @@ class Vault:
 
     def check(self) -> None:
         """Raise `KeyringError` unless subjects can be given: the key is the vault's, and in force."""
-        with self.database.begin(Role.TRUST) as connection:
+        with self.database.begin(DatabaseRole.TRUST) as connection:
             _in_force(connection, trust_keys(self.keys))
 
     def subject(self, token1: str, kind: Kind) -> str:
         """The subject (sid, 128 random bits) of a level-1 token, drawn when the token is new."""
         keyring = trust_keys(self.keys)
-        with self.database.begin(Role.TRUST) as connection:
+        with self.database.begin(DatabaseRole.TRUST) as connection:
             _in_force(connection, keyring)
             token = _level2(keyring, token1)
             connection.execute(
@@ -66,7 +66,7 @@ class Vault:
     def alias(self, token1: str, sid: str) -> None:
         """Let a token known by an IPP stand for the subject its INS has: the subject of the INS wins."""
         keyring = trust_keys(self.keys)
-        with self.database.begin(Role.TRUST) as connection:
+        with self.database.begin(DatabaseRole.TRUST) as connection:
             _in_force(connection, keyring)
             connection.execute(
                 text("UPDATE trust.person SET sid = :sid WHERE token = :token AND kind = 'IPP'"),
@@ -83,7 +83,7 @@ class Vault:
             for sid, id_acc in issued.items()
         ]
         if rows:
-            with self.database.begin(Role.TRUST) as connection:
+            with self.database.begin(DatabaseRole.TRUST) as connection:
                 connection.execute(
                     text(
                         "INSERT INTO trust.id_acc (id_acc, sealed_sid, delivery, expires_at)"
@@ -91,7 +91,7 @@ class Vault:
                     ),
                     rows,
                 )
-                trail.append(connection, ACTOR, trail.Action.ID_ACC_ISSUED, delivery, {"id_acc": len(rows)})
+                trail.append(connection, ACTOR, trail.AuditAction.ID_ACC_ISSUED, delivery, {"id_acc": len(rows)})
         return issued
 
     def resolve(self, delivery: str, id_accs: Collection[str]) -> dict[str, str]:
@@ -99,7 +99,7 @@ class Vault:
         key = delivery_keys(self.keys).known_delivery_key(delivery)
         if key is None:
             return {}
-        with self.database.begin(Role.TRUST) as connection:
+        with self.database.begin(DatabaseRole.TRUST) as connection:
             sealed = connection.execute(
                 text(
                     "SELECT id_acc, sealed_sid FROM trust.id_acc WHERE id_acc = ANY (:asked)"
@@ -108,7 +108,7 @@ class Vault:
                 {"asked": list(id_accs), "delivery": delivery},
             ).all()
             if sealed:
-                trail.append(connection, ACTOR, trail.Action.ID_ACC_RESOLVED, delivery, {"id_acc": len(sealed)})
+                trail.append(connection, ACTOR, trail.AuditAction.ID_ACC_RESOLVED, delivery, {"id_acc": len(sealed)})
         cipher = AESGCM(key)
         return {row.id_acc: _open(cipher, row.sealed_sid, row.id_acc) for row in sealed}
 
@@ -119,7 +119,7 @@ class Vault:
         neither.
         """
         delivery_keys(self.keys).destroy_delivery(delivery)
-        with self.database.begin(Role.TRUST) as connection:
+        with self.database.begin(DatabaseRole.TRUST) as connection:
             destroyed = connection.execute(
                 text(
                     "UPDATE trust.id_acc SET sealed_sid = NULL, destroyed_at = now()"
@@ -128,12 +128,12 @@ class Vault:
                 {"delivery": delivery},
             ).rowcount
             if destroyed:
-                trail.append(connection, ACTOR, trail.Action.DELIVERY_DESTROYED, delivery, {"id_acc": destroyed})
+                trail.append(connection, ACTOR, trail.AuditAction.DELIVERY_DESTROYED, delivery, {"id_acc": destroyed})
         return destroyed
 
     def destroy_expired(self) -> int:
         """Destroy every delivery whose time is over, answered or not; returns how many id_acc."""
-        with self.database.begin(Role.TRUST) as connection:
+        with self.database.begin(DatabaseRole.TRUST) as connection:
             deliveries = connection.execute(
                 text("SELECT DISTINCT delivery FROM trust.id_acc WHERE sealed_sid IS NOT NULL AND expires_at <= now()")
             ).scalars()

@@ -8,15 +8,15 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from imaging_hub import __version__
-from imaging_hub.archive import dicomweb
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.database import Database
-from imaging_hub.dicom.pictures import Pictures
+from imaging_hub.dicomweb import routes
 from imaging_hub.http import problems
-from imaging_hub.http.once import Once
-from imaging_hub.http.pages import STATIC, Pages
-from imaging_hub.http.protection import Protection, content_security_policy
-from imaging_hub.http.sessions import Sessions
+from imaging_hub.http.pages import STATIC, PageTemplates
+from imaging_hub.http.protection import RequestProtection, content_security_policy
+from imaging_hub.http.recent_entries import RecentEntries
+from imaging_hub.http.sessions import BrowserSessions
+from imaging_hub.pixels.rendering import FrameRenderer
 from imaging_hub.settings import Settings
 from imaging_hub.web import (
     cohorts,
@@ -48,21 +48,21 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    pages = Pages(Path(__file__).parent / "templates", site.context)
+    pages = PageTemplates(Path(__file__).parent / "templates", site.context)
     objects = ObjectStore(settings.objects)
-    sessions = Sessions.named("imaging_hub", settings.hub_url)
-    app.state.hub = Hub(settings, database, objects, pages, sessions, Pictures(objects.get), Once())
+    sessions = BrowserSessions.named("imaging_hub", settings.hub_url)
+    app.state.hub = Hub(settings, database, objects, pages, sessions, FrameRenderer(objects.get), RecentEntries())
     for resource in _RESOURCES:
         app.include_router(resource.api)
         app.include_router(resource.pages)
     app.include_router(login.pages)
     app.include_router(documentation.pages)
     app.include_router(health.router)
-    app.include_router(dicomweb.router(database, objects, Needs, origin=settings.hub_url), prefix="/dicom-web")
+    app.include_router(routes.router(database, objects, Needs, origin=settings.hub_url), prefix="/dicom-web")
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     problems.install(app, pages)
     app.add_middleware(
-        Protection,
+        RequestProtection,
         policy=content_security_policy(settings.console_url),
         respond=lambda request, problem: problems.respond(request, problem, pages),
     )

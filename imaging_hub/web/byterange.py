@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from imaging_hub.http.problems import Problem
+from imaging_hub.http.problems import ProblemDetails
 
 _ONE_RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
 @dataclass(frozen=True)
-class Span:
+class ByteSpan:
     """Bytes `start` to `end`, the end excluded."""
 
     start: int
@@ -23,10 +23,10 @@ class Span:
         return f"bytes {self.start}-{self.end - 1}/{size}"
 
 
-def asked_span(headers: Mapping[str, str], digest: str, size: int) -> Span | None:
+def asked_span(headers: Mapping[str, str], digest: str, size: int) -> ByteSpan | None:
     """The span asked for; None for the whole, also when several ranges or another version are asked for.
 
-    Raises a 416 `Problem` for a range outside the object.
+    Raises a 416 `ProblemDetails` for a range outside the object.
     """
     found = _ONE_RANGE.fullmatch(headers.get("range", "").strip())
     if found is None or headers.get("if-range", f'"{digest}"') != f'"{digest}"':
@@ -41,11 +41,11 @@ def asked_span(headers: Mapping[str, str], digest: str, size: int) -> Span | Non
     else:
         start, end = max(size - int(last), 0), size
     if start >= end:
-        raise Problem(
+        raise ProblemDetails(
             416,
             "range",
             "The range lies outside the object.",
             hint="compare the size in the manifest",
             headers={"Content-Range": f"bytes */{size}"},
         )
-    return Span(start, end)
+    return ByteSpan(start, end)

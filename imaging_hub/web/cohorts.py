@@ -17,7 +17,7 @@ from imaging_hub.cohorts.definition import parse
 from imaging_hub.cohorts.plan import plan
 from imaging_hub.errors import DefinitionError, HubError, NotFound
 from imaging_hub.permits import projects
-from imaging_hub.permits.policy import Action, Actor, Role
+from imaging_hub.permits.policy import AccountRole, Action, RequestActor
 from imaging_hub.web.hub import Needs, Visit, allowed, today
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 api = APIRouter(prefix="/api/v1/cohorts", tags=["cohorts"])
 pages = APIRouter(include_in_schema=False)
 
-Reader = Annotated[Visit, Needs(Action.COHORT_READ)]
-Checker = Annotated[Visit, Needs(Action.COHORT_CHECK)]
-Counter = Annotated[Visit, Needs(Action.COHORT_COUNT)]
-Freezer = Annotated[Visit, Needs(Action.COHORT_FREEZE)]
-Text = Annotated[str, Form(max_length=200_000)]
+CohortReader = Annotated[Visit, Needs(Action.COHORT_READ)]
+CohortChecker = Annotated[Visit, Needs(Action.COHORT_CHECK)]
+CohortCounter = Annotated[Visit, Needs(Action.COHORT_COUNT)]
+CohortFreezer = Annotated[Visit, Needs(Action.COHORT_FREEZE)]
+DefinitionText = Annotated[str, Form(max_length=200_000)]
 
 
 class DefinitionIn(BaseModel):
@@ -47,7 +47,7 @@ class FreezeIn(DefinitionIn):
 
 
 @dataclass(frozen=True)
-class Step:
+class StepView:
     """One step of a flowchart; `subjects` may be `<11` or `withheld`."""
 
     step: str
@@ -56,27 +56,27 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Counted:
+class FlowchartView:
     """A flowchart with small cells held back."""
 
-    flowchart: list[Step]
+    flowchart: list[StepView]
     series: str
     data_version: str
 
 
 @dataclass(frozen=True)
-class Frozen:
+class FrozenCohortView:
     """A cohort that can be released; `new` is false when the same was frozen before."""
 
     id: str
     new: bool
-    flowchart: list[Step]
+    flowchart: list[StepView]
     series: str
     data_version: str
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedDefinition:
     """A definition that is right, and what it would look at."""
 
     cohort: str
@@ -86,7 +86,7 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Cohort:
+class CohortView:
     """A frozen run of a definition."""
 
     id: str
@@ -100,7 +100,7 @@ class Cohort:
     frozen_at: datetime
 
 
-def visible(connection: Connection, actor: Actor, cohort_id: str | None = None) -> Sequence[Cohort]:
+def visible(connection: Connection, actor: RequestActor, cohort_id: str | None = None) -> Sequence[CohortView]:
     """Cohorts of the projects whose permits the actor holds, the newest first; an operator sees all."""
     rows = connection.execute(
         text(
@@ -109,12 +109,12 @@ def visible(connection: Connection, actor: Actor, cohort_id: str | None = None) 
             "  SELECT 1 FROM hub.permit p JOIN hub.permit_holder h ON h.permit = p.id"
             "  WHERE p.project = c.project AND h.account = :actor)) ORDER BY frozen_at DESC, id"
         ),
-        {"id": cohort_id, "all": actor.role is Role.OPERATOR, "actor": actor.name},
+        {"id": cohort_id, "all": actor.role is AccountRole.OPERATOR, "actor": actor.name},
     )
-    return [Cohort(*row) for row in rows]
+    return [CohortView(*row) for row in rows]
 
 
-def _cohort(connection: Connection, actor: Actor, cohort_id: str) -> Cohort:
+def _cohort(connection: Connection, actor: RequestActor, cohort_id: str) -> CohortView:
     found = visible(connection, actor, cohort_id)
     if not found:
         raise NotFound("no such cohort")
@@ -122,48 +122,50 @@ def _cohort(connection: Connection, actor: Actor, cohort_id: str) -> Cohort:
 
 
 @api.get("")
-def list_cohorts(visit: Reader) -> list[Cohort]:
+def list_cohorts(visit: CohortReader) -> list[CohortView]:
     """Frozen cohorts of your projects, the newest first."""
     with visit.begin() as connection:
         return list(visible(connection, visit.actor))
 
 
 @api.get("/{cohort_id}")
-def show_cohort(visit: Reader, cohort_id: str) -> Cohort:
+def show_cohort(visit: CohortReader, cohort_id: str) -> CohortView:
     """One frozen cohort with its flowchart."""
     with visit.begin() as connection:
         return _cohort(connection, visit.actor, cohort_id)
 
 
 @api.post("/check")
-def check(visit: Checker, asked: DefinitionIn) -> Checked:
+def check(visit: CohortChecker, asked: DefinitionIn) -> CheckedDefinition:
     """Whether a definition is right; 422 with file, line and cure when it is not."""
     wanted = plan(parse(asked.definition))
-    return Checked(wanted.cohort, wanted.digest, sorted(wanted.modalities), sorted(wanted.domains))
+    return CheckedDefinition(wanted.cohort, wanted.digest, sorted(wanted.modalities), sorted(wanted.domains))
 
 
 @api.post("/count")
-def count(visit: Counter, asked: DefinitionIn) -> Counted:
+def count(visit: CohortCounter, asked: DefinitionIn) -> FlowchartView:
     """How many there would be, rounded; held back is what could tell of few people, beside earlier counts too."""
     return _told(_counted(visit, asked.definition))
 
 
 @api.post("")
-def freeze(visit: Freezer, asked: FreezeIn) -> Frozen:
+def freeze(visit: CohortFreezer, asked: FreezeIn) -> FrozenCohortView:
     """Freeze a definition on the data as they are now; the same in gives the same cohort."""
     frozen = _frozen(visit, asked.definition, asked.permit)
     told = _told(frozen.flowchart)
-    return Frozen(frozen.id, frozen.new, told.flowchart, told.series, told.data_version)
+    return FrozenCohortView(frozen.id, frozen.new, told.flowchart, told.series, told.data_version)
 
 
 @pages.get("/cohorts")
-def cohorts_page(visit: Reader) -> Response:
+def cohorts_page(visit: CohortReader) -> Response:
     """Frozen cohorts, and the form that counts a new definition."""
     return _form(visit, "")
 
 
 @pages.post("/cohorts/count")
-def count_form(visit: Counter, definition: Text = "", file: Annotated[UploadFile | None, File()] = None) -> Response:
+def count_form(
+    visit: CohortCounter, definition: DefinitionText = "", file: Annotated[UploadFile | None, File()] = None
+) -> Response:
     """Count the definition in the form, or in the file that came with it."""
     given = _uploaded(file) or definition
     try:
@@ -173,7 +175,9 @@ def count_form(visit: Counter, definition: Text = "", file: Annotated[UploadFile
 
 
 @pages.post("/cohorts/freeze")
-def freeze_form(visit: Freezer, definition: Text, permit: Annotated[str, Form(max_length=64)]) -> Response:
+def freeze_form(
+    visit: CohortFreezer, definition: DefinitionText, permit: Annotated[str, Form(max_length=64)]
+) -> Response:
     """Freeze what was counted."""
     try:
         frozen = _frozen(visit, definition, permit)
@@ -183,7 +187,7 @@ def freeze_form(visit: Freezer, definition: Text, permit: Annotated[str, Form(ma
 
 
 @pages.get("/cohorts/{cohort_id}")
-def cohort_page(visit: Reader, cohort_id: str) -> Response:
+def cohort_page(visit: CohortReader, cohort_id: str) -> Response:
     """One frozen cohort, its flowchart, and the release one can ask for."""
     with visit.begin() as connection:
         cohort = _cohort(connection, visit.actor, cohort_id)
@@ -229,7 +233,7 @@ def _counted(visit: Visit, definition: str) -> Flowchart:
     return allowed(counted)
 
 
-def _frozen(visit: Visit, definition: str, permit_id: str) -> freezing.Frozen:
+def _frozen(visit: Visit, definition: str, permit_id: str) -> freezing.FrozenCohort:
     from imaging_hub.cohorts import frozen as freezing
 
     settings = visit.hub.settings
@@ -247,9 +251,9 @@ def _frozen(visit: Visit, definition: str, permit_id: str) -> freezing.Frozen:
     return allowed(frozen)
 
 
-def _told(counted: Flowchart) -> Counted:
-    steps = [Step(step.name, step.subjects, step.missing) for step in counted.steps]
-    return Counted(steps, counted.series, counted.data_version)
+def _told(counted: Flowchart) -> FlowchartView:
+    steps = [StepView(step.name, step.subjects, step.missing) for step in counted.steps]
+    return FlowchartView(steps, counted.series, counted.data_version)
 
 
 def _reviews(connection: Connection, cohort_id: str) -> dict[str, int]:

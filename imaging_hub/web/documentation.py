@@ -10,14 +10,14 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from imaging_hub.http.problems import Problem
+from imaging_hub.http.problems import ProblemDetails
 from imaging_hub.web.hub import authenticate, hub_of
 
 pages = APIRouter(include_in_schema=False)
 
 
 @dataclass(frozen=True)
-class Operation:
+class ApiOperation:
     """One operation as the page lists it."""
 
     method: str
@@ -31,17 +31,17 @@ class Operation:
 @pages.get("/docs")
 def documentation(request: Request) -> Response:
     """Every operation with its parameters and answers."""
-    with suppress(Problem):  # anybody may read it; whoever is signed in keeps the navigation
+    with suppress(ProblemDetails):  # anybody may read it; whoever is signed in keeps the navigation
         authenticate(hub_of(request), request)
     document = request.app.openapi()
-    groups: dict[str, list[Operation]] = defaultdict(list)
+    groups: dict[str, list[ApiOperation]] = defaultdict(list)
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             groups[operation.get("tags", ["other"])[0]].append(_operation(method, path, operation))
     return hub_of(request).pages.render(request, "docs.html", {"groups": groups, "info": document["info"]})
 
 
-def _operation(method: str, path: str, operation: dict[str, Any]) -> Operation:
+def _operation(method: str, path: str, operation: dict[str, Any]) -> ApiOperation:
     content = operation.get("requestBody", {}).get("content", {})
     body = ", ".join(f"{kind} {_schema_name(media)}".strip() for kind, media in content.items())
     answers = [
@@ -49,7 +49,7 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Operation:
         for status, answer in operation["responses"].items()
     ]
     summary = operation.get("description") or operation.get("summary", "")
-    return Operation(method.upper(), path, summary, operation.get("parameters", []), body, answers)
+    return ApiOperation(method.upper(), path, summary, operation.get("parameters", []), body, answers)
 
 
 def _schema_name(media: dict[str, Any]) -> str:

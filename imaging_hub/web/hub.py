@@ -19,35 +19,46 @@ from starlette.responses import Response
 
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.audit import trail
-from imaging_hub.database import Database, Role
-from imaging_hub.dicom.pictures import Pictures
-from imaging_hub.http.once import Once
-from imaging_hub.http.pages import Pages
-from imaging_hub.http.problems import Problem, foreign
-from imaging_hub.http.sessions import Sessions
+from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.http.pages import PageTemplates
+from imaging_hub.http.problems import ProblemDetails, foreign
+from imaging_hub.http.recent_entries import RecentEntries
+from imaging_hub.http.sessions import BrowserSessions
 from imaging_hub.permits import accounts
-from imaging_hub.permits.policy import ANYTHING, Action, Actor, Denied, Permit, Reason, Resource, decide
+from imaging_hub.permits.policy import (
+    ANYTHING,
+    Action,
+    DenialReason,
+    Denied,
+    Permit,
+    RequestActor,
+    RequestedResource,
+    decide,
+)
+from imaging_hub.pixels.rendering import FrameRenderer
 from imaging_hub.settings import Settings
 
 T = TypeVar("T")
 
-_AT_THE_DOOR = frozenset({Reason.ACCOUNT_EXPIRED, Reason.ROLE_LACKS})
+_AT_THE_DOOR = frozenset({DenialReason.ACCOUNT_EXPIRED, DenialReason.ROLE_LACKS})
 """Denials that need no resource to be known."""
 
-_FOREIGN = frozenset({Reason.OTHER_HOSPITAL, Reason.NO_PERMIT, Reason.NOT_A_HOLDER, Reason.OTHER_PROJECT})
+_FOREIGN = frozenset(
+    {DenialReason.OTHER_HOSPITAL, DenialReason.NO_PERMIT, DenialReason.NOT_A_HOLDER, DenialReason.OTHER_PROJECT}
+)
 """Denials that would tell a stranger that something exists."""
 
-_MESSAGES: dict[Reason, str] = {
-    Reason.ACCOUNT_EXPIRED: "This account has expired.",
-    Reason.ROLE_LACKS: "This account's role does not do this.",
-    Reason.PERMIT_REVOKED: "The permit was withdrawn.",
-    Reason.PERMIT_NOT_YET: "The permit is not in force yet.",
-    Reason.PERMIT_EXPIRED: "The permit has expired.",
-    Reason.SCOPE_EXCEEDED: "The permit's scope does not cover this.",
-    Reason.REJECTED_IN_REVIEW: "A series of it was rejected in review.",
-    Reason.NOT_REVIEWED: "A series of it is still waiting for review.",
-    Reason.SUBJECT_OPPOSES: "A person in it has opposed the use of their data.",
-    Reason.CHANGED_SINCE_FROZEN: "A series of it has changed since it was frozen.",
+_MESSAGES: dict[DenialReason, str] = {
+    DenialReason.ACCOUNT_EXPIRED: "This account has expired.",
+    DenialReason.ROLE_LACKS: "This account's role does not do this.",
+    DenialReason.PERMIT_REVOKED: "The permit was withdrawn.",
+    DenialReason.PERMIT_NOT_YET: "The permit is not in force yet.",
+    DenialReason.PERMIT_EXPIRED: "The permit has expired.",
+    DenialReason.SCOPE_EXCEEDED: "The permit's scope does not cover this.",
+    DenialReason.REJECTED_IN_REVIEW: "A series of it was rejected in review.",
+    DenialReason.NOT_REVIEWED: "A series of it is still waiting for review.",
+    DenialReason.SUBJECT_OPPOSES: "A person in it has opposed the use of their data.",
+    DenialReason.CHANGED_SINCE_FROZEN: "A series of it has changed since it was frozen.",
 }
 
 
@@ -58,15 +69,15 @@ class Hub:
     settings: Settings
     database: Database
     objects: ObjectStore
-    pages: Pages
-    sessions: Sessions
-    pictures: Pictures
-    remembered: Once
+    pages: PageTemplates
+    sessions: BrowserSessions
+    pictures: FrameRenderer
+    remembered: RecentEntries
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A transaction of the de-identified zone."""
-        with self.database.begin(Role.WEB) as connection:
+        with self.database.begin(DatabaseRole.WEB) as connection:
             yield connection
 
 
@@ -82,7 +93,7 @@ class Visit:
 
     request: Request
     hub: Hub
-    actor: Actor
+    actor: RequestActor
     action: Action
     session: str
 
@@ -96,7 +107,7 @@ class Visit:
         """The page of that template for this person."""
         return self.hub.pages.render(self.request, template, values, status=status)
 
-    def require(self, resource: Resource, permit: Permit | None = None, *, obj: str = "") -> None:
+    def require(self, resource: RequestedResource, permit: Permit | None = None, *, obj: str = "") -> None:
         """Go on, or end the request: 404 for what belongs to others, 403 with a hint otherwise.
 
         A denial over an object `obj` is put on the trail, once a session.
@@ -107,18 +118,20 @@ class Visit:
         reason = decision.reason
         if obj and self.hub.remembered.is_new(self.session, obj, reason):
             with self.hub.begin() as connection:
-                trail.append(connection, self.actor.name, trail.Action.ACCESS_DENIED, obj, {"reason": reason.value})
+                trail.append(
+                    connection, self.actor.name, trail.AuditAction.ACCESS_DENIED, obj, {"reason": reason.value}
+                )
             self.hub.remembered.done(self.session, obj, reason)
         raise denial(decision)
 
 
-def denial(decision: Denied) -> Problem:
+def denial(decision: Denied) -> ProblemDetails:
     """How a denial is said to the one it concerns."""
     reason = decision.reason
     if reason in _FOREIGN:
         return foreign()
-    status = 401 if reason is Reason.ACCOUNT_EXPIRED else 403
-    return Problem(status, reason.value, _MESSAGES[reason], hint=decision.hint)
+    status = 401 if reason is DenialReason.ACCOUNT_EXPIRED else 403
+    return ProblemDetails(status, reason.value, _MESSAGES[reason], hint=decision.hint)
 
 
 def allowed(outcome: T | Denied) -> T:
@@ -149,7 +162,7 @@ def Needs(action: Action) -> Any:
     return Depends(Permission(action))
 
 
-def authenticate(hub: Hub, request: Request) -> tuple[Actor, str]:
+def authenticate(hub: Hub, request: Request) -> tuple[RequestActor, str]:
     """Account and session of a request; 401 when it brings no token or one that nobody has."""
     credentials = hub.sessions.credentials(request)
     if credentials is not None:
@@ -158,7 +171,7 @@ def authenticate(hub: Hub, request: Request) -> tuple[Actor, str]:
         if actor is not None:
             request.state.person = actor
             return actor, credentials.session
-    raise Problem(
+    raise ProblemDetails(
         401,
         "not-authenticated",
         "This needs an account.",

@@ -11,38 +11,42 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from imaging_hub.errors import NotFound
-from imaging_hub.http.problems import Problem
+from imaging_hub.http.problems import ProblemDetails
 from imaging_hub.permits.policy import Action
 from imaging_hub.snds import clerical_review
-from imaging_hub.snds.clerical_review import Evidence, Opinion, Proposal, Settled
+from imaging_hub.snds.clerical_review import LinkEvidence, LinkProposal, ProposalOpinion, ProposalOutcome
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.web.hub import Needs, Visit
 
 api = APIRouter(prefix="/api/v1", tags=["linkage"])
 pages = APIRouter(include_in_schema=False)
 
-Reviewer = Annotated[Visit, Needs(Action.LINK_REVIEW)]
-Pseudonym = Annotated[str, Path(pattern=r"^[\w.-]{1,64}$")]
+LinkReviewer = Annotated[Visit, Needs(Action.LINK_REVIEW)]
+SubjectPseudonym = Annotated[str, Path(pattern=r"^[\w.-]{1,64}$")]
 
 _REFUSED = {
-    Settled.NOT_TWICE: ("not-twice", "You have said something of this pair already.", "somebody else has to look"),
-    Settled.BUSY: ("busy", "Somebody else is deciding, or a linkage is under way.", "try again in a moment"),
+    ProposalOutcome.NOT_TWICE: (
+        "not-twice",
+        "You have said something of this pair already.",
+        "somebody else has to look",
+    ),
+    ProposalOutcome.BUSY: ("busy", "Somebody else is deciding, or a linkage is under way.", "try again in a moment"),
 }
 
 
 class OpinionIn(BaseModel):
     """An opinion as a program gives it."""
 
-    opinion: Opinion
+    opinion: ProposalOpinion
 
 
-class OutcomeOut(BaseModel):
+class ProposalOutcomeView(BaseModel):
     """What became of the proposal."""
 
-    outcome: Settled
+    outcome: ProposalOutcome
 
 
-def _evidence(visit: Visit, pseudonym: str) -> Evidence:
+def _evidence(visit: Visit, pseudonym: str) -> LinkEvidence:
     settings = visit.hub.settings
     codes = ProcedureCodes.read(settings.procedure_codes)
     with visit.begin() as connection:
@@ -52,53 +56,55 @@ def _evidence(visit: Visit, pseudonym: str) -> Evidence:
     return found
 
 
-def _decided(visit: Visit, pseudonym: str, opinion: Opinion) -> Settled:
+def _decided(visit: Visit, pseudonym: str, opinion: ProposalOpinion) -> ProposalOutcome:
     with visit.begin() as connection:
         settled = clerical_review.decide(connection, pseudonym, opinion, account=visit.actor.name)
-    if settled is Settled.GONE:
+    if settled is ProposalOutcome.GONE:
         raise NotFound("no such proposal", hint="it may be decided; look at the list")
     if settled in _REFUSED:
         code, what, hint = _REFUSED[settled]
-        raise Problem(409, code, what, hint=hint)
+        raise ProblemDetails(409, code, what, hint=hint)
     return settled
 
 
-def _queue(visit: Visit) -> Sequence[Proposal]:
+def _queue(visit: Visit) -> Sequence[LinkProposal]:
     with visit.begin() as connection:
         return clerical_review.queue(connection, visit.actor.name)
 
 
 @api.get("/link-proposals")
-def list_proposals(visit: Reviewer) -> list[Proposal]:
+def list_proposals(visit: LinkReviewer) -> list[LinkProposal]:
     """Pairs that wait for people, those you can decide on first."""
     return list(_queue(visit))
 
 
 @api.get("/link-proposals/{pseudonym}")
-def show_proposal(visit: Reviewer, pseudonym: Pseudonym) -> Evidence:
+def show_proposal(visit: LinkReviewer, pseudonym: SubjectPseudonym) -> LinkEvidence:
     """What agrees of a pair, exam by exam."""
     return _evidence(visit, pseudonym)
 
 
 @api.post("/link-proposals/{pseudonym}")
-def give_opinion(visit: Reviewer, pseudonym: Pseudonym, body: OpinionIn) -> OutcomeOut:
+def give_opinion(visit: LinkReviewer, pseudonym: SubjectPseudonym, body: OpinionIn) -> ProposalOutcomeView:
     """Say whether both are one person; two who say so make a link, anything else sets it aside."""
-    return OutcomeOut(outcome=_decided(visit, pseudonym, body.opinion))
+    return ProposalOutcomeView(outcome=_decided(visit, pseudonym, body.opinion))
 
 
 @pages.get("/linkage")
-def queue_page(visit: Reviewer, done: Annotated[Settled | None, Query()] = None) -> Response:
+def queue_page(visit: LinkReviewer, done: Annotated[ProposalOutcome | None, Query()] = None) -> Response:
     """The queue."""
     return visit.page("linkage.html", proposals=_queue(visit), done=done)
 
 
 @pages.get("/linkage/{pseudonym}")
-def proposal_page(visit: Reviewer, pseudonym: Pseudonym) -> Response:
+def proposal_page(visit: LinkReviewer, pseudonym: SubjectPseudonym) -> Response:
     """Both sides of a pair, and the question."""
     return visit.page("proposal.html", found=_evidence(visit, pseudonym))
 
 
 @pages.post("/linkage/{pseudonym}")
-def opinion_form(visit: Reviewer, pseudonym: Pseudonym, opinion: Annotated[Opinion, Form()]) -> Response:
+def opinion_form(
+    visit: LinkReviewer, pseudonym: SubjectPseudonym, opinion: Annotated[ProposalOpinion, Form()]
+) -> Response:
     """Take the opinion and go back to the queue."""
     return RedirectResponse(f"/linkage?done={_decided(visit, pseudonym, opinion)}", 303)

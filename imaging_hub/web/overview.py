@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from starlette.responses import Response
 
 from imaging_hub.archive import search
-from imaging_hub.permits.policy import Action, Actor, Role
+from imaging_hub.permits.policy import AccountRole, Action, RequestActor
 from imaging_hub.review import verdicts
 from imaging_hub.web import quarantine
 from imaging_hub.web.hub import Needs, Visit
@@ -19,11 +19,11 @@ from imaging_hub.web.hub import Needs, Visit
 api = APIRouter(prefix="/api/v1", tags=["overview"])
 pages = APIRouter(include_in_schema=False)
 
-Reader = Annotated[Visit, Needs(Action.OVERVIEW_READ)]
+OverviewReader = Annotated[Visit, Needs(Action.OVERVIEW_READ)]
 
 
 @dataclass(frozen=True)
-class Overview:
+class OverviewCounts:
     """Counts for the first page. A text `<11` stands for a count too small to be told to this person."""
 
     totals: Mapping[str, int | str]
@@ -34,7 +34,7 @@ class Overview:
     waiting_for_review: int | None
 
 
-def overview(connection: Connection, actor: Actor, small_cell: int) -> Overview:
+def overview(connection: Connection, actor: RequestActor, small_cell: int) -> OverviewCounts:
     """Counts as this actor may know them: a hospital its own, a researcher none below `small_cell`."""
     own = quarantine.own_hospital(actor)
     everything = search.overview(connection)
@@ -47,12 +47,12 @@ def overview(connection: Connection, actor: Actor, small_cell: int) -> Overview:
     modalities, states = everything.by_modality, everything.by_study_state
     if own is not None:
         totals, modalities, states = _of_hospital(connection, own)
-    if actor.role is Role.RESEARCHER:
-        return Overview(_told(totals, small_cell), _told(modalities, small_cell), {}, {}, None)
-    sees_reception = actor.role in (Role.OPERATOR, Role.HOSPITAL)
+    if actor.role is AccountRole.RESEARCHER:
+        return OverviewCounts(_told(totals, small_cell), _told(modalities, small_cell), {}, {}, None)
+    sees_reception = actor.role in (AccountRole.OPERATOR, AccountRole.HOSPITAL)
     received = quarantine.received(connection, actor) if sees_reception else {}
     waiting = None if own else verdicts.counts(connection).get("PENDING", 0)
-    return Overview(totals, modalities, states, received, waiting)
+    return OverviewCounts(totals, modalities, states, received, waiting)
 
 
 def _told(counts: Mapping[str, int], small_cell: int) -> dict[str, int | str]:
@@ -83,14 +83,14 @@ def _of_hospital(connection: Connection, finess: str) -> tuple[dict[str, int], d
 
 
 @api.get("/overview")
-def show_overview(visit: Reader) -> Overview:
+def show_overview(visit: OverviewReader) -> OverviewCounts:
     """What the hub holds and what waits."""
     with visit.begin() as connection:
         return overview(connection, visit.actor, visit.hub.settings.small_cell)
 
 
 @pages.get("/")
-def overview_page(visit: Reader) -> Response:
+def overview_page(visit: OverviewReader) -> Response:
     """The same for people."""
     with visit.begin() as connection:
         seen = overview(connection, visit.actor, visit.hub.settings.small_cell)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from imaging_hub.permits import projects
-from imaging_hub.permits.policy import Action, Actor, Permit, Role
+from imaging_hub.permits.policy import AccountRole, Action, Permit, RequestActor
 from imaging_hub.permits.projects import Project
 from imaging_hub.web.hub import Needs, Visit, today
 
@@ -36,9 +36,9 @@ class PermitView:
     holders: list[str]
 
 
-def visible(connection: Connection, actor: Actor) -> list[PermitView]:
+def visible(connection: Connection, actor: RequestActor) -> list[PermitView]:
     """The permits of which the actor is a holder; an operator sees all."""
-    holder = None if actor.role is Role.OPERATOR else actor.name
+    holder = None if actor.role is AccountRole.OPERATOR else actor.name
     return [_view(permit) for permit in projects.permits(connection, holder=holder)]
 
 

@@ -11,17 +11,17 @@ from fastapi import APIRouter
 from sqlalchemy import Connection, text
 from starlette.responses import Response
 
-from imaging_hub.permits.policy import Action, Actor, Role
+from imaging_hub.permits.policy import AccountRole, Action, RequestActor
 from imaging_hub.web.hub import Needs, Visit
 
 api = APIRouter(prefix="/api/v1", tags=["reception"])
 pages = APIRouter(include_in_schema=False)
 
-Reader = Annotated[Visit, Needs(Action.QUARANTINE_READ)]
+QuarantineReader = Annotated[Visit, Needs(Action.QUARANTINE_READ)]
 
 
 @dataclass(frozen=True)
-class Held:
+class QuarantineCount:
     """Instances in quarantine for one reason."""
 
     finess: str
@@ -31,7 +31,7 @@ class Held:
     latest_day: datetime
 
 
-def held(connection: Connection, actor: Actor) -> Sequence[Held]:
+def held(connection: Connection, actor: RequestActor) -> Sequence[QuarantineCount]:
     """What is held and why, the most first; a hospital's account sees its own."""
     rows = connection.execute(
         text(
@@ -41,10 +41,10 @@ def held(connection: Connection, actor: Actor) -> Sequence[Held]:
         ),
         {"finess": own_hospital(actor)},
     )
-    return [Held(*row) for row in rows]
+    return [QuarantineCount(*row) for row in rows]
 
 
-def received(connection: Connection, actor: Actor) -> dict[str, int]:
+def received(connection: Connection, actor: RequestActor) -> dict[str, int]:
     """Instances by journal state."""
     rows = connection.execute(
         text(
@@ -56,20 +56,20 @@ def received(connection: Connection, actor: Actor) -> dict[str, int]:
     return {state: int(count) for state, count in rows}
 
 
-def own_hospital(actor: Actor) -> str | None:
+def own_hospital(actor: RequestActor) -> str | None:
     """The only hospital that this account sees; None for those who see all."""
-    return (actor.finess or "none") if actor.role is Role.HOSPITAL else None
+    return (actor.finess or "none") if actor.role is AccountRole.HOSPITAL else None
 
 
 @api.get("/quarantine")
-def list_held(visit: Reader) -> list[Held]:
+def list_held(visit: QuarantineReader) -> list[QuarantineCount]:
     """Instances in quarantine by hospital, reason and modality."""
     with visit.begin() as connection:
         return list(held(connection, visit.actor))
 
 
 @pages.get("/quarantine")
-def quarantine_page(visit: Reader) -> Response:
+def quarantine_page(visit: QuarantineReader) -> Response:
     """The same for people, with the way to the console."""
     with visit.begin() as connection:
         rows, states = held(connection, visit.actor), received(connection, visit.actor)

@@ -13,18 +13,18 @@ from imaging_hub.cohorts import counts
 from imaging_hub.errors import LinkageError
 from imaging_hub.permits.policy import Action
 from imaging_hub.snds.procedure_codes import ProcedureCodes
-from imaging_hub.snds.reconciliation import Reconciled, reconcile
+from imaging_hub.snds.reconciliation import ReconciledMonth, reconcile
 from imaging_hub.web.hub import Needs, Visit
 from imaging_hub.web.quarantine import own_hospital
 
 api = APIRouter(prefix="/api/v1", tags=["reception"])
 pages = APIRouter(include_in_schema=False)
 
-Reader = Annotated[Visit, Needs(Action.RECONCILIATION_READ)]
+ReconciliationReader = Annotated[Visit, Needs(Action.RECONCILIATION_READ)]
 
 
 @dataclass(frozen=True)
-class Month:
+class ReconciliationMonth:
     """One hospital in one month, as it may be shown."""
 
     finess: str
@@ -35,7 +35,7 @@ class Month:
     without_claim: str
 
 
-def months(visit: Visit) -> Sequence[Month]:
+def months(visit: Visit) -> Sequence[ReconciliationMonth]:
     """What this account may see; a hospital's sees its own."""
     settings = visit.hub.settings
     codes = ProcedureCodes.read(settings.procedure_codes)
@@ -49,11 +49,11 @@ def months(visit: Visit) -> Sequence[Month]:
     return [_shown(one, settings.small_cell) for one in found]
 
 
-def _shown(one: Reconciled, k: int) -> Month:
+def _shown(one: ReconciledMonth, k: int) -> ReconciliationMonth:
     """Of a whole and its part neither is shown when the part, or what is left, is few."""
     billed, without_images = _pair(one.billed, one.without_images, k)
     studies, without_claim = _pair(one.studies, one.without_claim, k)
-    return Month(one.finess, f"{one.month:%Y-%m}", billed, without_images, studies, without_claim)
+    return ReconciliationMonth(one.finess, f"{one.month:%Y-%m}", billed, without_images, studies, without_claim)
 
 
 def _pair(whole: int, part: int, k: int) -> tuple[str, str]:
@@ -64,13 +64,13 @@ def _pair(whole: int, part: int, k: int) -> tuple[str, str]:
 
 
 @api.get("/reconciliation")
-def list_months(visit: Reader) -> list[Month]:
+def list_months(visit: ReconciliationReader) -> list[ReconciliationMonth]:
     """Exams billed without images, and studies without a claim, of linked subjects by hospital and month."""
     return list(months(visit))
 
 
 @pages.get("/reconciliation")
-def reconciliation_page(visit: Reader) -> Response:
+def reconciliation_page(visit: ReconciliationReader) -> Response:
     """The same for people, without the months of which nothing may be shown."""
     found = months(visit)
     telling = [one for one in found if one.billed.isdigit() or one.studies.isdigit()]

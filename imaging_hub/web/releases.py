@@ -20,21 +20,21 @@ from starlette.responses import Response, StreamingResponse
 from imaging_hub.audit import trail
 from imaging_hub.errors import NotFound
 from imaging_hub.permits import projects
-from imaging_hub.permits.policy import Action, Actor, Permit, Resource, Role
-from imaging_hub.web.byterange import Span, asked_span
+from imaging_hub.permits.policy import AccountRole, Action, Permit, RequestActor, RequestedResource
+from imaging_hub.web.byterange import ByteSpan, asked_span
 from imaging_hub.web.hub import Needs, Visit, allowed, today
 
 api = APIRouter(prefix="/api/v1/releases", tags=["releases"])
 pages = APIRouter(include_in_schema=False)
 
-Reader = Annotated[Visit, Needs(Action.RELEASE_READ)]
-Downloader = Annotated[Visit, Needs(Action.RELEASE_DOWNLOAD)]
+ReleaseReader = Annotated[Visit, Needs(Action.RELEASE_READ)]
+ReleaseDownloader = Annotated[Visit, Needs(Action.RELEASE_DOWNLOAD)]
 
-Requester = Annotated[Visit, Needs(Action.RELEASE_REQUEST)]
+ReleaseRequester = Annotated[Visit, Needs(Action.RELEASE_REQUEST)]
 
 
 @dataclass(frozen=True)
-class Requested:
+class RequestedReleaseView:
     """A release that a worker will prepare, or has; `new` is false when the same was asked for before."""
 
     id: str
@@ -49,7 +49,7 @@ class ReleaseIn(BaseModel):
 
 
 @dataclass(frozen=True)
-class Release:
+class ReleaseView:
     """A frozen list of digests, and whether it can be fetched yet."""
 
     id: str
@@ -72,24 +72,24 @@ _SELECT = (
 )
 
 
-def visible(connection: Connection, actor: Actor) -> Sequence[Release]:
+def visible(connection: Connection, actor: RequestActor) -> Sequence[ReleaseView]:
     """Releases of the actor's permits, the newest first; an operator sees all."""
     rows = connection.execute(
         text(
             f"{_SELECT} WHERE :all OR EXISTS (SELECT 1 FROM hub.permit_holder h WHERE h.permit = r.permit"  # noqa: S608
             " AND h.account = :actor) ORDER BY r.created_at DESC, r.id"
         ),
-        {"all": actor.role is Role.OPERATOR, "actor": actor.name},
+        {"all": actor.role is AccountRole.OPERATOR, "actor": actor.name},
     )
-    return [Release(*row) for row in rows]
+    return [ReleaseView(*row) for row in rows]
 
 
-def _facts(connection: Connection, release_id: str) -> tuple[Release, Resource, Permit | None]:
+def _facts(connection: Connection, release_id: str) -> tuple[ReleaseView, RequestedResource, Permit | None]:
     """The release with what policy needs to know of it, as it is now."""
     row = connection.execute(text(f"{_SELECT} WHERE r.id = :id"), {"id": release_id}).one_or_none()
     if row is None:
         raise NotFound("no such release")
-    release = Release(*row)
+    release = ReleaseView(*row)
     members = connection.execute(
         text(
             "SELECT count(*) FILTER (WHERE s.review_state = 'REJECTED') AS rejected,"
@@ -98,11 +98,11 @@ def _facts(connection: Connection, release_id: str) -> tuple[Release, Resource, 
         ),
         {"cohort": release.cohort},
     ).one()
-    resource = Resource(project=release.project, rejected=members.rejected, opposed=members.opposed)
+    resource = RequestedResource(project=release.project, rejected=members.rejected, opposed=members.opposed)
     return release, resource, projects.permit(connection, release.permit)
 
 
-def _admitted(visit: Visit, release_id: str) -> Release:
+def _admitted(visit: Visit, release_id: str) -> ReleaseView:
     with visit.begin() as connection:
         release, resource, permit = _facts(connection, release_id)
     visit.require(resource, permit, obj=release_id)
@@ -110,26 +110,26 @@ def _admitted(visit: Visit, release_id: str) -> Release:
 
 
 @api.get("")
-def list_releases(visit: Reader) -> list[Release]:
+def list_releases(visit: ReleaseReader) -> list[ReleaseView]:
     """Your releases, the newest first."""
     with visit.begin() as connection:
         return list(visible(connection, visit.actor))
 
 
 @api.post("")
-def request_release(visit: Requester, asked: ReleaseIn) -> Requested:
+def request_release(visit: ReleaseRequester, asked: ReleaseIn) -> RequestedReleaseView:
     """Ask for a release of a frozen cohort; a worker prepares it. Asking twice is one release."""
     return _requested(visit, asked.cohort, asked.permit)
 
 
 @api.get("/{release_id}")
-def show_release(visit: Reader, release_id: str) -> Release:
+def show_release(visit: ReleaseReader, release_id: str) -> ReleaseView:
     """One release: `PREPARING`, `READY` or `FAILED`, with its size."""
     return _admitted(visit, release_id)
 
 
 @api.get("/{release_id}/manifest", response_class=Response)
-def manifest(visit: Downloader, release_id: str) -> Response:
+def manifest(visit: ReleaseDownloader, release_id: str) -> Response:
     """The manifest as Parquet: `path`, `digest`, `size` and more, a row for each file."""
     release = _admitted(visit, release_id)
     if release.manifest_digest is None:
@@ -139,7 +139,7 @@ def manifest(visit: Downloader, release_id: str) -> Response:
 
 
 @api.get("/{release_id}/objects/{digest}", response_class=Response)
-def release_object(visit: Downloader, release_id: str, digest: str) -> Response:
+def release_object(visit: ReleaseDownloader, release_id: str, digest: str) -> Response:
     """One file of the release by its SHA-256; `Range` is honoured, so a broken download goes on."""
     release = _admitted(visit, release_id)
     with visit.begin() as connection:
@@ -152,7 +152,7 @@ def release_object(visit: Downloader, release_id: str, digest: str) -> Response:
     return _sent(visit, release, digest, size, "application/dicom")
 
 
-def _sent(visit: Visit, release: Release, digest: str, size: int, media_type: str) -> Response:
+def _sent(visit: Visit, release: ReleaseView, digest: str, size: int, media_type: str) -> Response:
     """An object or the part asked for, streamed: memory does not grow with the file."""
     _remember_download(visit, release)
     headers = {"ETag": f'"{digest}"', "Accept-Ranges": "bytes", "Content-Disposition": "attachment"}
@@ -164,23 +164,23 @@ def _sent(visit: Visit, release: Release, digest: str, size: int, media_type: st
     return StreamingResponse(_pieces(visit, digest, span), 206, headers, media_type)
 
 
-def _pieces(visit: Visit, digest: str, span: Span | None) -> Iterator[bytes]:
+def _pieces(visit: Visit, digest: str, span: ByteSpan | None) -> Iterator[bytes]:
     if span is None:
         return visit.hub.objects.stream(digest)
     return visit.hub.objects.stream(digest, span.start, span.end)
 
 
-def _remember_download(visit: Visit, release: Release) -> None:
+def _remember_download(visit: Visit, release: ReleaseView) -> None:
     """One entry on the trail for a session, a release and a day, before the first byte leaves."""
     what = (visit.session, release.id, today().isoformat())
     if visit.hub.remembered.is_new(*what):
         with visit.begin() as connection:
             detail = {"permit": release.permit, "manifest_digest": release.manifest_digest}
-            trail.append(connection, visit.actor.name, trail.Action.RELEASE_DOWNLOADED, release.id, detail)
+            trail.append(connection, visit.actor.name, trail.AuditAction.RELEASE_DOWNLOADED, release.id, detail)
         visit.hub.remembered.done(*what)
 
 
-def _requested(visit: Visit, cohort: str, permit: str) -> Requested:
+def _requested(visit: Visit, cohort: str, permit: str) -> RequestedReleaseView:
     from imaging_hub.cohorts import release as releasing  # an analytic engine: the first page need not wait for it
 
     with visit.begin() as connection:
@@ -188,17 +188,17 @@ def _requested(visit: Visit, cohort: str, permit: str) -> Requested:
             raise NotFound("no such permit")
         requested = releasing.request(connection, actor=visit.actor, cohort=cohort, permit_id=permit, today=today())
     release = allowed(requested)
-    return Requested(release.id, release.new)
+    return RequestedReleaseView(release.id, release.new)
 
 
 @pages.post("/cohorts/{cohort_id}/releases")
-def release_form(visit: Requester, cohort_id: str, permit: Annotated[str, Form(max_length=64)]) -> Response:
+def release_form(visit: ReleaseRequester, cohort_id: str, permit: Annotated[str, Form(max_length=64)]) -> Response:
     """Ask for a release and go to its page."""
     return RedirectResponse(f"/releases/{_requested(visit, cohort_id, permit).id}", 303)
 
 
 @pages.get("/releases")
-def releases_page(visit: Reader) -> Response:
+def releases_page(visit: ReleaseReader) -> Response:
     """Your releases."""
     with visit.begin() as connection:
         found = visible(connection, visit.actor)
@@ -206,7 +206,7 @@ def releases_page(visit: Reader) -> Response:
 
 
 @pages.get("/releases/{release_id}")
-def release_page(visit: Reader, release_id: str) -> Response:
+def release_page(visit: ReleaseReader, release_id: str) -> Response:
     """One release with the command that fetches it."""
     release = _admitted(visit, release_id)
     with visit.begin() as connection:

@@ -17,23 +17,31 @@ from starlette.responses import Response
 from imaging_hub.archive import search
 from imaging_hub.archive.filters import SeriesFilter
 from imaging_hub.errors import NotFound
-from imaging_hub.http.problems import Problem
+from imaging_hub.http.problems import ProblemDetails
 from imaging_hub.permits.policy import Action
 from imaging_hub.review import differences, slices, verdicts
-from imaging_hub.review.differences import Difference
-from imaging_hub.review.slices import Slice
-from imaging_hub.review.verdicts import REASONS, Basis, Decided, Outcome, Reason, Stale, Waiting
+from imaging_hub.review.differences import AttributeDifference
+from imaging_hub.review.slices import SeriesSlice
+from imaging_hub.review.verdicts import (
+    REASONS,
+    RejectionReason,
+    SeriesChanged,
+    VerdictBasis,
+    VerdictOutcome,
+    VerdictRecorded,
+    WaitingSeries,
+)
 from imaging_hub.web.hub import Needs, Visit
 
 api = APIRouter(prefix="/api/v1", tags=["review"])
 pages = APIRouter(include_in_schema=False)
 
-Reader = Annotated[Visit, Needs(Action.REVIEW_READ)]
-Decider = Annotated[Visit, Needs(Action.REVIEW_DECIDE)]
-Looker = Annotated[Visit, Needs(Action.PIXELS_READ)]
-Uid = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$")]
-Number = Annotated[float | None, Query(ge=-1e6, le=1e6, allow_inf_nan=False)]
-Digest = Annotated[str, Form(pattern=r"^[0-9a-f]{64}$")]
+ReviewReader = Annotated[Visit, Needs(Action.REVIEW_READ)]
+ReviewDecider = Annotated[Visit, Needs(Action.REVIEW_DECIDE)]
+PictureReader = Annotated[Visit, Needs(Action.PIXELS_READ)]
+SeriesUid = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$")]
+FrameNumber = Annotated[float | None, Query(ge=-1e6, le=1e6, allow_inf_nan=False)]
+ContentDigest = Annotated[str, Form(pattern=r"^[0-9a-f]{64}$")]
 
 
 class VerdictIn(BaseModel):
@@ -41,21 +49,21 @@ class VerdictIn(BaseModel):
 
     verdict: str = Field(pattern="^(APPROVED|REJECTED)$")
     content_digest: str = Field(pattern="^[0-9a-f]{64}$", description="The series' content that was looked at.")
-    reason: Reason | None = Field(None, description="Needed to reject.")
-    basis: Basis = Basis.AFTER_ONLY
+    reason: RejectionReason | None = Field(None, description="Needed to reject.")
+    basis: VerdictBasis = VerdictBasis.AFTER_ONLY
 
 
 @dataclass(frozen=True)
-class Review:
+class ReviewPage:
     """What is needed to look at a series."""
 
-    series: search.Series
-    slices: Sequence[Slice]
-    changes: Sequence[Difference]
+    series: search.ArchivedSeries
+    slices: Sequence[SeriesSlice]
+    changes: Sequence[AttributeDifference]
     verdicts: Sequence[verdicts.Verdict]
 
 
-def _review(visit: Visit, series_uid: str, number: int | None = None) -> tuple[Review, Slice | None]:
+def _review(visit: Visit, series_uid: str, number: int | None = None) -> tuple[ReviewPage, SeriesSlice | None]:
     """The series, with the attributes of its middle slice or of the one asked for."""
     with visit.begin() as connection:
         found = search.series(connection, SeriesFilter(series_uids=[series_uid]))
@@ -64,43 +72,49 @@ def _review(visit: Visit, series_uid: str, number: int | None = None) -> tuple[R
         held = slices.of_series(connection, series_uid)
         shown = held[min(len(held) // 2 if number is None else number, len(held) - 1)] if held else None
         changed = differences.of_series(connection, series_uid, shown.sop_instance_uid if shown else None)
-        return Review(found[0], held, changed, verdicts.history(connection, series_uid)), shown
+        return ReviewPage(found[0], held, changed, verdicts.history(connection, series_uid)), shown
 
 
-def _settle(outcome: Outcome) -> None:
-    if isinstance(outcome, Stale):
-        raise Problem(409, "content-changed", "The series has changed since you looked.", hint="look at it again")
-    if not isinstance(outcome, Decided):
+def _settle(outcome: VerdictOutcome) -> None:
+    if isinstance(outcome, SeriesChanged):
+        raise ProblemDetails(
+            409, "content-changed", "The series has changed since you looked.", hint="look at it again"
+        )
+    if not isinstance(outcome, VerdictRecorded):
         raise NotFound("no such series")
 
 
-def _decide(visit: Visit, series_uid: str, digest: str, reason: Reason | None, basis: Basis, *, approved: bool) -> None:
+def _decide(
+    visit: Visit, series_uid: str, digest: str, reason: RejectionReason | None, basis: VerdictBasis, *, approved: bool
+) -> None:
     who = visit.actor.name
     with visit.begin() as connection:
         if approved:
             outcome = verdicts.approve(connection, series_uid, digest, reviewer=who, basis=basis)
         elif reason is None:
-            raise Problem(422, "reason-missing", "A rejection needs its reason.", hint="choose one from the list")
+            raise ProblemDetails(
+                422, "reason-missing", "A rejection needs its reason.", hint="choose one from the list"
+            )
         else:
             outcome = verdicts.reject(connection, series_uid, digest, reason=reason, reviewer=who, basis=basis)
     _settle(outcome)
 
 
 @api.get("/reviews")
-def list_waiting(visit: Reader) -> list[Waiting]:
+def list_waiting(visit: ReviewReader) -> list[WaitingSeries]:
     """Series that wait for a verdict, the riskiest first."""
     with visit.begin() as connection:
         return list(verdicts.queue(connection))
 
 
 @api.get("/reviews/{series_instance_uid}")
-def show_review(visit: Reader, series_instance_uid: Uid) -> Review:
+def show_review(visit: ReviewReader, series_instance_uid: SeriesUid) -> ReviewPage:
     """A series with what changed in it, by which rule, and the verdicts on it."""
     return _review(visit, series_instance_uid)[0]
 
 
 @api.post("/reviews/{series_instance_uid}", status_code=204, response_class=Response)
-def give_verdict(visit: Decider, series_instance_uid: Uid, body: VerdictIn) -> Response:
+def give_verdict(visit: ReviewDecider, series_instance_uid: SeriesUid, body: VerdictIn) -> Response:
     """Approve or reject the series' present content."""
     approved = body.verdict == "APPROVED"
     _decide(visit, series_instance_uid, body.content_digest, body.reason, body.basis, approved=approved)
@@ -108,7 +122,7 @@ def give_verdict(visit: Decider, series_instance_uid: Uid, body: VerdictIn) -> R
 
 
 @pages.get("/reviews")
-def queue_page(visit: Reader, done: Annotated[str, Query(max_length=64, pattern=r"^[0-9.]*$")] = "") -> Response:
+def queue_page(visit: ReviewReader, done: Annotated[str, Query(max_length=64, pattern=r"^[0-9.]*$")] = "") -> Response:
     """The queue."""
     with visit.begin() as connection:
         waiting, counted = verdicts.queue(connection), verdicts.counts(connection)
@@ -117,8 +131,8 @@ def queue_page(visit: Reader, done: Annotated[str, Query(max_length=64, pattern=
 
 @pages.get("/reviews/{series_instance_uid}")
 def review_page(
-    visit: Reader,
-    series_instance_uid: Uid,
+    visit: ReviewReader,
+    series_instance_uid: SeriesUid,
     n: Annotated[int | None, Query(ge=0, lt=1 << 31)] = None,
     done: Annotated[str, Query(max_length=64, pattern=r"^[0-9.]*$")] = "",
 ) -> Response:
@@ -141,12 +155,12 @@ def review_page(
 @pages.post("/reviews/{series_instance_uid}")
 def verdict_form(
     *,
-    visit: Decider,
-    series_instance_uid: Uid,
+    visit: ReviewDecider,
+    series_instance_uid: SeriesUid,
     verdict: Annotated[str, Form(pattern="^(APPROVED|REJECTED)$")],
-    content_digest: Digest,
-    basis: Annotated[Basis, Form()],
-    reason: Annotated[Reason | None, Form()] = None,
+    content_digest: ContentDigest,
+    basis: Annotated[VerdictBasis, Form()],
+    reason: Annotated[RejectionReason | None, Form()] = None,
 ) -> Response:
     """Take the verdict and go on to the next series."""
     approved = verdict == "APPROVED"
@@ -160,11 +174,11 @@ def verdict_form(
 @pages.get("/reviews/{series_instance_uid}/after/{sop_instance_uid}/{frame}.png")
 def after_picture(
     *,
-    visit: Looker,
-    series_instance_uid: Uid,
-    sop_instance_uid: Uid,
+    visit: PictureReader,
+    series_instance_uid: SeriesUid,
+    sop_instance_uid: SeriesUid,
     frame: Annotated[int, Path(ge=0, lt=1 << 31)],
-    center: Number = None,
+    center: FrameNumber = None,
     width: Annotated[float | None, Query(gt=0, le=1e6, allow_inf_nan=False)] = None,
 ) -> Response:
     """One frame of the archived instance, re-encoded as PNG."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import Request
 
-from imaging_hub.permits.policy import ANYTHING, Action, Actor, Denied, decide
+from imaging_hub.permits.policy import ANYTHING, Action, Denied, RequestActor, decide
 from imaging_hub.web.hub import today
 
 _NAVIGATION = (
@@ -52,12 +52,12 @@ SITE: dict[str, Any] = {
 
 def context(request: Request) -> dict[str, Any]:
     """What every page gets: who is there, and where they may go."""
-    person: Actor | None = getattr(request.state, "person", None)
+    person: RequestActor | None = getattr(request.state, "person", None)
     navigation = [(href, label) for href, label, action in _NAVIGATION if person and may(person, action)]
     return {"site": SITE, "person": person, "navigation": navigation}
 
 
-def may(actor: Actor, action: Action) -> bool:
+def may(actor: RequestActor, action: Action) -> bool:
     """Whether the role has this verb at all: what a link is shown for. The route decides again."""
     decision = decide(actor, action, ANYTHING, today=today())
     return not (isinstance(decision, Denied) and decision.reason in ("role-lacks", "account-expired"))

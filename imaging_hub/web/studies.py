@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from imaging_hub.archive import search
 from imaging_hub.archive.filters import SeriesFilter, StudyFilter
-from imaging_hub.archive.search import Series, Study
+from imaging_hub.archive.search import ArchivedSeries, ArchivedStudy
 from imaging_hub.errors import NotFound
-from imaging_hub.permits.policy import Action, Actor, Resource, Role
+from imaging_hub.permits.policy import AccountRole, Action, RequestActor, RequestedResource
 from imaging_hub.web.hub import Needs, Visit
 
 PAGE = 50
@@ -22,11 +22,11 @@ pages = APIRouter(include_in_schema=False)
 
 StudyReader = Annotated[Visit, Needs(Action.STUDIES_READ)]
 SeriesReader = Annotated[Visit, Needs(Action.SERIES_READ)]
-Offset = Annotated[int, Query(ge=0, le=10_000_000)]
+PageOffset = Annotated[int, Query(ge=0, le=10_000_000)]
 STATES = ("COMPLETE", "IN_REVIEW", "RELEASABLE", "VETOED")
 
 
-class Asked(BaseModel):
+class StudyListQuery(BaseModel):
     """The filters of the list; an empty one asks nothing."""
 
     modality: str = Field("", max_length=16)
@@ -35,65 +35,65 @@ class Asked(BaseModel):
     patient: str = Field("", max_length=64)
 
 
-def _filter(actor: Actor, asked: Asked) -> StudyFilter:
+def _filter(actor: RequestActor, asked: StudyListQuery) -> StudyFilter:
     """The question, narrowed in the query itself to the hospital of a hospital's account."""
     return StudyFilter(
         modalities=(asked.modality.upper(),) if asked.modality else (),
         state=asked.state,
         description=f"*{asked.description}*" if asked.description else "",
         patient=asked.patient,
-        finess=(actor.finess or "none") if actor.role is Role.HOSPITAL else "",
+        finess=(actor.finess or "none") if actor.role is AccountRole.HOSPITAL else "",
     )
 
 
-def _study(visit: Visit, uid: str) -> tuple[Study, list[Series]]:
+def _study(visit: Visit, uid: str) -> tuple[ArchivedStudy, list[ArchivedSeries]]:
     with visit.begin() as connection:
         found = search.studies(connection, StudyFilter(study_uids=[uid]))
         held = search.series_of(connection, uid)
     if not found:
         raise NotFound("no such study")
-    visit.require(Resource(finess=found[0].finess))
+    visit.require(RequestedResource(finess=found[0].finess))
     return found[0], held
 
 
 @api.get("/studies")
 def list_studies(
     visit: StudyReader,
-    asked: Annotated[Asked, Depends()],
-    offset: Offset = 0,
+    asked: Annotated[StudyListQuery, Depends()],
+    offset: PageOffset = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = PAGE,
-) -> list[Study]:
+) -> list[ArchivedStudy]:
     """Studies in the archive, the latest first; dates are the shifted ones."""
     with visit.begin() as connection:
         return search.studies(connection, _filter(visit.actor, asked), limit=limit, offset=offset)
 
 
 @api.get("/studies/{study_instance_uid}")
-def show_study(visit: StudyReader, study_instance_uid: str) -> Study:
+def show_study(visit: StudyReader, study_instance_uid: str) -> ArchivedStudy:
     """One study."""
     return _study(visit, study_instance_uid)[0]
 
 
 @api.get("/studies/{study_instance_uid}/series")
-def list_series(visit: StudyReader, study_instance_uid: str) -> list[Series]:
+def list_series(visit: StudyReader, study_instance_uid: str) -> list[ArchivedSeries]:
     """The series of one study, with the attributes that cohorts ask for."""
     return _study(visit, study_instance_uid)[1]
 
 
 @api.get("/series/{series_instance_uid}")
-def show_series(visit: SeriesReader, series_instance_uid: str) -> Series:
+def show_series(visit: SeriesReader, series_instance_uid: str) -> ArchivedSeries:
     """One series."""
     with visit.begin() as connection:
         found = search.series(connection, SeriesFilter(series_uids=[series_instance_uid]))
         study = search.studies(connection, StudyFilter(study_uids=[found[0].study_instance_uid])) if found else []
     if not found or not study:
         raise NotFound("no such series")
-    visit.require(Resource(finess=study[0].finess))
+    visit.require(RequestedResource(finess=study[0].finess))
     return found[0]
 
 
 @pages.get("/studies")
-def studies_page(visit: StudyReader, asked: Annotated[Asked, Depends()], offset: Offset = 0) -> Response:
+def studies_page(visit: StudyReader, asked: Annotated[StudyListQuery, Depends()], offset: PageOffset = 0) -> Response:
     """The list with its filters."""
     with visit.begin() as connection:
         found = search.studies(connection, _filter(visit.actor, asked), limit=PAGE + 1, offset=offset)

@@ -19,12 +19,12 @@ PAGE = 100
 api = APIRouter(prefix="/api/v1/audit", tags=["audit"])
 pages = APIRouter(include_in_schema=False)
 
-Reader = Annotated[Visit, Needs(Action.AUDIT_READ)]
-Sequence = Annotated[int | None, Query(ge=1, lt=1 << 62)]
+TrailReader = Annotated[Visit, Needs(Action.AUDIT_READ)]
+EntrySequence = Annotated[int | None, Query(ge=1, lt=1 << 62)]
 
 
 @dataclass(frozen=True)
-class Entry:
+class TrailEntry:
     """One entry of the trail."""
 
     sequence: int
@@ -36,7 +36,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Verification:
+class ChainVerification:
     """Whether the chain holds, and where it breaks first."""
 
     ok: bool
@@ -45,7 +45,7 @@ class Verification:
     reason: str | None = None
 
 
-def entries(connection: Connection, before: int | None = None) -> list[Entry]:
+def entries(connection: Connection, before: int | None = None) -> list[TrailEntry]:
     """The newest entries, or those older than `before`."""
     rows = connection.execute(
         text(
@@ -54,33 +54,33 @@ def entries(connection: Connection, before: int | None = None) -> list[Entry]:
         ),
         {"before": before, "limit": PAGE},
     )
-    return [Entry(*row) for row in rows]
+    return [TrailEntry(*row) for row in rows]
 
 
-def verified(connection: Connection) -> Verification:
+def verified(connection: Connection) -> ChainVerification:
     """Recompute every seal."""
     result = trail.verify(connection)
-    if isinstance(result, trail.Broken):
-        return Verification(False, sequence=result.sequence, reason=result.reason)
-    return Verification(True, entries=result)
+    if isinstance(result, trail.BrokenChain):
+        return ChainVerification(False, sequence=result.sequence, reason=result.reason)
+    return ChainVerification(True, entries=result)
 
 
 @api.get("/entries")
-def list_entries(visit: Reader, before: Sequence = None) -> list[Entry]:
+def list_entries(visit: TrailReader, before: EntrySequence = None) -> list[TrailEntry]:
     """The newest entries of the trail, a hundred at a time."""
     with visit.begin() as connection:
         return entries(connection, before)
 
 
 @api.get("/verification")
-def verification(visit: Reader) -> Verification:
+def verification(visit: TrailReader) -> ChainVerification:
     """Whether the chain holds."""
     with visit.begin() as connection:
         return verified(connection)
 
 
 @pages.get("/audit")
-def trail_page(visit: Reader, before: Sequence = None) -> Response:
+def trail_page(visit: TrailReader, before: EntrySequence = None) -> Response:
     """Newest entries and the state of the chain."""
     with visit.begin() as connection:
         found, state = entries(connection, before), verified(connection)

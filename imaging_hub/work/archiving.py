@@ -9,13 +9,13 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from imaging_hub.archive.index import Admission
+from imaging_hub.archive.index import StoredInstance
 from imaging_hub.archive.objects import ObjectStore, StoredObject
-from imaging_hub.deidentification.engine import Engine
+from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.dicom import part10
 from imaging_hub.intake.journal import JournalEntry
-from imaging_hub.work.originals import Originals
+from imaging_hub.work.originals import StudyOriginals
 
 BATCH_INSTANCES = 128
 BATCH_BYTES = 8 << 20
@@ -27,14 +27,14 @@ LARGE_BYTES = 1 << 20
 
 def archived(
     objects: ObjectStore,
-    engine: Engine,
+    engine: Deidentifier,
     entries: Sequence[JournalEntry],
     stand_ins: Pseudonyms,
-    originals: Originals,
-) -> tuple[list[tuple[JournalEntry, Admission]], list[tuple[JournalEntry, Quarantined]]]:
+    originals: StudyOriginals,
+) -> tuple[list[tuple[JournalEntry, StoredInstance]], list[tuple[JournalEntry, Quarantined]]]:
     """Each instance through the door: those that passed, their objects durable, and those that did not."""
     refusals: list[tuple[JournalEntry, Quarantined]] = []
-    with Archiving(objects) as archiving:
+    with StudyArchiver(objects) as archiving:
         for entry in entries:
             outcome = _outcome(engine, entry, stand_ins, originals)
             if isinstance(outcome, Quarantined):
@@ -45,7 +45,7 @@ def archived(
 
 
 def _outcome(
-    engine: Engine, entry: JournalEntry, stand_ins: Pseudonyms, originals: Originals
+    engine: Deidentifier, entry: JournalEntry, stand_ins: Pseudonyms, originals: StudyOriginals
 ) -> DeidentifiedInstance | Quarantined:
     if entry.size >= LARGE_BYTES:
         start = originals.start(entry.digest)
@@ -58,11 +58,11 @@ def _outcome(
     return engine.deidentify(SourceInstance(dataset, meta.transfer_syntax_uid), stand_ins)
 
 
-class Archiving:
+class StudyArchiver:
     """Takes the instances of a study one by one; at the end of the `with` block all are durable."""
 
     def __init__(self, objects: ObjectStore) -> None:
-        self.admissions: list[tuple[JournalEntry, Admission]] = []
+        self.admissions: list[tuple[JournalEntry, StoredInstance]] = []
         """Those that are durable, in the order in which they came."""
         self._objects = objects
         self._disk = ThreadPoolExecutor(BATCHES_AT_ONCE)
@@ -90,7 +90,7 @@ class Archiving:
     def _admit(self) -> None:
         batch, stored = self._under_way.popleft()
         self.admissions += [
-            (entry, Admission(instance, one.digest, one.size))
+            (entry, StoredInstance(instance, one.digest, one.size))
             for (entry, instance), one in zip(batch, stored.result(), strict=True)
         ]
 

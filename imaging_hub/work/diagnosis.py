@@ -20,23 +20,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from imaging_hub import database as databases
 from imaging_hub.archive.objects import ObjectStore
-from imaging_hub.database import Database, Role
-from imaging_hub.deidentification import profile
+from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.deidentification.profile import profile
 from imaging_hub.errors import HubError, ThirdPartyAway
 from imaging_hub.gateway import senders
 from imaging_hub.gateway.tls import server_context
-from imaging_hub.intake import door, usage, vault
+from imaging_hub.intake import handover, study_keys, usage
 from imaging_hub.intake.admission import CLOSE_AT
-from imaging_hub.pseudonymisation.keyring import (
-    gateway_keys,
-    hub_keys,
-    original_keys,
-    project_keys,
-)
+from imaging_hub.keys.keyring import gateway_keys, hub_keys, original_keys, project_keys
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.work import peers
-from imaging_hub.work.ailment import Ailment
+from imaging_hub.work.problem import Problem
 from imaging_hub.work.queue import STALLED_SECONDS
 
 _SOON = timedelta(days=30)
@@ -45,24 +40,24 @@ _OVERDUE = timedelta(minutes=15)
 _PATIENCE_SECONDS = 3.0
 
 
-def ailments(settings: Settings) -> list[Ailment]:
+def ailments(settings: Settings) -> list[Problem]:
     """Everything that is wrong with the hub of these settings; the empty list when it is well."""
     embedded = settings.database_url is None
     if not settings.home.is_dir() or (embedded and not settings.embedded_database.is_dir()):
         return [
-            Ailment("home", "no hub was ever started here", "imaging-hub serve, or set IMAGING_HUB_HOME to its folder")
+            Problem("home", "no hub was ever started here", "imaging-hub serve, or set IMAGING_HUB_HOME to its folder")
         ]
     found = [*_of_certificates(settings), *_of_keys(settings), *_of_disk(settings), *_of_ports(settings)]
     found += [*_of_archive(settings), *_of_sink(settings), *_of_third_party(settings)]
     try:
         database = databases.open_database(settings)
-        with database.begin(Role.OWNER) as connection:
+        with database.begin(DatabaseRole.OWNER) as connection:
             now = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
     except (SQLAlchemyError, OSError, RuntimeError):
-        away = Ailment("database", "PostgreSQL does not answer", "start it, or correct database_url and its password")
+        away = Problem("database", "PostgreSQL does not answer", "start it, or correct database_url and its password")
         return [*found, away]
     if abs(now - datetime.now(UTC)) > _SKEW:
-        found.append(Ailment("clock", "this machine and the database disagree on the time", "have both follow NTP"))
+        found.append(Problem("clock", "this machine and the database disagree on the time", "have both follow NTP"))
     try:
         of_schema = [*_of_schema(database)]
         return [
@@ -84,7 +79,7 @@ def ailments(settings: Settings) -> list[Ailment]:
 def write_down(settings: Settings, database: Database) -> None:
     """Have people at the console see it too; they reach nothing of what is looked at here."""
     found = [asdict(ailment) for ailment in ailments(settings)]
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         connection.execute(
             text(
                 "INSERT INTO identifying.diagnosis (at, ailments) VALUES (now(), CAST(:found AS jsonb))"
@@ -94,68 +89,68 @@ def write_down(settings: Settings, database: Database) -> None:
         )
 
 
-def _of_certificates(settings: Settings) -> Iterator[Ailment]:
+def _of_certificates(settings: Settings) -> Iterator[Problem]:
     try:
         server_context(settings)
     except HubError as fault:
-        yield Ailment("certificate", str(fault), fault.hint)
+        yield Problem("certificate", str(fault), fault.hint)
         return
     for setting in ("dicom_tls_certificate", "dicom_tls_client_ca"):
         path: Path | None = getattr(settings, setting)
         now = datetime.now(UTC)
         for certificate in x509.load_pem_x509_certificates(path.read_bytes()) if path else ():
             if certificate.not_valid_before_utc > now:
-                yield Ailment(
+                yield Problem(
                     "certificate", f"that of {setting} is not valid yet", "check the clock, or have it made anew"
                 )
             elif certificate.not_valid_after_utc < now:
-                yield Ailment("certificate", f"that of {setting} has expired", "renew it and start the gateway anew")
+                yield Problem("certificate", f"that of {setting} has expired", "renew it and start the gateway anew")
             elif certificate.not_valid_after_utc < now + _SOON:
                 days = (certificate.not_valid_after_utc - now).days
-                yield Ailment("certificate", f"that of {setting} expires in {days} days", "renew it", False)
+                yield Problem("certificate", f"that of {setting} expires in {days} days", "renew it", False)
 
 
-def _of_keys(settings: Settings) -> Iterator[Ailment]:
+def _of_keys(settings: Settings) -> Iterator[Problem]:
     for ring in (gateway_keys, hub_keys, project_keys, original_keys):
         try:
             ring(settings.keys)
         except (HubError, OSError) as fault:
             hint = fault.hint if isinstance(fault, HubError) else "check the owner of the folder of keys"
-            yield Ailment("keys", str(fault) if isinstance(fault, HubError) else "a keyring cannot be read", hint)
+            yield Problem("keys", str(fault) if isinstance(fault, HubError) else "a keyring cannot be read", hint)
 
 
-def _of_disk(settings: Settings) -> Iterator[Ailment]:
+def _of_disk(settings: Settings) -> Iterator[Problem]:
     folder = settings.spool if settings.spool.is_dir() else settings.home
     if not os.access(folder, os.W_OK | os.X_OK):
-        yield Ailment("disk", "the spool cannot be written", "give its folder to the user of the gateway")
+        yield Problem("disk", "the spool cannot be written", "give its folder to the user of the gateway")
     disk = os.statvfs(folder)
     free = disk.f_bavail * disk.f_frsize
     if free < settings.spool_reserve_bytes:
-        yield Ailment(
+        yield Problem(
             "disk", "less is free than spool_reserve_bytes: senders are asked to wait", "free space on the disk"
         )
     elif free < 2 * settings.spool_reserve_bytes:
-        yield Ailment("disk", "free space comes near spool_reserve_bytes", "free space on the disk", False)
+        yield Problem("disk", "free space comes near spool_reserve_bytes", "free space on the disk", False)
     if disk.f_files and disk.f_favail < disk.f_files // 100:
-        yield Ailment(
+        yield Problem(
             "disk", "almost no file can be made: the disk is out of inodes", "remove small files, or format anew"
         )
 
 
-def _of_ports(settings: Settings) -> Iterator[Ailment]:
+def _of_ports(settings: Settings) -> Iterator[Problem]:
     start = "start it: imaging-hub serve"
     if not peers.listens(settings.bind_address, settings.dicom_port):
-        yield Ailment("gateway", f"nobody listens on port {settings.dicom_port}: nothing is received", start)
+        yield Problem("gateway", f"nobody listens on port {settings.dicom_port}: nothing is received", start)
     if settings.query_port and not peers.listens(settings.bind_address, settings.query_port):
-        yield Ailment("gateway", f"nobody listens on port {settings.query_port}: no hospital can ask", start)
+        yield Problem("gateway", f"nobody listens on port {settings.query_port}: no hospital can ask", start)
     parts = {"hub": settings.hub_port, "console": settings.console_port, "gateway": settings.gateway_port}
     for name, port in parts.items():
         if name == "gateway" and not port:
             continue
         if not peers.listens(settings.bind_address, port):
-            yield Ailment(name, f"nobody listens on port {port}", start)
+            yield Problem(name, f"nobody listens on port {port}", start)
         elif not _is_ours(f"http://{peers.host(settings.bind_address)}:{port}/healthz"):
-            yield Ailment(
+            yield Problem(
                 name, f"on port {port} another program answers", f"stop that program, or set {name}_port to another"
             )
 
@@ -167,102 +162,102 @@ def _is_ours(url: str) -> bool:
         return False
 
 
-def _of_archive(settings: Settings) -> Iterator[Ailment]:
+def _of_archive(settings: Settings) -> Iterator[Problem]:
     folder = Path(unquote(settings.objects.removeprefix("file://")))
     if folder.is_absolute():
         if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
-            yield Ailment("archive", "the object store cannot be written", "give its folder to the user of the workers")
+            yield Problem("archive", "the object store cannot be written", "give its folder to the user of the workers")
         return
     try:
         ObjectStore(settings.objects).holds("0" * 64)
     except HubError:
-        yield Ailment(
+        yield Problem(
             "archive", "the object store does not answer", "check object_store_url, its rights and the network"
         )
 
 
-def _of_sink(settings: Settings) -> Iterator[Ailment]:
+def _of_sink(settings: Settings) -> Iterator[Problem]:
     if settings.orthanc_sink_url is None:
         return
     url = settings.orthanc_sink_url.rstrip("/") + "/system"
     try:
         httpx.get(url, timeout=_PATIENCE_SECONDS, trust_env=False).raise_for_status()
     except httpx.HTTPStatusError as fault:
-        yield Ailment("sink", f"Orthanc answers {fault.response.status_code}", "check the user in orthanc_sink_url")
+        yield Problem("sink", f"Orthanc answers {fault.response.status_code}", "check the user in orthanc_sink_url")
     except (httpx.HTTPError, httpx.InvalidURL):
-        yield Ailment("sink", "the Orthanc of orthanc_sink_url does not answer", "start it, or correct the URL")
+        yield Problem("sink", "the Orthanc of orthanc_sink_url does not answer", "start it, or correct the URL")
 
 
-def _of_third_party(settings: Settings) -> Iterator[Ailment]:
+def _of_third_party(settings: Settings) -> Iterator[Problem]:
     try:
         ThirdParty.connect(settings).check()
     except ThirdPartyAway as away:
-        yield Ailment("third party", f"{away}: complete studies wait", away.hint)
+        yield Problem("third party", f"{away}: complete studies wait", away.hint)
     except (HubError, OSError) as fault:
-        yield Ailment("third party", str(fault), getattr(fault, "hint", "check the owner of the folder of keys"))
+        yield Problem("third party", str(fault), getattr(fault, "hint", "check the owner of the folder of keys"))
 
 
-def _of_schema(database: Database) -> Iterator[Ailment]:
+def _of_schema(database: Database) -> Iterator[Problem]:
     behind = databases.revisions_missing(database)
     if behind is None:
-        yield Ailment("schema", "the database was made by a newer imaging-hub", "install that version again")
+        yield Problem("schema", "the database was made by a newer imaging-hub", "install that version again")
     elif behind:
-        yield Ailment("schema", f"the database lacks {behind} revisions of the schema", "start imaging-hub serve once")
+        yield Problem("schema", f"the database lacks {behind} revisions of the schema", "start imaging-hub serve once")
 
 
-def _of_roles(database: Database) -> Iterator[Ailment]:
+def _of_roles(database: Database) -> Iterator[Problem]:
     for role in databases.HUB.roles:
         try:
             with database.begin(role):
                 pass
         except SQLAlchemyError:
-            yield Ailment(
+            yield Problem(
                 "database", f"the role {role.value} cannot log in", "is database_role_password that of serve?"
             )
 
 
-def _of_feeds(settings: Settings, database: Database) -> Iterator[Ailment]:
+def _of_feeds(settings: Settings, database: Database) -> Iterator[Problem]:
     """Who sends, who works, and what has waited too long."""
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         known = senders.list_senders(connection)
         used = usage.spool_bytes(connection)
         alive = connection.execute(text(_WORKERS_ALIVE), {"seconds": STALLED_SECONDS}).scalar_one()
         waiting = connection.execute(text(_LONGEST_WAITING)).scalar_one()
     if not known:
-        yield Ailment("senders", "no hospital may send", "imaging-hub sender add", False)
+        yield Problem("senders", "no hospital may send", "imaging-hub sender add", False)
     for name in sorted({sender.profile for sender in known} | {settings.default_profile}):
         try:
             profile.load(name, [settings.profiles] if settings.profiles else [])
         except HubError as fault:
-            yield Ailment("profile", f"{name}: {fault}", fault.hint)
-    if any(sender.keep_originals == "never" for sender in known) and not door.answers(settings.door):
-        yield Ailment(
-            "door",
+            yield Problem("profile", f"{name}: {fault}", fault.hint)
+    if any(sender.keep_originals == "never" for sender in known) and not handover.answers(settings.handover_socket):
+        yield Problem(
+            "inline-deidentification",
             "it does not answer: originals that are never kept lie sealed in the spool until they are archived",
-            "start it: imaging-hub door",
+            "start it: imaging-hub inline-deidentification",
             False,
         )
     if used >= CLOSE_AT * settings.spool_max_bytes:
-        yield Ailment(
+        yield Problem(
             "spool", "it is full: senders are asked to wait", "raise spool_max_bytes, or see why nothing is archived"
         )
     if not alive:
-        yield Ailment("workers", "none is alive: what is received waits", "start one: imaging-hub worker")
+        yield Problem("workers", "none is alive: what is received waits", "start one: imaging-hub worker")
     if waiting is not None and waiting > _OVERDUE:
         minutes = int(waiting.total_seconds() // 60)
-        yield Ailment(
+        yield Problem(
             "workers", f"a complete study has waited for {minutes} minutes", "start more workers, or read their log"
         )
 
 
-def _of_originals(settings: Settings, database: Database) -> Iterator[Ailment]:
+def _of_originals(settings: Settings, database: Database) -> Iterator[Problem]:
     try:
         keys = original_keys(settings.keys)
     except (HubError, OSError):
         return  # named among the keys
-    with database.begin(Role.OWNER) as connection:
-        for hospital in vault.locked_out(connection, keys):
-            yield Ailment("keys", f"originals of {hospital} cannot be opened", "restore originals.json from its backup")
+    with database.begin(DatabaseRole.OWNER) as connection:
+        for hospital in study_keys.locked_out(connection, keys):
+            yield Problem("keys", f"originals of {hospital} cannot be opened", "restore originals.json from its backup")
 
 
 _WORKERS_ALIVE = (

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from imaging_hub.dicom.elements import Buffer
-from imaging_hub.intake.spool import Spool, Start
+from imaging_hub.intake.spool import FileStart, Spool
 
 HELD_BYTES = 64 << 20
 """Originals of a study that stay in memory between their two readings."""
 
 
-class Originals:
+class StudyOriginals:
     """As many small ones as fit stay in memory in between."""
 
     def __init__(self, spool: Spool) -> None:
@@ -17,7 +17,7 @@ class Originals:
         self._held: dict[str, Buffer] = {}
         self._room = HELD_BYTES
 
-    def start(self, digest: str) -> Start:
+    def start(self, digest: str) -> FileStart:
         """The first bytes of a file, all of a small one."""
         start = self._spool.start(digest)
         if start.size == len(start.data) <= self._room:

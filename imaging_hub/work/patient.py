@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass, field
 
-from imaging_hub.deidentification import identifiers
+from imaging_hub.deidentification.identifiers.collector import IdentifierCollector
 from imaging_hub.dicom import part10
 from imaging_hub.dicom.elements import Dataset
 from imaging_hub.pseudonymisation import ins, traits
-from imaging_hub.pseudonymisation.ins import Environment, NotQualified, Qualified
-from imaging_hub.pseudonymisation.traits import Traits
-from imaging_hub.work.originals import Originals
-from imaging_hub.work.outcome import Outcome
+from imaging_hub.pseudonymisation.ins import Environment, QualifiedIns, UnqualifiedIns
+from imaging_hub.pseudonymisation.traits import PatientTraits
+from imaging_hub.work.inline_outcome import InlineOutcome
+from imaging_hub.work.originals import StudyOriginals
 
 
 @dataclass(frozen=True)
@@ -21,21 +21,21 @@ class PatientOfStudy:
 
     identifiers: frozenset[str] = field(repr=False)
     """Every value that names the patient, to be looked for in what leaves."""
-    reading: Qualified | NotQualified
-    traits: frozenset[Traits]
+    reading: QualifiedIns | UnqualifiedIns
+    traits: frozenset[PatientTraits]
     """More than one where the headers contradict each other."""
 
 
 def read_patient(
-    originals: Originals, digests: Iterable[str], environment: Environment, passed: Collection[Outcome] = ()
+    originals: StudyOriginals, digests: Iterable[str], environment: Environment, passed: Collection[InlineOutcome] = ()
 ) -> PatientOfStudy:
     """Read the patient from the originals of one study, and from what `passed` tells of those that left none.
 
     Of most originals, the beginning tells all there is.
     """
-    collector = identifiers.Collector()
-    readings: set[Qualified | NotQualified] = {outcome.reading for outcome in passed}
-    said: set[Traits] = {outcome.traits for outcome in passed if outcome.traits}
+    collector = IdentifierCollector()
+    readings: set[QualifiedIns | UnqualifiedIns] = {outcome.reading for outcome in passed}
+    said: set[PatientTraits] = {outcome.traits for outcome in passed if outcome.traits}
     for outcome in passed:
         collector.found |= outcome.searched
     for digest in digests:
@@ -46,7 +46,7 @@ def read_patient(
     return PatientOfStudy(frozenset(collector.found), _one(readings), frozenset(said))
 
 
-def _read(collector: identifiers.Collector, originals: Originals, digest: str) -> Dataset:
+def _read(collector: IdentifierCollector, originals: StudyOriginals, digest: str) -> Dataset:
     start = originals.start(digest)
     meta, encoded = part10.split(start.data)
     before = len(start.data) - len(encoded)
@@ -57,12 +57,12 @@ def _read(collector: identifiers.Collector, originals: Originals, digest: str) -
     return dataset
 
 
-def _one(readings: Set[Qualified | NotQualified]) -> Qualified | NotQualified:
+def _one(readings: Set[QualifiedIns | UnqualifiedIns]) -> QualifiedIns | UnqualifiedIns:
     """What several readings come to; doubt is refusal."""
-    qualified = [reading for reading in readings if isinstance(reading, Qualified)]
+    qualified = [reading for reading in readings if isinstance(reading, QualifiedIns)]
     if len(qualified) > 1:
-        return NotQualified("ins-conflict")
-    if qualified and readings <= {qualified[0], NotQualified("no-ins")}:
+        return UnqualifiedIns("ins-conflict")
+    if qualified and readings <= {qualified[0], UnqualifiedIns("no-ins")}:
         return qualified[0]
-    refused = sorted(r.reason for r in readings if isinstance(r, NotQualified) and r.reason != "no-ins")
-    return NotQualified(refused[0] if refused else "no-ins")
+    refused = sorted(r.reason for r in readings if isinstance(r, UnqualifiedIns) and r.reason != "no-ins")
+    return UnqualifiedIns(refused[0] if refused else "no-ins")

@@ -14,41 +14,41 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, text
 
-from imaging_hub.archive import index, index_changes, naming, opposition, search
-from imaging_hub.archive.index import Admission
+from imaging_hub.archive import index, index_changes, object_removal, opposition, search
+from imaging_hub.archive.index import StoredInstance
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.archive.orthanc_sink import OrthancSink
 from imaging_hub.audit import trail
-from imaging_hub.audit.trail import Action
+from imaging_hub.audit.trail import AuditAction
 from imaging_hub.cohorts import release as releases
-from imaging_hub.database import Database, Role, wake_workers
-from imaging_hub.deidentification.engine import Engine
+from imaging_hub.database import Database, DatabaseRole, wake_workers
+from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.instance import Pseudonyms, Quarantined
 from imaging_hub.errors import KeyringError, StorageUnavailable, ThirdPartyAway
-from imaging_hub.intake import completeness, journal, retention, study_identifiers, vault
+from imaging_hub.intake import completeness, journal, retention, study_identifiers, study_keys
 from imaging_hub.intake.completeness import StudyRevision
-from imaging_hub.intake.journal import JournalEntry, Passed
+from imaging_hub.intake.journal import DeidentifiedEntry, JournalEntry
 from imaging_hub.intake.spool import open_spool
-from imaging_hub.intake.vault import Owner, open_vault
+from imaging_hub.intake.study_keys import OriginalOwner, open_vault
+from imaging_hub.keys.keyring import gateway_keys, hub_keys, project_keys
 from imaging_hub.log import log
 from imaging_hub.pseudonymisation import identity, pseudonyms
-from imaging_hub.pseudonymisation.identity import Contested
-from imaging_hub.pseudonymisation.keyring import gateway_keys, hub_keys, project_keys
+from imaging_hub.pseudonymisation.identity import ContestedIdentity
 from imaging_hub.pseudonymisation.third_party import ThirdParty
-from imaging_hub.pseudonymisation.traits import Traits
+from imaging_hub.pseudonymisation.traits import PatientTraits
 from imaging_hub.settings import Settings
 from imaging_hub.work.archiving import archived
-from imaging_hub.work.originals import Originals
-from imaging_hub.work.outcome import Envelopes
+from imaging_hub.work.inline_outcome import OutcomeSealer
+from imaging_hub.work.originals import StudyOriginals
 from imaging_hub.work.patient import read_patient
-from imaging_hub.work.plans import Plans
+from imaging_hub.work.plan_cache import PlanCache
 
 ACTOR = "worker"
 ALL = 1 << 30
 
 
 @dataclass(frozen=True)
-class Due:
+class DueWork:
     """Rows that wait for work."""
 
     studies: Sequence[int]
@@ -58,25 +58,25 @@ class Due:
     """Seconds until the next open study may be complete."""
 
 
-class Pipeline:
+class StudyPipeline:
     """What a worker can do; it logs in as the one role that sees both zones."""
 
     def __init__(self, settings: Settings, database: Database, third_party: ThirdParty) -> None:
         self._settings = settings
         self._database = database
-        self._spool = open_spool(settings, database, Role.WORKER)
-        self._vault = open_vault(settings, database, Role.WORKER)
+        self._spool = open_spool(settings, database, DatabaseRole.WORKER)
+        self._vault = open_vault(settings, database, DatabaseRole.WORKER)
         self._objects = ObjectStore(settings.objects)
         self._hub_keys = hub_keys(settings.keys)
         self._third_party = third_party
-        self._plans = Plans(settings)
-        self._engines: dict[str, Engine] = {}
+        self._plans = PlanCache(settings)
+        self._engines: dict[str, Deidentifier] = {}
 
-    def due(self) -> Due:
+    def due(self) -> DueWork:
         """Close the studies that have gone quiet, and name every row that waits and can be worked on."""
-        with self._database.begin(Role.WORKER) as connection:
+        with self._database.begin(DatabaseRole.WORKER) as connection:
             completeness.complete_studies(connection, self._settings.study_quiet_seconds)
-            due = Due(
+            due = DueWork(
                 completeness.awaiting(connection),
                 releases.awaiting(connection),
                 search.awaiting_sink(connection) if self._settings.orthanc_sink_url else (),
@@ -95,7 +95,7 @@ class Pipeline:
 
     def process_study(self, study: int) -> None:
         """De-identify, archive, index and journal what a complete study still holds."""
-        with self._database.begin(Role.WORKER) as connection:
+        with self._database.begin(DatabaseRole.WORKER) as connection:
             revision = completeness.revision(connection, study)
             entries = journal.unsettled(connection, study)
             conflict = completeness.patient_conflict(connection, study)
@@ -109,20 +109,20 @@ class Pipeline:
 
     def _purge_at_once(self, study: int) -> None:
         """Remove the originals of a study whose sender has none kept; what is held back stays, for people to see."""
-        with self._database.begin(Role.WORKER) as connection:
+        with self._database.begin(DatabaseRole.WORKER) as connection:
             found = retention.expired(connection, self._settings.originals_days, study=study, limit=ALL)
             retention.purge(connection, self._spool, [original for original in found if original.at_once])
 
     def give_up(self, study: int) -> None:
         """Quarantine what could not be processed in so many attempts."""
-        with self._database.begin(Role.WORKER) as connection:
+        with self._database.begin(DatabaseRole.WORKER) as connection:
             revision = completeness.revision(connection, study)
             entries = journal.unsettled(connection, study)
         self._conclude(revision, [], [(entry, Quarantined("processing-failed")) for entry in entries])
 
     def prepare_release(self, release: str) -> None:
         """Write the release's own copies, under its project's pseudonyms."""
-        with self._database.begin(Role.WORKER) as connection:
+        with self._database.begin(DatabaseRole.WORKER) as connection:
             project = releases.project_of(connection, release)
         keys = project_keys(self._settings.keys)
         releases.prepare(
@@ -131,7 +131,7 @@ class Pipeline:
 
     def fail_release(self, release: str) -> None:
         """Say that a release could not be prepared."""
-        with self._database.begin(Role.WORKER) as connection:
+        with self._database.begin(DatabaseRole.WORKER) as connection:
             releases.fail(connection, release)
 
     def send_to_sink(self, study_uid: str) -> None:
@@ -141,7 +141,7 @@ class Pipeline:
 
     def purge(self) -> None:
         """Remove the originals that retention no longer keeps; those under review stay."""
-        with self._database.begin(Role.WORKER) as connection:
+        with self._database.begin(DatabaseRole.WORKER) as connection:
             under_review = set(
                 connection.execute(
                     text("SELECT series_instance_uid FROM hub.series WHERE review_state = 'PENDING'")
@@ -155,17 +155,17 @@ class Pipeline:
                 self._spool,
                 [one for one in expired if one.at_once or one.deidentified_series_instance_uid not in under_review],
             )
-            vault.shred(connection)
+            study_keys.shred(connection)
             index_changes.fold(connection)
 
     def _deidentify(self, revision: StudyRevision, entries: Sequence[JournalEntry]) -> None:
-        originals = Originals(self._spool)
-        key = self._vault.of(Owner(revision.hospital, revision.study_instance_uid))
-        envelopes = Envelopes(self._hub_keys, key)
+        originals = StudyOriginals(self._spool)
+        key = self._vault.of(OriginalOwner(revision.hospital, revision.study_instance_uid))
+        envelopes = OutcomeSealer(self._hub_keys, key)
         passed = {entry.id: envelopes.open(entry.outcome) for entry in entries if entry.outcome}
         kept = [entry for entry in entries if entry.id not in passed]
         patient = read_patient(originals, (entry.digest for entry in kept), self._settings.environment, passed.values())
-        with self._database.begin(Role.WORKER) as connection:
+        with self._database.begin(DatabaseRole.WORKER) as connection:
             who = identity.register(
                 connection,
                 gateway_keys(self._settings.keys),  # as it is now: it may have been renewed
@@ -175,7 +175,7 @@ class Pipeline:
                 reading=patient.reading,
             )
             named = study_identifiers.unite(connection, key, patient.identifiers)
-        if isinstance(who, Contested):
+        if isinstance(who, ContestedIdentity):
             self._conclude(revision, [], [(entry, Quarantined(who.reason)) for entry in entries])
             return
         if self._refused_for_opposition(revision, entries, who.sid):
@@ -197,34 +197,34 @@ class Pipeline:
 
     def _refused_for_opposition(self, revision: StudyRevision, entries: Sequence[JournalEntry], sid: str) -> bool:
         """Take nothing in of a subject who opposes: the reason stays, the originals do not."""
-        with self._database.begin(Role.WORKER) as connection:
+        with self._database.begin(DatabaseRole.WORKER) as connection:
             if not opposition.stands(connection, sid):
                 return False
         self._conclude(revision, [], [(entry, Quarantined("patient-opposes")) for entry in entries])
-        with self._database.begin(Role.WORKER) as connection:
+        with self._database.begin(DatabaseRole.WORKER) as connection:
             retention.purge(connection, self._spool, retention.opposed(connection, study=revision.id))
         return True
 
-    def _engine(self, name: str) -> tuple[Engine, str]:
+    def _engine(self, name: str) -> tuple[Deidentifier, str]:
         """The engine of a profile as its file is now: a study that is processed again meets the new rules."""
         label, plan = self._plans.of(name)
         if label not in self._engines:
-            self._engines[label] = Engine(plan)
+            self._engines[label] = Deidentifier(plan)
         return self._engines[label], label
 
     def _conclude(
         self,
         revision: StudyRevision,
-        admissions: Sequence[tuple[JournalEntry, Admission]],
+        admissions: Sequence[tuple[JournalEntry, StoredInstance]],
         refusals: Sequence[tuple[JournalEntry, Quarantined]],
         *,
         sid: str = "",
         stand_ins: Pseudonyms | None = None,
         profile: str = "",
-        said: Iterable[Traits] = (),
+        said: Iterable[PatientTraits] = (),
     ) -> None:
         """Index, journal and trail a study's outcome in one transaction."""
-        with self._database.begin(Role.WORKER) as connection:
+        with self._database.begin(DatabaseRole.WORKER) as connection:
             if not completeness.still_waits(connection, revision.id):
                 return  # another worker, thought dead, was faster
             admissions, lost = self._held(connection, admissions)
@@ -242,7 +242,7 @@ class Pipeline:
                     )
                 index.note_traits(connection, sid, [(one.birth_month, int(one.sex)) for one in said])
             passed = [
-                Passed(entry.id, one.instance.sop_instance_uid, one.instance.series_instance_uid, one.digest)
+                DeidentifiedEntry(entry.id, one.instance.sop_instance_uid, one.instance.series_instance_uid, one.digest)
                 for entry, one in admissions
             ]
             journal.settle_deidentified(connection, passed)
@@ -261,13 +261,13 @@ class Pipeline:
         log.info("study-settled", study=revision.id, profile=profile, **counts)
 
     def _held(
-        self, connection: Connection, admissions: Sequence[tuple[JournalEntry, Admission]]
-    ) -> tuple[Sequence[tuple[JournalEntry, Admission]], Sequence[tuple[JournalEntry, Quarantined]]]:
+        self, connection: Connection, admissions: Sequence[tuple[JournalEntry, StoredInstance]]
+    ) -> tuple[Sequence[tuple[JournalEntry, StoredInstance]], Sequence[tuple[JournalEntry, Quarantined]]]:
         """Those whose objects are there, and stay; and of the others those that have no original to make one of.
 
         Raises `StorageUnavailable` for one that has: the next attempt makes its object again.
         """
-        gone = naming.hold(connection, self._objects, {admission.digest for _, admission in admissions})
+        gone = object_removal.hold(connection, self._objects, {admission.digest for _, admission in admissions})
         if not gone:
             return admissions, ()
         lost = [entry for entry, one in admissions if one.digest in gone]
@@ -280,17 +280,19 @@ class Pipeline:
         """Remove the objects of instances that had passed the door and are not admitted after all."""
         if not refused:
             return
-        envelopes = Envelopes(self._hub_keys, self._vault.of(Owner(revision.hospital, revision.study_instance_uid)))
+        envelopes = OutcomeSealer(
+            self._hub_keys, self._vault.of(OriginalOwner(revision.hospital, revision.study_instance_uid))
+        )
         digests = set()
         for sealed in refused:
             with suppress(KeyringError):
                 digests.add(envelopes.open(sealed).admission.digest)
-        with self._database.begin(Role.WORKER) as connection:
-            naming.forget(connection, self._objects, digests)
+        with self._database.begin(DatabaseRole.WORKER) as connection:
+            object_removal.forget(connection, self._objects, digests)
 
 
 def _remember(connection: Connection, revision: StudyRevision, archived: int, refused: Counter[str]) -> None:
     detail: dict[str, object] = {"hospital": revision.hospital, "revision": revision.revision, "archived": archived}
     if refused:
         detail["quarantined"] = dict(sorted(refused.items()))
-    trail.append(connection, ACTOR, Action.STUDY_ARCHIVED, f"study:{revision.id}", detail)
+    trail.append(connection, ACTOR, AuditAction.STUDY_ARCHIVED, f"study:{revision.id}", detail)

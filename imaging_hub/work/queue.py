@@ -13,10 +13,10 @@ from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
 from procrastinate.exceptions import AlreadyEnqueued, UniqueViolation
 from procrastinate.jobs import Job, Status
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import ThirdPartyAway
 from imaging_hub.log import log
-from imaging_hub.work.pipeline import Pipeline
+from imaging_hub.work.pipeline import StudyPipeline
 
 ATTEMPTS = 5
 """A study that fails so often is quarantined, so that it cannot be tried for ever."""
@@ -25,10 +25,13 @@ STALLED_SECONDS = 20.0
 """A worker silent for so long is dead; its jobs go back to the queue (procrastinate #1518)."""
 
 
-def connect(database: Database, pipeline: Pipeline) -> App:
+def connect(database: Database, pipeline: StudyPipeline) -> App:
     """The queue's application, its tasks bound to `pipeline`."""
     connector = PsycopgConnector(
-        conninfo=database.conninfo(Role.WORKER), kwargs={"options": "-c search_path=work"}, min_size=1, max_size=4
+        conninfo=database.conninfo(DatabaseRole.WORKER),
+        kwargs={"options": "-c search_path=work"},
+        min_size=1,
+        max_size=4,
     )
     app = App(connector=connector)
     retry = RetryStrategy(max_attempts=ATTEMPTS, exponential_wait=2)

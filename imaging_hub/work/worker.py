@@ -12,12 +12,12 @@ from procrastinate.exceptions import ConnectorException
 from psycopg import sql
 from sqlalchemy.exc import OperationalError
 
-from imaging_hub.database import DUE, Database, Role
+from imaging_hub.database import DUE, Database, DatabaseRole
 from imaging_hub.log import log
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.work import diagnosis, queue
-from imaging_hub.work.pipeline import Pipeline
+from imaging_hub.work.pipeline import StudyPipeline
 
 SWEEP_SECONDS = 1.0
 SWEEP_SECONDS_LEAST = 0.2
@@ -37,7 +37,7 @@ async def _run(settings: Settings, database: Database) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    pipeline = Pipeline(settings, database, ThirdParty.connect(settings))
+    pipeline = StudyPipeline(settings, database, ThirdParty.connect(settings))
     while not stop.is_set():
         try:
             await _work(pipeline, settings, database, stop)
@@ -46,7 +46,7 @@ async def _run(settings: Settings, database: Database) -> None:
             await _pause(stop, SWEEP_SECONDS)
 
 
-async def _work(pipeline: Pipeline, settings: Settings, database: Database, stop: asyncio.Event) -> None:
+async def _work(pipeline: StudyPipeline, settings: Settings, database: Database, stop: asyncio.Event) -> None:
     app = queue.connect(database, pipeline)
     async with app.open_async():
         jobs = asyncio.create_task(
@@ -86,14 +86,14 @@ async def _look(settings: Settings, database: Database, stop: asyncio.Event) -> 
 
 async def _hear(database: Database, woken: asyncio.Event) -> None:
     """Have the next sweep begin as soon as somebody says that something is due."""
-    async with await psycopg.AsyncConnection.connect(database.conninfo(Role.WORKER), autocommit=True) as line:
+    async with await psycopg.AsyncConnection.connect(database.conninfo(DatabaseRole.WORKER), autocommit=True) as line:
         await line.execute(sql.SQL("LISTEN {}").format(sql.Identifier(DUE)))
         woken.set()  # for what was said before anybody listened
         async for _ in line.notifies():
             woken.set()
 
 
-async def _sweep(app: App, pipeline: Pipeline, stop: asyncio.Event, woken: asyncio.Event) -> None:
+async def _sweep(app: App, pipeline: StudyPipeline, stop: asyncio.Event, woken: asyncio.Event) -> None:
     """Until told to stop, turn what the tables say is due into jobs."""
     clock, purge_at = asyncio.get_running_loop().time, 0.0
     while not stop.is_set():

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import httpx
 from gateway_process import GatewayProcess
-from http_door import RELATED, multipart
+from http_gateway import RELATED, multipart
 from raw_scu import CT, VERIFICATION, Closed, Instance, RawScu, an_instance, associate_rq
 from sqlalchemy import text
 from test_dicom_malformed import mutants
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicom import part10
 from imaging_hub.dicom.transfer_syntax import NEGOTIATED
 from imaging_hub.errors import MalformedDataset
@@ -128,7 +128,7 @@ def _look(gateway: GatewayProcess, account: Account, number: int) -> None:
 
 def _states(database: Database, account: Account) -> None:
     """Every instance that reached the journal is received, or held for a reason."""
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         odd = connection.execute(
             text(
                 "SELECT count(*) FROM identifying.instance WHERE NOT (state = 'RECEIVED' AND study IS NOT NULL"

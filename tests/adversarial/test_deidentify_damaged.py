@@ -8,7 +8,7 @@ import pytest
 from damaged_files import fuzz
 from pydicom.data import get_testdata_file
 
-from imaging_hub.deidentification.profile import load
+from imaging_hub.deidentification.profile.profile import load
 
 MUTANTS = 600
 SAMPLES = (

@@ -27,7 +27,7 @@ from dataset_bytes import (
 from pydicom.data import get_testdata_file
 
 from imaging_hub.dicom import deflate, encode, part10, uid, values
-from imaging_hub.dicom.walk import Limits, read
+from imaging_hub.dicom.walk import WalkLimits, read
 from imaging_hub.errors import MalformedDataset
 
 _NAME = element(0x00100010, "PN", b"A^B ")
@@ -175,7 +175,7 @@ def test_a_bomb_costs_no_more_than_its_limit(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(deflate.zlib, "decompressobj", Watched)
     with pytest.raises(MalformedDataset):
-        read(_bomb(), DEFLATED, Limits(inflated=1 << 20))
+        read(_bomb(), DEFLATED, WalkLimits(inflated=1 << 20))
     assert sizes == [1 << 20]
 
 

@@ -15,13 +15,13 @@ from sqlalchemy import Connection, text
 
 from imaging_hub.cohorts import differencing, flowchart
 from imaging_hub.cohorts.definition import parse
-from imaging_hub.cohorts.differencing import Cells
+from imaging_hub.cohorts.differencing import CountedCells
 from imaging_hub.cohorts.engine import on_duckdb
 from imaging_hub.cohorts.flowchart import Flowchart
 from imaging_hub.database import Database
-from imaging_hub.database import Role as Login
+from imaging_hub.database import DatabaseRole as Login
 from imaging_hub.permits import policy
-from imaging_hub.permits.policy import Actor, Denied, Reason, Role
+from imaging_hub.permits.policy import AccountRole, DenialReason, Denied, RequestActor
 from tests.cohort_oracle import World, index_series
 from tests.differencing_attack import Asked, Subject, a_world, attack
 
@@ -44,7 +44,7 @@ def count(
         return flowchart.count(
             connection,
             parse(definition),
-            actor=Actor(by, Role.RESEARCHER),
+            actor=RequestActor(by, AccountRole.RESEARCHER),
             tables=world.tables,
             small_cell=K,
             today=today,
@@ -70,7 +70,7 @@ def test_neighbouring_questions_tell_no_small_number(database: Database, world: 
 def test_without_the_guard_the_same_attack_learns(
     database: Database, world: tuple[World, list[Subject]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(differencing.Cells, "tell", lambda *_: True)
+    monkeypatch.setattr(differencing.CountedCells, "tell", lambda *_: True)
     made, people = world
     found = attack(lambda asked: chart_of(database, made, asked), people, QUERIES // 3, random.Random(1))
     assert found.smallest_part < K
@@ -113,7 +113,7 @@ def test_each_account_has_answers_and_a_budget_of_its_own(
     wide, narrow = Asked((40, 70), "any", "", "wide").text(), Asked((40, 70), "any", "N02BE01", "narrow").text()
     assert chart_of(database, made, wide).steps[-1].subjects.isdigit()
     assert chart_of(database, made, narrow).steps[-1].subjects == "withheld"
-    assert count(database, made, narrow) == Denied(Reason.BUDGET_SPENT)
+    assert count(database, made, narrow) == Denied(DenialReason.BUDGET_SPENT)
     assert chart_of(database, made, narrow, by="bob").steps[-1].subjects.isdigit()
     tomorrow = count(database, made, narrow, today=date(2026, 11, 28))
     assert isinstance(tomorrow, Flowchart)
@@ -128,7 +128,7 @@ def test_each_account_has_answers_and_a_budget_of_its_own(
 def test_whatever_sets_are_counted_no_sum_of_those_told_is_small(sets: list[set[int]], k: int) -> None:
     with on_duckdb() as engine:
         people = engine.table("people", pa.table({"sid": [str(number) for number in range(60)]}))
-        cells = Cells(engine, people, differencing.NOBODY, k)
+        cells = CountedCells(engine, people, differencing.NOBODY, k)
         told: list[set[int]] = []
         for whom in sets:
             schema = pa.schema([("sid", pa.string())])

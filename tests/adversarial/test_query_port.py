@@ -14,10 +14,10 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as F
 from raw_scu import RawScu, an_instance, let_in, receiving, rejections
 from running_hub import free_ports
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import senders
-from imaging_hub.gateway.query_scp import QueryServer
-from imaging_hub.gateway.senders import Query
+from imaging_hub.gateway.query_scp import QueryRetrieveScp
+from imaging_hub.gateway.senders import QueryRetrieveAddress
 from imaging_hub.metrics import GatewayMetrics
 from imaging_hub.settings import Settings
 
@@ -33,7 +33,7 @@ def port(settings: Settings, database: Database) -> Iterator[int]:
         assert RawScu(receiver.port).store(an_instance(1, patient="OURS")) == 0
         assert RawScu(receiver.port, calling="OTHER").store(an_instance(1, patient="THEIRS")) == 0
     (port,) = free_ports(1)
-    server = QueryServer(
+    server = QueryRetrieveScp(
         settings.model_copy(update={"query_port": port, "associations_per_peer": 4, "pdu_deadline_seconds": DEADLINE}),
         database,
         GatewayMetrics(),
@@ -44,10 +44,10 @@ def port(settings: Settings, database: Database) -> Iterator[int]:
 
 
 def may_ask(database: Database, title: str, hospital: str) -> None:
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
             connection, calling_ae_title=title, address="127.0.0.0/8", hospital=hospital, finess="750000001",
-            profile="basic", query=Query("127.0.0.1", 104), retrieves=True,
+            profile="basic", query=QueryRetrieveAddress("127.0.0.1", 104), retrieves=True,
         )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from pydicom.data import get_testdata_files
 from raw_scu import let_in
 from running_hub import free_ports
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import senders
 from imaging_hub.settings import Settings
 
@@ -39,7 +39,7 @@ def originals() -> list[Path]:
 
 
 def test_damaged_instances_are_answered_and_end_in_one_state(gateway: GatewayProcess, database: Database) -> None:
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         sender = senders.named(connection, "HOSPITAL")
         token = senders.give_token(connection, sender, datetime.now(UTC) + timedelta(days=1))
     account = reception_fuzz.instances(gateway, database, token, originals(), INSTANCES, SEED)

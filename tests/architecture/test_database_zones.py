@@ -11,14 +11,14 @@ from alembic.config import Config
 from psycopg.errors import InsufficientPrivilege
 
 import imaging_hub
-from imaging_hub.database import Database, Role, migrate
+from imaging_hub.database import Database, DatabaseRole, migrate
 
 CLOSED = {
-    Role.WEB: ["identifying", "work"],
-    Role.GATEWAY: ["hub", "work"],
-    Role.CONSOLE: ["hub", "work"],
-    Role.TRUST: ["identifying", "hub", "work", "audit"],  # a guest of former revisions, and nobody any more
-    Role.WORKER: [],
+    DatabaseRole.WEB: ["identifying", "work"],
+    DatabaseRole.GATEWAY: ["hub", "work"],
+    DatabaseRole.CONSOLE: ["hub", "work"],
+    DatabaseRole.TRUST: ["identifying", "hub", "work", "audit"],  # a guest of former revisions, and nobody any more
+    DatabaseRole.WORKER: [],
 }
 """Schemas of which a role may not touch a single table."""
 
@@ -30,7 +30,7 @@ _REACHABLE = """
            OR has_any_column_privilege(%(role)s, c.oid, 'SELECT, INSERT, UPDATE, REFERENCES'))
 """
 
-ROLES = [role for role in Role if role is not Role.OWNER]
+ROLES = [role for role in DatabaseRole if role is not DatabaseRole.OWNER]
 SCHEMAS = {"identifying", "hub", "audit", "work"}
 
 INJECTED = [
@@ -56,7 +56,7 @@ INJECTED = [
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_role_reaches_no_table_of_a_zone_that_is_not_its_own(database: Database, role: Role) -> None:
+def test_a_role_reaches_no_table_of_a_zone_that_is_not_its_own(database: Database, role: DatabaseRole) -> None:
     reachable = _column(database, _REACHABLE, schemas=CLOSED[role], role=role.value)
     assert reachable == []
 
@@ -67,13 +67,13 @@ def test_every_role_is_named_above() -> None:
 
 def test_the_question_finds_a_table_that_is_open(database: Database) -> None:
     """The test of the test: one column granted to the web is seen."""
-    with psycopg.connect(database.conninfo(Role.OWNER)) as owner:
+    with psycopg.connect(database.conninfo(DatabaseRole.OWNER)) as owner:
         owner.execute("GRANT SELECT (hospital) ON identifying.sender TO imaging_hub_web")
-    assert _column(database, _REACHABLE, schemas=["identifying"], role=Role.WEB.value) == ["identifying.sender"]
+    assert _column(database, _REACHABLE, schemas=["identifying"], role=DatabaseRole.WEB.value) == ["identifying.sender"]
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_role_can_become_no_other(database: Database, role: Role) -> None:
+def test_a_role_can_become_no_other(database: Database, role: DatabaseRole) -> None:
     memberships = _column(
         database,
         "SELECT rolname FROM pg_roles WHERE rolname <> %(role)s AND pg_has_role(%(role)s, oid, 'MEMBER')",
@@ -91,12 +91,12 @@ def test_a_role_can_become_no_other(database: Database, role: Role) -> None:
 
 @pytest.mark.parametrize("statement", INJECTED)
 def test_injected_sql_gets_the_web_nowhere(database: Database, statement: str) -> None:
-    with psycopg.connect(database.conninfo(Role.WEB)) as web, pytest.raises(InsufficientPrivilege):
+    with psycopg.connect(database.conninfo(DatabaseRole.WEB)) as web, pytest.raises(InsufficientPrivilege):
         web.execute(statement)
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_no_role_can_change_the_trail(database: Database, role: Role) -> None:
+def test_no_role_can_change_the_trail(database: Database, role: DatabaseRole) -> None:
     changes = "UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER"
     assert _column(
         database,
@@ -126,7 +126,7 @@ def test_the_one_view_across_the_zones_shows_reasons_and_counts_only(database: D
 def test_the_schema_goes_down_and_up_again(database: Database) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(imaging_hub.__file__).parent / "migrations"))
-    with database.engine(Role.OWNER).begin() as owner:
+    with database.engine(DatabaseRole.OWNER).begin() as owner:
         config.attributes["connection"] = owner
         command.downgrade(config, "base")
     assert not SCHEMAS & set(_schemas(database))
@@ -147,5 +147,5 @@ def _schemas(database: Database) -> list[object]:
 
 def _column(database: Database, query: str, **values: object) -> list[object]:
     """First column of what the owner is answered."""
-    with psycopg.connect(database.conninfo(Role.OWNER)) as owner:
+    with psycopg.connect(database.conninfo(DatabaseRole.OWNER)) as owner:
         return [row[0] for row in owner.execute(query, values).fetchall()]

@@ -19,7 +19,7 @@ from imaging_hub.settings import Settings
 if TYPE_CHECKING:
     from conftest import Module
 
-WITHOUT_TERMS = ("cli/", "http/", "migrations/", "web/", "snds/synthetic/", "database.py", "metrics.py")
+WITHOUT_TERMS = ("cli/", "http/", "migrations/", "web/", "synthetic/", "database.py", "metrics.py")
 """What these define is form (pages, commands, responses) or invention (synthetic people), not a term of the field."""
 
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*")

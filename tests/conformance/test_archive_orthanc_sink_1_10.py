@@ -17,7 +17,7 @@ from sqlalchemy import text
 from imaging_hub.archive import search
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.archive.orthanc_sink import OrthancSink
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import HubError
 
 pytestmark = [
@@ -44,7 +44,7 @@ def files_in(peer: str) -> list[bytes]:
 
 
 def awaiting(database: Database) -> list[str]:
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         return search.awaiting_sink(connection)
 
 
@@ -110,7 +110,7 @@ def test_a_sink_that_comes_back_is_waited_for(
 def test_what_the_sink_refuses_is_named_without_its_words(database: Database, objects: ObjectStore, peer: str) -> None:
     digest = objects.put([b"not DICOM"]).digest
     (found,) = stored(database, objects)
-    broken = search.Instance(**{**{f: getattr(found, f) for f in found.__slots__}, "digest": digest})
+    broken = search.ArchivedInstance(**{**{f: getattr(found, f) for f in found.__slots__}, "digest": digest})
     with pytest.raises(HubError) as fault:
         OrthancSink(peer, objects).send(broken)
     assert fault.value.code == "sink-refused"
@@ -140,8 +140,8 @@ def test_a_sink_that_never_answers_is_given_up(database: Database, objects: Obje
     assert fault.value.code == "sink-unavailable"
 
 
-def stored(database: Database, objects: ObjectStore) -> list[search.Instance]:
+def stored(database: Database, objects: ObjectStore) -> list[search.ArchivedInstance]:
     archive(database, [deidentified(slice_of(STUDY, "2.25.200", 1))], objects)
-    with database.begin(Role.WEB) as connection:
+    with database.begin(DatabaseRole.WEB) as connection:
         assert connection.execute(text("SELECT sink_digest FROM hub.instance")).scalar_one() is None
         return search.instances(connection)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pydicom_path import deidentified, normalised
 from varied_series import sources
 
-from imaging_hub.deidentification.engine import Engine
+from imaging_hub.deidentification.engine.deidentifier import Deidentifier
+from imaging_hub.deidentification.engine.plan import compile as compile_plan
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, SourceInstance
-from imaging_hub.deidentification.plan import compile as compile_plan
-from imaging_hub.deidentification.profile import load
+from imaging_hub.deidentification.profile.profile import load
 from imaging_hub.dicom import part10
 from imaging_hub.dicom.transfer_syntax import KNOWN
 from imaging_hub.errors import MalformedDataset
@@ -36,7 +36,7 @@ def _agree(file: bytes, outcome: DeidentifiedInstance, pseudonyms: Pseudonyms) -
 def test_every_instance_of_a_series_is_what_pydicom_makes_of_it(
     series: list[tuple[SourceInstance, Pseudonyms]],
 ) -> None:
-    engine = Engine(PLAN)
+    engine = Deidentifier(PLAN)
     for source, pseudonyms in series:
         outcome = engine.deidentify(source, pseudonyms)
         if isinstance(outcome, DeidentifiedInstance):
@@ -47,7 +47,7 @@ def test_every_instance_of_a_series_is_what_pydicom_makes_of_it(
 @pytest.mark.corpus
 def test_every_file_that_passes_is_what_pydicom_makes_of_it(corpus: Path) -> None:
     warnings.simplefilter("ignore")
-    engine = Engine(PLAN)
+    engine = Deidentifier(PLAN)
     differing, compared = [], 0
     for path in sorted(path for path in corpus.rglob("*") if path.is_file()):
         try:

@@ -13,12 +13,13 @@ import pytest
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset as PydicomDataset
 
-from imaging_hub.dicom import encode, frames, part10
+from imaging_hub.dicom import encode, part10
 from imaging_hub.dicom.elements import Dataset
 from imaging_hub.dicom.transfer_syntax import EXPLICIT_VR_BIG_ENDIAN
 from imaging_hub.dicom.value_representation import TEXT_VRS
 from imaging_hub.dicom.walk import TRAILING_PADDING, read
 from imaging_hub.errors import MalformedDataset
+from imaging_hub.pixels import decoding
 
 pytestmark = pytest.mark.corpus
 
@@ -153,5 +154,5 @@ def test_frames_are_what_pydicom_decodes(corpus: Path, wanted: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             expected = pydicom.pixels.pixel_array(pydicom.dcmread(path), index=0)
-        np.testing.assert_array_equal(frames.decode(path, 0).pixels, expected, err_msg=path.name)
+        np.testing.assert_array_equal(decoding.decode(path, 0).pixels, expected, err_msg=path.name)
     assert rows

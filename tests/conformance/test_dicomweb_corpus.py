@@ -13,16 +13,18 @@ from pydicom import Dataset, dcmread
 from pydicom.encaps import generate_frames
 from starlette.testclient import TestClient
 
-from imaging_hub.archive import dicomweb, search
+from imaging_hub.archive import search
 from imaging_hub.archive.objects import ObjectStore
-from imaging_hub.database import Database, Role
-from imaging_hub.deidentification import plan, profile
-from imaging_hub.deidentification.engine import Engine
+from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.deidentification.engine import plan
+from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, SourceInstance
+from imaging_hub.deidentification.profile import profile
 from imaging_hub.dicom import part10
+from imaging_hub.dicomweb import routes
 from imaging_hub.errors import MalformedDataset
 from imaging_hub.http import problems
-from imaging_hub.http.pages import Pages
+from imaging_hub.http.pages import PageTemplates
 
 _EVERY = 6
 _SMALL_BYTES = 2 << 20
@@ -34,10 +36,10 @@ def test_real_instances_are_served_as_they_are_stored(database: Database, corpus
     for patient, instances in _deidentified(corpus).items():
         archive(database, instances, objects, sid=patient, pseudonym=patient)
     app = FastAPI()
-    app.include_router(dicomweb.router(database, objects), prefix="/dicom-web")
-    problems.install(app, Pages(tmp_path, lambda _: {}))
+    app.include_router(routes.router(database, objects), prefix="/dicom-web")
+    problems.install(app, PageTemplates(tmp_path, lambda _: {}))
     client = TestClient(app)
-    with database.begin(Role.WEB) as connection:
+    with database.begin(DatabaseRole.WEB) as connection:
         found = search.instances(connection)
     assert len(found) > 50
     for one in found:
@@ -55,7 +57,7 @@ def test_real_instances_are_served_as_they_are_stored(database: Database, corpus
 
 def _deidentified(corpus: Path) -> dict[str, list[DeidentifiedInstance]]:
     """Some of the corpus by study, each study a patient of its own."""
-    engine = Engine(plan.compile(profile.load("research-longitudinal", [])))
+    engine = Deidentifier(plan.compile(profile.load("research-longitudinal", [])))
     made: dict[str, list[DeidentifiedInstance]] = {}
     for file in sorted(file for file in corpus.rglob("*") if file.is_file())[::_EVERY]:
         try:

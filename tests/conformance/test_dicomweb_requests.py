@@ -17,11 +17,11 @@ from dicomweb_server import Archive, served
 from fastapi import Depends, FastAPI
 from pydicom import dcmread
 
-from imaging_hub.archive import dicomweb
 from imaging_hub.database import Database
+from imaging_hub.dicomweb import routes
 from imaging_hub.http import problems
-from imaging_hub.http.pages import Pages
-from imaging_hub.permits.policy import Action, Actor, Role
+from imaging_hub.http.pages import PageTemplates
+from imaging_hub.permits.policy import AccountRole, Action, RequestActor
 
 STUDY, SERIES = "2.25.100", "2.25.200"
 HOSTILE = '"><script>alert(1)</script>'
@@ -250,10 +250,10 @@ def test_one_bit_frames_that_begin_within_a_byte_are_given_whole(hub: Archive) -
 
 
 def test_a_large_object_passes_in_small_pieces(hub: Archive) -> None:
-    from imaging_hub.archive.multipart import Part, respond
+    from imaging_hub.dicomweb.multipart import BodyPart, respond
 
     stored = hub.objects.put([bytes(40 << 20)])
-    response = respond([Part("application/dicom", stored.size, lambda: hub.objects.stream(stored.digest))], "x")
+    response = respond([BodyPart("application/dicom", stored.size, lambda: hub.objects.stream(stored.digest))], "x")
     pieces = list(map(len, _drained(response)))
     assert sum(pieces) == int(response.headers["content-length"])
     assert max(pieces) <= 2 << 20
@@ -272,11 +272,12 @@ def _drained(response: Any) -> list[bytes]:
 
 @pytest.mark.parametrize(
     ("role", "finess", "seen"),
-    [(Role.RADIOLOGIST, None, True), (Role.HOSPITAL, FINESS, True), (Role.HOSPITAL, "999999999", False),
-     (Role.HOSPITAL, None, False)],
+    [(AccountRole.RADIOLOGIST, None, True), (AccountRole.HOSPITAL, FINESS, True),
+     (AccountRole.HOSPITAL, "999999999", False),
+     (AccountRole.HOSPITAL, None, False)],
 )  # fmt: skip
 def test_a_hospital_sees_its_own_studies_only(
-    database: Database, tmp_path: Path, hub: Archive, one: str, role: Role, finess: str | None, seen: bool
+    database: Database, tmp_path: Path, hub: Archive, one: str, role: AccountRole, finess: str | None, seen: bool
 ) -> None:
     from starlette.testclient import TestClient
 
@@ -284,11 +285,11 @@ def test_a_hospital_sees_its_own_studies_only(
 
     def require(action: Action) -> Any:
         asked.append(action)
-        return Depends(lambda: SimpleNamespace(actor=Actor("someone", role, finess)))
+        return Depends(lambda: SimpleNamespace(actor=RequestActor("someone", role, finess)))
 
     app = FastAPI()
-    app.include_router(dicomweb.router(database, hub.objects, require), prefix="/dicom-web")
-    problems.install(app, Pages(tmp_path, lambda _: {}))
+    app.include_router(routes.router(database, hub.objects, require), prefix="/dicom-web")
+    problems.install(app, PageTemplates(tmp_path, lambda _: {}))
     client = TestClient(app)
     assert set(asked) == {Action.STUDIES_READ, Action.SERIES_READ, Action.PIXELS_READ}
     for level in ("/studies", "/series", "/instances"):

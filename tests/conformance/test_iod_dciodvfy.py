@@ -10,7 +10,7 @@ import pytest
 from deidentified_folder import deidentify_folder
 from iod_errors import new_errors
 
-from imaging_hub.deidentification.profile import shipped
+from imaging_hub.deidentification.profile.profile import shipped
 
 pytestmark = pytest.mark.corpus
 

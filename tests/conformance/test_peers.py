@@ -19,15 +19,15 @@ from dcmtk import tool
 from dicomweb_client import DICOMwebClient
 from dicomweb_client.session_utils import create_session
 from dicomweb_server import ORTHANC_PLUGINS, orthanc
-from http_door import HttpDoor, a_file, listening
+from http_gateway import HttpGateway, a_file, listening
 from pydicom import dcmread
 from raw_scu import an_instance, receiving, rows
 from running_hub import free_ports
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import senders
-from imaging_hub.gateway.query_scp import QueryServer
-from imaging_hub.gateway.senders import Query
+from imaging_hub.gateway.query_scp import QueryRetrieveScp
+from imaging_hub.gateway.senders import QueryRetrieveAddress
 from imaging_hub.settings import Settings
 
 pytestmark = pytest.mark.peer
@@ -41,7 +41,7 @@ APPS = ("echoscu", "storescu", "findscu", "getscu", "movescu")
 class Hub:
     """A receiver, its HTTP side and its query port; and a place where a hospital's own receiver may listen."""
 
-    door: HttpDoor
+    door: HttpGateway
     query_port: int
     destination_port: int
     database: Database
@@ -57,7 +57,7 @@ def hub(settings: Settings, database: Database) -> Iterator[Hub]:
     destination, query = free_ports(2)
     with listening(settings, database) as door:
         let_ask(database, "HOSPITAL", destination)
-        server = QueryServer(settings.model_copy(update={"query_port": query}), database, door.server.metrics)
+        server = QueryRetrieveScp(settings.model_copy(update={"query_port": query}), database, door.server.metrics)
         server.start()
         try:
             yield Hub(door, query, destination, database)
@@ -67,10 +67,10 @@ def hub(settings: Settings, database: Database) -> Iterator[Hub]:
 
 def let_ask(database: Database, title: str, receives_on: int, *, right: bool = True) -> None:
     """Make a sender known that may ask, and whose own receiver listens there."""
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
             connection, calling_ae_title=title, address="127.0.0.0/8", hospital="chu-test", finess="750000001",
-            profile="research-longitudinal", query=Query("127.0.0.1", receives_on), retrieves=right,
+            profile="research-longitudinal", query=QueryRetrieveAddress("127.0.0.1", receives_on), retrieves=right,
         )  # fmt: skip
 
 
@@ -175,7 +175,7 @@ def test_dcmtk_sends_over_tls_with_the_certificate_of_its_hospital(
     ours, hospital, other = (a_certificate(tmp_path, name, issuer)[0] for name in ("ours", "hospital", "other"))
     from imaging_hub.gateway.tls import fingerprint
 
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
             connection, calling_ae_title="HOSPITAL", address="127.0.0.0/8", hospital="chu-test", finess="750000001",
             profile="research-longitudinal", certificate=fingerprint(hospital),
@@ -236,7 +236,7 @@ def _read(number: int) -> list[object]:
 
 
 def _message(instances: int) -> bytes:
-    from http_door import multipart
+    from http_gateway import multipart
 
     return multipart(*(a_file(an_instance(number)) for number in range(instances)))
 

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from imaging_hub.deidentification.profile import shipped
+from imaging_hub.deidentification.profile.profile import shipped
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -15,17 +15,17 @@ from pathlib import Path
 import httpx
 import pytest
 from dicomweb_server import orthanc
-from http_door import a_file
+from http_gateway import a_file
 from raw_scu import an_instance, receiving, rows
 from running_hub import free_ports
 from sqlalchemy import text
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import HubError, RetrievalRefused
 from imaging_hub.gateway import senders
-from imaging_hub.gateway.query_retrieve import Level, Study
-from imaging_hub.gateway.retrieval import Outcome, Pace, Retrieval, lines, window
-from imaging_hub.gateway.senders import Query, Sender
+from imaging_hub.gateway.senders import QueryRetrieveAddress, Sender
+from imaging_hub.retrieval.query_retrieve_scu import FoundStudy, RetrieveLevel
+from imaging_hub.retrieval.study_list import LineOutcome, RetrievalPace, StudyListRetrieval, lines, window
 from imaging_hub.settings import Settings
 
 needs_orthanc = pytest.mark.skipif(shutil.which("Orthanc") is None, reason="Debian's orthanc is not installed")
@@ -59,12 +59,12 @@ class Pacs:
 
     def states(self) -> list[str]:
         """States of the studies in the journal."""
-        with self.database.begin(Role.OWNER) as connection:
+        with self.database.begin(DatabaseRole.OWNER) as connection:
             return list(connection.execute(text("SELECT state FROM identifying.study ORDER BY id")).scalars())
 
 
-def known(database: Database, query: Query | None) -> None:
-    with database.begin(Role.GATEWAY) as connection:
+def known(database: Database, query: QueryRetrieveAddress | None) -> None:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
             connection, calling_ae_title="PACS", address="127.0.0.0/8", hospital="chu-test", finess="750000001",
             profile="research-longitudinal", query=query,
@@ -76,7 +76,7 @@ def pacs(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Pac
     if shutil.which("Orthanc") is None:
         pytest.skip("Debian's orthanc is not installed")
     http, dicom = free_ports(2)
-    known(database, Query("127.0.0.1", dicom))
+    known(database, QueryRetrieveAddress("127.0.0.1", dicom))
     with receiving(settings, database) as server:
         hub = {"AET": "IMAGINGHUB", "Host": "127.0.0.1", "Port": server.port}
         configuration = {
@@ -140,7 +140,7 @@ def test_what_is_wrong_with_a_pacs_is_named(pacs: Pacs, tmp_path: Path) -> None:
         "Orthanc lets a stranger in, and then answers nothing"
     )
     (nobody,) = free_ports(1)
-    known(pacs.database, Query("127.0.0.1", nobody))
+    known(pacs.database, QueryRetrieveAddress("127.0.0.1", nobody))
     ((line,),) = [pacs.pull("--studies", listed)[1]]
     assert (line["outcome"], line["reason"]) == ("refused", "unreachable")
     known(pacs.database, None)
@@ -185,18 +185,20 @@ SENDER = Sender("PACS", "127.0.0.0/8", "chu-test", "750000001", "research-longit
 
 
 def test_a_pacs_that_sends_less_than_it_announced_is_incomplete(database: Database) -> None:
-    retrieval = Retrieval(database, SENDER, lambda _level, _value: [Study("1.2.3", 5)], lambda _study: None)
-    (line,) = retrieval.run(Level.STUDY, ["1.2.3"], Pace())
-    assert (line.outcome, line.announced, line.received) == (Outcome.INCOMPLETE, 5, 0)
+    retrieval = StudyListRetrieval(
+        database, SENDER, lambda _level, _value: [FoundStudy("1.2.3", 5)], lambda _study: None
+    )
+    (line,) = retrieval.run(RetrieveLevel.STUDY, ["1.2.3"], RetrievalPace())
+    assert (line.outcome, line.announced, line.received) == (LineOutcome.INCOMPLETE, 5, 0)
 
 
 def test_a_refusal_on_the_way_is_told_with_its_reason(database: Database) -> None:
     def refuse(_study: str) -> None:
         raise RetrievalRefused("no", code="move-destination")
 
-    retrieval = Retrieval(database, SENDER, lambda _level, _value: [Study("1.2.3", 5)], refuse)
-    (line,) = retrieval.run(Level.STUDY, ["1.2.3"], Pace())
-    assert (line.outcome, line.reason) == (Outcome.REFUSED, "move-destination")
+    retrieval = StudyListRetrieval(database, SENDER, lambda _level, _value: [FoundStudy("1.2.3", 5)], refuse)
+    (line,) = retrieval.run(RetrieveLevel.STUDY, ["1.2.3"], RetrievalPace())
+    assert (line.outcome, line.reason) == (LineOutcome.REFUSED, "move-destination")
 
 
 @dataclass
@@ -205,8 +207,8 @@ class Clock:
 
     now: datetime
 
-    def pace(self, **rule: object) -> Pace:
-        return Pace(**rule, clock=lambda: self.now, sleep=self._sleep)  # type: ignore[arg-type]
+    def pace(self, **rule: object) -> RetrievalPace:
+        return RetrievalPace(**rule, clock=lambda: self.now, sleep=self._sleep)  # type: ignore[arg-type]
 
     def _sleep(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -216,12 +218,12 @@ def test_the_pace_is_kept(database: Database) -> None:
     clock = Clock(datetime(2026, 1, 1, 12))
     asked = []
 
-    def find(_level: Level, _value: str) -> list[Study]:
+    def find(_level: RetrieveLevel, _value: str) -> list[FoundStudy]:
         asked.append(clock.now.time())
         return []
 
-    retrieval = Retrieval(database, SENDER, find, lambda _study: None)
-    list(retrieval.run(Level.ACCESSION, ["A1", "A2", "A3"], clock.pace(per_hour=4)))
+    retrieval = StudyListRetrieval(database, SENDER, find, lambda _study: None)
+    list(retrieval.run(RetrieveLevel.ACCESSION, ["A1", "A2", "A3"], clock.pace(per_hour=4)))
     assert asked == [time(12, 0), time(12, 15), time(12, 30)]
 
 

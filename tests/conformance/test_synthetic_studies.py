@@ -11,7 +11,7 @@ import pytest
 from pydicom import dcmread
 from synthetic_snds import synthetic_snds
 
-from imaging_hub.snds.synthetic.generator import synthesize
+from imaging_hub.synthetic.generator import synthesize
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -21,8 +21,8 @@ from an_instance import (
 from test_table_e1_1 import ROWS, deciding, in_dataset, kept_element, place_of, row_id
 
 from imaging_hub.deidentification import standard
-from imaging_hub.deidentification.engine import Engine
-from imaging_hub.deidentification.standard import FULL_DATES, MODIFIED_DATES, RETAIN_UIDS, SAFE_PRIVATE, Row
+from imaging_hub.deidentification.engine.deidentifier import Deidentifier
+from imaging_hub.deidentification.standard import FULL_DATES, MODIFIED_DATES, RETAIN_UIDS, SAFE_PRIVATE, AttributeRow
 from imaging_hub.dicom.elements import Element
 
 UNDATED = text(0x00080020, "DA", "")
@@ -35,7 +35,7 @@ def every_option_but(left_out: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Engine]:
+def engines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Deidentifier]:
     """All options that go together, with modified dates and with full dates."""
     folder = tmp_path_factory.mktemp("profiles")
     profiles: dict[str, Path] = {
@@ -50,7 +50,9 @@ ROWS_OF_A_DATASET = [row for row in ROWS if in_dataset(row) and row.tag != 0x004
 
 @pytest.mark.parametrize("dates", [MODIFIED_DATES, FULL_DATES], ids=["modified", "full"])
 @pytest.mark.parametrize("row", ROWS_OF_A_DATASET, ids=row_id)
-def test_the_codes_are_of_the_options_that_decided_on_the_row(engines: dict[str, Engine], row: Row, dates: str) -> None:
+def test_the_codes_are_of_the_options_that_decided_on_the_row(
+    engines: dict[str, Deidentifier], row: AttributeRow, dates: str
+) -> None:
     element = kept_element(*place_of(row))
     source = an_instance(*{UNDATED.tag: UNDATED, element.tag: element}.values())
     codes = codes_of(delivered(engines[dates].deidentify(source, PSEUDONYMS)))
@@ -59,7 +61,7 @@ def test_the_codes_are_of_the_options_that_decided_on_the_row(engines: dict[str,
     assert codes == {standard.BASIC, RETAIN_UIDS} | (set() if row.pattern == "private" else deciding(row, chosen))
 
 
-def test_an_option_that_found_nothing_to_do_is_not_named(engines: dict[str, Engine]) -> None:
+def test_an_option_that_found_nothing_to_do_is_not_named(engines: dict[str, Deidentifier]) -> None:
     empty = (text(0x00081030, "LO", ""), text(0x00101010, "AS", ""), text(0x00080080, "LO", ""), sequence(0x00400275))
     dataset = delivered(engines[MODIFIED_DATES].deidentify(an_instance(UNDATED, *empty), PSEUDONYMS))
     assert codes_of(dataset) == {standard.BASIC, RETAIN_UIDS}
@@ -78,13 +80,13 @@ def test_an_option_that_found_nothing_to_do_is_not_named(engines: dict[str, Engi
     ids=lambda value: value if isinstance(value, str) else f"{value.tag:08X}",
 )
 def test_an_option_that_could_not_keep_the_value_is_not_named(
-    engines: dict[str, Engine], element: Element, failed: str
+    engines: dict[str, Deidentifier], element: Element, failed: str
 ) -> None:
     source = an_instance(text(0x00080005, "CS", "ISO_IR 192"), *{UNDATED.tag: UNDATED, element.tag: element}.values())
     assert failed not in codes_of(delivered(engines[MODIFIED_DATES].deidentify(source, PSEUDONYMS)))
 
 
-def test_an_option_that_ran_only_inside_a_sequence_is_named(engines: dict[str, Engine]) -> None:
+def test_an_option_that_ran_only_inside_a_sequence_is_named(engines: dict[str, Deidentifier]) -> None:
     item = sequence(SEQUENCE, [text(0x00080022, "DA", "20230120"), text(0x00081030, "LO", "Thorax")])
     source = an_instance(UNDATED, sequence(SEQUENCE, [item]))
     codes = codes_of(delivered(engines[MODIFIED_DATES].deidentify(source, PSEUDONYMS)))
@@ -92,7 +94,7 @@ def test_an_option_that_ran_only_inside_a_sequence_is_named(engines: dict[str, E
 
 
 @pytest.mark.parametrize("nested", [False, True], ids=["top", "nested"])
-def test_safe_private_is_named_when_a_private_attribute_stays(engines: dict[str, Engine], nested: bool) -> None:
+def test_safe_private_is_named_when_a_private_attribute_stays(engines: dict[str, Deidentifier], nested: bool) -> None:
     speed = [text(0x00190010, "LO", "GEMS_ACQU_01"), text(0x00191023, "DS", "1.5")]
     foreign = [text(0x00190010, "LO", "CHU RIS 1.0"), text(0x00191023, "DS", "1.5")]
     named = []
@@ -135,7 +137,7 @@ def test_longitudinal_temporal_information_says_what_happened(tmp_path: Path, bo
     assert value_at(dataset, LONGITUDINAL) == said
 
 
-def test_every_code_has_its_meaning_and_scheme(engines: dict[str, Engine]) -> None:
+def test_every_code_has_its_meaning_and_scheme(engines: dict[str, Deidentifier]) -> None:
     source = an_instance(text(0x00081030, "LO", "Thorax"), text(0x00080016, "UI", CT_IMAGE))
     items = next(e for e in delivered(engines[MODIFIED_DATES].deidentify(source, PSEUDONYMS)) if e.tag == 0x00120064)
     for item in items.value:

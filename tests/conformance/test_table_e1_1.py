@@ -25,11 +25,11 @@ from hypothesis import strategies as st
 
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import TEXT_VRS, vr_of
-from imaging_hub.deidentification.engine import Engine
+from imaging_hub.deidentification.engine.deidentifier import Deidentifier
+from imaging_hub.deidentification.engine.plan import compile as compile_plan
 from imaging_hub.deidentification.instance import Quarantined, SourceInstance
-from imaging_hub.deidentification.plan import compile as compile_plan
-from imaging_hub.deidentification.profile import load
-from imaging_hub.deidentification.standard import FULL_DATES, MODIFIED_DATES, RETAIN_UIDS, Row
+from imaging_hub.deidentification.profile.profile import load
+from imaging_hub.deidentification.standard import FULL_DATES, MODIFIED_DATES, RETAIN_UIDS, AttributeRow
 from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Dataset, Element
 
@@ -49,11 +49,11 @@ ROWS = standard.rows()
 OPTIONS = standard.OPTIONS
 
 
-def row_id(row: Row) -> str:
+def row_id(row: AttributeRow) -> str:
     return f"{row.pattern} {row.name}"
 
 
-def place_of(row: Row) -> tuple[int, str]:
+def place_of(row: AttributeRow) -> tuple[int, str]:
     """A tag and a VR of the row."""
     if row.pattern in REPEATING:
         return REPEATING[row.pattern]
@@ -64,7 +64,7 @@ def place_of(row: Row) -> tuple[int, str]:
     return row.tag, vr
 
 
-def element_of(row: Row) -> Element:
+def element_of(row: AttributeRow) -> Element:
     """An element of the row with a telling value."""
     tag, vr = place_of(row)
     if vr == "SQ":
@@ -110,7 +110,7 @@ def canary_left(dataset: Dataset) -> bool:
     )
 
 
-def instance_of(row: Row, *, nested: bool) -> SourceInstance:
+def instance_of(row: AttributeRow, *, nested: bool) -> SourceInstance:
     element = element_of(row)
     added = [element]
     if row.pattern == "private":
@@ -119,12 +119,12 @@ def instance_of(row: Row, *, nested: bool) -> SourceInstance:
 
 
 @cache
-def engine_of(options: frozenset[str]) -> Engine:
+def engine_of(options: frozenset[str]) -> Deidentifier:
     """The Basic Profile with these options, made once."""
-    return Engine(compile_plan(replace(load("basic"), options=options)))
+    return Deidentifier(compile_plan(replace(load("basic"), options=options)))
 
 
-def in_dataset(row: Row) -> bool:
+def in_dataset(row: AttributeRow) -> bool:
     """Commands and file meta information are not of a dataset: one that holds them is not read at all."""
     return place_of(row)[0] >> 16 not in (0x0000, 0x0002)
 
@@ -132,7 +132,7 @@ def in_dataset(row: Row) -> bool:
 @pytest.mark.parametrize("row", ROWS, ids=row_id)
 @pytest.mark.parametrize("nested", [False, True], ids=["top", "nested"])
 def test_a_row_is_treated_as_the_table_says_without_option_and_with_every_other_option_s(
-    row: Row, nested: bool
+    row: AttributeRow, nested: bool
 ) -> None:
     """The options that the row does not name change nothing."""
     tag, _ = place_of(row)
@@ -171,7 +171,7 @@ OPTION_ROWS = [
 OPTION_IDS = [f"{option} {row_id(row)}" for option, row in OPTION_ROWS]
 
 
-def treated(row: Row, options: frozenset[str], nested: bool, result: Element | None) -> None:
+def treated(row: AttributeRow, options: frozenset[str], nested: bool, result: Element | None) -> None:
     """Assert that a clean element of the row came out as these options say; cleaning goes before keeping."""
     tag, vr = place_of(row)
     source = kept_element(tag, vr)
@@ -195,7 +195,7 @@ def treated(row: Row, options: frozenset[str], nested: bool, result: Element | N
 
 @pytest.mark.parametrize(("option", "row"), OPTION_ROWS, ids=OPTION_IDS)
 @pytest.mark.parametrize("nested", [False, True], ids=["top", "nested"])
-def test_an_option_does_to_a_row_what_the_table_says(option: str, row: Row, nested: bool) -> None:
+def test_an_option_does_to_a_row_what_the_table_says(option: str, row: AttributeRow, nested: bool) -> None:
     tag, vr = place_of(row)
     source = kept_element(tag, vr)
     added = sequence(SEQUENCE, [source]) if nested else source
@@ -216,7 +216,9 @@ CLEANED_TEXT = [
     ("option", "row"), CLEANED_TEXT, ids=[f"{option} {row_id(row)}" for option, row in CLEANED_TEXT]
 )
 @pytest.mark.parametrize("nested", [False, True], ids=["top", "nested"])
-def test_what_an_option_cleans_loses_the_words_that_could_name_somebody(option: str, row: Row, nested: bool) -> None:
+def test_what_an_option_cleans_loses_the_words_that_could_name_somebody(
+    option: str, row: AttributeRow, nested: bool
+) -> None:
     tag, vr = place_of(row)
     source = text(tag, vr, "Thorax Zebulon")
     added = sequence(SEQUENCE, [source]) if nested else source
@@ -245,7 +247,9 @@ MIXED_ROWS = [
     st.lists(st.sampled_from(MIXED_ROWS), min_size=1, max_size=40, unique_by=lambda row: row.tag),
     st.booleans(),
 )
-def test_options_hold_together_in_any_combination(options: frozenset[str], rows: list[Row], nested: bool) -> None:
+def test_options_hold_together_in_any_combination(
+    options: frozenset[str], rows: list[AttributeRow], nested: bool
+) -> None:
     """On instances that hold many rows at once; and the codes of CID 7050 are of the options that decided on one."""
     sources = sorted((kept_element(*place_of(row)) for row in rows), key=lambda element: element.tag)
     undated = () if nested is False and 0x00080020 in {row.tag for row in rows} else (text(0x00080020, "DA", ""),)
@@ -258,7 +262,7 @@ def test_options_hold_together_in_any_combination(options: frozenset[str], rows:
     assert codes_of(dataset) == {standard.BASIC} | decided | (options & {RETAIN_UIDS})
 
 
-def deciding(row: Row, options: frozenset[str]) -> set[str]:
+def deciding(row: AttributeRow, options: frozenset[str]) -> set[str]:
     """The options chosen that decide on a row: those that clean it, or else those that keep it."""
     chosen = {option: action for option, action in row.options.items() if option in options}
     cleaning = {option for option, action in chosen.items() if action == "C"}

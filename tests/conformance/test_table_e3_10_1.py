@@ -18,8 +18,8 @@ from an_instance import (
 )
 
 from imaging_hub.deidentification import standard
-from imaging_hub.deidentification.engine import Engine
-from imaging_hub.deidentification.standard import SafePrivate
+from imaging_hub.deidentification.engine.deidentifier import Deidentifier
+from imaging_hub.deidentification.standard import SafePrivateRow
 from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Dataset, Element
 
@@ -34,16 +34,16 @@ PLACES = pytest.mark.parametrize("nested", [False, True], ids=["top", "nested"])
 TEXT_ROWS = [row for row in ROWS if row.vr in ("CS", "LO", "SH", "ST", "LT")]
 
 
-def row_id(row: SafePrivate) -> str:
+def row_id(row: SafePrivateRow) -> str:
     return f"{row.group:04X}-{row.creator}-{row.element:02X}"
 
 
 @cache
-def research() -> Engine:
+def research() -> Deidentifier:
     return engine("research-longitudinal")
 
 
-def element_of(row: SafePrivate, value: bytes | None = None) -> Element:
+def element_of(row: SafePrivateRow, value: bytes | None = None) -> Element:
     """The row's element in the block that its creator reserves with 10."""
     tag = row.group << 16 | 0x1000 | row.element
     if row.vr == "SQ":
@@ -51,7 +51,7 @@ def element_of(row: SafePrivate, value: bytes | None = None) -> Element:
     return Element(tag, row.vr or "DS", value or VALUES[row.vr or "DS"])
 
 
-def outcome_of(row: SafePrivate, creator: str, value: bytes | None = None, *, nested: bool = False) -> Dataset:
+def outcome_of(row: SafePrivateRow, creator: str, value: bytes | None = None, *, nested: bool = False) -> Dataset:
     """The dataset or item that held the row's element in a block of `creator`, de-identified."""
     block = [text(row.group << 16 | 0x10, "LO", creator), element_of(row, value)]
     source = an_instance(sequence(SEQUENCE, block)) if nested else an_instance(*block)
@@ -61,7 +61,7 @@ def outcome_of(row: SafePrivate, creator: str, value: bytes | None = None, *, ne
 
 @pytest.mark.parametrize("row", ROWS, ids=row_id)
 @PLACES
-def test_a_safe_private_attribute_stays_with_its_creator(row: SafePrivate, nested: bool) -> None:
+def test_a_safe_private_attribute_stays_with_its_creator(row: SafePrivateRow, nested: bool) -> None:
     dataset = outcome_of(row, row.creator, nested=nested)
     source = element_of(row)
     kept = values.find(dataset, source.tag)
@@ -77,35 +77,35 @@ def test_a_safe_private_attribute_stays_with_its_creator(row: SafePrivate, neste
 
 @pytest.mark.parametrize("row", ROWS, ids=row_id)
 @PLACES
-def test_the_same_attribute_of_another_creator_goes(row: SafePrivate, nested: bool) -> None:
+def test_the_same_attribute_of_another_creator_goes(row: SafePrivateRow, nested: bool) -> None:
     dataset = outcome_of(row, "GAELDOURT RIS", nested=nested)
     assert not [element for element in dataset if element.tag & 0x10000]
 
 
 @pytest.mark.parametrize("row", TEXT_ROWS, ids=row_id)
 @PLACES
-def test_a_safe_private_attribute_goes_when_it_names_the_patient(row: SafePrivate, nested: bool) -> None:
+def test_a_safe_private_attribute_goes_when_it_names_the_patient(row: SafePrivateRow, nested: bool) -> None:
     dataset = outcome_of(row, row.creator, b"GAELDOURT", nested=nested)
     assert values.find(dataset, element_of(row).tag) is None
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.vr in ("DS", "IS", "")], ids=row_id)
 @PLACES
-def test_a_safe_private_number_goes_when_it_is_none(row: SafePrivate, nested: bool) -> None:
+def test_a_safe_private_number_goes_when_it_is_none(row: SafePrivateRow, nested: bool) -> None:
     dataset = outcome_of(row, row.creator, b"Legrand", nested=nested)
     assert values.find(dataset, element_of(row).tag) is None
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.vr == "UI"], ids=row_id)
 @PLACES
-def test_a_safe_private_uid_is_remapped_with_the_others(row: SafePrivate, nested: bool) -> None:
+def test_a_safe_private_uid_is_remapped_with_the_others(row: SafePrivateRow, nested: bool) -> None:
     dataset = outcome_of(row, row.creator, b"1.2.250.1.999.1.2", nested=nested)
     series = value_at(delivered(research().deidentify(an_instance(), PSEUDONYMS)), 0x0020000E)
     assert value_at(dataset, element_of(row).tag) == series
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.vr == "SQ"], ids=row_id)
-def test_what_stands_in_a_safe_private_sequence_is_treated_like_anything(row: SafePrivate) -> None:
+def test_what_stands_in_a_safe_private_sequence_is_treated_like_anything(row: SafePrivateRow) -> None:
     items = [text(0x00080104, "LO", "Thorax GAELDOURT"), text(0x00100020, "LO", "80123456")]
     block = [text(row.group << 16 | 0x10, "LO", row.creator), sequence(element_of(row).tag, items)]
     item = first_item(delivered(research().deidentify(an_instance(*block), PSEUDONYMS)), element_of(row).tag)

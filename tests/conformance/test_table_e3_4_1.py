@@ -20,8 +20,8 @@ from an_instance import (
 )
 
 from imaging_hub.deidentification import standard
-from imaging_hub.deidentification.engine import Engine
-from imaging_hub.deidentification.standard import ContentItem
+from imaging_hub.deidentification.engine.deidentifier import Deidentifier
+from imaging_hub.deidentification.standard import ContentItemRow
 from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Dataset, Element
 
@@ -39,7 +39,7 @@ ROWS = list(standard.content_items().values())
 ROW_OPTIONS = [(row, option) for row in ROWS for option in row.options]
 
 
-def row_id(row: ContentItem) -> str:
+def row_id(row: ContentItemRow) -> str:
     return f"{row.meaning} {row.value_type}"
 
 
@@ -65,7 +65,7 @@ def value_of(value_type: str) -> Element:
     }.get(value_type, references)
 
 
-def item_of(row: ContentItem, *children: Dataset, value_type: str = "") -> Dataset:
+def item_of(row: ContentItemRow, *children: Dataset, value_type: str = "") -> Dataset:
     """A content item of the row's concept."""
     kind = value_type or row.value_type
     scheme = "DCM" if row.scheme == "" else row.scheme
@@ -99,12 +99,12 @@ def finding() -> Dataset:
     ]
 
 
-def report(by: Engine, *items: Dataset) -> Dataset:
+def report(by: Deidentifier, *items: Dataset) -> Dataset:
     source = an_instance(UNDATED, sequence(CONTENT, *items), sop_class=ENHANCED_SR, modality="SR")
     return delivered(by.deidentify(source, PSEUDONYMS))
 
 
-def cleaned(by: Engine, item: Dataset, *, nested: bool) -> tuple[Dataset | None, Dataset]:
+def cleaned(by: Deidentifier, item: Dataset, *, nested: bool) -> tuple[Dataset | None, Dataset]:
     """What became of an item, None if it is gone; and the whole report."""
     dataset = report(by, *([container(finding(), container(item))] if nested else [finding(), item]))
     items = values.items(dataset, CONTENT)
@@ -115,7 +115,7 @@ def cleaned(by: Engine, item: Dataset, *, nested: bool) -> tuple[Dataset | None,
 
 
 @pytest.fixture(scope="module")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Engine]:
+def engines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Deidentifier]:
     """Clean Structured Content alone, and with each other option."""
     folder = tmp_path_factory.mktemp("profiles")
     chosen: dict[str, Path] = {
@@ -149,7 +149,7 @@ def is_replaced(value_type: str, item: Dataset) -> bool:
 @pytest.mark.parametrize("row", ROWS, ids=row_id)
 @pytest.mark.parametrize("nested", [False, True], ids=["top", "nested"])
 def test_an_item_is_removed_or_replaced_as_the_table_says(
-    engines: dict[str, Engine], row: ContentItem, nested: bool
+    engines: dict[str, Deidentifier], row: ContentItemRow, nested: bool
 ) -> None:
     item, dataset = cleaned(engines["basic"], item_of(row, finding()), nested=nested)
     assert codes_of(dataset) == {"basic", "clean-structured-content"}
@@ -167,7 +167,7 @@ def test_an_item_is_removed_or_replaced_as_the_table_says(
 )
 @pytest.mark.parametrize("nested", [False, True], ids=["top", "nested"])
 def test_an_option_keeps_or_cleans_an_item_as_the_table_says(
-    engines: dict[str, Engine], row: ContentItem, option: str, nested: bool
+    engines: dict[str, Deidentifier], row: ContentItemRow, option: str, nested: bool
 ) -> None:
     item, dataset = cleaned(engines[option], item_of(row, finding()), nested=nested)
     assert item is not None
@@ -191,7 +191,7 @@ def test_an_option_keeps_or_cleans_an_item_as_the_table_says(
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.basic == "X"], ids=row_id)
 def test_an_item_that_others_refer_to_by_its_place_stays_there_without_its_value(
-    engines: dict[str, Engine], row: ContentItem
+    engines: dict[str, Deidentifier], row: ContentItemRow
 ) -> None:
     reference = [text(0x0040A010, "CS", "INFERRED FROM"), Element(0x0040DB73, "UL", b"\1\0\0\0\2\0\0\0")]
     below = [
@@ -220,7 +220,7 @@ def test_an_item_that_others_refer_to_by_its_place_stays_there_without_its_value
     ids=row_id,
 )
 def test_a_row_is_of_its_value_type_and_others_of_the_concept_are_cleaned(
-    engines: dict[str, Engine], row: ContentItem
+    engines: dict[str, Deidentifier], row: ContentItemRow
 ) -> None:
     item, _ = cleaned(engines["basic"], item_of(row, value_type="TEXT"), nested=False)
     assert item is not None
@@ -230,7 +230,7 @@ def test_a_row_is_of_its_value_type_and_others_of_the_concept_are_cleaned(
 @pytest.mark.parametrize("outer", [ACQUISITION_CONTEXT, PREPARATION, MODIFIERS, PROTOCOL_CONTEXT])
 @pytest.mark.parametrize("nested", [False, True], ids=["top", "nested"])
 def test_content_items_outside_of_reports_are_treated_alike(
-    engines: dict[str, Engine], outer: int, nested: bool
+    engines: dict[str, Deidentifier], outer: int, nested: bool
 ) -> None:
     row = standard.content_items()["121022", "DCM", "TEXT"]
     items = [item_of(row), finding()]
@@ -244,7 +244,7 @@ def test_content_items_outside_of_reports_are_treated_alike(
     assert [value_at(first_item(item, VALUE["CODE"]), 0x00080104) for item in left] == ["Nodule"]
 
 
-def test_references_in_one_sequence_do_not_keep_items_of_another(engines: dict[str, Engine]) -> None:
+def test_references_in_one_sequence_do_not_keep_items_of_another(engines: dict[str, Deidentifier]) -> None:
     row = standard.content_items()["121022", "DCM", "TEXT"]
     reference = [Element(0x0040DB73, "UL", b"\1\0\0\0")]
     source = an_instance(
@@ -262,7 +262,7 @@ def test_references_in_one_sequence_do_not_keep_items_of_another(engines: dict[s
     assert emptied.value == []
 
 
-def test_a_sequence_below_of_which_nothing_is_left_is_left_out(engines: dict[str, Engine]) -> None:
+def test_a_sequence_below_of_which_nothing_is_left_is_left_out(engines: dict[str, Deidentifier]) -> None:
     row = standard.content_items()["121022", "DCM", "TEXT"]
     heading = first_item(report(engines["basic"], container(item_of(row))), CONTENT)
     assert values.find(heading, CONTENT) is None
@@ -301,7 +301,7 @@ def test_a_subject_age_above_the_cap_is_written_as_the_cap(
     assert (values.find(found[0], 0x0040A161) is not None) == exact
 
 
-def test_text_of_a_waveform_annotation_is_cleaned(engines: dict[str, Engine]) -> None:
+def test_text_of_a_waveform_annotation_is_cleaned(engines: dict[str, Deidentifier]) -> None:
     annotation = [sequence(0x0040A043, code("X", "99LOCAL", "Whatever")), text(0x00700006, "ST", "Nodule Zebulon")]
     source = an_instance(sequence(0x0040B020, annotation))
     item = first_item(delivered(engines["basic"].deidentify(source, PSEUDONYMS)), 0x0040B020)

@@ -20,8 +20,8 @@ from running_hub import RunningHub, a_hub, a_server, free_ports
 from sqlalchemy import text
 
 from imaging_hub.archive.objects import ObjectStore
-from imaging_hub.database import Database, Role
-from imaging_hub.intake import door
+from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.intake import handover
 
 NO_SYNC = (
     "strace", "-D", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null",
@@ -60,7 +60,7 @@ def run(
         with a_server(disk / "postgres") as database, _a_hub_that_keeps_none(disk, database) as hub:
             hub.log, hub.before = folder / "hub.log", before
             hub.start()
-            hub.wait(lambda: door.answers(hub.settings.door), "the door is there")
+            hub.wait(lambda: handover.answers(hub.settings.handover_socket), "inline de-identification listens")
             ledger, stop = Ledger(), threading.Event()
             senders = [Sender(number, hub.settings.dicom_port, ledger, stop) for number in range(1, kill9.SENDERS + 1)]
             for sender in senders:
@@ -83,7 +83,7 @@ def run(
 
 def _a_hub_that_keeps_none(folder: Path, database: Database) -> RunningHub:
     hub = a_hub(folder, database, log_level="error")
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         connection.execute(text("UPDATE identifying.sender SET keep_originals = 'never'"))
     return hub
 
@@ -93,7 +93,7 @@ def _after(copy: Path, disk: Path, cut: RunningHub, ledger: Ledger, found: Cuts)
     with power.mounted(copy, disk):
         power.forget_locks(disk / "postgres")
         with a_server(disk / "postgres") as database, _moved(cut, disk, database) as hub:
-            with database.begin(Role.OWNER) as connection:
+            with database.begin(DatabaseRole.OWNER) as connection:
                 waiting = connection.execute(text("SELECT count(*) FROM identifying.outcome")).scalar_one()
             hub.start()
             hub.wait_until_settled()
@@ -120,7 +120,7 @@ def _moved(cut: RunningHub, disk: Path, database: Database) -> RunningHub:
 
 def _archived(database: Database, objects: ObjectStore) -> set[str]:
     """UIDs, as they were sent, of what is indexed and whole."""
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         rows = connection.execute(
             text(
                 "SELECT i.sop_instance_uid AS uid, indexed.digest FROM identifying.instance i JOIN hub.instance indexed"

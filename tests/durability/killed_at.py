@@ -18,9 +18,9 @@ from types import FrameType
 from typing import Any
 
 from imaging_hub.cohorts import frozen
-from imaging_hub.database import Role, open_database
-from imaging_hub.permits.policy import Actor, Permit
-from imaging_hub.permits.policy import Role as ActorRole
+from imaging_hub.database import DatabaseRole, open_database
+from imaging_hub.permits.policy import AccountRole as ActorRole
+from imaging_hub.permits.policy import Permit, RequestActor
 from imaging_hub.settings import Settings
 from imaging_hub.settings import load as settings
 from imaging_hub.snds import indirect, loading
@@ -53,9 +53,9 @@ def load(hub: Settings, told: dict[str, Any]) -> None:
 def link(hub: Settings, told: dict[str, Any]) -> None:
     """The operator's answer, and then the search by exams, each in a transaction of its own."""
     database = open_database(hub)
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         import_return(connection, Path(told["answer"]), delivery="d", resolve=lambda _: told["sids"], actor="test")
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         indirect.link(connection, hub.tables, codes=ProcedureCodes({}), actor="test")
 
 
@@ -66,9 +66,10 @@ def freeze(hub: Settings, told: dict[str, Any]) -> None:
         domains=frozenset({"act", "ald", "death", "diagnosis", "drug", "stay"}), valid_from=today, valid_until=today,
         revoked=False,
     )  # fmt: skip
-    with open_database(hub).begin(Role.WEB) as connection:
+    with open_database(hub).begin(DatabaseRole.WEB) as connection:
         frozen.freeze(
-            connection, told["definition"], actor=Actor("ada", ActorRole.RESEARCHER), permit=permit, tables=hub.tables,
+            connection, told["definition"], actor=RequestActor("ada", ActorRole.RESEARCHER), permit=permit,
+            tables=hub.tables,
             small_cell=2, today=today,
         )  # fmt: skip
 

@@ -27,10 +27,10 @@ from raw_scu import let_in
 from running_hub import free_ports
 
 from imaging_hub.archive.objects import ObjectStore
-from imaging_hub.database import Database, Role, embedded_server, migrate
+from imaging_hub.database import Database, DatabaseRole, embedded_server, migrate
 from imaging_hub.errors import HubError
 from imaging_hub.intake import recovery
-from imaging_hub.pseudonymisation.keyring import create_missing
+from imaging_hub.keys.keyring import create_missing
 from imaging_hub.settings import Settings, load
 
 DISK_MEGABYTES = 6144
@@ -192,7 +192,7 @@ def _after(copy: Path, disk: Path, ledger: Ledger) -> Findings:
         database = Database(embedded_server(disk / "postgres"), None)
         spool = spool_of(load(home=disk / "hub"), database)
         try:
-            with database.begin(Role.GATEWAY) as connection:
+            with database.begin(DatabaseRole.GATEWAY) as connection:
                 recovery.recover(connection, spool)
             return kill9.compare(ledger, database, spool)
         finally:

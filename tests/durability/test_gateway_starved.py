@@ -15,13 +15,13 @@ import httpx
 import psycopg
 import pytest
 from gateway_process import GatewayProcess
-from http_door import RELATED, a_file, multipart
+from http_gateway import RELATED, a_file, multipart
 from originals import spool_of
 from psycopg import sql
 from raw_scu import CALLING, Closed, RawScu, Refused, an_instance, let_in, receiving, rows
 from running_hub import free_ports
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import senders
 from imaging_hub.settings import Settings
 
@@ -108,7 +108,7 @@ def test_a_disk_that_does_not_confirm_what_came_by_http_ends_the_gateway_too(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
     let_in(database)
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         token = senders.give_token(connection, senders.named(connection, CALLING), datetime.now(UTC) + timedelta(1))
     dicom, http = free_ports(2)
     gateway = GatewayProcess(
@@ -135,7 +135,7 @@ def test_a_disk_that_does_not_confirm_what_came_by_http_ends_the_gateway_too(
 def _away(server: Database, database: Database) -> Iterator[None]:
     """The database lets nobody in, and has shown everybody out."""
     name = database.owner_url.database or ""
-    with psycopg.connect(server.conninfo(Role.OWNER), autocommit=True) as owner:
+    with psycopg.connect(server.conninfo(DatabaseRole.OWNER), autocommit=True) as owner:
         allow = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
         owner.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
         owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))

@@ -19,8 +19,8 @@ from sqlalchemy import text
 
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.audit import trail
-from imaging_hub.database import Database, Role
-from imaging_hub.intake import door
+from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.intake import handover
 
 KILLS = 25
 
@@ -44,11 +44,16 @@ def test_nothing_acknowledged_is_lost_when_the_door_is_killed_too_and_no_origina
     database: Database, tmp_path: Path
 ) -> None:
     with a_hub(tmp_path, database, log_level="info") as hub:
-        with database.begin(Role.GATEWAY) as connection:
+        with database.begin(DatabaseRole.GATEWAY) as connection:
             connection.execute(text("UPDATE identifying.sender SET keep_originals = 'never'"))
         hub.start()
-        hub.wait(lambda: door.answers(hub.settings.door), "the door is there")
-        ledger = _send_and_kill(hub, random.Random(20261129), ("door", "door", "gateway", "worker"), 12)
+        hub.wait(lambda: handover.answers(hub.settings.handover_socket), "inline de-identification listens")
+        ledger = _send_and_kill(
+            hub,
+            random.Random(20261129),
+            ("inline-deidentification", "inline-deidentification", "gateway", "worker"),
+            12,
+        )
         hub.wait_until_settled()
         found = rows(database)
         assert set(ledger.acknowledged) <= {row.sop_instance_uid for row in found}
@@ -85,7 +90,7 @@ def _send_and_kill(
 def _archive_agrees(hub: RunningHub) -> None:
     """Every archived row has its index row and its object, neither has another, and the trail holds."""
     objects = ObjectStore(hub.settings.objects)
-    with hub.database.begin(Role.OWNER) as connection:
+    with hub.database.begin(DatabaseRole.OWNER) as connection:
         archived = connection.execute(
             text(
                 "SELECT deidentified_sop_instance_uid AS uid, deidentified_digest AS digest"

@@ -19,7 +19,7 @@ from imaging_hub.cohorts.definition import parse
 from imaging_hub.cohorts.flowchart import run
 from imaging_hub.cohorts.plan import plan
 from imaging_hub.cohorts.snapshot import take
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.settings import Settings
 from imaging_hub.snds import loading
 from tests.cohort_oracle import index_series
@@ -104,7 +104,7 @@ def test_links_are_made_together_or_not_at_all(settings: Settings, database: Dat
         )
 
     def undo() -> None:
-        with database.begin(Role.OWNER) as owner:
+        with database.begin(DatabaseRole.OWNER) as owner:
             owner.execute(text("DELETE FROM hub.link"))
             owner.execute(text("DELETE FROM hub.link_proposal"))
 
@@ -112,7 +112,7 @@ def test_links_are_made_together_or_not_at_all(settings: Settings, database: Dat
     only_ins = ([(sid, person, "ins") for sid, person in by_ins], [])
     killed_everywhere(settings, "link", told, 7, state=state, undo=undo, between=(only_ins,))
     assert linked.indirect.proposed
-    with database.begin(Role.OWNER) as owner:
+    with database.begin(DatabaseRole.OWNER) as owner:
         assert trail.verify(owner) > 0
 
 
@@ -122,7 +122,7 @@ def test_a_cohort_is_frozen_whole_or_not_at_all(settings: Settings, database: Da
     dense = a_dense_world(settings.tables, chance)
     index_series(database, dense)
     told = {"definition": _with_members(database, settings, chance), "project": "p", "today": "2026-11-27"}
-    with database.begin(Role.OWNER) as owner:
+    with database.begin(DatabaseRole.OWNER) as owner:
         owner.execute(
             text(
                 "INSERT INTO hub.account (name, role, token_hash, expires_at)"
@@ -143,7 +143,7 @@ def test_a_cohort_is_frozen_whole_or_not_at_all(settings: Settings, database: Da
         )
 
     def undo() -> None:
-        with database.begin(Role.OWNER) as owner:
+        with database.begin(DatabaseRole.OWNER) as owner:
             owner.execute(text("DELETE FROM hub.cohort_member"))
             owner.execute(text("DELETE FROM hub.cohort"))
             owner.execute(text("DELETE FROM hub.told"))
@@ -153,7 +153,7 @@ def test_a_cohort_is_frozen_whole_or_not_at_all(settings: Settings, database: Da
 
 
 def _with_members(database: Database, hub: Settings, chance: random.Random) -> str:
-    with database.begin(Role.WEB) as connection, take(connection, hub.tables) as snapshot:
+    with database.begin(DatabaseRole.WEB) as connection, take(connection, hub.tables) as snapshot:
         while True:
             definition = a_definition(chance)
             if len(run(plan(parse(definition)), snapshot).members) > 3:
@@ -161,5 +161,5 @@ def _with_members(database: Database, hub: Settings, chance: random.Random) -> s
 
 
 def rows(database: Database, statement: str) -> list[tuple[Any, ...]]:
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         return [tuple(row) for row in connection.execute(text(statement))]

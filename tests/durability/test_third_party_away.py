@@ -10,7 +10,7 @@ from raw_scu import RawScu, an_instance
 from running_hub import SENDER, RunningHub, a_hub
 from sqlalchemy import text
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.pseudonymisation.rekeying import resubmit
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.trust import epochs
@@ -51,7 +51,7 @@ def test_studies_wait_for_a_third_party_that_is_away(database: Database, tmp_pat
         os.kill(third_party, signal.SIGKILL)  # serve starts it again
         hub.wait_until_settled()
         assert hub.states() == {"ARCHIVED": 2}
-        with database.begin(Role.OWNER) as owner:
+        with database.begin(DatabaseRole.OWNER) as owner:
             assert owner.execute(text("SELECT count(DISTINCT sid) FROM hub.study")).scalar_one() == 1
 
 
@@ -68,5 +68,5 @@ def test_new_keys_need_no_hub_that_stands_still(database: Database, tmp_path: Pa
         resubmit(database, hub.settings.keys, ThirdParty.connect(hub.settings))
         hub.wait_until_settled()
         assert hub.states() == {"ARCHIVED": 2}
-        with database.begin(Role.OWNER) as owner:
+        with database.begin(DatabaseRole.OWNER) as owner:
             assert owner.execute(text("SELECT count(DISTINCT sid) FROM hub.study")).scalar_one() == 1

@@ -11,11 +11,11 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from web_story import WebStory, a_web_story, freeze, grant, prepare
 
-from imaging_hub.database import Database, Role
-from imaging_hub.gateway.console import create_console
-from imaging_hub.gateway.console import visit as console_visit
+from imaging_hub.console import create_console
+from imaging_hub.console import visit as console_visit
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.permits.policy import VERBS, Action
-from imaging_hub.permits.policy import Role as Account
+from imaging_hub.permits.policy import AccountRole as Account
 from imaging_hub.settings import Settings
 from imaging_hub.web.app import create_app
 from imaging_hub.web.hub import Permission
@@ -264,7 +264,7 @@ def test_a_researcher_is_not_told_small_counts(story: WebStory) -> None:
 def test_a_new_permit_lets_the_holder_go_on(story: WebStory) -> None:
     release = ready_release(story)
     story.execute("UPDATE hub.permit SET valid_until = current_date - 2")
-    with story.database.begin(Role.OWNER) as connection:
+    with story.database.begin(DatabaseRole.OWNER) as connection:
         renewed = grant(story, connection_until=5, connection=connection)
     with story.client("researcher") as client:
         assert client.get(f"/api/v1/releases/{release}").status_code == 403
@@ -275,7 +275,7 @@ def test_a_new_permit_lets_the_holder_go_on(story: WebStory) -> None:
 def test_the_web_role_cannot_read_an_identity(story: WebStory) -> None:
     with (
         pytest.raises(Exception, match="permission denied"),
-        story.database.begin(Role.WEB) as connection,
+        story.database.begin(DatabaseRole.WEB) as connection,
     ):
         connection.exec_driver_sql("SELECT patient_id FROM identifying.instance")
 
@@ -285,7 +285,7 @@ def test_the_hub_is_unready_while_its_database_is_away(story: WebStory) -> None:
         assert client.get("/readyz").status_code == 200
         story.execute("ALTER ROLE imaging_hub_web NOLOGIN")
         try:
-            story.database.engine(Role.WEB).dispose()
+            story.database.engine(DatabaseRole.WEB).dispose()
             assert client.get("/readyz").status_code == 503
             away: httpx.Response = client.get("/api/v1/overview")
             assert (away.status_code, away.json()["code"]) == (503, "database-unavailable")

@@ -9,9 +9,9 @@ import pytest
 from archived import admit_in, deidentified, slice_of
 from locks import until_somebody_waits
 
-from imaging_hub.archive import naming
+from imaging_hub.archive import object_removal
 from imaging_hub.archive.objects import ObjectStore, StoredObject
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 
 INSTANCE = deidentified(slice_of("2.25.100", "2.25.200", 1))
 
@@ -27,15 +27,15 @@ def stored(objects: ObjectStore) -> StoredObject:
 
 
 def _forget(database: Database, objects: ObjectStore, digest: str) -> None:
-    with database.begin(Role.WORKER) as connection:
-        naming.forget(connection, objects, [digest])
+    with database.begin(DatabaseRole.WORKER) as connection:
+        object_removal.forget(connection, objects, [digest])
 
 
 def test_what_is_about_to_be_indexed_is_not_removed(
     database: Database, objects: ObjectStore, stored: StoredObject
 ) -> None:
-    with database.begin(Role.WORKER) as connection:
-        assert naming.hold(connection, objects, [stored.digest]) == set()
+    with database.begin(DatabaseRole.WORKER) as connection:
+        assert object_removal.hold(connection, objects, [stored.digest]) == set()
         refusing = Thread(target=_forget, args=(database, objects, stored.digest))
         refusing.start()
         until_somebody_waits(database)
@@ -47,8 +47,8 @@ def test_what_is_about_to_be_indexed_is_not_removed(
 
 def test_what_was_removed_is_not_indexed(database: Database, objects: ObjectStore, stored: StoredObject) -> None:
     _forget(database, objects, stored.digest)
-    with database.begin(Role.WORKER) as connection:
-        assert naming.hold(connection, objects, [stored.digest]) == {stored.digest}
+    with database.begin(DatabaseRole.WORKER) as connection:
+        assert object_removal.hold(connection, objects, [stored.digest]) == {stored.digest}
 
 
 def test_a_bucket_too_knows_what_is_missing() -> None:

@@ -146,7 +146,7 @@ def handler(served: Served) -> type[BaseHTTPRequestHandler]:
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Served]]:
     """Start hubs; they end with the test. Pauses between attempts are as good as none."""
-    monkeypatch.setattr(hub.Hub.__init__, "__kwdefaults__", {"pause_seconds": 0.001})
+    monkeypatch.setattr(hub.HubConnection.__init__, "__kwdefaults__", {"pause_seconds": 0.001})
     servers: list[ThreadingHTTPServer] = []
 
     def start(files: dict[str, bytes], fault: Fault | None = None) -> Served:

@@ -18,16 +18,16 @@ from imaging_hub.audit import trail
 from imaging_hub.cohorts import flowchart, frozen
 from imaging_hub.cohorts.definition import parse
 from imaging_hub.cohorts.flowchart import run
-from imaging_hub.cohorts.frozen import Frozen
+from imaging_hub.cohorts.frozen import FrozenCohort
 from imaging_hub.cohorts.plan import plan
 from imaging_hub.cohorts.snapshot import take
 from imaging_hub.database import Database
-from imaging_hub.database import Role as Login
+from imaging_hub.database import DatabaseRole as Login
 from imaging_hub.errors import HubError
 from imaging_hub.permits import accounts, projects
-from imaging_hub.permits.policy import Actor, Denied, Permit, Reason, Role
+from imaging_hub.permits.policy import AccountRole, DenialReason, Denied, Permit, RequestActor
 from imaging_hub.snds.loading import load
-from imaging_hub.snds.synthetic.generator import synthesize
+from imaging_hub.synthetic.generator import synthesize
 from tests.cohort_oracle import World, index_series, indexed_series, link_of, oracle
 from tests.dense_tables import a_definition, a_dense_world
 
@@ -144,10 +144,10 @@ def test_a_cohort_is_exactly_what_brute_force_over_the_truth_finds(indexed: Data
     assert subjects[-1] == len({sid for sid, *_ in found})
 
 
-def permitted(database: Database, world: World) -> tuple[Actor, Permit]:
+def permitted(database: Database, world: World) -> tuple[RequestActor, Permit]:
     now = datetime.now(UTC)
     with database.begin(Login.WORKER) as connection:
-        accounts.add(connection, "ada", Role.RESEARCHER, now + timedelta(days=1), by="op")
+        accounts.add(connection, "ada", AccountRole.RESEARCHER, now + timedelta(days=1), by="op")
         projects.add(connection, "p", title="t", purpose="t", public_interest="t", legal_basis="MR-004", by="op")
         granted = projects.grant(
             connection, "p", valid_from=TODAY, valid_until=TODAY, holders=["ada"], modalities=["CT"],
@@ -155,18 +155,18 @@ def permitted(database: Database, world: World) -> tuple[Actor, Permit]:
         )  # fmt: skip
         permit = projects.permit(connection, granted)
     assert permit is not None
-    return Actor("ada", Role.RESEARCHER), permit
+    return RequestActor("ada", AccountRole.RESEARCHER), permit
 
 
 def test_the_same_definition_frozen_twice_is_one_cohort(indexed: Database, world: World) -> None:
     actor, permit = permitted(indexed, world)
 
-    def freeze(definition: str) -> Frozen:
+    def freeze(definition: str) -> FrozenCohort:
         with indexed.begin(Login.WEB) as connection:
             found = frozen.freeze(
                 connection, definition, actor=actor, permit=permit, tables=world.tables, small_cell=11, today=TODAY
             )
-        assert isinstance(found, Frozen)
+        assert isinstance(found, FrozenCohort)
         return found
 
     definition = DEFINITIONS["lung-ct-before-c34"]
@@ -238,12 +238,12 @@ def test_a_count_is_rounded_and_held_back_and_freezing_needs_a_permit_in_scope(i
     assert any(step.subjects.isdigit() for step in counted.steps)
     assert not isinstance(few, Denied)
     assert (few.steps[-1].subjects, few.series) == ("<11", "<11")
-    assert other_modality == Denied(Reason.SCOPE_EXCEEDED)
-    assert no_permit == Denied(Reason.NO_PERMIT)
-    operator = {**shared, "actor": Actor("op", Role.HOSPITAL, "990000101")}
+    assert other_modality == Denied(DenialReason.SCOPE_EXCEEDED)
+    assert no_permit == Denied(DenialReason.NO_PERMIT)
+    operator = {**shared, "actor": RequestActor("op", AccountRole.HOSPITAL, "990000101")}
     with indexed.begin(Login.WEB) as connection:
         denied = flowchart.count(connection, parse(DEFINITIONS["nobody"]), **operator)
-    assert denied == Denied(Reason.ROLE_LACKS)
+    assert denied == Denied(DenialReason.ROLE_LACKS)
 
 
 def test_sixty_random_cohorts_over_dense_tables_agree(database: Database, tmp_path: Path) -> None:

@@ -21,18 +21,18 @@ from sqlalchemy import text
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.audit import trail
 from imaging_hub.cohorts import release as releases
-from imaging_hub.cohorts.release import Requested
+from imaging_hub.cohorts.release import RequestedRelease
 from imaging_hub.cohorts.rewriting import project_pseudonym, rewrite
 from imaging_hub.database import DUE, Database
-from imaging_hub.database import Role as Login
+from imaging_hub.database import DatabaseRole as Login
 from imaging_hub.errors import HubError, NotFound
+from imaging_hub.keys import pseudonym_chain
 from imaging_hub.permits import accounts, projects
-from imaging_hub.permits.policy import Actor, Denied, Reason, Role
-from imaging_hub.pseudonymisation import chain
+from imaging_hub.permits.policy import AccountRole, DenialReason, Denied, RequestActor
 from tests.archived import PSEUDONYM, archive, deidentified, from_file, slice_of
 
 TODAY = date(2026, 11, 23)
-ADA = Actor("ada", Role.RESEARCHER)
+ADA = RequestActor("ada", AccountRole.RESEARCHER)
 DEFINITION = """\
 cohort: cancer-ct
 version: 1
@@ -51,7 +51,9 @@ class Hub:
     objects: ObjectStore
     permits: dict[str, str]
 
-    def request(self, project: str = "p", *, actor: Actor = ADA, today: date = TODAY) -> Requested | Denied:
+    def request(
+        self, project: str = "p", *, actor: RequestActor = ADA, today: date = TODAY
+    ) -> RequestedRelease | Denied:
         with self.database.begin(Login.WEB) as connection:
             return releases.request(
                 connection, actor=actor, cohort=f"cohort-{project}", permit_id=self.permits.get(project), today=today
@@ -59,7 +61,7 @@ class Hub:
 
     def released(self, project: str = "p", pid_key: bytes = PID_KEY, uid_key: bytes = UID_KEY) -> str:
         found = self.request(project)
-        assert isinstance(found, Requested)
+        assert isinstance(found, RequestedRelease)
         releases.prepare(self.database, self.objects, found.id, pid_key, uid_key)
         return found.id
 
@@ -87,7 +89,7 @@ def hub(database: Database, tmp_path: Path) -> Hub:
     permits = {}
     with database.begin(Login.WORKER) as connection:
         for name in ("ada", "bob"):
-            accounts.add(connection, name, Role.RESEARCHER, now + timedelta(days=1), by="op")
+            accounts.add(connection, name, AccountRole.RESEARCHER, now + timedelta(days=1), by="op")
         for project in ("p", "q"):
             projects.add(connection, project, title="t", purpose="t", public_interest="t", legal_basis="x", by="op")
             permits[project] = projects.grant(
@@ -231,7 +233,7 @@ def test_releases_for_two_projects_share_no_uid_and_no_patient(hub: Hub) -> None
 
 def test_a_preparation_that_was_killed_goes_on_where_it_stopped(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     found = hub.request()
-    assert isinstance(found, Requested)
+    assert isinstance(found, RequestedRelease)
     monkeypatch.setattr(releases, "_BATCH", 2)
     written: list[int] = []
     real = ObjectStore.put
@@ -263,13 +265,13 @@ def test_a_preparation_that_was_killed_goes_on_where_it_stopped(hub: Hub, monkey
 
 def test_one_series_that_waits_for_review_denies_the_whole_request(hub: Hub) -> None:
     review(hub, "PENDING")
-    assert hub.request() == Denied(Reason.NOT_REVIEWED, 1)
+    assert hub.request() == Denied(DenialReason.NOT_REVIEWED, 1)
     review(hub, "REJECTED")
-    assert hub.request() == Denied(Reason.REJECTED_IN_REVIEW, 1)
+    assert hub.request() == Denied(DenialReason.REJECTED_IN_REVIEW, 1)
     review(hub, "APPROVED")
     found = hub.request()
-    assert isinstance(found, Requested)
-    assert hub.request() == Requested(found.id, new=False), "asking twice is one release"
+    assert isinstance(found, RequestedRelease)
+    assert hub.request() == RequestedRelease(found.id, new=False), "asking twice is one release"
     with hub.database.begin(Login.WEB) as connection:
         denied = connection.execute(
             text("SELECT detail ->> 'reason' FROM audit.entry WHERE action = 'access-denied' ORDER BY sequence")
@@ -288,7 +290,7 @@ def review(hub: Hub, state: str) -> None:
 @pytest.mark.parametrize("state", ["PENDING", "REJECTED"])
 def test_a_series_that_loses_its_approval_while_a_release_is_prepared_stops_it(hub: Hub, state: str) -> None:
     found = hub.request()
-    assert isinstance(found, Requested)
+    assert isinstance(found, RequestedRelease)
     review(hub, state)
     with pytest.raises(HubError) as refused:
         releases.prepare(hub.database, hub.objects, found.id, PID_KEY, UID_KEY)
@@ -299,7 +301,7 @@ def test_a_series_that_loses_its_approval_while_a_release_is_prepared_stops_it(h
 def test_a_series_that_changed_since_it_was_frozen_is_not_released(hub: Hub) -> None:
     with hub.database.begin(Login.WORKER) as connection:
         connection.execute(text("UPDATE hub.series SET content_digest = 'other'"))
-    assert hub.request() == Denied(Reason.CHANGED_SINCE_FROZEN, 2)
+    assert hub.request() == Denied(DenialReason.CHANGED_SINCE_FROZEN, 2)
 
 
 def test_a_late_instance_leaves_a_release_as_it_was_and_asks_for_a_new_cohort(hub: Hub) -> None:
@@ -315,22 +317,22 @@ def test_a_late_instance_leaves_a_release_as_it_was_and_asks_for_a_new_cohort(hu
     late = a_slice(ours("study 1"), ours("series 1"), 9, "S-1")
     archive(hub.database, [deidentified(late)], hub.objects, sid="1" * 32, pseudonym="S-1")
     assert (hub.row(release), bytes_of(release)) == before
-    assert hub.request("q") == Denied(Reason.CHANGED_SINCE_FROZEN, 1)
+    assert hub.request("q") == Denied(DenialReason.CHANGED_SINCE_FROZEN, 1)
 
 
 def test_a_request_needs_a_permit_of_the_project_in_force(hub: Hub) -> None:
-    assert hub.request(today=TODAY + timedelta(days=1)) == Denied(Reason.PERMIT_EXPIRED)
-    assert hub.request(actor=Actor("bob", Role.RESEARCHER)) == Denied(Reason.NOT_A_HOLDER)
+    assert hub.request(today=TODAY + timedelta(days=1)) == Denied(DenialReason.PERMIT_EXPIRED)
+    assert hub.request(actor=RequestActor("bob", AccountRole.RESEARCHER)) == Denied(DenialReason.NOT_A_HOLDER)
     with hub.database.begin(Login.WEB) as connection:
         other = releases.request(connection, actor=ADA, cohort="cohort-p", permit_id=hub.permits["q"], today=TODAY)
         nobody = releases.request(connection, actor=ADA, cohort="cohort-p", permit_id=None, today=TODAY)
         with pytest.raises(NotFound):
             releases.request(connection, actor=ADA, cohort="cohort-0", permit_id=None, today=TODAY)
-    assert other == Denied(Reason.OTHER_PROJECT)
-    assert nobody == Denied(Reason.NO_PERMIT)
+    assert other == Denied(DenialReason.OTHER_PROJECT)
+    assert nobody == Denied(DenialReason.NO_PERMIT)
     with hub.database.begin(Login.WORKER) as connection:
         projects.revoke(connection, hub.permits["p"], by="op")
-    assert hub.request() == Denied(Reason.PERMIT_REVOKED)
+    assert hub.request() == Denied(DenialReason.PERMIT_REVOKED)
 
 
 def test_workers_hear_of_a_release_that_was_asked_for(hub: Hub) -> None:
@@ -363,4 +365,4 @@ def test_pixel_data_pass_untouched_in_every_encoding(name: str) -> None:
 
 
 def test_the_project_pseudonym_is_the_one_the_third_party_describes() -> None:
-    assert project_pseudonym(PID_KEY, "a" * 32) == chain.project_pseudonym(PID_KEY, "a" * 32)
+    assert project_pseudonym(PID_KEY, "a" * 32) == pseudonym_chain.project_pseudonym(PID_KEY, "a" * 32)

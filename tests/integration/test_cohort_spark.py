@@ -16,8 +16,8 @@ from imaging_hub.cohorts.flowchart import Flowchart, run
 from imaging_hub.cohorts.plan import plan
 from imaging_hub.cohorts.snapshot import take
 from imaging_hub.database import Database
-from imaging_hub.database import Role as Login
-from imaging_hub.permits.policy import Actor, Role
+from imaging_hub.database import DatabaseRole as Login
+from imaging_hub.permits.policy import AccountRole, RequestActor
 from tests.cohort_oracle import index_series, oracle
 from tests.dense_tables import a_definition, a_dense_world
 from tests.differencing_attack import Asked, a_world
@@ -63,7 +63,8 @@ def test_a_flowchart_is_the_same_on_both(database: Database, tmp_path: Path) -> 
         with database.begin(Login.WEB) as connection:
             charts[spark] = [
                 flowchart.count(
-                    connection, parse(definition), actor=Actor(f"on {spark}", Role.RESEARCHER), tables=made.tables,
+                    connection, parse(definition), actor=RequestActor(f"on {spark}", AccountRole.RESEARCHER),
+                    tables=made.tables,
                     small_cell=11, today=date(2026, 11, 27), spark=spark,
                 )
                 for definition in asked

@@ -18,16 +18,16 @@ from sqlalchemy import text
 from web_story import served
 
 from imaging_hub.cli.serve import prepare
-from imaging_hub.database import Database, Role
+from imaging_hub.console import create_console, operators, sender_trial
+from imaging_hub.console.sender_trial import TrialStep
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import HubError
-from imaging_hub.gateway import operators, sender_trial, senders
-from imaging_hub.gateway.console import create_console
-from imaging_hub.gateway.sender_trial import Step
-from imaging_hub.gateway.senders import Query
+from imaging_hub.gateway import senders
+from imaging_hub.gateway.senders import QueryRetrieveAddress
 from imaging_hub.intake import completeness
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
-from imaging_hub.work.pipeline import Pipeline
+from imaging_hub.work.pipeline import StudyPipeline
 
 STRICT = """name: strict
 title: No comments
@@ -45,7 +45,7 @@ class Site:
     settings: Settings
     database: Database
     port: int
-    pipeline: Pipeline
+    pipeline: StudyPipeline
     tokens: dict[str, str]
 
     def ask(self, method: str, path: str, who: str = "hospital", **form: str) -> httpx.Response:
@@ -61,14 +61,14 @@ class Site:
 
     def process(self) -> None:
         """Close what is open and process whatever waits."""
-        with self.database.begin(Role.WORKER) as connection:
+        with self.database.begin(DatabaseRole.WORKER) as connection:
             completeness.complete_studies(connection, -1)
             waiting = completeness.awaiting(connection)
         for study in waiting:
             self.pipeline.process_study(study)
 
     def audited(self) -> list[str]:
-        with self.database.begin(Role.OWNER) as connection:
+        with self.database.begin(DatabaseRole.OWNER) as connection:
             return list(connection.execute(text("SELECT actor || ' ' || action FROM audit.entry ORDER BY 1")).scalars())
 
 
@@ -82,11 +82,11 @@ def site(settings: Settings, database: Database, third_party: ThirdParty, tmp_pa
     prepare(settings).dispose()
     let_in(database)
     until = datetime.now(UTC) + timedelta(days=1)
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         tokens = {role: operators.add(connection, role, role, until, by="test") for role in ("hospital", "radiologist")}
         connection.execute(text("UPDATE identifying.sender SET profile = 'strict'"))
     with receiving(settings, database) as server, served((create_console(settings, database), console)):
-        yield Site(settings, database, server.port, Pipeline(settings, database, third_party), tokens)
+        yield Site(settings, database, server.port, StudyPipeline(settings, database, third_party), tokens)
 
 
 def hold_one(site: Site) -> int:
@@ -137,7 +137,7 @@ def test_what_is_purged_is_gone_and_its_row_stays(site: Site) -> None:
 
 def test_what_is_kept_always_is_not_purged(site: Site) -> None:
     held = hold_one(site)
-    with site.database.begin(Role.GATEWAY) as connection:
+    with site.database.begin(DatabaseRole.GATEWAY) as connection:
         connection.execute(text("UPDATE identifying.sender SET keep_originals = 'always'"))
     assert site.ask("POST", f"/quarantine/{held}/purge").status_code == 409
     assert [row.kept for row in rows(site.database)] == [True]
@@ -158,17 +158,17 @@ def test_a_refused_sender_is_let_in_with_one_click(site: Site) -> None:
 
 
 def test_a_sender_that_moved_keeps_its_conditions(site: Site) -> None:
-    with site.database.begin(Role.GATEWAY) as connection:
+    with site.database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
             connection, calling_ae_title="HOSPITAL", address="10.0.0.0/8", hospital="chu-test", finess="750000001",
-            profile="strict", certificate="ab" * 32, query=Query("10.0.0.1", 104), retrieves=True,
+            profile="strict", certificate="ab" * 32, query=QueryRetrieveAddress("10.0.0.1", 104), retrieves=True,
             keep_originals="always", quiet_seconds=7,
         )  # fmt: skip
         connection.execute(text("DELETE FROM identifying.sender WHERE address = '127.0.0.0/8'"))
     for title in ("HOSPITAL", "CT2"):
         form = {"calling_ae_title": title, "address": "192.0.2.1", "like": "HOSPITAL"}
         assert site.ask("POST", "/senders", **form).status_code == 303
-    with site.database.begin(Role.GATEWAY) as connection:
+    with site.database.begin(DatabaseRole.GATEWAY) as connection:
         known = {(one.calling_ae_title, one.address): one for one in senders.list_senders(connection)}
     moved, other = known["HOSPITAL", "192.0.2.1/32"], known["CT2", "192.0.2.1/32"]
     assert replace(moved, address="10.0.0.0/8") == known["HOSPITAL", "10.0.0.0/8"]
@@ -181,7 +181,7 @@ def test_a_study_is_processed_when_staff_say_that_it_is_complete(site: Site) -> 
     assert "L&#39;examen est complet" in site.page("/studies/1") or "L'examen est complet" in site.page("/studies/1")
     assert site.ask("POST", "/studies/1/complete").status_code == 303
     assert site.ask("POST", "/studies/1/complete").status_code == 409
-    with site.database.begin(Role.WORKER) as connection:
+    with site.database.begin(DatabaseRole.WORKER) as connection:
         assert completeness.awaiting(connection) == [1]
     assert "hospital study-received" in site.audited()
 
@@ -248,7 +248,7 @@ def test_a_first_study_is_followed_on_one_page(site: Site) -> None:
     assert site.ask("GET", "/senders/NOBODY").status_code == 404
 
 
-def follow(site: Site, *doing: Callable[[], object]) -> list[Step]:
+def follow(site: Site, *doing: Callable[[], object]) -> list[TrialStep]:
     """The steps that a trial of the sender tells while things are done between its looks."""
     still = list(doing)
 

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from imaging_hub.audit import nir_at_rest, trail
-from imaging_hub.database import Role, open_database, open_vault
+from imaging_hub.database import DatabaseRole, open_database, open_vault
 from imaging_hub.settings import Settings
 
 _CHAPTERS = 11
@@ -105,12 +105,12 @@ def test_no_nir_is_at_rest_outside_the_identifying_zone(
     assert told.returncode == 0
     (tmp_path / "printed").write_text(told.stdout + told.stderr, "utf-8")
     settings = Settings(home=home, environment="demonstration")
-    with open_database(settings).begin(Role.OWNER) as connection:
+    with open_database(settings).begin(DatabaseRole.OWNER) as connection:
         held = connection.execute(text("SELECT count(*) FROM identifying.identity WHERE ins IS NOT NULL")).scalar_one()
         found = nir_at_rest.scan(
             connection, [home, tmp_path], passed_over=[home / "identifying", home / "synthetic"]
         )  # fmt: skip
-    with open_vault(settings).begin(Role.OWNER) as connection:
+    with open_vault(settings).begin(DatabaseRole.OWNER) as connection:
         tokens = connection.execute(text("SELECT count(*) FROM trust.person WHERE kind = 'INS'")).scalar_one()
         its = nir_at_rest.scan(connection, [])
         assert isinstance(trail.verify(connection), int)

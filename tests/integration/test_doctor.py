@@ -19,13 +19,13 @@ from certificates import a_certificate
 from running_hub import RunningHub, a_hub, free_ports
 from sqlalchemy import text
 
-from imaging_hub.database import REVISION_TABLE, Database, Role
+from imaging_hub.database import REVISION_TABLE, Database, DatabaseRole
 from imaging_hub.gateway import senders
-from imaging_hub.pseudonymisation.keyring import Keyring
+from imaging_hub.keys.keyring import Keyring
 from imaging_hub.settings import Settings
 from imaging_hub.work import diagnosis
-from imaging_hub.work.ailment import Ailment
 from imaging_hub.work.diagnosis import ailments
+from imaging_hub.work.problem import Problem
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +54,12 @@ def other_program() -> Iterator[int]:
     thread.join()
 
 
-def found(hub: RunningHub, **changed: object) -> list[Ailment]:
+def found(hub: RunningHub, **changed: object) -> list[Problem]:
     """What is wrong with the running hub when its settings say something else."""
     return ailments(hub.settings.model_copy(update=changed))
 
 
-def one(ailing: list[Ailment]) -> tuple[str, str]:
+def one(ailing: list[Problem]) -> tuple[str, str]:
     """The only ailment: its subject and message."""
     (ailment,) = ailing
     assert ailment.cure
@@ -92,7 +92,7 @@ def test_an_ailment_is_told_with_its_cure_and_status_1(hub: RunningHub, nobody_s
 
 
 def test_originals_that_no_key_opens_are_named(hub: RunningHub, module_database: Database) -> None:
-    with module_database.begin(Role.OWNER) as connection:
+    with module_database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(
             text(
                 "INSERT INTO identifying.study_key (id, hospital, study_instance_uid, wrapped)"
@@ -102,7 +102,7 @@ def test_originals_that_no_key_opens_are_named(hub: RunningHub, module_database:
     try:
         assert one(found(hub)) == ("keys", "originals of chu-lost cannot be opened")
     finally:
-        with module_database.begin(Role.OWNER) as connection:
+        with module_database.begin(DatabaseRole.OWNER) as connection:
             connection.execute(text("DELETE FROM identifying.study_key WHERE hospital = 'chu-lost'"))
 
 
@@ -116,20 +116,20 @@ def test_a_part_that_does_not_run_is_named(hub: RunningHub, nobody_s_port: int, 
 def test_a_door_that_does_not_answer_is_named_where_originals_are_never_kept(
     hub: RunningHub, module_database: Database
 ) -> None:
-    socket = hub.settings.door
+    socket = hub.settings.handover_socket
     aside = socket.with_suffix(".aside")
     socket.rename(aside)
     try:
         assert found(hub) == [], "nobody needs it"
         _keep(module_database, "never")
-        assert one(found(hub))[0] == "door"
+        assert one(found(hub))[0] == "inline-deidentification"
     finally:
         _keep(module_database, None)
         aside.rename(socket)
 
 
 def _keep(database: Database, originals: str | None) -> None:
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         connection.execute(text("UPDATE identifying.sender SET keep_originals = :kept"), {"kept": originals})
 
 
@@ -209,9 +209,9 @@ def test_a_database_that_is_away_is_named(hub: RunningHub, nobody_s_port: int) -
     assert url not in said
 
 
-def _with_revision(hub: RunningHub, revision: str | None) -> list[Ailment]:
+def _with_revision(hub: RunningHub, revision: str | None) -> list[Problem]:
     """What is wrong when the schema says it is of another revision."""
-    with hub.database.begin(Role.OWNER) as connection:
+    with hub.database.begin(DatabaseRole.OWNER) as connection:
         kept = connection.execute(text(f"SELECT version_num FROM {REVISION_TABLE}")).scalar_one()
         connection.execute(text(f"UPDATE {REVISION_TABLE} SET version_num = :other"), {"other": revision or kept})
         if revision is None:
@@ -219,7 +219,7 @@ def _with_revision(hub: RunningHub, revision: str | None) -> list[Ailment]:
     try:
         return found(hub)
     finally:
-        with hub.database.begin(Role.OWNER) as connection:
+        with hub.database.begin(DatabaseRole.OWNER) as connection:
             connection.execute(text(f"DELETE FROM {REVISION_TABLE}"))
             connection.execute(text(f"INSERT INTO {REVISION_TABLE} VALUES (:kept)"), {"kept": kept})
 
@@ -277,14 +277,14 @@ def test_a_profile_that_cannot_be_loaded_is_named(hub: RunningHub) -> None:
 def written(hub: RunningHub, table: str, **row: object) -> Iterator[None]:
     """A row in a table of the identifying zone, as long as it is looked at."""
     names, values = ", ".join(row), ", ".join(f":{name}" for name in row)
-    with hub.database.begin(Role.OWNER) as connection:
+    with hub.database.begin(DatabaseRole.OWNER) as connection:
         number = connection.execute(
             text(f"INSERT INTO identifying.{table} ({names}) VALUES ({values}) RETURNING id"), row
         ).scalar_one()
     try:
         yield
     finally:
-        with hub.database.begin(Role.OWNER) as connection:
+        with hub.database.begin(DatabaseRole.OWNER) as connection:
             connection.execute(text(f"DELETE FROM identifying.{table} WHERE id = :number"), {"number": number})
 
 
@@ -314,15 +314,15 @@ def test_a_full_spool_is_named(hub: RunningHub) -> None:
 
 
 def test_a_hub_that_nobody_sends_to_is_told_so(hub: RunningHub) -> None:
-    with hub.database.engine(Role.OWNER).connect() as connection:
+    with hub.database.engine(DatabaseRole.OWNER).connect() as connection:
         rows = connection.execute(text("SELECT * FROM identifying.sender")).mappings().all()
-    with hub.database.begin(Role.OWNER) as connection:
+    with hub.database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(text("DELETE FROM identifying.sender"))
     try:
         (ailment,) = found(hub)
         assert (ailment.subject, ailment.message, ailment.is_error) == ("senders", "no hospital may send", False)
     finally:
-        with hub.database.begin(Role.GATEWAY) as connection:
+        with hub.database.begin(DatabaseRole.GATEWAY) as connection:
             for row in rows:
                 known = {
                     name: str(row[name]) for name in ("calling_ae_title", "address", "hospital", "finess", "profile")

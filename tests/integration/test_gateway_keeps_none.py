@@ -19,14 +19,14 @@ from sqlalchemy import text
 from imaging_hub import database as databases
 from imaging_hub.archive import opposition
 from imaging_hub.cli.serve import prepare
-from imaging_hub.database import HUB, Database, Role
+from imaging_hub.database import HUB, Database, DatabaseRole
 from imaging_hub.gateway.storage_scp import StorageServer
-from imaging_hub.intake import completeness, door, vault
-from imaging_hub.intake.vault import Owner, open_vault
+from imaging_hub.intake import completeness, handover, study_keys
+from imaging_hub.intake.study_keys import OriginalOwner, open_vault
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
-from imaging_hub.work.door import Doorkeeper, serve
-from imaging_hub.work.pipeline import Pipeline
+from imaging_hub.work.inline_deidentification import InlineDeidentifier, serve
+from imaging_hub.work.pipeline import StudyPipeline
 
 HIDES = [(0x00180024, "SH", "KERGADEC PORTAL")]
 """A name in a value that may stay as it is, unless somebody of the study is known to be called so."""
@@ -36,8 +36,8 @@ NAMES = [(0x00080090, "PN", "KERGADEC^ANNE")]
 @contextmanager
 def attended(settings: Settings, database: Database, third_party: ThirdParty) -> Iterator[None]:
     """A door that is open until the end of the block."""
-    listening = door.listen(settings.door)
-    thread = Thread(target=serve, args=(listening, Doorkeeper(settings, database, third_party)))
+    listening = handover.listen(settings.handover_socket)
+    thread = Thread(target=serve, args=(listening, InlineDeidentifier(settings, database, third_party)))
     thread.start()
     try:
         yield
@@ -56,9 +56,9 @@ def gateway(settings: Settings, database: Database, third_party: ThirdParty) -> 
 
 
 @pytest.fixture
-def pipeline(settings: Settings, database: Database, third_party: ThirdParty) -> Pipeline:
+def pipeline(settings: Settings, database: Database, third_party: ThirdParty) -> StudyPipeline:
     """What a worker of this hub can do."""
-    return Pipeline(settings, database, third_party)
+    return StudyPipeline(settings, database, third_party)
 
 
 def _send(gateway: StorageServer, *instances: Instance) -> None:
@@ -67,9 +67,9 @@ def _send(gateway: StorageServer, *instances: Instance) -> None:
     association.release()
 
 
-def _process(pipeline: Pipeline, database: Database) -> None:
+def _process(pipeline: StudyPipeline, database: Database) -> None:
     """Close what is open, whatever its quiet period, and process what waits."""
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         completeness.complete_studies(connection, -1)
         studies = completeness.awaiting(connection)
     for study in studies:
@@ -86,17 +86,17 @@ def _objects(settings: Settings) -> list[Path]:
 
 
 def _count(database: Database, table: str) -> int:
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
 
 
 def _headers(database: Database) -> list[bytes]:
-    with database.begin(Role.WEB) as connection:
+    with database.begin(DatabaseRole.WEB) as connection:
         return [bytes(header) for header in connection.execute(text("SELECT header FROM hub.instance")).scalars()]
 
 
 def test_an_instance_is_archived_and_its_original_never_touches_the_disk(
-    gateway: StorageServer, pipeline: Pipeline, settings: Settings, database: Database
+    gateway: StorageServer, pipeline: StudyPipeline, settings: Settings, database: Database
 ) -> None:
     # Where a folder should be there is a file: whoever wanted to write an original could not.
     settings.spool.rmdir()
@@ -113,28 +113,28 @@ def test_an_instance_is_archived_and_its_original_never_touches_the_disk(
 
 
 def test_what_a_worker_would_archive_is_archived_byte_for_byte(
-    gateway: StorageServer, pipeline: Pipeline, database: Database, settings: Settings
+    gateway: StorageServer, pipeline: StudyPipeline, database: Database, settings: Settings
 ) -> None:
     let_in(database, "KEEPS", hospital="chu-test", keep_originals="always")
     keeps = RawScu(gateway.port, calling="KEEPS")
     assert keeps.store(an_instance(1, also=NAMES)) == 0
     _process(pipeline, database)
-    with database.begin(Role.WEB) as connection:
+    with database.begin(DatabaseRole.WEB) as connection:
         (by_worker,) = connection.execute(text("SELECT digest FROM hub.instance")).scalars()
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         for table in ("hub.instance", "identifying.instance", "identifying.study", "identifying.sender"):
             connection.execute(text(f"TRUNCATE {table} CASCADE"))
     let_in(database, keep_originals="never")
     _send(gateway, an_instance(1, also=NAMES))
     _process(pipeline, database)
-    with database.begin(Role.WEB) as connection:
+    with database.begin(DatabaseRole.WEB) as connection:
         (by_door,) = connection.execute(text("SELECT digest FROM hub.instance")).scalars()
     assert by_door == by_worker
     assert _standings(database) == {("ARCHIVED", None, False): 1}
 
 
 def test_while_the_door_is_away_an_instance_takes_the_spool(
-    settings: Settings, database: Database, pipeline: Pipeline
+    settings: Settings, database: Database, pipeline: StudyPipeline
 ) -> None:
     prepare(settings).dispose()
     let_in(database, keep_originals="never")
@@ -155,7 +155,7 @@ def test_while_the_door_is_away_an_instance_takes_the_spool(
     ids=["too large for memory", "nobody's", "held by the profile"],
 )
 def test_what_cannot_be_decided_on_at_once_takes_the_spool(
-    gateway: StorageServer, pipeline: Pipeline, database: Database, instance: Instance, reason: str | None
+    gateway: StorageServer, pipeline: StudyPipeline, database: Database, instance: Instance, reason: str | None
 ) -> None:
     _send(gateway, instance)
     assert _standings(database) == {("RECEIVED", None, True): 1}
@@ -173,7 +173,7 @@ def test_a_hospital_with_another_sender_that_keeps_originals_has_them_kept(
 
 
 def test_a_name_that_another_header_tells_later_has_the_instance_sent_again(
-    gateway: StorageServer, pipeline: Pipeline, settings: Settings, database: Database
+    gateway: StorageServer, pipeline: StudyPipeline, settings: Settings, database: Database
 ) -> None:
     hides, names = an_instance(1, also=HIDES), an_instance(2, also=NAMES)
     _send(gateway, hides, names)
@@ -190,7 +190,7 @@ def test_a_name_that_another_header_tells_later_has_the_instance_sent_again(
 
 
 def test_a_name_that_was_told_before_is_cleaned_at_once(
-    gateway: StorageServer, pipeline: Pipeline, database: Database
+    gateway: StorageServer, pipeline: StudyPipeline, database: Database
 ) -> None:
     _send(gateway, an_instance(1, also=NAMES), an_instance(2, also=HIDES))
     _process(pipeline, database)
@@ -199,7 +199,7 @@ def test_a_name_that_was_told_before_is_cleaned_at_once(
 
 
 def test_a_second_patient_in_a_study_keeps_the_study_out_of_the_archive(
-    gateway: StorageServer, pipeline: Pipeline, settings: Settings, database: Database
+    gateway: StorageServer, pipeline: StudyPipeline, settings: Settings, database: Database
 ) -> None:
     _send(gateway, an_instance(1), an_instance(2, patient="IPP2"))
     _process(pipeline, database)
@@ -211,12 +211,12 @@ def test_a_second_patient_in_a_study_keeps_the_study_out_of_the_archive(
 
 
 def test_who_opposes_leaves_nothing(
-    gateway: StorageServer, pipeline: Pipeline, settings: Settings, database: Database
+    gateway: StorageServer, pipeline: StudyPipeline, settings: Settings, database: Database
 ) -> None:
     _send(gateway, an_instance(1))
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         sid = connection.execute(text("SELECT sid FROM identifying.identity")).scalar_one()
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         opposition.note(connection, [sid], by="test")
     _send(gateway, an_instance(2, study=2))
     assert _standings(database) == {("RECEIVED", None, False): 1, ("RECEIVED", None, True): 1}
@@ -241,7 +241,7 @@ def test_a_resend_is_one_instance_and_another_content_is_a_conflict_that_is_kept
 
 
 def test_an_original_that_comes_after_its_outcome_is_what_is_worked_on(
-    gateway: StorageServer, pipeline: Pipeline, database: Database
+    gateway: StorageServer, pipeline: StudyPipeline, database: Database
 ) -> None:
     hides, names = an_instance(1, also=HIDES), an_instance(2, also=NAMES)
     _send(gateway, hides, names)
@@ -254,14 +254,14 @@ def test_an_original_that_comes_after_its_outcome_is_what_is_worked_on(
 
 
 def test_an_original_that_comes_while_its_outcome_is_worked_on_is_not_asked_for_again(
-    gateway: StorageServer, pipeline: Pipeline, database: Database
+    gateway: StorageServer, pipeline: StudyPipeline, database: Database
 ) -> None:
     hides, names = an_instance(1, also=HIDES), an_instance(2, also=NAMES)
     _send(gateway, hides, names)
     let_in(database, keep_originals="30")
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         (study,) = completeness.complete_studies(connection, -1)
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(text("SELECT 1 FROM identifying.study FOR UPDATE"))
         worker = Thread(target=pipeline.process_study, args=(study,))
         worker.start()
@@ -275,7 +275,7 @@ def test_an_original_that_comes_while_its_outcome_is_worked_on_is_not_asked_for_
 
 
 def test_an_instance_whose_object_is_gone_is_not_indexed_but_asked_for_again(
-    gateway: StorageServer, pipeline: Pipeline, settings: Settings, database: Database
+    gateway: StorageServer, pipeline: StudyPipeline, settings: Settings, database: Database
 ) -> None:
     _send(gateway, an_instance(1), an_instance(2))
     gone = _objects(settings)[0]
@@ -289,10 +289,10 @@ def test_an_instance_whose_object_is_gone_is_not_indexed_but_asked_for_again(
 
 
 def test_rules_that_changed_meanwhile_have_the_instance_sent_again(
-    gateway: StorageServer, pipeline: Pipeline, database: Database
+    gateway: StorageServer, pipeline: StudyPipeline, database: Database
 ) -> None:
     _send(gateway, an_instance(1))
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(text("UPDATE identifying.study SET profile = 'teaching'"))
     _process(pipeline, database)
     assert _standings(database) == {("QUARANTINED", "send-again", False): 1}
@@ -302,23 +302,23 @@ def test_the_gateway_can_neither_read_nor_open_what_came_of_an_instance(
     gateway: StorageServer, database: Database
 ) -> None:
     _send(gateway, an_instance(1))
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         sealed = bytes(connection.execute(text("SELECT sealed FROM identifying.outcome")).scalar_one())
         sid = connection.execute(text("SELECT sid FROM identifying.identity")).scalar_one()
     assert sid.encode() not in sealed
     assert b"DUPONT" not in sealed
     with (
-        psycopg.connect(database.conninfo(Role.GATEWAY)) as line,
+        psycopg.connect(database.conninfo(DatabaseRole.GATEWAY)) as line,
         pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
         line.execute("SELECT sealed FROM identifying.outcome")
 
 
 def test_a_study_that_cannot_be_processed_leaves_no_object(
-    gateway: StorageServer, pipeline: Pipeline, settings: Settings, database: Database
+    gateway: StorageServer, pipeline: StudyPipeline, settings: Settings, database: Database
 ) -> None:
     _send(gateway, an_instance(1))
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         (study,) = completeness.complete_studies(connection, -1)
     pipeline.give_up(study)
     assert _standings(database) == {("QUARANTINED", "processing-failed", False): 1}
@@ -330,26 +330,29 @@ def test_an_upgrade_is_not_taken_back_while_instances_wait_without_an_original(
 ) -> None:
     _send(gateway, an_instance(1))
     config = databases.migrations(HUB)
-    with database.engine(Role.OWNER).begin() as owner, pytest.raises(RuntimeError, match="without an original wait"):
+    with (
+        database.engine(DatabaseRole.OWNER).begin() as owner,
+        pytest.raises(RuntimeError, match="without an original wait"),
+    ):
         config.attributes["connection"] = owner
         command.downgrade(config, "0014")
 
 
 def test_a_study_s_key_stays_while_an_outcome_waits_for_it(gateway: StorageServer, database: Database) -> None:
     _send(gateway, an_instance(1))
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(text("UPDATE identifying.study_key SET used_at = now() - interval '9 days'"))
-        assert vault.shred(connection) == 0
+        assert study_keys.shred(connection) == 0
         connection.execute(text("DELETE FROM identifying.outcome"))
-        assert vault.shred(connection) == 1
+        assert study_keys.shred(connection) == 1
 
 
 def test_an_object_that_is_indexed_already_stays_when_its_twin_is_refused(
-    gateway: StorageServer, pipeline: Pipeline, settings: Settings, database: Database
+    gateway: StorageServer, pipeline: StudyPipeline, settings: Settings, database: Database
 ) -> None:
     _send(gateway, an_instance(1))
     (stored,) = _objects(settings)
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(text("INSERT INTO hub.object (digest, size) VALUES (:digest, 1)"), {"digest": stored.name})
     _send(gateway, an_instance(2, patient="IPP2"))
     _process(pipeline, database)
@@ -359,15 +362,15 @@ def test_an_object_that_is_indexed_already_stays_when_its_twin_is_refused(
 
 def test_only_the_hub_s_own_user_reaches_the_door(gateway: StorageServer, settings: Settings) -> None:
     assert gateway.port
-    assert settings.door.stat().st_mode & 0o777 == 0o600
+    assert settings.handover_socket.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_study_is_sealed_under_the_key_that_its_identifiers_are_kept_with(
     gateway: StorageServer, database: Database, settings: Settings
 ) -> None:
     _send(gateway, an_instance(1, also=NAMES))
-    key = open_vault(settings, database, Role.WORKER).of(Owner("chu-test", "1.2.826.0.2.1"))
-    with database.begin(Role.OWNER) as connection:
+    key = open_vault(settings, database, DatabaseRole.WORKER).of(OriginalOwner("chu-test", "1.2.826.0.2.1"))
+    with database.begin(DatabaseRole.OWNER) as connection:
         kept = connection.execute(text("SELECT id, identifiers FROM identifying.study_key")).one()
     assert kept.id == key.id
     assert b"KERGADEC" not in bytes(kept.identifiers)

@@ -27,11 +27,11 @@ from raw_scu import (
 )
 from sqlalchemy import text
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicom import part10
 from imaging_hub.gateway.storage_scp import StorageServer
 from imaging_hub.intake import completeness
-from imaging_hub.intake.origin import Origin
+from imaging_hub.intake.origin import OriginalOrigin
 from imaging_hub.settings import Settings
 
 
@@ -54,7 +54,7 @@ def test_an_instance_that_is_acknowledged_lies_in_the_spool_as_it_was_sent(
     meta, dataset = part10.split(file)
     assert bytes(dataset) == instance.dataset
     assert (meta.sop_instance_uid, meta.transfer_syntax_uid) == (instance.sop_instance_uid, EXPLICIT)
-    assert Origin.of(file) == Origin("chu-test", "750000001")
+    assert OriginalOrigin.of(file) == OriginalOrigin("chu-test", "750000001")
     assert spool_of(settings, database).path(row.digest).stat().st_mode & 0o777 == 0o600
 
 
@@ -257,7 +257,7 @@ def test_a_study_with_two_patients_is_told_when_it_is_complete(gateway: StorageS
     association.store(an_instance(1, patient="IPP1"))
     association.store(an_instance(2, patient="IPP2"))
     association.store(an_instance(1, study=2))
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         mixed, clean = completeness.complete_studies(connection, 0)
         assert completeness.patient_conflict(connection, mixed)
         assert not completeness.patient_conflict(connection, clean)
@@ -267,13 +267,13 @@ def test_a_study_with_two_patients_is_told_when_it_is_complete(gateway: StorageS
 def test_a_late_instance_opens_a_new_revision(gateway: StorageServer, database: Database) -> None:
     association = RawScu(gateway.port)
     association.store(an_instance(1))
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         (first,) = completeness.complete_studies(connection, 0)
     association.store(an_instance(1))
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         assert completeness.complete_studies(connection, 0) == [], "a resend is no news"
     association.store(an_instance(2))
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         (second,) = completeness.complete_studies(connection, 0)
         assert completeness.revision(connection, second).revision == 2
     assert [row.study for row in rows(database)] == [first, second]
@@ -284,16 +284,16 @@ def test_a_sender_may_have_a_quiet_period_of_its_own(gateway: StorageServer, dat
     let_in(database, "SLOWER", hospital="chu-slow")
     for title in ("HOSPITAL", "SLOW"):
         assert RawScu(gateway.port, calling=title).store(an_instance()) == 0
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(text("UPDATE identifying.sender SET quiet_seconds = 600 WHERE calling_ae_title = 'SLOW'"))
         connection.execute(text("UPDATE identifying.study SET last_received_at = now() - interval '2 minutes'"))
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         assert (completeness.next_quiet(connection, 60.0) or 0) < 0, "the first one should be closed by now"
         assert completeness.complete_studies(connection, 60.0) == [1]
         assert 400 < (completeness.next_quiet(connection, 60.0) or 0) < 600, "the slow sender's, by its own patience"
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(text("UPDATE identifying.study SET last_received_at = now() - interval '11 minutes'"))
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         assert completeness.complete_studies(connection, 60.0) == [2]
         assert completeness.next_quiet(connection, 60.0) is None
 
@@ -314,7 +314,7 @@ def test_a_sender_that_breaks_off_leaves_what_was_acknowledged_and_an_open_study
     association.socket.close()
     assert RawScu(gateway.port).echo() == 0
     assert [row.state for row in rows(database)] == ["RECEIVED"] * 3
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         assert completeness.complete_studies(connection, 60.0) == []
         assert len(completeness.complete_studies(connection, -1)) == 1
 
@@ -371,7 +371,7 @@ def test_a_full_spool_asks_senders_to_come_again(settings: Settings, database: D
         assert answers == [0, 0, 0, 0, 0xA700]
     with receiving(settings, database, spool_max_bytes=1 << 20) as server, pytest.raises(Refused, match=r"\(2, 3, 1\)"):
         RawScu(server.port)
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(text("UPDATE identifying.instance SET purged_at = now() WHERE id <= 2"))
     with receiving(settings, database, spool_max_bytes=1 << 20) as server:
         assert RawScu(server.port).echo() == 0

@@ -10,14 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from http_door import a_file
+from http_gateway import a_file
 from raw_scu import Instance, an_instance, let_in, rows
 
 from imaging_hub.database import Database
-from imaging_hub.gateway import folder_import
-from imaging_hub.gateway.folder_import import Imported
 from imaging_hub.gateway.reception import Reception
 from imaging_hub.gateway.senders import Sender
+from imaging_hub.retrieval import folder_import
+from imaging_hub.retrieval.folder_import import ImportedFile
 from imaging_hub.settings import Settings
 
 SENDER = Sender("HOSPITAL", "127.0.0.0/8", "chu-test", "750000001", "research-longitudinal")
@@ -101,6 +101,6 @@ def test_above_the_watermark_it_waits_for_room(settings: Settings, database: Dat
     assert [one.received.situation.value for one in second].count("stored") == 1
 
 
-def _taken(reception: Reception, folder: Path, pause: object) -> list[Imported]:
+def _taken(reception: Reception, folder: Path, pause: object) -> list[ImportedFile]:
     files = folder_import.files_of(folder)
     return list(folder_import.take(reception, SENDER, files, 1 << 30, sleep=pause))  # type: ignore[arg-type]

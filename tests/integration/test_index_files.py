@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from imaging_hub.archive import index_changes
 from imaging_hub.cohorts import index_files
 from imaging_hub.cohorts.index_files import IndexFiles
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from tests.cohort_oracle import index_series
 from tests.dense_tables import a_dense_world
 
@@ -30,7 +30,7 @@ def indexed(database: Database, tmp_path: Path) -> Database:
 
 def held(database: Database, tables: Path) -> tuple[str, list[tuple[Any, ...]]]:
     """The digest of what is held, and the rows: of links, and of series."""
-    with database.begin(Role.WEB) as connection, index_files.held(connection, tables) as files:
+    with database.begin(DatabaseRole.WEB) as connection, index_files.held(connection, tables) as files:
         return files.digest, rows_of(files)
 
 
@@ -41,7 +41,7 @@ def rows_of(files: IndexFiles) -> list[tuple[Any, ...]]:
 
 
 def done(database: Database, statement: str, **values: object) -> None:
-    with database.begin(Role.OWNER) as owner:
+    with database.begin(DatabaseRole.OWNER) as owner:
         owner.execute(text(statement), values)
 
 
@@ -84,7 +84,7 @@ def test_whatever_changes_the_files_are_the_rows_of_the_database(indexed: Databa
 
 
 def rows_of_the_database(database: Database) -> list[tuple[Any, ...]]:
-    with database.begin(Role.OWNER) as owner:
+    with database.begin(DatabaseRole.OWNER) as owner:
         series = owner.execute(
             text(
                 "SELECT st.sid, s.series_instance_uid, s.content_digest, st.study_date, s.modality, s.body_part,"
@@ -124,13 +124,16 @@ def test_nothing_linked_is_a_table_too(database: Database, tmp_path: Path) -> No
 
 def test_writers_do_not_wait_for_each_other_and_each_commit_is_noticed(indexed: Database, tmp_path: Path) -> None:
     """Of two transactions on one bucket the first to begin is the last to end."""
-    with indexed.begin(Role.OWNER) as owner:
+    with indexed.begin(DatabaseRole.OWNER) as owner:
         sid = owner.execute(text("SELECT sid FROM hub.link ORDER BY sid LIMIT 1")).scalar_one()
     add = text(
         "INSERT INTO hub.study (study_instance_uid, sid, finess, state) VALUES (:uid, :sid, '990000101', 'RELEASABLE')"
     )
     before = _version_of(indexed, sid)
-    with indexed.engine(Role.WORKER).connect() as first, indexed.engine(Role.WORKER).connect() as second:
+    with (
+        indexed.engine(DatabaseRole.WORKER).connect() as first,
+        indexed.engine(DatabaseRole.WORKER).connect() as second,
+    ):
         for connection, uid in ((first, "8.1"), (second, "8.2")):
             connection.execute(text("SET LOCAL lock_timeout = '2s'"))
             connection.execute(add, {"uid": uid, "sid": sid})
@@ -142,7 +145,7 @@ def test_writers_do_not_wait_for_each_other_and_each_commit_is_noticed(indexed: 
     after = _version_of(indexed, sid)
     held(indexed, tmp_path)
     old = sorted((tmp_path / "index").iterdir())
-    with indexed.begin(Role.WORKER) as connection:
+    with indexed.begin(DatabaseRole.WORKER) as connection:
         index_changes.fold(connection)
         assert connection.execute(text("SELECT count(*) FROM hub.index_change")).scalar_one() == 0
     assert _version_of(indexed, sid) == after, "what was noted is put together, and means the same"
@@ -151,7 +154,7 @@ def test_writers_do_not_wait_for_each_other_and_each_commit_is_noticed(indexed: 
 
 
 def test_files_stay_as_long_as_somebody_reads_them(indexed: Database, tmp_path: Path) -> None:
-    with indexed.begin(Role.WEB) as connection, index_files.held(connection, tmp_path) as reading:
+    with indexed.begin(DatabaseRole.WEB) as connection, index_files.held(connection, tmp_path) as reading:
         rows = rows_of(reading)
         done(indexed, CHANGES["a link goes"], draw="1")
         assert held(indexed, tmp_path)[1] != rows
@@ -199,5 +202,5 @@ def _version_of(database: Database, sid: str) -> int:
             ).scalar_one()
         )
 
-    with database.begin(Role.WEB) as connection:
+    with database.begin(DatabaseRole.WEB) as connection:
         return asked(connection)

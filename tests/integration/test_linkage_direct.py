@@ -14,19 +14,19 @@ from sqlalchemy import text
 from stdnum.fr import nir
 from synthetic_snds import SyntheticSnds, synthetic_snds
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicom import part10, values, walk
 from imaging_hub.errors import LinkageError
+from imaging_hub.keys.keyring import create_missing, gateway_keys, hub_keys
+from imaging_hub.keys.pseudonym_chain import ipp_message, level1
 from imaging_hub.pseudonymisation import delivery, identity, ins
-from imaging_hub.pseudonymisation.chain import ipp_message, level1
-from imaging_hub.pseudonymisation.identity import Contested, Identity
-from imaging_hub.pseudonymisation.ins import NotQualified, Qualified
-from imaging_hub.pseudonymisation.keyring import create_missing, gateway_keys, hub_keys
+from imaging_hub.pseudonymisation.identity import ContestedIdentity, PatientIdentity
+from imaging_hub.pseudonymisation.ins import QualifiedIns, UnqualifiedIns
 from imaging_hub.pseudonymisation.pseudonyms import for_subject
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.snds.linkage import LinkReport, import_return
-from imaging_hub.snds.synthetic import operator
-from imaging_hub.snds.synthetic.operator import RETURN_COLUMNS
+from imaging_hub.synthetic import snds_operator
+from imaging_hub.synthetic.snds_operator import RETURN_COLUMNS
 from imaging_hub.trust.vault import Vault
 
 
@@ -42,7 +42,7 @@ def keys(tmp_path: Path) -> Path:
 
 
 def registered(database: Database, third_party: ThirdParty, keys: Path, hospital: str, patient_id: str, reading):
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         return identity.register(
             connection, gateway_keys(keys), third_party, hospital=hospital, patient_id=patient_id, reading=reading
         )
@@ -50,7 +50,7 @@ def registered(database: Database, third_party: ThirdParty, keys: Path, hospital
 
 def archived(database: Database, keys: Path, sid: str, hospital: str = "CHU") -> None:
     """The subject as the archive knows it, whose rows are not at issue here."""
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         connection.execute(
             text("INSERT INTO hub.subject (sid, pseudonym) VALUES (:sid, :pseudonym) ON CONFLICT DO NOTHING"),
             {"sid": sid, "pseudonym": for_subject(hub_keys(keys), sid, hospital).patient},
@@ -59,7 +59,7 @@ def archived(database: Database, keys: Path, sid: str, hospital: str = "CHU") ->
 
 def received(
     database: Database, third_party: ThirdParty, keys: Path, snds: SyntheticSnds
-) -> dict[tuple[str, str], Identity]:
+) -> dict[tuple[str, str], PatientIdentity]:
     """Every synthetic patient, registered from the header of a file of each study."""
     found = {}
     for study in snds.truth["studies"]:
@@ -68,7 +68,7 @@ def received(
         patient_id = values.text_at(dataset, 0x00100020)
         assert patient_id == study["ipp"]
         who = registered(database, third_party, keys, study["hospital"], patient_id, ins.read(dataset, "demonstration"))
-        assert isinstance(who, Identity)
+        assert isinstance(who, PatientIdentity)
         archived(database, keys, who.sid)
         found[study["hospital"], patient_id] = who
     return found
@@ -77,12 +77,12 @@ def received(
 def linked(database: Database, third_party: ThirdParty, folder: Path, snds: SyntheticSnds) -> LinkReport:
     """One delivery, there and back."""
     outgoing, answer = folder / "out.csv", folder / "return.csv"
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         sent = delivery.export(connection, third_party, outgoing, actor="test")
     assert outgoing.stat().st_mode & 0o777 == 0o600
-    operator.answer(outgoing, snds.folder / "operator", answer)
+    snds_operator.answer(outgoing, snds.folder / "operator", answer)
     outgoing.unlink()
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         report = import_return(
             connection, answer, delivery=sent.id, resolve=lambda some: third_party.resolve(sent.id, some), actor="test"
         )
@@ -91,7 +91,7 @@ def linked(database: Database, third_party: ThirdParty, folder: Path, snds: Synt
 
 
 def links(database: Database) -> dict[str, str]:
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         return dict(connection.execute(text("SELECT sid, snds_person FROM hub.link")).tuples().all())
 
 
@@ -131,7 +131,7 @@ def test_refusals_are_counted_by_reason(
 ) -> None:
     received(database, third_party, keys, snds)
     states = Counter(patient["ins_state"] for patient in snds.truth["patients"])
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         rows = connection.execute(
             text("SELECT coalesce(refused, ''), count(*) FROM identifying.identity GROUP BY 1")
         ).tuples()
@@ -163,7 +163,7 @@ def nirs_in(database: Database, schema: str) -> list[str]:
     shape = re.compile(r"(?<![0-9A-Za-z])[1-478]\d{4}(?:\d{2}|2[AB])\d{6}(\d{2})?(?![0-9A-Za-z])")
     known = {person["ins"][:13] for person in synthetic_snds().truth["persons"]}
     found = []
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         tables = connection.execute(
             text("SELECT table_name FROM information_schema.tables WHERE table_schema = :schema"), {"schema": schema}
         ).scalars()
@@ -175,14 +175,14 @@ def nirs_in(database: Database, schema: str) -> list[str]:
     return found
 
 
-WOMAN = Qualified("279035121518989", date(1979, 3, 1), "2")
-OTHER = Qualified("253072B07300470", date(1953, 7, 1), "2")
+WOMAN = QualifiedIns("279035121518989", date(1979, 3, 1), "2")
+OTHER = QualifiedIns("253072B07300470", date(1953, 7, 1), "2")
 
 
 def test_one_person_is_one_subject_in_every_hospital(database: Database, third_party: ThirdParty, keys: Path) -> None:
     here = registered(database, third_party, keys, "CHU", "1", WOMAN)
     there = registered(database, third_party, keys, "CH", "77", WOMAN)
-    stranger = registered(database, third_party, keys, "CH", "1", NotQualified("no-ins"))
+    stranger = registered(database, third_party, keys, "CH", "1", UnqualifiedIns("no-ins"))
     assert here.sid == there.sid != stranger.sid
     assert re.fullmatch(r"[0-9a-f]{32}", here.sid)
 
@@ -190,9 +190,9 @@ def test_one_person_is_one_subject_in_every_hospital(database: Database, third_p
 def test_the_subject_of_the_ins_wins_when_it_comes_later(
     database: Database, third_party: ThirdParty, keys: Path
 ) -> None:
-    early = registered(database, third_party, keys, "CHU", "1", NotQualified("no-ins"))
+    early = registered(database, third_party, keys, "CHU", "1", UnqualifiedIns("no-ins"))
     late = registered(database, third_party, keys, "CHU", "1", WOMAN)
-    after = registered(database, third_party, keys, "CHU", "1", NotQualified("no-ins"))
+    after = registered(database, third_party, keys, "CHU", "1", UnqualifiedIns("no-ins"))
     assert not early.linkable
     assert late.linkable and after.linkable
     assert early.sid != late.sid == after.sid
@@ -203,10 +203,10 @@ def test_two_identities_under_one_number_are_contested_for_good(
     database: Database, third_party: ThirdParty, keys: Path, tmp_path: Path
 ) -> None:
     registered(database, third_party, keys, "CHU", "1", WOMAN)
-    assert registered(database, third_party, keys, "CHU", "1", OTHER) == Contested("ins-conflict")
-    assert registered(database, third_party, keys, "CHU", "1", WOMAN) == Contested("ins-conflict")
-    assert registered(database, third_party, keys, "CHU", "", WOMAN) == Contested("patient-id-missing")
-    with database.begin(Role.GATEWAY) as connection:
+    assert registered(database, third_party, keys, "CHU", "1", OTHER) == ContestedIdentity("ins-conflict")
+    assert registered(database, third_party, keys, "CHU", "1", WOMAN) == ContestedIdentity("ins-conflict")
+    assert registered(database, third_party, keys, "CHU", "", WOMAN) == ContestedIdentity("patient-id-missing")
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         assert delivery.export(connection, third_party, tmp_path / "out.csv", actor="test").subjects == 0
 
 
@@ -225,7 +225,7 @@ def answered(database: Database, third_party: ThirdParty, folder: Path, persons:
     answer = folder / "answer.csv"
     lines = [RETURN_COLUMNS, *((issued[sid], person) for sid, person in persons.items())]
     answer.write_text("".join(f"{a};{b}\n" for a, b in lines), "ascii")
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         report = import_return(
             connection, answer, delivery=DELIVERY, resolve=lambda some: third_party.resolve(DELIVERY, some),
             actor="test",
@@ -253,7 +253,7 @@ def test_what_is_not_one_to_one_is_counted_and_not_linked(
 def test_a_file_that_is_no_answer_is_refused(database: Database, tmp_path: Path, content: str) -> None:
     answer = tmp_path / "answer.csv"
     answer.write_text(content, "utf-8")
-    with pytest.raises(LinkageError), database.begin(Role.WORKER) as connection:
+    with pytest.raises(LinkageError), database.begin(DatabaseRole.WORKER) as connection:
         import_return(connection, answer, delivery="d", resolve=lambda _: {}, actor="test")
 
 

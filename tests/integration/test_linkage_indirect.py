@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from imaging_hub.audit import trail
 from imaging_hub.cli.snds import app
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import LinkageError
 from imaging_hub.settings import Settings
 from imaging_hub.snds import indirect, probabilistic
@@ -23,12 +23,12 @@ NO_CODES = ProcedureCodes({})
 
 
 def rows(database: Database, statement: str) -> list[tuple[object, ...]]:
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         return [tuple(row) for row in connection.execute(text(statement))]
 
 
 def again(database: Database, folder: Path, codes: ProcedureCodes = NO_CODES) -> indirect.IndirectReport:
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         return indirect.link(connection, folder / "tables", codes=codes, actor="test")
 
 
@@ -61,7 +61,7 @@ def _what_was_decided_is_written_down(database: Database, linked: Linked) -> Non
     assert all("rules" in str(source) and evidence["days"] >= 1 for _, _, source, evidence in found)  # type: ignore[index]
     for _, reason in rows(database, "SELECT sid, reason FROM hub.link_proposal"):
         assert reason in linked.indirect.proposed
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         assert trail.verify(connection) > 0
     (entry,) = rows(database, "SELECT detail FROM audit.entry WHERE action = 'subjects-linked'")
     assert "linked" in entry[0]  # type: ignore[operator]
@@ -81,7 +81,7 @@ def _what_an_ins_says_outweighs(database: Database, folder: Path) -> None:
     )
     answer = folder / "late.csv"
     answer.write_text(f"id_acc;BEN_NIR_ANO\n1;{other}\n", "ascii")
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         report = import_return(connection, answer, delivery="late", resolve=lambda _: {"1": str(first)}, actor="test")
     assert (report.linked, report.replaced) == (1, 1)
     now = dict(rows(database, "SELECT sid, snds_person FROM hub.link"))
@@ -101,7 +101,7 @@ def test_few_known_pairs_prove_nothing_and_everything_is_proposed(database: Data
 def test_a_subject_whose_headers_contradict_each_other_is_not_searched_for(database: Database, tmp_path: Path) -> None:
     linked = link_population(database, tmp_path, persons=300, seed=5)
     ((sid,), *_) = rows(database, "SELECT sid FROM hub.link_proposal ORDER BY sid")
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         connection.execute(text("INSERT INTO hub.trait VALUES (:sid, '1901-01-01', 1)"), {"sid": sid})
     assert again(database, tmp_path).subjects == linked.indirect.subjects - 1
     assert (sid,) not in rows(database, "SELECT sid FROM hub.link_proposal")
@@ -110,7 +110,7 @@ def test_a_subject_whose_headers_contradict_each_other_is_not_searched_for(datab
 def test_hospitals_codes_are_read_as_the_acts_they_stand_for(database: Database, tmp_path: Path) -> None:
     link_population(database, tmp_path, persons=300, seed=5)
     proposed = sum(again(database, tmp_path).proposed.values())
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(
             text("UPDATE hub.study SET procedures = ARRAY['X-' || split_part(procedures[1], '|', 1) || '|99LOCAL']")
         )

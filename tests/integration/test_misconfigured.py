@@ -18,14 +18,14 @@ from running_hub import free_ports
 from sqlalchemy import text
 from web_story import served
 
-from imaging_hub.database import Database, Role
-from imaging_hub.gateway import operators, senders
-from imaging_hub.gateway.console import create_console
-from imaging_hub.gateway.query_retrieve import Level, Pacs
-from imaging_hub.gateway.retrieval import Pace, Retrieval
-from imaging_hub.gateway.senders import Query
+from imaging_hub.console import create_console, operators
+from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.gateway import senders
+from imaging_hub.gateway.senders import QueryRetrieveAddress
 from imaging_hub.gateway.tls import fingerprint
-from imaging_hub.pseudonymisation.keyring import create_missing
+from imaging_hub.keys.keyring import create_missing
+from imaging_hub.retrieval.query_retrieve_scu import QueryRetrieveScu, RetrieveLevel
+from imaging_hub.retrieval.study_list import RetrievalPace, StudyListRetrieval
 from imaging_hub.settings import Settings
 from imaging_hub.work import diagnosis
 
@@ -106,7 +106,7 @@ def _site(settings: Settings, database: Database, made: dict[str, Path]) -> Iter
     settings = settings.model_copy(update={"console_port": console})
     create_missing(settings.keys)
     let_in(database, address="127.0.0.1", hospital="chu-test")
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         token = operators.add(connection, "staff", "hospital", datetime.now(UTC) + timedelta(days=1), by="test")
     with receiving(settings, database) as server, served((create_console(settings, database), console)):
         paths = {name: path for name, path in made.items() if name != "ours"}
@@ -128,7 +128,7 @@ def _get_a_page(site: Site) -> None:
 
 
 def _not_its_own_certificate(site: Site) -> None:
-    with site.database.begin(Role.GATEWAY) as connection:
+    with site.database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
             connection, calling_ae_title="HOSPITAL", address="127.0.0.1", hospital="chu-test", finess="750000001",
             profile="basic", certificate=fingerprint(site.hospital),
@@ -195,17 +195,17 @@ def _expose_keys(site: Site) -> dict[str, object]:
 
 
 def _a_profile_that_is_not_there(site: Site) -> dict[str, object]:
-    with site.database.begin(Role.OWNER) as connection:
+    with site.database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(text("UPDATE identifying.sender SET profile = 'no-such'"))
     return {}
 
 
 def _a_pacs_that_is_elsewhere(site: Site) -> dict[str, object]:
     (nobody,) = free_ports(1)
-    with site.database.begin(Role.GATEWAY) as connection:
+    with site.database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
             connection, calling_ae_title="HOSPITAL", address="127.0.0.1", hospital="chu-test", finess="750000001",
-            profile="basic", query=Query("127.0.0.1", nobody),
+            profile="basic", query=QueryRetrieveAddress("127.0.0.1", nobody),
         )  # fmt: skip
     return {}
 
@@ -257,11 +257,15 @@ def test_workers_that_never_looked_are_named(plain: Site) -> None:
 
 def test_a_pacs_that_does_not_answer_is_on_the_page_of_retrievals(plain: Site) -> None:
     _a_pacs_that_is_elsewhere(plain)
-    with plain.database.begin(Role.GATEWAY) as connection:
+    with plain.database.begin(DatabaseRole.GATEWAY) as connection:
         sender = senders.named(connection, "HOSPITAL")
     assert sender.query
-    pacs = Pacs(sender, sender.query, "IMAGINGHUB")
-    list(Retrieval(plain.database, sender, pacs.find, pacs.move).run(Level.ACCESSION, ["ACC-DUPONT"], Pace()))
+    pacs = QueryRetrieveScu(sender, sender.query, "IMAGINGHUB")
+    list(
+        StudyListRetrieval(plain.database, sender, pacs.find, pacs.move).run(
+            RetrieveLevel.ACCESSION, ["ACC-DUPONT"], RetrievalPace()
+        )
+    )
     page = plain.page("/retrievals")
     assert "unreachable" in page
     assert "ACC-DUPONT" not in page

@@ -22,13 +22,22 @@ from imaging_hub.cohorts.definition import parse
 from imaging_hub.cohorts.flowchart import run
 from imaging_hub.cohorts.plan import plan
 from imaging_hub.cohorts.snapshot import take
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import HubError, LinkageError
 from imaging_hub.intake import retention
-from imaging_hub.permits.policy import Action, Actor, Allowed, Denied, Permit, Reason, Resource, decide
-from imaging_hub.permits.policy import Role as Account
+from imaging_hub.permits.policy import AccountRole as Account
+from imaging_hub.permits.policy import (
+    Action,
+    Allowed,
+    DenialReason,
+    Denied,
+    Permit,
+    RequestActor,
+    RequestedResource,
+    decide,
+)
 from imaging_hub.pseudonymisation import delivery
-from imaging_hub.pseudonymisation.opposing import COLUMNS
+from imaging_hub.pseudonymisation.oppositions import COLUMNS
 from imaging_hub.pseudonymisation.rekeying import resubmit
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
@@ -37,26 +46,26 @@ from imaging_hub.snds.linkage import import_return
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.trust import epochs
 from imaging_hub.trust.vault import Vault
-from imaging_hub.work.pipeline import Pipeline
+from imaging_hub.work.pipeline import StudyPipeline
 from tests.cohort_oracle import index_series
 from tests.dense_tables import a_definition, a_dense_world
 from tests.linked_population import link_population
 
 TODAY = date(2026, 11, 27)
-ADA = Actor("ada", Account.RESEARCHER)
+ADA = RequestActor("ada", Account.RESEARCHER)
 PERMIT = Permit(
     "permit", "p", TODAY, TODAY, False, frozenset({"ada"}), frozenset({"CT", "MR"}),
     frozenset({"act", "ald", "death", "diagnosis", "drug", "stay"}),
 )  # fmt: skip
 
 
-def noted(database: Database, *sids: str) -> opposition.Noted:
-    with database.begin(Role.WORKER) as connection:
+def noted(database: Database, *sids: str) -> opposition.AppliedOppositions:
+    with database.begin(DatabaseRole.WORKER) as connection:
         return opposition.note(connection, sids, by="test")
 
 
 def rows(database: Database, statement: str, **values: object) -> list[tuple[Any, ...]]:
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         return [tuple(row) for row in connection.execute(text(statement), values)]
 
 
@@ -67,7 +76,7 @@ def a_list(folder: Path, *lines: str) -> Path:
 
 
 def from_the_hospital(database: Database) -> None:
-    with database.begin(Role.OWNER) as owner:
+    with database.begin(DatabaseRole.OWNER) as owner:
         owner.execute(
             text(
                 "INSERT INTO identifying.sender (calling_ae_title, address, hospital, finess, profile)"
@@ -94,7 +103,7 @@ def test_nothing_new_is_taken_in_and_the_original_is_purged(
         "people": 1, "new": 1, "links_cut": 0, "studies_hidden": 0, "releases_stopped": 0,
     }  # fmt: skip
     assert told(settings, "add", people)["new"] == 0
-    pipeline = Pipeline(settings, database, ThirdParty.connect(settings))
+    pipeline = StudyPipeline(settings, database, ThirdParty.connect(settings))
     received(settings, database, pipeline, study=1)
     ((state, reason, purged, digest),) = rows(
         database, "SELECT state, reason, purged_at IS NOT NULL, digest FROM identifying.instance"
@@ -118,7 +127,7 @@ def test_it_outlives_the_keys_and_a_purge_that_was_broken_off(
     epochs.begin(vault)
     rekeyed = resubmit(database, settings.keys, ThirdParty.connect(settings))
     assert (rekeyed.tokens, rekeyed.left_behind) == (2, 0)
-    pipeline = Pipeline(settings, database, ThirdParty.connect(settings))
+    pipeline = StudyPipeline(settings, database, ThirdParty.connect(settings))
 
     def killed(*_: object, **__: object) -> None:
         raise RuntimeError
@@ -135,10 +144,10 @@ def test_it_outlives_the_keys_and_a_purge_that_was_broken_off(
     assert list(settings.spool.rglob(f"*{digest}*")) == []
 
 
-def received(settings: Settings, database: Database, pipeline: Pipeline, *, study: int) -> None:
+def received(settings: Settings, database: Database, pipeline: StudyPipeline, *, study: int) -> None:
     with receiving(settings, database) as gateway:
         assert RawScu(gateway.port).store(an_instance(study=study, patient="PATIENT-1")) == 0
-    with database.begin(Role.OWNER) as owner:
+    with database.begin(DatabaseRole.OWNER) as owner:
         owner.execute(text("UPDATE identifying.study SET last_received_at = now() - interval '1 hour'"))
     for due in pipeline.due().studies:
         pipeline.process_study(due)
@@ -152,14 +161,14 @@ def test_nobody_asks_the_operator_after_them_and_no_answer_links_them(database: 
     assert (done.people, done.new, done.links_cut) == (2, 2, 1)
     assert done.studies_hidden >= 2
     assert rows(database, "SELECT 1 FROM hub.link WHERE sid = :sid", sid=sid) == []
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         opposed = opposition.standing(connection)
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         sent = delivery.export(connection, linked.vault, tmp_path / "again.csv", actor="test", without=opposed)
     assert sent.subjects == linked.direct.lines - 1
     answer = tmp_path / "late.csv"
     answer.write_text(f"id_acc;BEN_NIR_ANO\n1;{person}\n", "ascii")
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         report = import_return(connection, answer, delivery="late", resolve=lambda _: {"1": sid}, actor="test")
         assert (report.opposed, report.linked) == (1, 0)
         found = indirect.link(connection, tmp_path / "tables", codes=ProcedureCodes({}), actor="test")
@@ -171,7 +180,7 @@ def test_they_are_in_no_count_no_cohort_and_no_release(database: Database, tmp_p
     dense = a_dense_world(tmp_path, chance := random.Random(41))
     index_series(database, dense)
     definition, members = _definition(database, tmp_path, chance)
-    with database.begin(Role.OWNER) as owner:
+    with database.begin(DatabaseRole.OWNER) as owner:
         owner.execute(text("INSERT INTO hub.account VALUES ('ada', 'researcher', 'x', '2100-01-01')"))
         owner.execute(text("INSERT INTO hub.project VALUES ('p', 't', 't', 't', 't')"))
     before = _frozen(database, tmp_path, definition)
@@ -179,7 +188,7 @@ def test_they_are_in_no_count_no_cohort_and_no_release(database: Database, tmp_p
     sid = members[0]
     (link,) = rows(database, "SELECT sid, snds_person, method, score, source FROM hub.link WHERE sid = :sid", sid=sid)
     noted(database, sid)
-    with database.begin(Role.OWNER) as owner:  # a linkage that had begun before and ends now
+    with database.begin(DatabaseRole.OWNER) as owner:  # a linkage that had begun before and ends now
         owner.execute(
             text("INSERT INTO hub.link (sid, snds_person, method, score, source) VALUES (:a, :b, :c, :d, :e)"),
             dict(zip("abcde", link, strict=True)),
@@ -191,9 +200,9 @@ def test_they_are_in_no_count_no_cohort_and_no_release(database: Database, tmp_p
     assert after != before, "other data, another cohort"
     assert rows(database, "SELECT 1 FROM hub.cohort_member WHERE cohort = :c AND sid = :s", c=after, s=sid) == []
     assert _facts(database, after).opposed == 0
-    with database.begin(Role.WEB) as connection:
+    with database.begin(DatabaseRole.WEB) as connection:
         chart = flowchart.count(
-            connection, parse(definition), actor=Actor("bob", Account.OPERATOR), tables=tmp_path, small_cell=2,
+            connection, parse(definition), actor=RequestActor("bob", Account.OPERATOR), tables=tmp_path, small_cell=2,
             today=TODAY,
         )  # fmt: skip
     assert not isinstance(chart, Denied)
@@ -203,9 +212,9 @@ def test_they_are_in_no_count_no_cohort_and_no_release(database: Database, tmp_p
 
 @pytest.mark.parametrize("action", [Action.RELEASE_REQUEST, Action.RELEASE_DOWNLOAD])
 def test_a_release_with_somebody_who_opposes_is_neither_asked_for_nor_downloaded(action: Action) -> None:
-    with_them = Resource(project="p", modalities=frozenset({"CT"}), opposed=1)
-    assert decide(ADA, action, with_them, permit=PERMIT, today=TODAY) == Denied(Reason.SUBJECT_OPPOSES)
-    without = Resource(project="p", modalities=frozenset({"CT"}))
+    with_them = RequestedResource(project="p", modalities=frozenset({"CT"}), opposed=1)
+    assert decide(ADA, action, with_them, permit=PERMIT, today=TODAY) == Denied(DenialReason.SUBJECT_OPPOSES)
+    without = RequestedResource(project="p", modalities=frozenset({"CT"}))
     assert decide(ADA, action, without, permit=PERMIT, today=TODAY) == Allowed()
 
 
@@ -246,7 +255,7 @@ def test_an_ins_and_the_hospitals_number_of_one_patient_are_one_subject(
 
 
 def _definition(database: Database, tables: Path, chance: random.Random) -> tuple[str, list[str]]:
-    with database.begin(Role.WEB) as connection, take(connection, tables) as snapshot:
+    with database.begin(DatabaseRole.WEB) as connection, take(connection, tables) as snapshot:
         while True:
             definition = a_definition(chance)
             members = run(plan(parse(definition)), snapshot).members
@@ -255,12 +264,12 @@ def _definition(database: Database, tables: Path, chance: random.Random) -> tupl
 
 
 def _frozen(database: Database, tables: Path, definition: str) -> str:
-    with database.begin(Role.WEB) as connection:
+    with database.begin(DatabaseRole.WEB) as connection:
         made = frozen.freeze(connection, definition, actor=ADA, permit=PERMIT, tables=tables, small_cell=2, today=TODAY)
     assert not isinstance(made, Denied)
     return made.id
 
 
-def _facts(database: Database, cohort: str) -> Resource:
-    with database.begin(Role.WEB) as connection:
+def _facts(database: Database, cohort: str) -> RequestedResource:
+    with database.begin(DatabaseRole.WEB) as connection:
         return releases.facts(connection, cohort)

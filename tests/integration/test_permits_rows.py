@@ -9,10 +9,10 @@ from sqlalchemy import text
 
 from imaging_hub.audit import trail
 from imaging_hub.database import Database
-from imaging_hub.database import Role as Login
+from imaging_hub.database import DatabaseRole as Login
 from imaging_hub.errors import HubError, NotFound
 from imaging_hub.permits import accounts, projects
-from imaging_hub.permits.policy import Actor, Role
+from imaging_hub.permits.policy import AccountRole, RequestActor
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -20,7 +20,7 @@ HOUR = timedelta(hours=1)
 
 def a_project(database: Database) -> str:
     with database.begin(Login.WORKER) as connection:
-        accounts.add(connection, "ada", Role.RESEARCHER, NOW + HOUR, by="op")
+        accounts.add(connection, "ada", AccountRole.RESEARCHER, NOW + HOUR, by="op")
         projects.add(
             connection, "p", title="T", purpose="research", public_interest="it helps", legal_basis="MR-004", by="op"
         )
@@ -38,7 +38,7 @@ def a_project(database: Database) -> str:
 
 def test_a_token_is_known_only_by_its_hash(database: Database) -> None:
     with database.begin(Login.WORKER) as connection:
-        token = accounts.add(connection, "ada", Role.RESEARCHER, NOW + HOUR, by="op")
+        token = accounts.add(connection, "ada", AccountRole.RESEARCHER, NOW + HOUR, by="op")
         stored = connection.execute(text("SELECT row_to_json(a)::text FROM hub.account a")).scalar_one()
         trailed = connection.execute(
             text("SELECT string_agg(row_to_json(e)::text, '') FROM audit.entry e")
@@ -47,29 +47,29 @@ def test_a_token_is_known_only_by_its_hash(database: Database) -> None:
     assert token not in stored + trailed
     with database.begin(Login.WEB) as connection:
         known = accounts.authenticate(connection, accounts.token_hash(token), NOW)
-        assert known == Actor("ada", Role.RESEARCHER)
+        assert known == RequestActor("ada", AccountRole.RESEARCHER)
         assert accounts.authenticate(connection, accounts.token_hash(token + "x"), NOW) is None
         late = accounts.authenticate(connection, accounts.token_hash(token), NOW + HOUR)
-        assert late == Actor("ada", Role.RESEARCHER, expired=True)
+        assert late == RequestActor("ada", AccountRole.RESEARCHER, expired=True)
 
 
 def test_a_renewed_account_loses_its_old_token_and_keeps_its_role(database: Database) -> None:
     with database.begin(Login.WORKER) as connection:
-        old = accounts.add(connection, "ada", Role.RESEARCHER, NOW, by="op")
-        new = accounts.add(connection, "ada", Role.RESEARCHER, NOW + HOUR, by="op")
+        old = accounts.add(connection, "ada", AccountRole.RESEARCHER, NOW, by="op")
+        new = accounts.add(connection, "ada", AccountRole.RESEARCHER, NOW + HOUR, by="op")
         assert accounts.authenticate(connection, accounts.token_hash(old), NOW) is None
         assert accounts.authenticate(connection, accounts.token_hash(new), NOW) is not None
         with pytest.raises(HubError, match="another role"):
-            accounts.add(connection, "ada", Role.OPERATOR, NOW + HOUR, by="op")
+            accounts.add(connection, "ada", AccountRole.OPERATOR, NOW + HOUR, by="op")
 
 
 def test_a_hospital_account_names_its_hospital(database: Database) -> None:
     with database.begin(Login.WORKER) as connection:
         with pytest.raises(HubError, match="FINESS"):
-            accounts.add(connection, "chu", Role.HOSPITAL, NOW, by="op")
+            accounts.add(connection, "chu", AccountRole.HOSPITAL, NOW, by="op")
         with pytest.raises(HubError, match="FINESS"):
-            accounts.add(connection, "ada", Role.RESEARCHER, NOW, finess="750712184", by="op")
-        accounts.add(connection, "chu", Role.HOSPITAL, NOW, finess="750712184", by="op")
+            accounts.add(connection, "ada", AccountRole.RESEARCHER, NOW, finess="750712184", by="op")
+        accounts.add(connection, "chu", AccountRole.HOSPITAL, NOW, finess="750712184", by="op")
         assert [account.finess for account in accounts.every(connection)] == ["750712184"]
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.settings import Settings
 from imaging_hub.snds.procedure_codes import ProcedureCodes
-from imaging_hub.snds.reconciliation import Reconciled, reconcile
-from imaging_hub.snds.synthetic.patients import Study
+from imaging_hub.snds.reconciliation import ReconciledMonth, reconcile
+from imaging_hub.synthetic.patients import HospitalStudy
 from imaging_hub.web.reconciliation import _shown
 from tests.linked_population import Linked, link_population
 from tests.web_story import a_web_story
@@ -20,22 +20,22 @@ from tests.web_story import a_web_story
 NO_CODES = ProcedureCodes({})
 
 
-def reconciled(database: Database, folder: Path, finess: str | None = None) -> list[Reconciled]:
-    with database.begin(Role.WEB) as connection:
+def reconciled(database: Database, folder: Path, finess: str | None = None) -> list[ReconciledMonth]:
+    with database.begin(DatabaseRole.WEB) as connection:
         return list(reconcile(connection, folder / "tables", NO_CODES, finess))
 
 
-def billed_at(study: Study) -> str:
+def billed_at(study: HospitalStudy) -> str:
     """FINESS under which the exam was billed; an inpatient's by the hospital of the stay, wherever the images are."""
     exam = study.exam
     return exam.inpatient.finess[:8] if exam.inpatient else exam.hospital.finess[:8] if exam.claimed else ""
 
 
-def made_at(study: Study) -> str:
+def made_at(study: HospitalStudy) -> str:
     return study.patient.hospital.finess[:8]
 
 
-def of_linked_patients(linked: Linked) -> list[Study]:
+def of_linked_patients(linked: Linked) -> list[HospitalStudy]:
     patients = {id(patient) for link in linked.links for patient in link.patients}
     return [study for study in linked.population.studies if id(study.patient) in patients]
 
@@ -46,7 +46,7 @@ def without_images(linked: Linked) -> Counter[str]:
     pictured = of_linked_patients(linked)
     here = {id(study) for study in pictured if billed_at(study) == made_at(study)}
 
-    def covered(study: Study) -> bool:
+    def covered(study: HospitalStudy) -> bool:
         days = [one.day for one in pictured if made_at(one) == billed_at(study)]
         return min(days) <= study.exam.day <= max(days)
 
@@ -77,7 +77,7 @@ def test_exams_whose_images_were_never_sent_are_counted(database: Database, tmp_
     link_population(database, tmp_path, persons=600, seed=5)
     before = reconciled(database, tmp_path, "990000101")
     assert {one.finess for one in before} == {"99000010"}
-    with database.begin(Role.OWNER) as owner:
+    with database.begin(DatabaseRole.OWNER) as owner:
         gone = owner.execute(
             text(
                 "DELETE FROM hub.study WHERE study_instance_uid IN ("
@@ -98,7 +98,7 @@ def test_exams_whose_images_were_never_sent_are_counted(database: Database, tmp_
 def test_without_a_procedure_code_the_modality_has_to_agree(database: Database, tmp_path: Path) -> None:
     link_population(database, tmp_path, persons=600, seed=5)
     before = sum(one.without_claim for one in reconciled(database, tmp_path))
-    with database.begin(Role.OWNER) as owner:
+    with database.begin(DatabaseRole.OWNER) as owner:
         owner.execute(
             text(
                 "INSERT INTO hub.series (series_instance_uid, study_instance_uid, modality, sop_class_uid, instances,"
@@ -109,7 +109,7 @@ def test_without_a_procedure_code_the_modality_has_to_agree(database: Database, 
         )
         owner.execute(text("UPDATE hub.study SET procedures = '{}'"))
     assert sum(one.without_claim for one in reconciled(database, tmp_path)) == before
-    with database.begin(Role.OWNER) as owner:
+    with database.begin(DatabaseRole.OWNER) as owner:
         owner.execute(text("UPDATE hub.series SET modality = 'US'"))
     everything = reconciled(database, tmp_path)
     assert sum(one.without_claim for one in everything) == sum(one.studies for one in everything)
@@ -117,16 +117,16 @@ def test_without_a_procedure_code_the_modality_has_to_agree(database: Database, 
 
 def test_small_numbers_are_held_back() -> None:
     month = date(2019, 3, 1)
-    assert (_shown(Reconciled("1", month, 40, 15, 10, 3), 11).without_images) == "15"
-    shown = _shown(Reconciled("1", month, 40, 35, 30, 4), 11)
+    assert (_shown(ReconciledMonth("1", month, 40, 15, 10, 3), 11).without_images) == "15"
+    shown = _shown(ReconciledMonth("1", month, 40, 35, 30, 4), 11)
     assert (shown.billed, shown.without_images, shown.studies, shown.without_claim) == (
         "40",
         "withheld",
         "30",
         "withheld",
     )
-    assert _shown(Reconciled("1", month, 10, 10, 0, 0), 11).billed == "<11"
-    assert _shown(Reconciled("1", month, 10, 10, 0, 0), 11).without_images == "<11"
+    assert _shown(ReconciledMonth("1", month, 10, 10, 0, 0), 11).billed == "<11"
+    assert _shown(ReconciledMonth("1", month, 10, 10, 0, 0), 11).without_images == "<11"
 
 
 def test_the_page_leaves_out_what_may_not_be_shown_and_a_hospital_sees_its_own(

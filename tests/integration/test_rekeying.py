@@ -19,25 +19,25 @@ from voprf.ristretto import Evaluator
 
 from imaging_hub.audit import trail
 from imaging_hub.cli.trust import app
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import KeyringError, ThirdPartyAway
+from imaging_hub.keys.keyring import Keyring, access_key, gateway_keys, project_keys
+from imaging_hub.keys.pseudonym_chain import ins_message, level1, level2, project_pseudonym
 from imaging_hub.pseudonymisation import identity, rekeying
-from imaging_hub.pseudonymisation.chain import ins_message, level1, level2, project_pseudonym
-from imaging_hub.pseudonymisation.identity import Identity
-from imaging_hub.pseudonymisation.ins import NotQualified, Qualified
-from imaging_hub.pseudonymisation.keyring import Keyring, access_key, gateway_keys, project_keys
-from imaging_hub.pseudonymisation.rekeying import Resubmitted, resubmit
+from imaging_hub.pseudonymisation.identity import PatientIdentity
+from imaging_hub.pseudonymisation.ins import QualifiedIns, UnqualifiedIns
+from imaging_hub.pseudonymisation.rekeying import ResubmissionReport, resubmit
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings, load
 from imaging_hub.trust import epochs
 from imaging_hub.trust.app import create_app
-from imaging_hub.trust.ceremony import Share, key_of
+from imaging_hub.trust.ceremony import KeyShare, key_of
 from imaging_hub.trust.keyrings import trust_keys
 from imaging_hub.trust.vault import Vault
 
-MARIE = Qualified("279035121518989", date(1979, 3, 4), "2")
-PAUL = Qualified("180035100100133", date(1980, 3, 1), "1")
-NONE = NotQualified("no-ins")
+MARIE = QualifiedIns("279035121518989", date(1979, 3, 4), "2")
+PAUL = QualifiedIns("180035100100133", date(1980, 3, 1), "1")
+NONE = UnqualifiedIns("no-ins")
 VISITS = (
     ("CHU", "1", MARIE),
     ("CLINIQUE", "A7", MARIE),
@@ -56,30 +56,30 @@ def everybody(database: Database, keys: Path, third_party: ThirdParty) -> list[s
     """The subject of each visit."""
     found = []
     for hospital, patient_id, reading in VISITS:
-        with database.begin(Role.WORKER) as connection:
+        with database.begin(DatabaseRole.WORKER) as connection:
             who = identity.register(
                 connection, gateway_keys(keys), third_party, hospital=hospital, patient_id=patient_id, reading=reading
             )
-        assert isinstance(who, Identity)
+        assert isinstance(who, PatientIdentity)
         found.append(who.sid)
     return found
 
 
 def forgotten(database: Database) -> None:
     """The identifying zone no longer knows the subjects, so that each is asked for again."""
-    with database.begin(Role.OWNER) as owner:
+    with database.begin(DatabaseRole.OWNER) as owner:
         owner.execute(text("UPDATE identifying.identity SET sid = NULL"))
 
 
 def tokens(vault: Vault) -> dict[int, set[str]]:
-    with vault.database.begin(Role.OWNER) as owner:
+    with vault.database.begin(DatabaseRole.OWNER) as owner:
         rows = owner.execute(text("SELECT epoch, token FROM trust.person")).all()
     return {epoch: {row.token for row in rows if row.epoch == epoch} for epoch in {row.epoch for row in rows}}
 
 
 def rekey(
     database: Database, keys: Path, vault: Vault, third_party: ThirdParty, *, blinded: bool | None = None
-) -> Resubmitted:
+) -> ResubmissionReport:
     """Both halves."""
     epochs.begin(vault, blinded=blinded)
     return resubmit(database, keys, third_party)
@@ -91,7 +91,7 @@ def test_everybody_stays_and_nothing_of_the_former_keys_does(
     before, former = everybody(database, keys, third_party), tokens(vault)
     k1, k2 = gateway_keys(keys).key("level1"), trust_keys(vault.keys).key("level2")
     pid = project_pseudonym(project_keys(keys).project_key("pid", "p"), before[0])
-    assert rekey(database, keys, vault, third_party) == Resubmitted(2, len(former[1]), 0)
+    assert rekey(database, keys, vault, third_party) == ResubmissionReport(2, len(former[1]), 0)
     assert set(tokens(vault)) == {2}
     assert tokens(vault)[2].isdisjoint(former[1])
     for file in (*keys.glob("*.json"), *vault.keys.glob("*.json")):
@@ -103,7 +103,7 @@ def test_everybody_stays_and_nothing_of_the_former_keys_does(
     assert rekey(database, keys, vault, third_party).epoch == 3
     forgotten(database)
     assert everybody(database, keys, third_party) == before
-    with vault.database.begin(Role.OWNER) as connection:
+    with vault.database.begin(DatabaseRole.OWNER) as connection:
         assert trail.verify(connection) == 4  # each begun and ended
 
 
@@ -171,14 +171,14 @@ def _known_or_refused(
     forgotten(database)
     for (hospital, patient_id, reading), sid in zip(VISITS, before, strict=True):
         try:
-            with database.begin(Role.WORKER) as connection:
+            with database.begin(DatabaseRole.WORKER) as connection:
                 who = identity.register(
                     connection, keyring(), third_party, hospital=hospital, patient_id=patient_id, reading=reading
                 )
         except ThirdPartyAway as refused:
             assert refused.code in ("rekeying", "keyring-other")
         else:
-            assert isinstance(who, Identity)
+            assert isinstance(who, PatientIdentity)
             assert who.sid == sid
 
 
@@ -191,7 +191,7 @@ def test_everybody_stays_through_blinded_epochs_and_back(
 ) -> None:
     before = everybody(database, keys, third_party)
     for blinded, epoch in ((True, 2), (None, 3), (False, 4)):
-        assert rekey(database, keys, vault, third_party, blinded=blinded) == Resubmitted(epoch, 4, 0)
+        assert rekey(database, keys, vault, third_party, blinded=blinded) == ResubmissionReport(epoch, 4, 0)
         assert epochs.is_blinded(vault, epoch) == (blinded is not False)
         forgotten(database)
         assert everybody(database, keys, third_party) == before
@@ -314,7 +314,7 @@ def test_what_no_gateway_submits_again_is_counted_and_destroyed(
     database: Database, keys: Path, vault: Vault, third_party: ThirdParty
 ) -> None:
     everybody(database, keys, third_party)
-    with database.begin(Role.OWNER) as owner:
+    with database.begin(DatabaseRole.OWNER) as owner:
         owner.execute(text("DELETE FROM identifying.identity WHERE patient_id = '3'"))
     assert rekey(database, keys, vault, third_party).left_behind == 1
     assert set(tokens(vault)) == {2}
@@ -322,11 +322,11 @@ def test_what_no_gateway_submits_again_is_counted_and_destroyed(
 
 def test_a_destroyed_delivery_cannot_be_mapped_back_from_a_backup(vault: Vault) -> None:
     issued = vault.issue_id_acc(["a" * 32], "d", timedelta(days=1))
-    with vault.database.begin(Role.OWNER) as owner:
+    with vault.database.begin(DatabaseRole.OWNER) as owner:
         backup = [dict(row) for row in owner.execute(text("SELECT * FROM trust.id_acc")).mappings()]
     assert "a" * 32 not in str(backup)
     assert vault.destroy("d") == 1
-    with vault.database.begin(Role.OWNER) as owner:
+    with vault.database.begin(DatabaseRole.OWNER) as owner:
         owner.execute(text("DELETE FROM trust.id_acc"))
         owner.execute(
             text(
@@ -376,12 +376,12 @@ def test_a_key_of_two_shares_is_made_of_both_and_the_trail_names_them(
     its = third_partys(vault, tmp_path / "its")
     done = CliRunner().invoke(app, ["rekey", *map(str, files), "--json"], env=its)
     assert (done.exit_code, json.loads(done.stdout)) == (0, {"epoch": 2}), done.output
-    first, second = map(Share.open, files)
+    first, second = map(KeyShare.open, files)
     assert first.fingerprint in told[0]
     key = trust_keys(vault.keys).key("level2")
     assert key == key_of(first, second, 2)
     assert key not in (key_of(second, first, 2), key_of(first, second, 3), first.secret, second.secret)
-    with vault.database.begin(Role.OWNER) as owner:
+    with vault.database.begin(DatabaseRole.OWNER) as owner:
         detail = owner.execute(text("SELECT detail FROM audit.entry WHERE action = 'epoch-begun'")).scalar_one()
     assert detail["shares"] == [first.fingerprint, second.fingerprint]
     done = CliRunner().invoke(app, ["resubmit", "--json"], env=hub.as_environment())
@@ -395,7 +395,7 @@ def test_shares_that_come_after_it_began_are_refused(
 ) -> None:
     """Else the trail would name shares of which the key is not made."""
     before = everybody(database, keys, third_party)
-    late = Share.create(tmp_path / "a"), Share.create(tmp_path / "b")
+    late = KeyShare.create(tmp_path / "a"), KeyShare.create(tmp_path / "b")
     assert epochs.begin(vault) == 2
     assert refusal(lambda: epochs.begin(vault, late)) == "share-other"
     assert rekey(database, keys, vault, third_party).epoch == 2
@@ -404,16 +404,16 @@ def test_shares_that_come_after_it_began_are_refused(
 
 
 def test_a_share_is_of_one_custodian_alone(tmp_path: Path, settings: Settings) -> None:
-    share, other = Share.create(tmp_path / "s"), tmp_path / "other"
+    share, other = KeyShare.create(tmp_path / "s"), tmp_path / "other"
     assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o600
     assert share.secret.hex() not in repr(share)
     other.write_text("00")
     other.chmod(0o600)
     for path, code in ((tmp_path / "none", "share-missing"), (other, "share-malformed")):
-        assert refusal(lambda path=path: Share.open(path)) == code
+        assert refusal(lambda path=path: KeyShare.open(path)) == code
     (tmp_path / "s").chmod(0o640)
-    assert refusal(lambda: Share.open(tmp_path / "s")) == "share-exposed"
-    assert refusal(lambda: Share.create(tmp_path / "s")) == "share-exists"
+    assert refusal(lambda: KeyShare.open(tmp_path / "s")) == "share-exposed"
+    assert refusal(lambda: KeyShare.create(tmp_path / "s")) == "share-exists"
     assert refusal(lambda: key_of(share, share, 2)) == "share-alone"
     assert CliRunner().invoke(app, ["rekey", "one"], env=settings.as_environment()).exit_code == 2
 

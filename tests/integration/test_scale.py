@@ -11,9 +11,9 @@ from imaging_hub.cohorts.definition import parse
 from imaging_hub.cohorts.flowchart import run
 from imaging_hub.cohorts.plan import plan
 from imaging_hub.cohorts.snapshot import take
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.snds import loading
-from imaging_hub.snds.synthetic import scale
+from imaging_hub.synthetic import scale
 
 PERSONS = 12_000
 WORKED = Path(__file__).parents[2] / "docs" / "cohorts"
@@ -65,9 +65,9 @@ def test_it_is_a_load_as_cohorts_read_it(tables: Path) -> None:
 
 
 def test_every_worked_cohort_finds_somebody(tables: Path, database: Database) -> None:
-    with database.begin(Role.OWNER) as owner:
+    with database.begin(DatabaseRole.OWNER) as owner:
         scale.fill_index(owner, tables)
-    with database.begin(Role.WEB) as connection, take(connection, tables) as snapshot:
+    with database.begin(DatabaseRole.WEB) as connection, take(connection, tables) as snapshot:
         found = {
             path.stem: len(run(plan(parse(path.read_text("utf-8"))), snapshot).members)
             for path in WORKED.glob("*.yaml")

@@ -17,14 +17,14 @@ from originals import original, spool_of
 from raw_scu import Instance, RawScu, an_instance, let_in, receiving, rows
 from sqlalchemy import text
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import HubError, NotFound, StorageUnavailable
 from imaging_hub.gateway.storage_scp import StorageServer
-from imaging_hub.intake import recovery, retention, sealing, vault
-from imaging_hub.intake.retention import Expired
-from imaging_hub.intake.sealing import CHUNK_BYTES, Sealer
+from imaging_hub.intake import recovery, retention, sealing, study_keys
+from imaging_hub.intake.retention import ExpiredOriginal
+from imaging_hub.intake.sealing import CHUNK_BYTES, FileSealer
 from imaging_hub.intake.spool import Spool
-from imaging_hub.pseudonymisation.keyring import create_missing, original_keys
+from imaging_hub.keys.keyring import create_missing, original_keys
 from imaging_hub.settings import Settings
 
 KEY = bytes(range(32))
@@ -75,7 +75,7 @@ def test_a_study_has_one_key_and_hospitals_share_none(gateway: StorageServer, da
         association = RawScu(gateway.port, calling=title)
         for number in range(3):
             assert association.store(an_instance(number, study=number // 2)) == 0
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         keys = connection.execute(text("SELECT hospital, wrapped FROM identifying.study_key")).all()
     assert sorted(row.hospital for row in keys) == ["chu-other", "chu-other", "chu-test", "chu-test"]
     assert len({bytes(row.wrapped) for row in keys}) == 4
@@ -90,13 +90,13 @@ def test_a_shredded_study_is_not_read_again_not_even_from_a_backup(
     first, second = rows(database)
     spool = spool_of(settings, database)
     backup = spool.path(first.digest).read_bytes()
-    with database.begin(Role.WORKER) as connection:
-        retention.purge(connection, spool, [Expired(first.id, first.digest, None)])
-        assert vault.shred(connection) == 0, "a receiver may still hold the key"
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
+        retention.purge(connection, spool, [ExpiredOriginal(first.id, first.digest, None)])
+        assert study_keys.shred(connection) == 0, "a receiver may still hold the key"
+    with database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(text("UPDATE identifying.study_key SET used_at = now() - interval '2 days'"))
-    with database.begin(Role.WORKER) as connection:
-        assert vault.shred(connection) == 1
+    with database.begin(DatabaseRole.WORKER) as connection:
+        assert study_keys.shred(connection) == 1
     spool.path(first.digest).write_bytes(backup)
     with pytest.raises(NotFound):
         original(settings, database, first.digest)
@@ -114,12 +114,12 @@ def test_what_belongs_to_no_study_outlives_the_others_of_the_study_it_names(
     first, second = rows(database)
     assert second.reason == "study-or-series-uid-missing"
     spool = spool_of(settings, database)
-    with database.begin(Role.WORKER) as connection:
-        retention.purge(connection, spool, [Expired(first.id, first.digest, None)])
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
+        retention.purge(connection, spool, [ExpiredOriginal(first.id, first.digest, None)])
+    with database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(text("UPDATE identifying.study_key SET used_at = now() - interval '2 days'"))
-    with database.begin(Role.WORKER) as connection:
-        vault.shred(connection)
+    with database.begin(DatabaseRole.WORKER) as connection:
+        study_keys.shred(connection)
     assert original(settings, database, second.digest).endswith(encoded)
 
 
@@ -134,7 +134,7 @@ def test_an_orphan_that_nobody_can_open_keeps_no_receiver_from_starting(
     for digest in ("ab" * 32, "cd" * 32):
         spool.path(digest).parent.mkdir(exist_ok=True)
         spool.path(digest).write_bytes(altered)
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         assert recovery.recover(connection, spool).orphans == 0
         connection.execute(text("DELETE FROM identifying.study_key"))
         assert recovery.recover(connection, spool_of(settings, database)).orphans == 0
@@ -171,12 +171,12 @@ def test_the_keys_of_another_hub_open_nothing(gateway: StorageServer, settings: 
     assert fault.value.code == "original-unreadable"
     assert "originals.json" in fault.value.hint
     assert (settings.keys / "originals.json").read_text().count("chu-test") == 0, "a new key would open nothing"
-    with database.begin(Role.OWNER) as connection:
-        assert vault.locked_out(connection, original_keys(settings.keys)) == ["chu-test"]
+    with database.begin(DatabaseRole.OWNER) as connection:
+        assert study_keys.locked_out(connection, original_keys(settings.keys)) == ["chu-test"]
 
 
 def sealed(*pieces: bytes) -> bytes:
-    sealer = Sealer()
+    sealer = FileSealer()
     body = b"".join(map(bytes, sealer.seal(*pieces))) + bytes(sealer.finish())
     return sealer.header(UUID(int=7), KEY) + body
 

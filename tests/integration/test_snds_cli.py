@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from imaging_hub.audit import trail
 from imaging_hub.cli.snds import app
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.keys.keyring import gateway_keys
 from imaging_hub.pseudonymisation import identity
-from imaging_hub.pseudonymisation.ins import Qualified
-from imaging_hub.pseudonymisation.keyring import gateway_keys
+from imaging_hub.pseudonymisation.ins import QualifiedIns
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
 
@@ -27,8 +27,8 @@ def hub(settings_with_third_party: Settings, database: Database) -> Settings:
     settings = settings_with_third_party
     patient = next(one for one in synthetic_snds().truth["patients"] if one["linkable"])
     person = next(one for one in synthetic_snds().truth["persons"] if one["id"] == patient["person"])
-    reading = Qualified(person["ins"], date.fromisoformat(person["birth_date"]), person["sex"])
-    with database.begin(Role.WORKER) as connection:
+    reading = QualifiedIns(person["ins"], date.fromisoformat(person["birth_date"]), person["sex"])
+    with database.begin(DatabaseRole.WORKER) as connection:
         identity.register(
             connection, gateway_keys(settings.keys), ThirdParty.connect(settings),
             hospital=patient["hospital"], patient_id=patient["ipp"], reading=reading,
@@ -47,7 +47,7 @@ def test_tables_are_loaded_and_the_load_is_remembered(hub: Settings, database: D
     assert Path(said["folder"]).is_relative_to(hub.tables)
     assert sum(said["events"].values()) == len(synthetic_snds().truth["events"])
     assert "shared-psa" in run(hub, "load", synthetic_snds().folder / "snds")
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         assert trail.verify(connection) == 2
 
 
@@ -55,7 +55,7 @@ def test_a_linkage_goes_there_and_back_and_leaves_no_file(hub: Settings, databas
     said = run(hub, "link", "--operator", synthetic_snds().folder / "operator", "--json")
     assert (said["subjects"], said["lines"], said["not_archived"], said["id_acc_destroyed"]) == (1, 1, 1, 1)
     assert list((hub.home / "identifying" / "deliveries").iterdir()) == []
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         assert trail.verify(connection) == 2  # exported, linked
 
 

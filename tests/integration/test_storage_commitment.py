@@ -14,10 +14,10 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPu
 from raw_scu import CT, Instance, RawScu, an_instance, let_in, receiving
 from running_hub import free_ports
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import senders
-from imaging_hub.gateway.query_scp import QueryServer
-from imaging_hub.gateway.senders import Query
+from imaging_hub.gateway.query_scp import QueryRetrieveScp
+from imaging_hub.gateway.senders import QueryRetrieveAddress
 from imaging_hub.intake import retention
 from imaging_hub.metrics import GatewayMetrics
 from imaging_hub.settings import Settings
@@ -54,10 +54,11 @@ class Modality:
 
     def keep(self, policy: str | None) -> None:
         """Have the sender's originals kept so."""
-        with self.database.begin(Role.GATEWAY) as connection:
+        with self.database.begin(DatabaseRole.GATEWAY) as connection:
             senders.add(
                 connection, calling_ae_title="HOSPITAL", address="127.0.0.0/8", hospital="chu-test",
-                finess="750000001", profile="basic", query=Query("127.0.0.1", self.receives_on), retrieves=True,
+                finess="750000001", profile="basic", query=QueryRetrieveAddress("127.0.0.1", self.receives_on),
+                retrieves=True,
                 keep_originals=policy,
             )  # fmt: skip
 
@@ -82,7 +83,7 @@ def modality(settings: Settings, database: Database) -> Iterator[Modality]:
     listener = AE("HOSPITAL")
     listener.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
     receiver = listener.start_server(("127.0.0.1", own), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, reported)])
-    ours = QueryServer(settings.model_copy(update={"query_port": query}), database, GatewayMetrics())
+    ours = QueryRetrieveScp(settings.model_copy(update={"query_port": query}), database, GatewayMetrics())
     ours.start()
     try:
         yield asked
@@ -98,7 +99,7 @@ def test_what_is_kept_always_is_committed(modality: Modality) -> None:
     event, report = modality.reports.get(timeout=20)
     assert (event, report.TransactionUID) == (1, "1.2.3.99")
     assert [item.ReferencedSOPInstanceUID for item in report.ReferencedSOPSequence] == uids
-    with modality.database.begin(Role.WORKER) as connection:
+    with modality.database.begin(DatabaseRole.WORKER) as connection:
         assert retention.expired(connection, 0) == []
 
 

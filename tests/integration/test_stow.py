@@ -9,13 +9,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from http_door import BOUNDARY, HttpDoor, a_file, listening, multipart
+from http_gateway import BOUNDARY, HttpGateway, a_file, listening, multipart
 from originals import original, spool_of
 from pydicom import Dataset
 from raw_scu import Instance, RawScu, Refused, an_instance, rows
 from sqlalchemy import text
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.settings import Settings
 
 DICOMDIR = "1.2.840.10008.1.3.10"
@@ -23,7 +23,7 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 
 
 @pytest.fixture
-def door(settings: Settings, database: Database) -> Iterator[HttpDoor]:
+def door(settings: Settings, database: Database) -> Iterator[HttpGateway]:
     with listening(settings, database) as door:
         yield door
 
@@ -38,7 +38,7 @@ def said(response: httpx.Response) -> tuple[list[str], dict[str, int]]:
     return stored, failed
 
 
-def test_instances_are_stored_and_journalled(door: HttpDoor, settings: Settings, database: Database) -> None:
+def test_instances_are_stored_and_journalled(door: HttpGateway, settings: Settings, database: Database) -> None:
     sent = [an_instance(number) for number in range(3)]
     answer = door.post(multipart(*map(a_file, sent)))
     assert answer.status_code == 200
@@ -55,14 +55,14 @@ def test_instances_are_stored_and_journalled(door: HttpDoor, settings: Settings,
         assert b"ELF" not in kept[:132], "a preamble is not taken over"
 
 
-def test_what_came_by_association_may_come_again_by_http(door: HttpDoor, database: Database) -> None:
+def test_what_came_by_association_may_come_again_by_http(door: HttpGateway, database: Database) -> None:
     one = an_instance()
     assert RawScu(door.server.port).store(one) == 0
     assert said(door.post(multipart(a_file(one)))) == ([one.sop_instance_uid], {})
     assert len(rows(database)) == 1
 
 
-def test_each_instance_that_is_not_stored_has_its_reason(door: HttpDoor, database: Database) -> None:
+def test_each_instance_that_is_not_stored_has_its_reason(door: HttpGateway, database: Database) -> None:
     good, cut, other = an_instance(1), an_instance(2), an_instance(3)
     cut = Instance(cut.sop_instance_uid, cut.dataset[:-100])
     renamed = Instance("1.2.3.4", other.dataset)
@@ -84,7 +84,7 @@ def test_each_instance_that_is_not_stored_has_its_reason(door: HttpDoor, databas
 
 
 def test_an_instance_of_another_study_than_the_address_names_is_not_taken_for_it(
-    door: HttpDoor, database: Database
+    door: HttpGateway, database: Database
 ) -> None:
     ours, other = an_instance(1, study=1), an_instance(2, study=2)
     stored, failed = said(door.post(multipart(a_file(ours), a_file(other)), study="/1.2.826.0.2.1"))
@@ -92,7 +92,7 @@ def test_an_instance_of_another_study_than_the_address_names_is_not_taken_for_it
     assert rows(database)[1].reason == "study-instance-uid-mismatch"
 
 
-def test_nothing_stored_is_409(door: HttpDoor) -> None:
+def test_nothing_stored_is_409(door: HttpGateway) -> None:
     assert door.post(multipart(b"no DICOM at all")).status_code == 409
 
 
@@ -113,14 +113,16 @@ def test_nothing_stored_is_409(door: HttpDoor) -> None:
     ],
 )
 def test_a_request_that_cannot_be_served_is_told_why(
-    door: HttpDoor, database: Database, body: bytes, changed: dict[str, str], status: int, code: str
+    door: HttpGateway, database: Database, body: bytes, changed: dict[str, str], status: int, code: str
 ) -> None:
     answer = door.post(body, **changed)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert rows(database) == []
 
 
-def test_a_request_that_breaks_off_keeps_what_was_whole(door: HttpDoor, settings: Settings, database: Database) -> None:
+def test_a_request_that_breaks_off_keeps_what_was_whole(
+    door: HttpGateway, settings: Settings, database: Database
+) -> None:
     whole, cut = multipart(a_file(an_instance(1))), multipart(a_file(an_instance(2)))
 
     def pieces() -> Iterator[bytes]:
@@ -143,7 +145,9 @@ def test_a_dataset_beyond_the_limit_costs_no_room(settings: Settings, database: 
     assert spool_of(settings, database).parts() == []
 
 
-def test_a_large_instance_goes_to_the_spool_as_it_comes(door: HttpDoor, settings: Settings, database: Database) -> None:
+def test_a_large_instance_goes_to_the_spool_as_it_comes(
+    door: HttpGateway, settings: Settings, database: Database
+) -> None:
     one = an_instance(pixels=20 << 20)
     assert door.post(multipart(a_file(one))).status_code == 200
     (row,) = rows(database)
@@ -160,13 +164,13 @@ def test_a_full_spool_asks_to_come_again(settings: Settings, database: Database)
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "60")
 
 
-def test_a_token_that_is_over_opens_nothing(door: HttpDoor, database: Database) -> None:
-    with database.begin(Role.OWNER) as connection:
+def test_a_token_that_is_over_opens_nothing(door: HttpGateway, database: Database) -> None:
+    with database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(text("UPDATE identifying.sender SET token_expires_at = now() - interval '1 second'"))
     assert door.post(multipart(a_file(an_instance()))).status_code == 401
 
 
-def test_the_numbers_tell_whether_a_feed_is_alive(door: HttpDoor) -> None:
+def test_the_numbers_tell_whether_a_feed_is_alive(door: HttpGateway) -> None:
     def numbers() -> dict[str, float]:
         lines = httpx.get(f"{door.url}/metrics").text.splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
@@ -184,7 +188,7 @@ def test_the_numbers_tell_whether_a_feed_is_alive(door: HttpDoor) -> None:
     assert httpx.get(f"{door.url}/readyz").json() == {"status": "ready"}
 
 
-def test_the_dashboard_asks_for_numbers_that_there_are(door: HttpDoor) -> None:
+def test_the_dashboard_asks_for_numbers_that_there_are(door: HttpGateway) -> None:
     door.post(multipart(a_file(an_instance(1)), a_file(Instance("1.2.3", b""))))
     with pytest.raises(Refused):
         RawScu(door.server.port, calling="NOBODY")

@@ -22,9 +22,9 @@ from typer.testing import CliRunner
 
 from imaging_hub.audit import trail
 from imaging_hub.cli.trust import app
-from imaging_hub.database import HUB, VAULT, Database, Role, migrate
+from imaging_hub.database import HUB, VAULT, Database, DatabaseRole, migrate
 from imaging_hub.errors import KeyringError, SettingsError, ThirdPartyAway
-from imaging_hub.pseudonymisation.keyring import Keyring, access_key
+from imaging_hub.keys.keyring import Keyring, access_key
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings, load
 from imaging_hub.trust import epochs
@@ -44,7 +44,7 @@ def refusal(vault: Vault) -> str:
 
 
 def trail_of(vault: Vault) -> list[tuple[str, str]]:
-    with vault.database.begin(Role.OWNER) as owner:
+    with vault.database.begin(DatabaseRole.OWNER) as owner:
         assert isinstance(trail.verify(owner), int)
         return [tuple(row) for row in owner.execute(text("SELECT action, object FROM audit.entry ORDER BY sequence"))]
 
@@ -65,7 +65,7 @@ def test_an_id_acc_ends_with_its_delivery_or_its_time(vault: Vault, third_party:
     assert third_party.destroy(ONE) == 1
     assert third_party.resolve(ONE, [issued]) == {}
     assert vault.destroy_expired() == 1
-    with vault.database.begin(Role.OWNER) as owner:
+    with vault.database.begin(DatabaseRole.OWNER) as owner:
         assert owner.execute(text("SELECT count(*) FROM trust.id_acc WHERE sealed_sid IS NOT NULL")).scalar_one() == 0
     assert trail_of(vault) == [
         ("id-acc-issued", ONE), ("id-acc-issued", OTHER), ("id-acc-resolved", ONE), ("delivery-destroyed", ONE),
@@ -159,15 +159,15 @@ def test_neither_database_lets_a_role_of_the_other_in(database: Database, vault:
             psycopg.connect(vault.database.conninfo(role))
         psycopg.connect(database.conninfo(role)).close()
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
-        psycopg.connect(database.conninfo(Role.TRUST))
-    psycopg.connect(vault.database.conninfo(Role.TRUST)).close()
+        psycopg.connect(database.conninfo(DatabaseRole.TRUST))
+    psycopg.connect(vault.database.conninfo(DatabaseRole.TRUST)).close()
 
 
 def test_its_database_holds_its_own_schemas_only_and_the_hubs_none_of_them(database: Database, vault: Vault) -> None:
     schemas = text("SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)' ORDER BY 1")
-    with vault.database.begin(Role.OWNER) as owner:
+    with vault.database.begin(DatabaseRole.OWNER) as owner:
         assert list(owner.execute(schemas).scalars()) == ["audit", "public", "trust"]
-    with database.begin(Role.OWNER) as owner:
+    with database.begin(DatabaseRole.OWNER) as owner:
         assert list(owner.execute(schemas).scalars()) == ["audit", "hub", "identifying", "public", "work"]
 
 
@@ -197,7 +197,7 @@ def test_the_process_runs_alone_and_says_who_it_is_to_nobody_else(
         assert {path.name for path in alone.home.rglob("*.json")} == {"trust.json", "access.json"}
         said = CliRunner().invoke(app, ["verify", "--json"], env=alone.as_environment())
         assert (said.exit_code, json.loads(said.stdout)["findings"]) == (0, {})
-        with own.begin(Role.OWNER) as owner:
+        with own.begin(DatabaseRole.OWNER) as owner:
             owner.execute(text("UPDATE trust.person SET token = '279035121518989'"))
         said = CliRunner().invoke(app, ["verify", "--json"], env=alone.as_environment())
         assert (said.exit_code, json.loads(said.stdout)["findings"]) == (1, {"trust.person.token": 1})
@@ -220,7 +220,7 @@ def test_its_schema_goes_down_and_up_again(vault: Vault) -> None:
     from imaging_hub.database import migrations
 
     config = migrations(VAULT)
-    with vault.database.engine(Role.OWNER).begin() as owner:
+    with vault.database.engine(DatabaseRole.OWNER).begin() as owner:
         config.attributes["connection"] = owner
         command.downgrade(config, "base")
     migrate(vault.database, VAULT)

@@ -16,12 +16,12 @@ from third_parties import dropped, reached
 
 from imaging_hub import database as databases
 from imaging_hub.cli.serve import prepare
-from imaging_hub.database import HUB, Database, Role
+from imaging_hub.database import HUB, Database, DatabaseRole
 from imaging_hub.errors import KeyringError
-from imaging_hub.pseudonymisation.chain import level2
-from imaging_hub.pseudonymisation.keyring import Keyring
+from imaging_hub.keys.keyring import Keyring
+from imaging_hub.keys.pseudonym_chain import level2
 from imaging_hub.review import differences
-from imaging_hub.review.differences import Difference
+from imaging_hub.review.differences import AttributeDifference
 from imaging_hub.settings import Settings
 from imaging_hub.trust import relocation
 from imaging_hub.trust.vault import Vault
@@ -31,7 +31,7 @@ TOKEN, SID = "h1e01-" + "0" * 32, "a" * 32
 
 def taken_back(database: Database, revision: str) -> None:
     config = databases.migrations(HUB)
-    with database.engine(Role.OWNER).begin() as owner:
+    with database.engine(DatabaseRole.OWNER).begin() as owner:
         config.attributes["connection"] = owner
         command.downgrade(config, revision)
 
@@ -41,7 +41,7 @@ def of_before(settings: Settings, database: Database, server: Database) -> Itera
     """A hub of the first revision, whose vault and its key are among its own, and room for the third party's."""
     taken_back(database, "0001")
     former = Keyring.create(settings.keys / "trust.json", ("level2",))
-    with database.begin(Role.OWNER) as owner:
+    with database.begin(DatabaseRole.OWNER) as owner:
         owner.execute(
             text(
                 "INSERT INTO identifying.sender (calling_ae_title, address, hospital, finess, profile)"
@@ -84,8 +84,8 @@ def test_a_hub_of_the_first_revision_is_brought_to_the_newest(
 def test_what_was_done_to_instances_is_told_the_same_after_an_upgrade(database: Database) -> None:
     archive(database, [deidentified(slice_of("2.25.1", "2.25.2", n, z=float(n))) for n in range(1, 4)])
 
-    def told() -> Sequence[Difference]:
-        with database.begin(Role.WEB) as connection:
+    def told() -> Sequence[AttributeDifference]:
+        with database.begin(DatabaseRole.WEB) as connection:
             return differences.of_series(connection, "2.25.2", None)
 
     before = told()
@@ -126,7 +126,7 @@ def test_a_vault_that_moves_arrives_wherever_it_is_broken_off(
     prepare(settings).dispose()
     with reached(Vault(own, settings.trust_keys)) as third_party:
         assert third_party.subject(TOKEN, "INS") == SID
-    with own.begin(Role.OWNER) as connection:
+    with own.begin(DatabaseRole.OWNER) as connection:
         assert connection.execute(text("SELECT count(*) FROM trust.person")).scalar_one() == 1
 
 
@@ -137,5 +137,5 @@ def test_a_vault_that_would_be_left_behind_stops_the_upgrade(
     with pytest.raises(KeyringError) as refused:
         prepare(settings.model_copy(update={"trust_url": "http://127.0.0.1:1"}))
     assert refused.value.code == "vault-here"
-    with database.begin(Role.OWNER) as owner:
+    with database.begin(DatabaseRole.OWNER) as owner:
         assert owner.execute(text("SELECT sid FROM trust.person")).scalar_one() == SID

@@ -19,11 +19,11 @@ from raw_scu import RawScu, an_instance, let_in, receiving, rows
 from sqlalchemy import text
 
 from imaging_hub.cli.serve import prepare
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.intake import completeness, quarantine
 from imaging_hub.permits import accounts, policy
 from imaging_hub.review import verdicts
-from imaging_hub.review.verdicts import Basis, Decided
+from imaging_hub.review.verdicts import VerdictBasis, VerdictRecorded
 from imaging_hub.settings import Settings
 
 SWEEPS_HOURLY = """
@@ -75,24 +75,24 @@ def test_what_is_said_to_be_due_waits_for_no_sweep(
     settings = settings_with_third_party.model_copy(update={"profiles": tmp_path})
     prepare(settings).dispose()
     let_in(database)
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         connection.execute(text("UPDATE identifying.sender SET profile = 'strict'"))
     with receiving(settings, database) as receiver, a_worker_that_sweeps_hourly(settings):
         sender = RawScu(receiver.port)
         assert sender.store(an_instance(1)) == 0
-        with database.begin(Role.CONSOLE) as connection:
+        with database.begin(DatabaseRole.CONSOLE) as connection:
             assert completeness.forced(connection, 1, by="somebody")
         until(database, "ARCHIVED")  # this one the first sweep may have found
 
         held = an_instance(2, study=2, note="a comment")
         assert sender.store(held) == 0
-        with database.begin(Role.GATEWAY) as connection:
+        with database.begin(DatabaseRole.GATEWAY) as connection:
             uid = connection.execute(text("SELECT study_instance_uid FROM identifying.study WHERE id = 2")).scalar_one()
             assert completeness.announced(connection, "chu-test", uid) == [2]
         until(database, "ARCHIVED", "QUARANTINED")
 
         profile.write_text(STRICT)
-        with database.begin(Role.CONSOLE) as connection:
+        with database.begin(DatabaseRole.CONSOLE) as connection:
             assert quarantine.replay(connection, [rows(database)[1].id], by="somebody") == 1
         until(database, "ARCHIVED", "ARCHIVED")
 
@@ -110,19 +110,24 @@ def test_a_study_is_in_the_sink_when_it_is_archived_or_else_approved(
         let_in(database)
         with receiving(settings, database) as receiver, a_worker_that_sweeps_hourly(settings):
             for study, profile in ((1, "basic"), (2, "reviewed")):
-                with database.begin(Role.GATEWAY) as connection:
+                with database.begin(DatabaseRole.GATEWAY) as connection:
                     connection.execute(text("UPDATE identifying.sender SET profile = :name"), {"name": profile})
                 assert RawScu(receiver.port).store(an_instance(1, study=study)) == 0
-                with database.begin(Role.CONSOLE) as connection:
+                with database.begin(DatabaseRole.CONSOLE) as connection:
                     assert completeness.forced(connection, study, by="somebody")
             until(database, "ARCHIVED", "ARCHIVED")
             until_held(peer, 1)
 
-            with database.begin(Role.OWNER) as connection:
-                accounts.add(connection, "ada", policy.Role.RADIOLOGIST, datetime.max.replace(tzinfo=UTC), by="op")
-            with database.begin(Role.WEB) as connection:
+            with database.begin(DatabaseRole.OWNER) as connection:
+                accounts.add(
+                    connection, "ada", policy.AccountRole.RADIOLOGIST, datetime.max.replace(tzinfo=UTC), by="op"
+                )
+            with database.begin(DatabaseRole.WEB) as connection:
                 series = connection.execute(
                     text("SELECT series_instance_uid, content_digest FROM hub.series WHERE review_state = 'PENDING'")
                 ).one()
-                assert verdicts.approve(connection, *series, reviewer="ada", basis=Basis.AFTER_ONLY) == Decided()
+                assert (
+                    verdicts.approve(connection, *series, reviewer="ada", basis=VerdictBasis.AFTER_ONLY)
+                    == VerdictRecorded()
+                )
             until_held(peer, 2)

@@ -9,10 +9,10 @@ from an_instance import PSEUDONYMS, delivered, leaves
 from generated_instance import Person, days_of, generated, left_of
 from hypothesis import HealthCheck, given, seed, settings
 
-from imaging_hub.deidentification.engine import Engine
+from imaging_hub.deidentification.engine.deidentifier import Deidentifier
+from imaging_hub.deidentification.engine.plan import compile as compile_plan
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, SourceInstance
-from imaging_hub.deidentification.plan import compile as compile_plan
-from imaging_hub.deidentification.profile import load, shipped
+from imaging_hub.deidentification.profile.profile import load, shipped
 from imaging_hub.dicom import part10
 
 OTHER = Pseudonyms("S-OTHER-0000-0000-0002", bytes(32), -77)
@@ -33,7 +33,7 @@ def test_nothing_of_a_generated_patient_leaves(profile: str) -> None:
 
 def examine(profile: str, examples: int, first: int = 0) -> Counter[str]:
     """Try so many generated instances, others for another `first` seed; what became of them."""
-    engine, outcomes = Engine(PLANS[profile]), Counter[str]()
+    engine, outcomes = Deidentifier(PLANS[profile]), Counter[str]()
 
     @seed(first)
     @settings(max_examples=examples, deadline=None, suppress_health_check=_slow, database=None)
@@ -50,7 +50,7 @@ def examine(profile: str, examples: int, first: int = 0) -> Counter[str]:
         left = left_of(person, file, charset)
         assert left == set()
         assert days_of(delivered(outcome)).isdisjoint({person.day, person.born})
-        assert file == b"".join(_again(Engine(PLANS[profile]), source, PSEUDONYMS).part10), (
+        assert file == b"".join(_again(Deidentifier(PLANS[profile]), source, PSEUDONYMS).part10), (
             "the same key, the same bytes"
         )
         _cannot_be_joined(outcome, _again(engine, source, OTHER))
@@ -60,7 +60,7 @@ def examine(profile: str, examples: int, first: int = 0) -> Counter[str]:
     return outcomes
 
 
-def _again(engine: Engine, source: SourceInstance, pseudonyms: Pseudonyms) -> DeidentifiedInstance:
+def _again(engine: Deidentifier, source: SourceInstance, pseudonyms: Pseudonyms) -> DeidentifiedInstance:
     outcome = engine.deidentify(source, pseudonyms)
     assert isinstance(outcome, DeidentifiedInstance), outcome
     return outcome
@@ -75,7 +75,7 @@ def _cannot_be_joined(one: DeidentifiedInstance, other: DeidentifiedInstance) ->
     assert days_of(first) & days_of(second) <= dummies
 
 
-def _is_done(outcome: DeidentifiedInstance, engine: Engine) -> None:
+def _is_done(outcome: DeidentifiedInstance, engine: Deidentifier) -> None:
     """A second pass takes nothing more away: it remaps UIDs, moves dates once more and says which options ran then."""
     _, encoded = part10.split(b"".join(outcome.part10))
     again = delivered(_again(engine, SourceInstance(bytes(encoded), outcome.transfer_syntax_uid), PSEUDONYMS))

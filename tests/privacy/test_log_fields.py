@@ -14,7 +14,7 @@ from raw_scu import Instance, RawScu, an_instance, let_in
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.log import WITHHELD, allow
 from imaging_hub.settings import Settings
 
@@ -44,7 +44,7 @@ def test_what_is_allowed_stays() -> None:
 
 
 def test_a_statement_that_fails_does_not_quote_its_parameters(database: Database) -> None:
-    with pytest.raises(DBAPIError) as failed, database.begin(Role.GATEWAY) as connection:
+    with pytest.raises(DBAPIError) as failed, database.begin(DatabaseRole.GATEWAY) as connection:
         connection.execute(text("SELECT :patient FROM nowhere"), {"patient": CANARY})
     assert CANARY not in str(failed.value)
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from imaging_hub.audit import nir_at_rest
 from imaging_hub.cli.audit import app
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.settings import Settings
 from imaging_hub.trust.vault import Vault
 
@@ -23,7 +23,7 @@ CORSICAN = "253072B07300470"
 
 
 def scanned(database: Database, *folders: Path, passed_over: tuple[Path, ...] = ()) -> nir_at_rest.NirScan:
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         return nir_at_rest.scan(connection, folders, passed_over=passed_over)
 
 
@@ -53,7 +53,7 @@ def test_what_is_no_nir_is_not(written: str) -> None:
 
 def test_every_column_of_a_hub_is_searched(database: Database) -> None:
     assert scanned(database).findings == {}
-    with database.begin(Role.OWNER) as owner:
+    with database.begin(DatabaseRole.OWNER) as owner:
         owner.execute(text("INSERT INTO hub.subject (sid, pseudonym) VALUES ('s', :nir)"), {"nir": NIR})
         owner.execute(
             text(
@@ -100,7 +100,7 @@ def test_the_command_names_places_and_never_a_number(settings: Settings, databas
 
 def test_the_third_partys_database_has_no_place_for_care(vault: Vault) -> None:
     """Each column of it was looked at; a new one has to be looked at too."""
-    with vault.database.begin(Role.OWNER) as owner:
+    with vault.database.begin(DatabaseRole.OWNER) as owner:
         columns = owner.execute(
             text(
                 "SELECT table_name, column_name FROM information_schema.columns"

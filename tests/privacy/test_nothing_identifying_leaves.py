@@ -16,7 +16,7 @@ from running_hub import SENDER, RunningHub, a_hub
 from sqlalchemy import text
 
 from imaging_hub.archive.objects import ObjectStore
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 
 pytestmark = [pytest.mark.corpus, pytest.mark.peer]
 
@@ -58,7 +58,7 @@ def _found(needles: list[str], haystack: bytes) -> list[str]:
 
 def _rows(database: Database, schema: str) -> bytes:
     """Every row of every table and view of a schema, as text, without digests: hexadecimal spells short numbers."""
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         names = connection.execute(
             text("SELECT table_name FROM information_schema.tables WHERE table_schema = :schema"), {"schema": schema}
         ).scalars()
@@ -70,7 +70,7 @@ def _rows(database: Database, schema: str) -> bytes:
 
 
 def _headers(database: Database) -> bytes:
-    with database.begin(Role.OWNER) as connection:
+    with database.begin(DatabaseRole.OWNER) as connection:
         return b"\n".join(connection.execute(text("SELECT header FROM hub.instance")).scalars())
 
 
@@ -109,12 +109,12 @@ def test_no_page_error_or_metric_holds_a_planted_identifier(hub: RunningHub, nee
 
 
 def test_a_seeded_leak_is_found(hub: RunningHub, needles: list[str]) -> None:
-    with hub.database.begin(Role.OWNER) as connection:
+    with hub.database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(text("UPDATE hub.study SET description = :leak"), {"leak": f"CT {needles[0]}"})
     try:
         assert _found(needles, _rows(hub.database, "hub")) != []
     finally:
-        with hub.database.begin(Role.OWNER) as connection:
+        with hub.database.begin(DatabaseRole.OWNER) as connection:
             connection.execute(text("UPDATE hub.study SET description = NULL"))
 
 
@@ -123,7 +123,7 @@ def test_what_the_archive_holds_scores_no_leak(
 ) -> None:
     objects = ObjectStore(hub.settings.objects)
     uids: dict[str, str] = {}
-    with hub.database.begin(Role.OWNER) as connection:
+    with hub.database.begin(DatabaseRole.OWNER) as connection:
         rows = connection.execute(
             text(
                 "SELECT sop_instance_uid AS before, deidentified_sop_instance_uid AS after,"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.intake import journal
 from imaging_hub.intake.journal import Arrival
 
@@ -16,13 +16,13 @@ def _arrive(database: Database, number: int, modality: str) -> None:
         transfer_syntax_uid="1.2.840.10008.1.2.1", study_instance_uid="1.2.9", series_instance_uid="1.2.8",
         patient_id="IPP1", modality=modality, digest=f"{number:064x}", size=10,
     )  # fmt: skip
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         journal.record(connection, arrival, "basic")
 
 
 def test_a_name_sent_as_modality_is_counted_and_not_shown(database: Database) -> None:
     _arrive(database, 1, "CT")
     _arrive(database, 2, "DUPONT")
-    with database.begin(Role.WEB) as connection:
+    with database.begin(DatabaseRole.WEB) as connection:
         shown = connection.execute(text("SELECT modality, instances FROM hub.reception")).all()
     assert {tuple(row) for row in shown} == {("CT", 1), (None, 1)}

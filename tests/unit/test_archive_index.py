@@ -13,8 +13,8 @@ from sqlalchemy import text
 
 from imaging_hub.archive import index, search
 from imaging_hub.archive.filters import SeriesFilter, StudyFilter
-from imaging_hub.database import Database, Role
-from imaging_hub.deidentification.instance import Change
+from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.deidentification.instance import AttributeChange
 from imaging_hub.errors import HubError
 from imaging_hub.review import differences
 
@@ -45,14 +45,14 @@ def faults_of(work: Sequence[Callable[[], None]]) -> list[BaseException]:
     return faults
 
 
-def the_study(database: Database) -> search.Study:
-    with database.begin(Role.WEB) as connection:
+def the_study(database: Database) -> search.ArchivedStudy:
+    with database.begin(DatabaseRole.WEB) as connection:
         (study,) = search.studies(connection)
     return study
 
 
-def the_series(database: Database) -> search.Series:
-    with database.begin(Role.WEB) as connection:
+def the_series(database: Database) -> search.ArchivedSeries:
+    with database.begin(DatabaseRole.WEB) as connection:
         (series,) = search.series(connection)
     return series
 
@@ -73,7 +73,7 @@ def test_a_study_is_indexed_with_what_cohorts_ask(database: Database) -> None:
     assert (series.modality, series.body_part, series.kernel, series.kvp) == ("CT", "CHEST", "B70f", 120.0)
     assert (series.slice_thickness_mm, series.slice_spacing_mm, series.pixel_spacing_mm) == (2.0, 2.5, 0.8)
     assert (series.contrast, series.is_scout, series.is_derived, series.instances) == (None, False, False, 4)
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         assert connection.execute(text("SELECT study_date FROM hub.study")).scalar_one() == date(2019, 3, 1)
 
 
@@ -87,7 +87,7 @@ def test_what_is_admitted_twice_is_there_once_and_unchanged(database: Database) 
 def test_a_late_instance_raises_the_revision_and_undoes_the_approval(database: Database) -> None:
     archive(database, volume(3, needs_review=True))
     assert the_study(database).state == "IN_REVIEW"
-    with database.begin(Role.WEB) as connection:
+    with database.begin(DatabaseRole.WEB) as connection:
         index.lock_study(connection, STUDY)
         connection.execute(text("UPDATE hub.series SET review_state = 'APPROVED'"))
         index.refresh_study_state(connection, STUDY)
@@ -102,7 +102,7 @@ def test_a_late_instance_raises_the_revision_and_undoes_the_approval(database: D
 def test_a_rejected_series_vetoes_its_study(database: Database) -> None:
     archive(database, volume(needs_review=True))
     archive(database, [deidentified(slice_of(STUDY, "2.25.201", 1))])
-    with database.begin(Role.WEB) as connection:
+    with database.begin(DatabaseRole.WEB) as connection:
         index.lock_study(connection, STUDY)
         connection.execute(text("UPDATE hub.series SET review_state = 'REJECTED' WHERE needs_review"))
         index.refresh_study_state(connection, STUDY)
@@ -169,14 +169,14 @@ def test_workers_that_admit_one_study_at_once_neither_deadlock_nor_duplicate(dat
     assert not faults_of([lambda part=part: archive(database, part) for part in parts])
     assert the_series(database).instances == 40
     assert the_study(database).state == "IN_REVIEW"
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         assert connection.execute(text("SELECT count(*) FROM hub.instance")).scalar_one() == 40
 
 
 def test_a_second_worker_waits_for_the_first_before_it_touches_the_study(database: Database) -> None:
     instances = volume(4)
     archive(database, instances[:1])
-    with database.begin(Role.WORKER) as first:
+    with database.begin(DatabaseRole.WORKER) as first:
         admit_in(first, instances[1:3])
         second = Thread(target=archive, args=(database, instances[3:]))
         second.start()
@@ -192,7 +192,7 @@ def test_a_second_worker_waits_for_the_first_before_it_touches_the_study(databas
 def test_two_studies_of_one_subject_are_admitted_at_once(database: Database) -> None:
     parts = [[deidentified(slice_of(f"2.25.30{n}", f"2.25.40{n}", i, z=i)) for i in range(5)] for n in range(4)]
     assert not faults_of([lambda part=part: archive(database, part) for part in parts])
-    with database.begin(Role.WEB) as connection:
+    with database.begin(DatabaseRole.WEB) as connection:
         assert search.overview(connection).studies == 4
 
 
@@ -270,7 +270,7 @@ def test_real_files_are_indexed(database: Database) -> None:
     for number, name in enumerate(["CT_small.dcm", "MR_small.dcm", "rtdose.dcm", "test-SR.dcm", "JPEG2000.dcm"]):
         dataset = from_file(name, StudyInstanceUID=f"2.25.5{number}", SeriesInstanceUID=f"2.25.6{number}")
         archive(database, [deidentified(dataset)])
-    with database.begin(Role.WEB) as connection:
+    with database.begin(DatabaseRole.WEB) as connection:
         overview = search.overview(connection)
         assert overview.instances == 5
         assert overview.by_modality == {"CT": 1, "MR": 1, "NM": 1, "RTDOSE": 1, "SR": 1}
@@ -297,7 +297,7 @@ def test_questions_narrow_by_uid_day_text_and_modality(database: Database) -> No
         StudyFilter(description="scanner"),
         StudyFilter(patient="' OR 1=1 --"),
     ]
-    with database.begin(Role.WEB) as connection:
+    with database.begin(DatabaseRole.WEB) as connection:
         assert all(len(search.studies(connection, wanted)) == 1 for wanted in found)
         assert not any(search.studies(connection, wanted) for wanted in missed)
         assert search.studies(connection, of_series=SeriesFilter(body_part="chest"))
@@ -309,7 +309,7 @@ def test_questions_narrow_by_uid_day_text_and_modality(database: Database) -> No
 def test_what_deidentification_did_is_kept_without_values_and_once_for_all_slices(database: Database) -> None:
     slices = volume(3)
     archive(database, slices)
-    with database.begin(Role.WEB) as connection:
+    with database.begin(DatabaseRole.WEB) as connection:
         lists = connection.execute(text("SELECT changes FROM hub.change_list")).scalars().all()
         told = differences.of_series(connection, SERIES, None)
     expected = [[change.path, change.action, change.rule] for change in slices[0].changes]
@@ -321,9 +321,10 @@ def test_what_deidentification_did_is_kept_without_values_and_once_for_all_slice
 def test_a_slice_that_was_treated_otherwise_has_a_list_of_its_own(database: Database) -> None:
     first, *others = volume(3)
     archive(
-        database, [replace(first, changes=(*first.changes, Change("PatientComments", "X", "E.1-1 Basic"))), *others]
+        database,
+        [replace(first, changes=(*first.changes, AttributeChange("PatientComments", "X", "E.1-1 Basic"))), *others],
     )
-    with database.begin(Role.WEB) as connection:
+    with database.begin(DatabaseRole.WEB) as connection:
         told = {one.path: one.instances for one in differences.of_series(connection, SERIES, None)}
     assert told.pop("PatientComments") == 1
     assert set(told.values()) == {3}
@@ -332,7 +333,7 @@ def test_a_slice_that_was_treated_otherwise_has_a_list_of_its_own(database: Data
 def test_only_releasable_studies_wait_for_the_sink(database: Database) -> None:
     archive(database, volume(2))
     archive(database, [deidentified(slice_of("2.25.101", "2.25.203", 1), needs_review=True)])
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         assert search.awaiting_sink(connection) == [STUDY]
 
 

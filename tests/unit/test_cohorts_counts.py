@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imaging_hub.cohorts.counts import ROUNDED_TO, Counted, one, shown
+from imaging_hub.cohorts.counts import ROUNDED_TO, CountedStep, one, shown
 
 Chain = tuple[int, ...]
 
 
-def chain(counts: Chain) -> list[Counted]:
-    return [Counted(f"step {number}", count) for number, count in enumerate(counts)]
+def chain(counts: Chain) -> list[CountedStep]:
+    return [CountedStep(f"step {number}", count) for number, count in enumerate(counts)]
 
 
 def published(counts: Chain, k: int) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ def test_nobody_who_knows_the_rule_can_work_out_a_small_cell(k: int, steps: int)
 @settings(max_examples=500)
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 30), st.integers(2, 20))
 def test_a_count_of_missing_values_tells_of_no_small_cell(left: int, missing: int, others: int, k: int) -> None:
-    steps = [Counted("before", left + missing + others), Counted("after", left, missing)]
+    steps = [CountedStep("before", left + missing + others), CountedStep("after", left, missing)]
     before, after = shown(steps, k)
     if after.missing.isdigit():
         assert int(after.missing) == missing >= k

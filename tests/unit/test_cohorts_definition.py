@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imaging_hub.cohorts.definition import parse, read
-from imaging_hub.cohorts.plan import Included, Occurs, plan
+from imaging_hub.cohorts.plan import EventsOccur, IncludedBy, plan
 from imaging_hub.errors import DefinitionError
 
 RIGHT = """\
@@ -176,8 +176,8 @@ def test_a_plan_says_which_domains_and_modalities_a_permit_must_cover() -> None:
 
 
 def test_windows_become_signed_days_and_acts_become_codes() -> None:
-    included = next(step for step in plan(parse(RIGHT)).steps if isinstance(step, Included))
-    ct: Occurs = included.occurrences[0]
+    included = next(step for step in plan(parse(RIGHT)).steps if isinstance(step, IncludedBy))
+    ct: EventsOccur = included.occurrences[0]
     assert ct.offsets == ((-90, 0),)
     assert {"ZBQK001", "ZBQH001"} <= set(ct.events.codes.exact)
     assert "ZBQK002" not in ct.events.codes.exact, "a chest X-ray is no CT"

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from imaging_hub.cli import app
 from imaging_hub.deidentification.folder import deidentify, files_of, pseudonyms
 from imaging_hub.deidentification.instance import SourceInstance
-from imaging_hub.deidentification.profile import load, shipped
+from imaging_hub.deidentification.profile.profile import load, shipped
 from imaging_hub.dicom import part10, values, walk
 from imaging_hub.errors import HubError
 

@@ -9,7 +9,7 @@ from an_instance import PSEUDONYMS, an_instance, delivered, engine, text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imaging_hub.deidentification.csa_header import cleaned
+from imaging_hub.deidentification.engine.csa_header import cleaned
 from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Element
 

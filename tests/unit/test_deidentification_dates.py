@@ -22,7 +22,7 @@ from an_instance import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imaging_hub.deidentification.engine import Engine
+from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms
 from imaging_hub.dicom.elements import Dataset, Element
 
@@ -35,11 +35,11 @@ BY_RULE = "rules: [{attribute: PatientBirthDate, action: shift}]"
 
 
 @cache
-def research() -> Engine:
+def research() -> Deidentifier:
     return engine(RESEARCH)
 
 
-def shifted(*elements: Element, days: int = -100, by: Engine | None = None) -> Dataset:
+def shifted(*elements: Element, days: int = -100, by: Deidentifier | None = None) -> Dataset:
     """An instance with these elements, its dates moved by `days`."""
     keys = Pseudonyms("S-TEST-0000-0000-0001", bytes(range(32)), days)
     return delivered((by or research()).deidentify(an_instance(*elements), keys))
@@ -163,20 +163,20 @@ def test_times_of_day_stay(tmp_path: Path, value: str, option: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+def full(tmp_path_factory: pytest.TempPathFactory) -> Deidentifier:
     return engine(written(tmp_path_factory.mktemp("profiles"), "options: [retain-longitudinal-full-dates]"))
 
 
 @settings(max_examples=100, deadline=None)
 @given(moment=date_times() | st.sampled_from(["2023", "202312"]))
-def test_full_dates_stay_as_they_are(full: Engine, moment: str) -> None:
+def test_full_dates_stay_as_they_are(full: Deidentifier, moment: str) -> None:
     dataset = shifted(text(ACQUISITION, "DT", moment), text(UNNAMED, "DT", moment), by=full)
     assert value_at(dataset, ACQUISITION) == value_at(dataset, UNNAMED) == moment
     assert value_at(dataset, STUDY_DATE) == "20230114"
 
 
 @pytest.mark.parametrize("value", [value for value in NO_DATES if value != "99991231"])
-def test_what_is_no_date_does_not_pass_as_one_under_full_dates(full: Engine, value: str) -> None:
+def test_what_is_no_date_does_not_pass_as_one_under_full_dates(full: Deidentifier, value: str) -> None:
     dataset = shifted(Element(ACQUISITION, "DT", value.encode("utf-8")), by=full)
     assert value_at(dataset, ACQUISITION) is None
 
@@ -200,13 +200,13 @@ def test_dates_go_by_the_option_also_in_the_dummy_of_a_sequence(tmp_path: Path, 
 
 
 @pytest.fixture(scope="module")
-def with_birth_dates(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+def with_birth_dates(tmp_path_factory: pytest.TempPathFactory) -> Deidentifier:
     return engine(written(tmp_path_factory.mktemp("profiles"), BY_RULE, extends=RESEARCH))
 
 
 @settings(max_examples=100, deadline=None)
 @given(DAYS, st.integers(0, 89 * 365), OFFSETS)
-def test_the_age_at_study_is_the_same_after(with_birth_dates: Engine, birth: date, lived: int, days: int) -> None:
+def test_the_age_at_study_is_the_same_after(with_birth_dates: Deidentifier, birth: date, lived: int, days: int) -> None:
     """A birth date that a profile keeps moves with the others; Patient's Age stays as it is."""
     study = birth + timedelta(days=lived)
     header = (
@@ -235,7 +235,7 @@ def test_the_age_at_study_is_the_same_after(with_birth_dates: Engine, birth: dat
     ],
 )
 def test_a_birth_date_does_not_tell_an_age_above_the_cap(
-    with_birth_dates: Engine, header: dict[int, str], told: bool
+    with_birth_dates: Deidentifier, header: dict[int, str], told: bool
 ) -> None:
     """Of a patient above 89, or whose age at study nobody can say."""
     elements = [text(tag, "AS" if tag == AGE else "DA", value) for tag, value in header.items()]
@@ -245,7 +245,7 @@ def test_a_birth_date_does_not_tell_an_age_above_the_cap(
     assert (value_at(first_item(dataset, SEQUENCE), BIRTH_DATE) != "19000101") == told
 
 
-def test_a_birth_date_in_an_item_alone_does_not_tell_an_age_that_nobody_knows(with_birth_dates: Engine) -> None:
+def test_a_birth_date_in_an_item_alone_does_not_tell_an_age_that_nobody_knows(with_birth_dates: Deidentifier) -> None:
     inner = sequence(SEQUENCE, [text(BIRTH_DATE, "DA", "19330115")])
     for age, told in (("", False), ("089Y", True)):
         dataset = shifted(text(AGE, "AS", age), inner, by=with_birth_dates)

@@ -12,7 +12,7 @@ from an_instance import PSEUDONYMS, SEQUENCE, an_instance, engine, sequence, tex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imaging_hub.deidentification.engine import Engine
+from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, SourceInstance
 from imaging_hub.dicom import part10
 from imaging_hub.dicom.elements import Element
@@ -88,7 +88,7 @@ def uptake_factor(dataset: pydicom.Dataset) -> float:
 
 
 @pytest.fixture(scope="module", params=TWO, ids=["modified", "full"])
-def pet_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+def pet_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Deidentifier:
     if request.param.startswith("options"):
         return engine(written(tmp_path_factory.mktemp("profiles"), request.param))
     return engine(request.param)
@@ -101,7 +101,7 @@ def pet_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     days=st.integers(-3650, 3650).filter(bool),
 )
 def test_the_decay_interval_is_the_same_after_by_whatever_attributes(
-    pet_engine: Engine, injected: datetime, waited: int, days: int
+    pet_engine: Deidentifier, injected: datetime, waited: int, days: int
 ) -> None:
     source = pet(injected, injected + timedelta(seconds=waited))
     before = source_of(source)
@@ -111,7 +111,7 @@ def test_the_decay_interval_is_the_same_after_by_whatever_attributes(
     assert uptake_factor(after) == uptake_factor(before)
 
 
-def test_what_else_an_uptake_value_needs_stays(pet_engine: Engine) -> None:
+def test_what_else_an_uptake_value_needs_stays(pet_engine: Deidentifier) -> None:
     scanned = datetime(2024, 2, 29, 10, 15, 30, 250000)
     source = pet(scanned - timedelta(hours=1), scanned)
     before, after = source_of(source), read(pet_engine.deidentify(source, PSEUDONYMS))

@@ -12,7 +12,7 @@ from pypdfium2 import PdfDocument
 from reportlab.lib import pdfencrypt
 from reportlab.pdfgen.canvas import Canvas
 
-from imaging_hub.deidentification import document_reader
+from imaging_hub.deidentification.documents import document_reader
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Quarantined, SourceInstance
 from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Element
@@ -177,7 +177,7 @@ def test_one_engine_keeps_no_document_for_the_next(transcribing: Path) -> None:
 def test_a_transcript_that_would_name_the_patient_is_held_back(
     transcribing: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imaging_hub.deidentification.patient.Patient.free_text", lambda _, text: text)
+    monkeypatch.setattr("imaging_hub.deidentification.identifiers.patient.Patient.free_text", lambda _, text: text)
     outcome = engine(transcribing).deidentify(holding(a_pdf(REPORT)), PSEUDONYMS)
     assert outcome == Quarantined("residual-identifier", "EncapsulatedDocument", "documents: transcribe")
 

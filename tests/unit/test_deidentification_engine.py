@@ -22,7 +22,7 @@ from an_instance import (
     written,
 )
 
-from imaging_hub.deidentification.identifiers import collect
+from imaging_hub.deidentification.identifiers.collector import collect
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.dicom import part10, values, walk
 from imaging_hub.dicom.elements import Dataset, Element

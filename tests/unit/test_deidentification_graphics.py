@@ -19,7 +19,7 @@ from an_instance import (
     written,
 )
 
-from imaging_hub.deidentification.engine import Engine
+from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Dataset, Element
 
@@ -42,7 +42,7 @@ def annotation(words: str) -> Dataset:
     ]
 
 
-def presentation(engine: Engine, words: str, *more: Element) -> Dataset:
+def presentation(engine: Deidentifier, words: str, *more: Element) -> Dataset:
     """A presentation state with such an annotation, de-identified."""
     source = an_instance(
         sequence(ANNOTATIONS, annotation(words)),
@@ -54,11 +54,11 @@ def presentation(engine: Engine, words: str, *more: Element) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def cleaning(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+def cleaning(tmp_path_factory: pytest.TempPathFactory) -> Deidentifier:
     return engine(written(tmp_path_factory.mktemp("profiles"), "options: [clean-graphics]"))
 
 
-def test_text_drawn_on_an_image_stays_without_who_it_names(cleaning: Engine) -> None:
+def test_text_drawn_on_an_image_stays_without_who_it_names(cleaning: Deidentifier) -> None:
     dataset = presentation(cleaning, "Nodule de 8 mm, GAELDOURT")
     drawn = first_item(dataset, ANNOTATIONS)
     assert value_at(first_item(drawn, TEXT_OBJECTS), TEXT_VALUE) == "Nodule de 8 mm"
@@ -66,13 +66,13 @@ def test_text_drawn_on_an_image_stays_without_who_it_names(cleaning: Engine) -> 
     assert "clean-graphics" in codes_of(dataset)
 
 
-def test_a_text_of_nothing_but_a_name_is_replaced(cleaning: Engine) -> None:
+def test_a_text_of_nothing_but_a_name_is_replaced(cleaning: Deidentifier) -> None:
     """Unformatted Text Value is Type 1: a dummy keeps the object valid, and says that something was there."""
     dataset = presentation(cleaning, "GAELDOURT LOIC")
     assert value_at(first_item(first_item(dataset, ANNOTATIONS), TEXT_OBJECTS), TEXT_VALUE) == "REMOVED"
 
 
-def test_shapes_stay_where_they_were_drawn_and_on_the_image_they_were_drawn_on(cleaning: Engine) -> None:
+def test_shapes_stay_where_they_were_drawn_and_on_the_image_they_were_drawn_on(cleaning: Deidentifier) -> None:
     drawn = first_item(presentation(cleaning, "Nodule"), ANNOTATIONS)
     shape = values.find(first_item(drawn, GRAPHIC_OBJECTS), GRAPHIC_DATA)
     assert shape is not None
@@ -93,14 +93,16 @@ def test_without_the_option_neither_text_nor_shape_is_left() -> None:
     assert "clean-graphics" not in codes_of(dataset)
 
 
-def test_text_outside_of_an_annotation_is_not_the_option_s(cleaning: Engine) -> None:
+def test_text_outside_of_an_annotation_is_not_the_option_s(cleaning: Deidentifier) -> None:
     source = an_instance(text(TEXT_VALUE, "ST", "Nodule de 8 mm"))
     dataset = delivered(cleaning.deidentify(source, PSEUDONYMS))
     assert value_at(dataset, TEXT_VALUE) == "REMOVED"
     assert "clean-graphics" not in codes_of(dataset)
 
 
-def test_overlays_and_curves_go_with_their_whole_group_and_the_option_is_not_named_for_them(cleaning: Engine) -> None:
+def test_overlays_and_curves_go_with_their_whole_group_and_the_option_is_not_named_for_them(
+    cleaning: Deidentifier,
+) -> None:
     source = an_instance(
         Element(0x50023000, "OW", bytes(8)),
         Element(0x60020010, "US", b"\1\0"),

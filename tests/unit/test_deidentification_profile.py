@@ -10,12 +10,12 @@ import yaml
 from an_instance import CT_IMAGE, written
 from jsonschema import Draft202012Validator
 
-from imaging_hub.deidentification.decision import Handling
+from imaging_hub.deidentification.engine.decision import Handling
+from imaging_hub.deidentification.engine.plan import compile as compile_plan
 from imaging_hub.deidentification.explanation import differences, explain
-from imaging_hub.deidentification.plan import compile as compile_plan
-from imaging_hub.deidentification.profile import load, schema, shipped
+from imaging_hub.deidentification.profile.profile import load, schema, shipped
+from imaging_hub.deidentification.profile.selector import attribute_path
 from imaging_hub.deidentification.profile_check import concerns
-from imaging_hub.deidentification.selector import attribute_path
 from imaging_hub.errors import ProfileError
 
 COMMENTS = 0x00104000

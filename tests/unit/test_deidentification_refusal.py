@@ -8,7 +8,7 @@ import pytest
 from an_instance import EXPLICIT, PSEUDONYMS, an_instance, engine, text, written
 from dataset_bytes import JPEG_BASELINE, element, fragments
 
-from imaging_hub.deidentification.engine import Engine
+from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.instance import Quarantined, SourceInstance
 from imaging_hub.dicom import part10
 from imaging_hub.errors import MalformedDataset
@@ -59,7 +59,7 @@ def test_without_pixel_data_nothing_is_taken_for_an_image() -> None:
     assert engine("research-longitudinal").refusal(dataset[:-4], len(dataset), EXPLICIT, PSEUDONYMS) is None
 
 
-def _asking(folder: Path, condition: str) -> Engine:
+def _asking(folder: Path, condition: str) -> Deidentifier:
     held = f"quarantine:\n  - {{condition: '{condition}', reason: asked-for}}"
     return engine(written(folder, held, extends="research-longitudinal"))
 

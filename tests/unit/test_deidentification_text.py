@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from imaging_hub.deidentification.dates import shift
-from imaging_hub.deidentification.folding import fold
-from imaging_hub.deidentification.identity import Identity
-from imaging_hub.deidentification.text import Cleaner
-from imaging_hub.deidentification.vocabulary import is_term
+from imaging_hub.deidentification.engine.dates import shift
+from imaging_hub.deidentification.identifiers.folding import fold
+from imaging_hub.deidentification.identifiers.parts import IdentifierParts
+from imaging_hub.deidentification.identifiers.text_cleaning import TextCleaner
+from imaging_hub.deidentification.identifiers.vocabulary import is_term
 
-IDENTITY = Identity.of(
+IDENTITY = IdentifierParts.of(
     [
         "GAËLDOURT DE LA FOSSE^Loïc", "FERRANDIERES^Paul", "19560312", "184127510102345", "01 23 45 67 89", "80123456",
         "12 rue Martin Dupont-Leroy, 75010 Sainte-Adèle", "CHU Sainte-Aurélie", "SN1234567", "ACC-2023/0017",
@@ -41,12 +41,12 @@ STAYS = [
 
 @pytest.mark.parametrize("text", CLEANED)
 def test_identifiers_and_unknown_words_leave_free_text(text: str) -> None:
-    assert Cleaner(IDENTITY).clean(text) == CLEANED[text]
+    assert TextCleaner(IDENTITY).clean(text) == CLEANED[text]
 
 
 @pytest.mark.parametrize("text", STAYS)
 def test_clinical_and_technical_text_stays_as_it_is(text: str) -> None:
-    assert Cleaner(IDENTITY).clean(text) == text
+    assert TextCleaner(IDENTITY).clean(text) == text
 
 
 @pytest.mark.parametrize(
@@ -57,12 +57,12 @@ def test_an_eponym_is_a_word_of_the_field(eponym: str) -> None:
 
 
 def test_a_patient_called_as_a_disease_is_cleaned_of_it() -> None:
-    cleaner = Cleaner(Identity.of(["CROHN^JEAN"]))
+    cleaner = TextCleaner(IdentifierParts.of(["CROHN^JEAN"]))
     assert cleaner.clean("TDM: MALADIE DE CROHN") == "TDM: MALADIE"
 
 
 def test_a_scan_takes_the_patient_out_and_leaves_unknown_words() -> None:
-    cleaner = Cleaner(IDENTITY)
+    cleaner = TextCleaner(IDENTITY)
     assert cleaner.scan("Vendorix Scanmatic 3000") == "Vendorix Scanmatic 3000"
     assert cleaner.scan("Vendorix for Gaeldourt") == "Vendorix for"
     assert cleaner.scan("440252007") == "440252007"
@@ -70,7 +70,7 @@ def test_a_scan_takes_the_patient_out_and_leaves_unknown_words() -> None:
 
 
 def test_a_defined_term_stays_for_a_patient_who_is_called_so() -> None:
-    cleaner = Cleaner(Identity.of(["HEAD^JOHN"]))
+    cleaner = TextCleaner(IdentifierParts.of(["HEAD^JOHN"]))
     assert cleaner.scan("HEAD", vocabulary_stays=True) == "HEAD"
     assert cleaner.scan("HEAD") == ""
 
@@ -79,7 +79,7 @@ def test_a_defined_term_stays_for_a_patient_who_is_called_so() -> None:
     "text", ["Gaeldourt", "GAËLDOURT", "gaëldourt", "Gae\u0308ldourt", "xGaeldourtx", "DE LA FOSSE", "Loïc"]
 )
 def test_a_name_is_recognised_in_every_case_and_accent(text: str) -> None:
-    assert Cleaner(IDENTITY).scan(text) in ("", "DE LA")
+    assert TextCleaner(IDENTITY).scan(text) in ("", "DE LA")
 
 
 def test_folding_takes_accents_case_and_ligatures_away() -> None:
@@ -99,7 +99,7 @@ def test_a_date_moves_by_whole_days_in_the_precision_it_has(value: str, moved: s
 
 
 def test_a_uid_in_text_goes_and_a_version_stays() -> None:
-    cleaner = Cleaner(Identity.of(["MARTIN^ANNE"]))
+    cleaner = TextCleaner(IdentifierParts.of(["MARTIN^ANNE"]))
     for clean in (cleaner.scan, cleaner.clean):
         assert clean("thorax 1.2.250.1.99999.987626796.0") == "thorax"
         assert clean("version 1.2.3.4") == "version 1.2.3.4"

@@ -92,5 +92,5 @@ def test_what_is_out_of_the_ordinary_is_not_followed(pixels: bytes, syntax: str)
 def test_more_fragments_than_a_dataset_may_have_do_not_end_well() -> None:
     stream = PixelStream.at(len(HEADER), HEADER + element(0x7FE00010, "OB", b"", UNDEFINED), KNOWN[JPEG_BASELINE])
     assert stream is not None
-    stream.take(item() * walk.Limits().elements + SEQUENCE_END)
+    stream.take(item() * walk.WalkLimits().elements + SEQUENCE_END)
     assert not stream.ends_after(0)

@@ -6,8 +6,8 @@ import pytest
 from pynetdicom.sop_class import _STORAGE_CLASSES
 
 from imaging_hub.dicom import sop_class, transfer_syntax
-from imaging_hub.dicom.sop_class import Kind
-from imaging_hub.dicom.status import STORE_STATUS, Situation, StoreStatus
+from imaging_hub.dicom.sop_class import InstanceKind
+from imaging_hub.dicom.status import STORE_STATUS, StoreSituation, StoreStatus
 
 
 def test_every_storage_class_that_the_network_library_knows_is_here() -> None:
@@ -24,20 +24,20 @@ def test_a_directory_a_commitment_and_a_verification_are_no_storage(uid: str) ->
 @pytest.mark.parametrize(
     ("uid", "kind"),
     [
-        ("1.2.840.10008.5.1.4.1.1.2", Kind.IMAGE),
-        ("1.2.840.10008.5.1.4.1.1.66.4", Kind.IMAGE),
-        ("1.2.840.10008.5.1.4.1.1.481.2", Kind.IMAGE),
-        ("1.2.840.10008.5.1.4.1.1.481.3", Kind.RADIOTHERAPY),
-        ("1.2.840.10008.5.1.4.1.1.88.67", Kind.REPORT),
-        ("1.2.840.10008.5.1.4.1.1.104.1", Kind.DOCUMENT),
-        ("1.2.840.10008.5.1.4.1.1.9.1.1", Kind.WAVEFORM),
-        ("1.2.840.10008.5.1.4.1.1.11.1", Kind.PRESENTATION_STATE),
-        ("1.2.840.10008.5.1.4.1.1.77.1.1.1", Kind.VIDEO),
-        ("1.2.840.10008.5.1.4.1.1.66", Kind.OTHER),
-        ("1.2.3", Kind.OTHER),
+        ("1.2.840.10008.5.1.4.1.1.2", InstanceKind.IMAGE),
+        ("1.2.840.10008.5.1.4.1.1.66.4", InstanceKind.IMAGE),
+        ("1.2.840.10008.5.1.4.1.1.481.2", InstanceKind.IMAGE),
+        ("1.2.840.10008.5.1.4.1.1.481.3", InstanceKind.RADIOTHERAPY),
+        ("1.2.840.10008.5.1.4.1.1.88.67", InstanceKind.REPORT),
+        ("1.2.840.10008.5.1.4.1.1.104.1", InstanceKind.DOCUMENT),
+        ("1.2.840.10008.5.1.4.1.1.9.1.1", InstanceKind.WAVEFORM),
+        ("1.2.840.10008.5.1.4.1.1.11.1", InstanceKind.PRESENTATION_STATE),
+        ("1.2.840.10008.5.1.4.1.1.77.1.1.1", InstanceKind.VIDEO),
+        ("1.2.840.10008.5.1.4.1.1.66", InstanceKind.OTHER),
+        ("1.2.3", InstanceKind.OTHER),
     ],
 )
-def test_a_class_has_a_kind(uid: str, kind: Kind) -> None:
+def test_a_class_has_a_kind(uid: str, kind: InstanceKind) -> None:
     assert sop_class.kind(uid) is kind
 
 
@@ -52,7 +52,12 @@ def test_deflated_datasets_can_be_read_but_are_not_asked_for() -> None:
 
 
 def test_every_situation_has_a_status_and_only_faults_of_the_sender_or_the_disk_fail() -> None:
-    assert set(STORE_STATUS) == set(Situation)
+    assert set(STORE_STATUS) == set(StoreSituation)
     failing = {situation for situation, status in STORE_STATUS.items() if status is not StoreStatus.SUCCESS}
-    of_the_sender = {Situation.UID_MISMATCH, Situation.MALFORMED, Situation.SOP_CLASS, Situation.TRANSFER_SYNTAX}
-    assert failing == {Situation.NO_SPACE, *of_the_sender}
+    of_the_sender = {
+        StoreSituation.UID_MISMATCH,
+        StoreSituation.MALFORMED,
+        StoreSituation.SOP_CLASS,
+        StoreSituation.TRANSFER_SYNTAX,
+    }
+    assert failing == {StoreSituation.NO_SPACE, *of_the_sender}

@@ -22,7 +22,7 @@ from dataset_bytes import (
 )
 
 from imaging_hub.dicom.elements import Element
-from imaging_hub.dicom.walk import Limits, read
+from imaging_hub.dicom.walk import WalkLimits, read
 from imaging_hub.errors import MalformedDataset
 
 
@@ -159,15 +159,15 @@ def test_the_limit_of_elements_counts_items_and_all_depths(limit: int, refused: 
     inner = element(0x00080100, "SH", b"T1") + element(0x00080104, "LO", b"ok")
     data = element(0x00081032, "SQ", item(inner))
     if not refused:
-        assert len(read(data, EXPLICIT, Limits(elements=limit))) == 1
+        assert len(read(data, EXPLICIT, WalkLimits(elements=limit))) == 1
         return
     with pytest.raises(MalformedDataset) as fault:
-        read(data, EXPLICIT, Limits(elements=limit))
+        read(data, EXPLICIT, WalkLimits(elements=limit))
     assert fault.value.code == "too-many-elements"
 
 
 def test_dropped_elements_count_too() -> None:
     data = element(0x00080000, "UL", bytes(4)) + b"".join(element(tag, "LO") for tag in range(0x00091001, 0x00091005))
     with pytest.raises(MalformedDataset) as fault:
-        read(data, EXPLICIT, Limits(elements=3))
+        read(data, EXPLICIT, WalkLimits(elements=3))
     assert fault.value.code == "too-many-elements"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import HubError
 from imaging_hub.gateway import senders
-from imaging_hub.gateway.rejections import CAUSES, Cause, Reason, Rejections
-from imaging_hub.intake.admission import Admission, Load
+from imaging_hub.gateway.rejections import CAUSES, RefusalCause, RefusalReason, Rejections
+from imaging_hub.intake.admission import SpoolAdmission, SpoolLoad
 from imaging_hub.metrics import GatewayMetrics
 from imaging_hub.settings import Settings
 
@@ -16,7 +16,7 @@ _CHU = {"hospital": "chu", "finess": "2A0000014", "profile": "p"}
 
 
 def test_the_narrower_network_wins_and_both_families_are_known(database: Database) -> None:
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(connection, calling_ae_title="CT1", address="10.0.0.0/8", **_CHU)
         senders.add(connection, calling_ae_title="CT1", address="10.1.2.3", **{**_CHU, "hospital": "clinic"})
         senders.add(connection, calling_ae_title="CT1", address="2001:db8::/64", **_CHU)
@@ -49,7 +49,7 @@ def test_a_sender_described_wrongly_is_refused_with_its_cure(
     database: Database, changed: dict[str, str], code: str
 ) -> None:
     described = {"calling_ae_title": "CT1", "address": "10.1.2.3", **_CHU, **changed}
-    with database.begin(Role.GATEWAY) as connection, pytest.raises(HubError) as refused:
+    with database.begin(DatabaseRole.GATEWAY) as connection, pytest.raises(HubError) as refused:
         senders.add(connection, **described)
     assert refused.value.code == code
 
@@ -58,19 +58,19 @@ def test_rejections_are_bounded_whoever_knocks(database: Database) -> None:
     now = [0.0]
     rejections = Rejections(database, GatewayMetrics(), clock=lambda: now[0])
     for number in range(2 * CAUSES):
-        rejections.record(Cause("10.0.0.1", f"AE{number}", "HUB", Reason.UNKNOWN_SENDER))
+        rejections.record(RefusalCause("10.0.0.1", f"AE{number}", "HUB", RefusalReason.UNKNOWN_SENDER))
     now[0] = 61.0
-    rejections.record(Cause("10.0.0.1", "AE0", "HUB", Reason.UNKNOWN_SENDER))
-    with database.begin(Role.OWNER) as connection:
+    rejections.record(RefusalCause("10.0.0.1", "AE0", "HUB", RefusalReason.UNKNOWN_SENDER))
+    with database.begin(DatabaseRole.OWNER) as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM identifying.rejection").scalar_one() == CAUSES + 1
 
 
 def test_watermarks_have_hysteresis(settings: Settings) -> None:
     settings.spool.mkdir(parents=True)
     quota, now, used = 1 << 20, [0.0], [0.0]
-    admission = Admission(
+    admission = SpoolAdmission(
         settings.model_copy(update={"spool_max_bytes": quota, "spool_reserve_bytes": 0}),
-        count=lambda: Load(int(used[0] * quota), 0),
+        count=lambda: SpoolLoad(int(used[0] * quota), 0),
         clock=lambda: now[0],
     )
     seen = []
@@ -83,5 +83,7 @@ def test_watermarks_have_hysteresis(settings: Settings) -> None:
 
 def test_a_disk_below_its_reserve_turns_senders_away(settings: Settings) -> None:
     settings.spool.mkdir(parents=True)
-    admission = Admission(settings.model_copy(update={"spool_reserve_bytes": 1 << 60}), count=lambda: Load(0, 0))
+    admission = SpoolAdmission(
+        settings.model_copy(update={"spool_reserve_bytes": 1 << 60}), count=lambda: SpoolLoad(0, 0)
+    )
     assert not admission.accepting()

@@ -7,27 +7,29 @@ from originals import spool_of
 from sqlalchemy import text
 
 from imaging_hub.audit import trail
-from imaging_hub.database import Database, Role
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import senders
 from imaging_hub.intake import journal, retention
-from imaging_hub.intake.journal import Arrival, State
+from imaging_hub.intake.journal import Arrival, InstanceState
 from imaging_hub.intake.recovery import recover
 from imaging_hub.intake.spool import Spool
-from imaging_hub.intake.vault import Owner
+from imaging_hub.intake.study_keys import OriginalOwner
 from imaging_hub.settings import Settings
 
 
 def _archived(database: Database, spool: Spool, number: int) -> int:
-    spooled = spool.store([b"\0" * 128, b"DICM", bytes([number]) * 100], Owner("chu-test"))
-    with database.begin(Role.GATEWAY) as connection:
+    spooled = spool.store([b"\0" * 128, b"DICM", bytes([number]) * 100], OriginalOwner("chu-test"))
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         recorded = journal.record(
             connection,
             Arrival("chu", "750000001", f"1.2.{number}", "1.2.3", "1.2.840.10008.1.2.1", "1.2", "1.3", "IPP", "CT",
                     spooled.digest, spooled.size),
             "p",
         )  # fmt: skip
-    with database.begin(Role.WORKER) as connection:
-        journal.settle_deidentified(connection, [journal.Passed(recorded.id, f"2.25.{number}", "2.25.9", "d")])
+    with database.begin(DatabaseRole.WORKER) as connection:
+        journal.settle_deidentified(
+            connection, [journal.DeidentifiedEntry(recorded.id, f"2.25.{number}", "2.25.9", "d")]
+        )
         journal.settle_archived(connection, [recorded.id])
         connection.execute(
             text("UPDATE identifying.instance SET settled_at = now() - interval '31 days' WHERE id = :id"),
@@ -39,15 +41,15 @@ def _archived(database: Database, spool: Spool, number: int) -> int:
 def test_only_what_the_caller_lets_go_is_purged(settings: Settings, database: Database) -> None:
     spool = spool_of(settings, database)
     first, second = _archived(database, spool, 1), _archived(database, spool, 2)
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         found = retention.expired(connection, days=30)
         assert [original.id for original in found] == [first, second]
         assert retention.expired(connection, days=32) == []
         assert retention.purge(connection, spool, found[:1]) == 1
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         assert [original.id for original in retention.expired(connection, days=30)] == [second]
         assert trail.verify(connection) == 1
-        assert journal.counts(connection) == {(State.ARCHIVED, None): 2}
+        assert journal.counts(connection) == {(InstanceState.ARCHIVED, None): 2}
     assert not spool.path(found[0].digest).exists()
     assert spool.path(found[1].digest).exists()
 
@@ -55,9 +57,9 @@ def test_only_what_the_caller_lets_go_is_purged(settings: Settings, database: Da
 def test_a_purged_original_that_is_still_there_goes_at_the_next_start(settings: Settings, database: Database) -> None:
     spool = spool_of(settings, database)
     _archived(database, spool, 1)
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         connection.execute(text("UPDATE identifying.instance SET purged_at = now()"))
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         found = recover(connection, spool)
     assert (found.leftovers, found.orphans, found.missing) == (1, 0, [])
     assert list(spool.folder.rglob("*.dcm")) == []
@@ -82,15 +84,15 @@ def test_a_sender_says_how_long_its_originals_stay(
     spool = spool_of(settings, database)
     _archived(database, spool, 1)
     fresh = _archived(database, spool, 2)
-    with database.begin(Role.GATEWAY) as connection:
+    with database.begin(DatabaseRole.GATEWAY) as connection:
         for number, policy in enumerate(policies):
             senders.add(
                 connection, calling_ae_title=f"PACS{number}", address="10.0.0.1", hospital="chu", finess="750000001",
                 profile="basic", keep_originals=policy,
             )  # fmt: skip
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         connection.execute(text("UPDATE identifying.instance SET settled_at = now() WHERE id = :id"), {"id": fresh})
-    with database.begin(Role.WORKER) as connection:
+    with database.begin(DatabaseRole.WORKER) as connection:
         found = retention.expired(connection, days=30)
     assert len(found) == ids
     assert {one.at_once for one in found} <= {at_once}

@@ -10,7 +10,7 @@ import pytest
 
 from imaging_hub.cohorts.criteria import LinkMethod
 from imaging_hub.snds.clerical_review import REVIEWED
-from imaging_hub.snds.concordance import Concordance, search
+from imaging_hub.snds.concordance import CascadeResult, search
 from imaging_hub.snds.indirect import METHODS
 from tests.exams_and_claims import ACTS, DAY, THERE, World
 
@@ -20,7 +20,7 @@ def world() -> World:
     return World()
 
 
-def searched(world: World, folder: Path) -> Concordance:
+def searched(world: World, folder: Path) -> CascadeResult:
     return search(world.written(folder), folder, ACTS)
 
 

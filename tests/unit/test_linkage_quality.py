@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from imaging_hub.snds.concordance import Found
+from imaging_hub.snds.concordance import ConcordantPerson
 from imaging_hub.snds.indirect import METHODS
-from imaging_hub.snds.linkage_quality import Share, by_group, by_method
+from imaging_hub.snds.linkage_quality import Proportion, by_group, by_method
 
 
-def a_found(sid: str, person: str, method: str = "exact") -> Found:
-    return Found(sid, person, method, 1, 1)
+def a_found(sid: str, person: str, method: str = "exact") -> ConcordantPerson:
+    return ConcordantPerson(sid, person, method, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -24,19 +24,19 @@ def a_found(sid: str, person: str, method: str = "exact") -> Found:
     ],
 )
 def test_intervals_are_wilsons(of: int, count: int, lower: float, upper: float) -> None:
-    assert Share(of, count).interval == pytest.approx((lower, upper), abs=5e-5)
+    assert Proportion(of, count).interval == pytest.approx((lower, upper), abs=5e-5)
 
 
 def test_precision_is_measured_on_known_pairs_only() -> None:
     shares = by_method([a_found("a", "A"), a_found("b", "X"), a_found("c", "C")], {"a": "A", "b": "B"}, METHODS)
-    assert shares["exact"] == Share(2, 1)
-    assert shares["without-act"] == Share(0, 0)
+    assert shares["exact"] == Proportion(2, 1)
+    assert shares["without-act"] == Proportion(0, 0)
 
 
 def test_recall_counts_those_who_were_not_found() -> None:
     known = {"a": "A", "b": "B", "c": "C"}
     groups = by_group([a_found("a", "A"), a_found("b", "X")], known, lambda sid: "late" if sid == "c" else "early")
-    assert groups["early"].precision == Share(2, 1)
-    assert groups["early"].recall == Share(2, 1)
-    assert groups["late"].precision == Share(0, 0)
-    assert groups["late"].recall == Share(1, 0)
+    assert groups["early"].precision == Proportion(2, 1)
+    assert groups["early"].recall == Proportion(2, 1)
+    assert groups["late"].precision == Proportion(0, 0)
+    assert groups["late"].recall == Proportion(1, 0)

@@ -16,14 +16,14 @@ from imaging_hub.permits.policy import (
     OF_A_HOSPITAL,
     UNDER_PERMIT,
     VERBS,
+    AccountRole,
     Action,
-    Actor,
     Allowed,
+    DenialReason,
     Denied,
     Permit,
-    Reason,
-    Resource,
-    Role,
+    RequestActor,
+    RequestedResource,
     decide,
 )
 
@@ -40,25 +40,25 @@ IN_FORCE = Permit(
     modalities=frozenset({"CT", "MR"}),
     domains=frozenset({"diagnosis"}),
 )
-CT = Resource(finess=FINESS, project="p", modalities=frozenset({"CT"}), domains=frozenset({"diagnosis"}))
+CT = RequestedResource(finess=FINESS, project="p", modalities=frozenset({"CT"}), domains=frozenset({"diagnosis"}))
 
-PERMITS: dict[str, tuple[Permit | None, Reason | None]] = {
+PERMITS: dict[str, tuple[Permit | None, DenialReason | None]] = {
     "in-force": (IN_FORCE, None),
     "first-day": (replace(IN_FORCE, valid_from=TODAY), None),
     "last-day": (replace(IN_FORCE, valid_until=TODAY), None),
-    "none": (None, Reason.NO_PERMIT),
-    "expired": (replace(IN_FORCE, valid_from=TODAY - 9 * DAY, valid_until=TODAY - DAY), Reason.PERMIT_EXPIRED),
-    "not-yet": (replace(IN_FORCE, valid_from=TODAY + DAY), Reason.PERMIT_NOT_YET),
-    "revoked": (replace(IN_FORCE, revoked=True), Reason.PERMIT_REVOKED),
-    "of-another": (replace(IN_FORCE, holders=frozenset({"bob"})), Reason.NOT_A_HOLDER),
+    "none": (None, DenialReason.NO_PERMIT),
+    "expired": (replace(IN_FORCE, valid_from=TODAY - 9 * DAY, valid_until=TODAY - DAY), DenialReason.PERMIT_EXPIRED),
+    "not-yet": (replace(IN_FORCE, valid_from=TODAY + DAY), DenialReason.PERMIT_NOT_YET),
+    "revoked": (replace(IN_FORCE, revoked=True), DenialReason.PERMIT_REVOKED),
+    "of-another": (replace(IN_FORCE, holders=frozenset({"bob"})), DenialReason.NOT_A_HOLDER),
     "of-another-and-revoked": (
         replace(IN_FORCE, holders=frozenset({"bob"}), revoked=True),
-        Reason.NOT_A_HOLDER,
+        DenialReason.NOT_A_HOLDER,
     ),
-    "of-another-project": (replace(IN_FORCE, project="q"), Reason.OTHER_PROJECT),
-    "too-few-modalities": (replace(IN_FORCE, modalities=frozenset({"MR"})), Reason.SCOPE_EXCEEDED),
-    "no-modality": (replace(IN_FORCE, modalities=frozenset()), Reason.SCOPE_EXCEEDED),
-    "too-few-domains": (replace(IN_FORCE, domains=frozenset()), Reason.SCOPE_EXCEEDED),
+    "of-another-project": (replace(IN_FORCE, project="q"), DenialReason.OTHER_PROJECT),
+    "too-few-modalities": (replace(IN_FORCE, modalities=frozenset({"MR"})), DenialReason.SCOPE_EXCEEDED),
+    "no-modality": (replace(IN_FORCE, modalities=frozenset()), DenialReason.SCOPE_EXCEEDED),
+    "too-few-domains": (replace(IN_FORCE, domains=frozenset()), DenialReason.SCOPE_EXCEEDED),
 }
 REVIEWS: dict[str, tuple[int, int, int]] = {
     "reviewed": (0, 0, 0),
@@ -99,11 +99,11 @@ MAY: dict[Action, str] = {
 }
 
 
-def expected(role: Role, action: Action, permit: str, review: str) -> Reason | None:
+def expected(role: AccountRole, action: Action, permit: str, review: str) -> DenialReason | None:
     """The rule in its shortest form, written independently of the function under test."""
     if role.value not in MAY[action].split():
-        return Reason.ROLE_LACKS
-    needs_permit = role is Role.RESEARCHER and action.value in (
+        return DenialReason.ROLE_LACKS
+    needs_permit = role is AccountRole.RESEARCHER and action.value in (
         "cohort:freeze",
         "release:request",
         "release:read",
@@ -113,18 +113,18 @@ def expected(role: Role, action: Action, permit: str, review: str) -> Reason | N
         return PERMITS[permit][1]
     waiting, rejected, changed = REVIEWS[review]
     if action in (Action.RELEASE_REQUEST, Action.RELEASE_DOWNLOAD) and rejected:
-        return Reason.REJECTED_IN_REVIEW
+        return DenialReason.REJECTED_IN_REVIEW
     if action is Action.RELEASE_REQUEST and waiting:
-        return Reason.NOT_REVIEWED
+        return DenialReason.NOT_REVIEWED
     if action is Action.RELEASE_REQUEST and changed:
-        return Reason.CHANGED_SINCE_FROZEN
+        return DenialReason.CHANGED_SINCE_FROZEN
     return None
 
 
-@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("role", AccountRole)
 @pytest.mark.parametrize("action", Action)
-def test_the_whole_matrix_of_role_action_permit_and_review(role: Role, action: Action) -> None:
-    actor = Actor("ada", role, FINESS if role is Role.HOSPITAL else None)
+def test_the_whole_matrix_of_role_action_permit_and_review(role: AccountRole, action: Action) -> None:
+    actor = RequestActor("ada", role, FINESS if role is AccountRole.HOSPITAL else None)
     for permit, review in product(PERMITS, REVIEWS):
         waiting, rejected, changed = REVIEWS[review]
         resource = replace(CT, waiting=waiting, rejected=rejected, changed=changed)
@@ -133,54 +133,58 @@ def test_the_whole_matrix_of_role_action_permit_and_review(role: Role, action: A
         assert reason == expected(role, action, permit, review), (permit, review)
 
 
-@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("role", AccountRole)
 @pytest.mark.parametrize("action", Action)
-def test_an_expired_account_may_do_nothing(role: Role, action: Action) -> None:
-    actor = Actor("ada", role, FINESS, expired=True)
-    assert decide(actor, action, CT, permit=IN_FORCE, today=TODAY) == Denied(Reason.ACCOUNT_EXPIRED)
+def test_an_expired_account_may_do_nothing(role: AccountRole, action: Action) -> None:
+    actor = RequestActor("ada", role, FINESS, expired=True)
+    assert decide(actor, action, CT, permit=IN_FORCE, today=TODAY) == Denied(DenialReason.ACCOUNT_EXPIRED)
 
 
 @pytest.mark.parametrize("action", sorted(OF_A_HOSPITAL))
 @pytest.mark.parametrize("finess", [None, "130786049"])
 def test_a_hospital_sees_no_rows_but_its_own(action: Action, finess: str | None) -> None:
-    hospital = Actor("chu", Role.HOSPITAL, FINESS)
-    assert decide(hospital, action, Resource(finess=finess), today=TODAY) == Denied(Reason.OTHER_HOSPITAL)
-    assert decide(hospital, action, Resource(finess=FINESS), today=TODAY) == Allowed()
-    nameless = Actor("chu", Role.HOSPITAL, None)
-    assert decide(nameless, action, Resource(finess=finess), today=TODAY) == Denied(Reason.OTHER_HOSPITAL)
+    hospital = RequestActor("chu", AccountRole.HOSPITAL, FINESS)
+    assert decide(hospital, action, RequestedResource(finess=finess), today=TODAY) == Denied(
+        DenialReason.OTHER_HOSPITAL
+    )
+    assert decide(hospital, action, RequestedResource(finess=FINESS), today=TODAY) == Allowed()
+    nameless = RequestActor("chu", AccountRole.HOSPITAL, None)
+    assert decide(nameless, action, RequestedResource(finess=finess), today=TODAY) == Denied(
+        DenialReason.OTHER_HOSPITAL
+    )
 
 
 def test_a_denial_says_how_many_series_stand_in_the_way() -> None:
-    ada = Actor("ada", Role.RESEARCHER)
+    ada = RequestActor("ada", AccountRole.RESEARCHER)
     waiting = decide(ada, Action.RELEASE_REQUEST, replace(CT, waiting=3), permit=IN_FORCE, today=TODAY)
-    assert waiting == Denied(Reason.NOT_REVIEWED, 3)
+    assert waiting == Denied(DenialReason.NOT_REVIEWED, 3)
     assert isinstance(waiting, Denied)
     assert "radiologist" in waiting.hint
 
 
-@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("role", AccountRole)
 @pytest.mark.parametrize("action", Action)
-def test_an_opposition_stops_what_leaves_whatever_else_is_so(role: Role, action: Action) -> None:
+def test_an_opposition_stops_what_leaves_whatever_else_is_so(role: AccountRole, action: Action) -> None:
     for permit, review in product(PERMITS, REVIEWS):
         waiting, rejected, changed = REVIEWS[review]
         resource = replace(CT, waiting=waiting, rejected=rejected, changed=changed, opposed=1)
-        actor = Actor("ada", role, FINESS if role is Role.HOSPITAL else None)
+        actor = RequestActor("ada", role, FINESS if role is AccountRole.HOSPITAL else None)
         decision = decide(actor, action, resource, permit=PERMITS[permit][0], today=TODAY)
         reason = decision.reason if isinstance(decision, Denied) else None
         leaves = action in (Action.RELEASE_REQUEST, Action.RELEASE_DOWNLOAD)
         before = expected(role, action, permit, "reviewed")
-        assert reason == (before or Reason.SUBJECT_OPPOSES if leaves else expected(role, action, permit, review))
+        assert reason == (before or DenialReason.SUBJECT_OPPOSES if leaves else expected(role, action, permit, review))
 
 
 def test_every_action_is_in_the_matrix_and_somebody_may_do_it() -> None:
     assert set(MAY) == set(Action)
     assert set().union(*VERBS.values()) == set(Action)
-    assert set(VERBS) == set(Role)
-    assert UNDER_PERMIT.issubset(VERBS[Role.RESEARCHER])
+    assert set(VERBS) == set(AccountRole)
+    assert UNDER_PERMIT.issubset(VERBS[AccountRole.RESEARCHER])
 
 
 def test_every_reason_has_a_hint() -> None:
-    assert set(HINTS) == set(Reason)
+    assert set(HINTS) == set(DenialReason)
 
 
 def test_the_policy_does_no_io() -> None:

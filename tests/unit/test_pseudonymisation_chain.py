@@ -11,22 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imaging_hub.pseudonymisation import chain, pseudonyms
-from imaging_hub.pseudonymisation.keyring import Keyring
+from imaging_hub.keys import pseudonym_chain
+from imaging_hub.keys.keyring import Keyring
+from imaging_hub.pseudonymisation import pseudonyms
 
 KEY = hashlib.sha256(b"a test").digest()
 OTHER = hashlib.sha256(b"another").digest()
 
 
 def test_the_message_is_as_the_design_writes_it() -> None:
-    assert chain.ins_message("253072B073004", date(1953, 7, 1), "2") == "INS|1|253072B073004|19530701|2"
-    assert chain.ipp_message("CHU", "00|12") == "IPP|1|CHU|00|12"
+    assert pseudonym_chain.ins_message("253072B073004", date(1953, 7, 1), "2") == "INS|1|253072B073004|19530701|2"
+    assert pseudonym_chain.ipp_message("CHU", "00|12") == "IPP|1|CHU|00|12"
     with pytest.raises(ValueError, match="short name"):
-        chain.ipp_message("CHU|00", "12")
+        pseudonym_chain.ipp_message("CHU|00", "12")
 
 
 def test_a_token_is_hmac_sha_256_in_crockford_base32_with_its_epoch() -> None:
-    token = chain.level1(KEY, "message", 3)
+    token = pseudonym_chain.level1(KEY, "message", 3)
     digest = hmac.new(KEY, b"message", hashlib.sha256).digest()[:20]
     number = int.from_bytes(digest, "big")
     digits = "".join("0123456789ABCDEFGHJKMNPQRSTVWXYZ"[(number >> 5 * place) & 31] for place in reversed(range(32)))
@@ -34,14 +35,19 @@ def test_a_token_is_hmac_sha_256_in_crockford_base32_with_its_epoch() -> None:
 
 
 def test_levels_and_keys_never_meet() -> None:
-    first = chain.level1(KEY, "message")
-    made = {first, chain.level2(KEY, "message"), chain.level1(OTHER, "message"), chain.level2(KEY, first)}
+    first = pseudonym_chain.level1(KEY, "message")
+    made = {
+        first,
+        pseudonym_chain.level2(KEY, "message"),
+        pseudonym_chain.level1(OTHER, "message"),
+        pseudonym_chain.level2(KEY, first),
+    }
     assert len({token.split("-", 1)[1] for token in made}) == 4
 
 
 def test_projects_know_a_subject_under_unlike_names() -> None:
-    assert chain.project_pseudonym(KEY, "s") != chain.project_pseudonym(OTHER, "s")
-    assert re.fullmatch(r"P(-[0-9A-HJKMNP-TV-Z]{4}){4}", chain.project_pseudonym(KEY, "s"))
+    assert pseudonym_chain.project_pseudonym(KEY, "s") != pseudonym_chain.project_pseudonym(OTHER, "s")
+    assert re.fullmatch(r"P(-[0-9A-HJKMNP-TV-Z]{4}){4}", pseudonym_chain.project_pseudonym(KEY, "s"))
 
 
 @given(st.text(min_size=1, max_size=40))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imaging_hub.dicom.elements import Dataset, Element
-from imaging_hub.pseudonymisation.ins import NotQualified, Qualified, read
+from imaging_hub.pseudonymisation.ins import QualifiedIns, UnqualifiedIns, read
 
 PRODUCTION, NIA, TEST, DEMO, RETIRED = (f"1.2.250.1.213.1.4.{last}" for last in (8, 9, 10, 11, 2))
 WOMAN = "279035121518989"
@@ -40,23 +40,23 @@ def header(
 
 def test_an_ins_of_other_patient_ids_is_qualified() -> None:
     found = read(header(identified(WOMAN, PRODUCTION)), "production")
-    assert found == Qualified(WOMAN, date(1979, 3, 1), "2")
+    assert found == QualifiedIns(WOMAN, date(1979, 3, 1), "2")
     assert found.nir13 == WOMAN[:13]
 
 
 def test_the_patient_id_of_a_kos_may_be_the_ins_itself() -> None:
-    assert read(header(main=identified(WOMAN, PRODUCTION)), "production") == Qualified(WOMAN, date(1979, 3, 1), "2")
+    assert read(header(main=identified(WOMAN, PRODUCTION)), "production") == QualifiedIns(WOMAN, date(1979, 3, 1), "2")
 
 
 def test_the_issuer_alone_says_what_an_identifier_is() -> None:
     other = identified(WOMAN, "1.2.250.1.71.4.2.1")
-    assert read(header(other), "production") == NotQualified("no-ins")
+    assert read(header(other), "production") == UnqualifiedIns("no-ins")
 
 
 @pytest.mark.parametrize("oid", [TEST, DEMO])
 def test_production_refuses_test_and_demonstration_issuers(oid: str) -> None:
-    assert read(header(identified(WOMAN, oid)), "production") == NotQualified("ins-test-issuer")
-    assert isinstance(read(header(identified(WOMAN, oid)), "demonstration"), Qualified)
+    assert read(header(identified(WOMAN, oid)), "production") == UnqualifiedIns("ins-test-issuer")
+    assert isinstance(read(header(identified(WOMAN, oid)), "demonstration"), QualifiedIns)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_production_refuses_test_and_demonstration_issuers(oid: str) -> None:
     ],
 )
 def test_what_is_not_qualified_is_refused_with_its_reason(value: str, oid: str, code: str, reason: str) -> None:
-    assert read(header(identified(value, oid, code)), "production") == NotQualified(reason)
+    assert read(header(identified(value, oid, code)), "production") == UnqualifiedIns(reason)
 
 
 @pytest.mark.parametrize(
@@ -92,21 +92,21 @@ def test_what_is_not_qualified_is_refused_with_its_reason(value: str, oid: str, 
 )
 def test_traits_must_be_there_and_agree(birth_date: str, sex: str, reason: str) -> None:
     found = read(header(identified(WOMAN, PRODUCTION), birth_date=birth_date, sex=sex), "production")
-    assert found == NotQualified(reason)
+    assert found == UnqualifiedIns(reason)
 
 
 def test_corsican_letters_are_part_of_the_number() -> None:
     for valid in ("253072B07300470", "253072A07300443"):
-        assert isinstance(read(header(identified(valid, PRODUCTION)), "production"), Qualified)
+        assert isinstance(read(header(identified(valid, PRODUCTION)), "production"), QualifiedIns)
 
 
 def test_two_different_numbers_in_one_header_are_doubt() -> None:
     both = header(identified(WOMAN, PRODUCTION), identified("253072B07300470", PRODUCTION))
-    assert read(both, "production") == NotQualified("ins-conflict")
+    assert read(both, "production") == UnqualifiedIns("ins-conflict")
     twice = header(identified(WOMAN, PRODUCTION), identified(WOMAN, PRODUCTION))
-    assert isinstance(read(twice, "production"), Qualified)
+    assert isinstance(read(twice, "production"), QualifiedIns)
     with_wrong = header(identified(WOMAN, PRODUCTION), identified("279035121518988", PRODUCTION))
-    assert read(with_wrong, "production") == NotQualified("ins-key")
+    assert read(with_wrong, "production") == UnqualifiedIns("ins-key")
 
 
 def test_the_published_vectors_hold() -> None:
@@ -114,7 +114,7 @@ def test_the_published_vectors_hold() -> None:
         pytest.skip("the reference data are not beside the project")
     for vector in json.loads(_SHARED.read_text("utf-8"))["test_vectors"]:
         found = read(header(identified(vector["v"], PRODUCTION)), "production")
-        assert isinstance(found, Qualified) == vector["valid"]
+        assert isinstance(found, QualifiedIns) == vector["valid"]
 
 
 def test_an_identity_is_not_in_a_repr() -> None:
@@ -125,4 +125,4 @@ def test_an_identity_is_not_in_a_repr() -> None:
 def test_no_value_is_repaired_and_none_raises(value: bytes, oid: str) -> None:
     item = [Element(0x00100020, "LO", value), *identified("", oid)[1:]]
     found = read(header(item), "demonstration")
-    assert isinstance(found, NotQualified) or value.strip(b" \0") == found.ins.encode()
+    assert isinstance(found, UnqualifiedIns) or value.strip(b" \0") == found.ins.encode()

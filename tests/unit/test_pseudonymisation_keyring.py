@@ -11,14 +11,7 @@ from pathlib import Path
 import pytest
 
 from imaging_hub.errors import KeyringError
-from imaging_hub.pseudonymisation.keyring import (
-    Keyring,
-    access_key,
-    create_missing,
-    gateway_keys,
-    hub_keys,
-    project_keys,
-)
+from imaging_hub.keys.keyring import Keyring, access_key, create_missing, gateway_keys, hub_keys, project_keys
 from imaging_hub.trust import keyrings
 
 

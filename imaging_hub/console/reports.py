@@ -1,0 +1,97 @@
+"""A study's receipt for programs and spreadsheets: each instance, its digest and what became of it; no name."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from io import StringIO
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from fastapi.responses import JSONResponse
+from sqlalchemy import Connection, text
+from starlette.responses import Response
+
+from imaging_hub.console import receipts
+from imaging_hub.console.visit import STAFF, For, Visit
+from imaging_hub.errors import NotFound
+from imaging_hub.spreadsheet import cell
+
+router = APIRouter(include_in_schema=False)
+
+Staff = Annotated[Visit, For(STAFF)]
+StudyRow = Annotated[int, Path(ge=1, lt=1 << 62)]
+
+
+@dataclass(frozen=True)
+class ReceiptLine:
+    """One instance of a study, as its hospital knows it."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_instance_uid: str | None
+    transfer_syntax_uid: str
+    sha256: str
+    """Of the file in the spool."""
+    size: int
+    state: str
+    reason: str | None
+    received_at: datetime
+
+
+@router.get("/studies/{study}.csv")
+def table(visit: Staff, study: StudyRow) -> Response:
+    """The receipt as a table."""
+    with visit.begin() as connection:
+        found = _lines(connection, study)
+    text_file = StringIO()
+    rows = csv.writer(text_file)
+    rows.writerow([field.name for field in fields(ReceiptLine)])
+    rows.writerows([_shown(value) for value in asdict(line).values()] for line in found)
+    headers = {"Content-Disposition": f'attachment; filename="recu-{study}.csv"'}
+    return Response(text_file.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+@router.get("/studies/{study}.json")
+def document(visit: Staff, study: StudyRow) -> Response:
+    """The receipt with its summary."""
+    with visit.begin() as connection:
+        found, receipt = _lines(connection, study), receipts.receipt(connection, study)
+        uid = connection.execute(
+            text("SELECT study_instance_uid FROM identifying.study WHERE id = :study"), {"study": study}
+        ).scalar_one_or_none()
+    if receipt is None:
+        raise NotFound("Il n'y a pas de tel examen.")
+    summary = {**asdict(receipt), "study_instance_uid": uid, "instances": [asdict(line) for line in found]}
+    return JSONResponse(_plain(summary))
+
+
+def _lines(connection: Connection, study: int) -> Sequence[ReceiptLine]:
+    rows = connection.execute(
+        text(
+            "SELECT sop_instance_uid, sop_class_uid, series_instance_uid, transfer_syntax_uid, digest, size, state,"
+            " reason, received_at FROM identifying.instance WHERE study = :study ORDER BY id"
+        ),
+        {"study": study},
+    )
+    found = [ReceiptLine(*row) for row in rows]
+    if not found:
+        raise NotFound("Il n'y a pas de tel examen.")
+    return found
+
+
+def _shown(value: object) -> object:
+    """A value as it stands in the table."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return cell(value) if isinstance(value, str) else "" if value is None else value
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list) else value

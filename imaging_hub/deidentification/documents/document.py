@@ -1,0 +1,62 @@
+"""Encapsulated documents (PS3.3 §A.45): what becomes of a PDF or CDA document by the profile.
+
+quarantine   held back; the reason says whether the patient was found in its text
+drop         held back without a look: the project wants no documents
+transcribe   of a PDF, the cleaned text leaves as a new document; of others nothing does
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from imaging_hub.deidentification import standard
+from imaging_hub.deidentification.documents import document_reader, transcript
+from imaging_hub.deidentification.identifiers import residual_check
+from imaging_hub.deidentification.identifiers.patient import PatientContext
+from imaging_hub.deidentification.instance import Quarantined
+from imaging_hub.dicom import values
+from imaging_hub.dicom.elements import Dataset, Element
+
+DocumentPolicy: TypeAlias = Literal["quarantine", "drop", "transcribe"]
+
+DOCUMENT, LENGTH = 0x00420011, 0x00420015
+
+
+def holds_one(dataset: Dataset, sop_class_uid: str) -> bool:
+    """Whether an instance is, or has in it, an encapsulated document."""
+    return (standard.iod(sop_class_uid) or "").startswith("encapsulated") or values.find(dataset, DOCUMENT) is not None
+
+
+def decide(
+    dataset: Dataset, sop_class_uid: str, policy: DocumentPolicy, patient: PatientContext
+) -> list[Element] | Quarantined:
+    """The elements that take the document's place, or why the instance is held back."""
+    kind = standard.iod(sop_class_uid)
+    element = values.find(dataset, DOCUMENT)
+    if policy == "drop":
+        return _held("document-dropped")
+    if kind not in (document_reader.PDF, document_reader.CDA) or element is None or isinstance(element.value, list):
+        return _held("encapsulated-document")
+    found = document_reader.read(bytes(element.value), kind)
+    if found is None:
+        return _held("document-unreadable")
+    if policy == "quarantine" or kind != document_reader.PDF:
+        names_patient = residual_check.names_patient(found.text, patient.needles)
+        return _held("document-with-identifier" if names_patient else "encapsulated-document")
+    if not any(page.strip() for page in found.pages):
+        # A scan: what it shows nobody has read.
+        return _held("document-without-text")
+    return _transcribed(found, patient)
+
+
+def _transcribed(found: document_reader.ReadDocument, patient: PatientContext) -> list[Element] | Quarantined:
+    made = transcript.pdf(patient.free_text(page) for page in found.pages)
+    # The last look: at what a reader makes of the new document, not at what was meant to be written.
+    again = document_reader.read(made, document_reader.PDF)
+    if again is None or residual_check.names_patient(again.text, patient.needles):
+        return Quarantined("residual-identifier", values.keyword(DOCUMENT), "documents: transcribe")
+    return [Element(DOCUMENT, "OB", made), Element(LENGTH, "UL", len(made).to_bytes(4, "little"))]
+
+
+def _held(reason: str) -> Quarantined:
+    return Quarantined(reason, values.keyword(DOCUMENT), "documents")

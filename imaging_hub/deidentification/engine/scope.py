@@ -1,0 +1,270 @@
+"""The decisions of a plan at one place: a SOP Class, a modality, and the sequences that enclose it.
+
+Precedence: what the Standard fixes for the de-identified instance itself; the profile's own rules; Table E.1-1
+with the options chosen; and for attributes that the table does not name, their VR. Whatever nobody knows is removed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from imaging_hub.deidentification import standard
+from imaging_hub.deidentification.attribute import attribute_name, is_known, vr_of
+from imaging_hub.deidentification.engine import ages, csa_header
+from imaging_hub.deidentification.engine.decision import (
+    BY_NO_OPTION,
+    BY_TYPE,
+    NOT_IN_TABLE,
+    PATIENT,
+    STRINGS,
+    AttributeDecision,
+    Handling,
+    action_of,
+    fitted,
+    handling_of_rule,
+    retained,
+    title,
+    without_value,
+)
+from imaging_hub.deidentification.engine.enclosure import covered
+from imaging_hub.deidentification.instance import AttributeChange
+from imaging_hub.deidentification.profile.excluded import REBUILT, why_excluded
+from imaging_hub.deidentification.profile.rule import ProfileRule
+
+if TYPE_CHECKING:
+    from imaging_hub.deidentification.engine.plan import Plan
+
+
+_CODES_BY_URL = frozenset((0x0008010E, 0x00080120))
+SCOPES_MAX = 4096
+"""Places remembered; a hostile nesting of sequences beyond it is decided each time anew."""
+
+
+class Scope:
+    """The decisions at one place: a SOP Class, a modality, and the sequences that enclose it."""
+
+    __slots__ = (
+        "_blocks",
+        "_children",
+        "_items",
+        "_unknown",
+        "_value",
+        "conditions",
+        "decisions",
+        "modality",
+        "path",
+        "plan",
+        "references",
+        "sop_class_uid",
+        "very_old",
+    )
+
+    def __init__(  # noqa: PLR0917
+        self,
+        plan: Plan,
+        sop_class_uid: str,
+        modality: str,
+        path: tuple[int, ...],
+        references: bool,
+        very_old: bool,
+        conditions: frozenset[str],
+    ) -> None:
+        self.plan = plan
+        self.very_old = very_old
+        self.conditions = conditions
+        self.references = references
+        self.sop_class_uid = sop_class_uid
+        self.modality = modality
+        self.path = path
+        self.decisions: dict[int, AttributeDecision] = {}
+        self._children: dict[int, Scope] = {}
+        self._items: dict[AttributeDecision, Scope] = {}
+        self._value: AttributeDecision | None = None
+        self._blocks: dict[tuple[int, str], dict[int, AttributeDecision]] = {}
+        self._unknown: dict[int, AttributeChange] = {}
+
+    def child(self, tag: int) -> Scope:
+        """The place inside the items of sequence `tag`."""
+        found = self._children.get(tag)
+        if found is None:
+            found = self._at((*self.path, tag))
+            if self.plan.places < SCOPES_MAX and is_known(tag):
+                self.plan.places += 1
+                self._children[tag] = found
+        return found
+
+    def item(self, value: AttributeDecision) -> Scope:
+        """The same place for content items whose concept decides on their value (Table E.3.4-1)."""
+        found = self._items.get(value)
+        if found is None:
+            found = self._at(self.path)
+            found._value = value
+            found._children = self._children
+            if len(self._items) < SCOPES_MAX:
+                self._items[value] = found
+        return found
+
+    def _at(self, path: tuple[int, ...]) -> Scope:
+        return Scope(
+            self.plan, self.sop_class_uid, self.modality, path, self.references, self.very_old, self.conditions
+        )
+
+    def decide(self, tag: int, vr: str) -> AttributeDecision:
+        """What becomes of a public attribute that is encoded with `vr`."""
+        decision = fitted(self._by_precedence(tag), vr)
+        if vr == "UI" and decision.handling is Handling.SCAN:
+            # A UID where another text belongs is a UID all the same.
+            handling, options = self._by_vr(tag, vr)
+            decision = replace(decision, handling=handling, options=decision.options | options)
+        if self.very_old and tag == ages.BIRTH_DATE:
+            decision = without_value(decision)
+        if is_known(tag):
+            self.decisions[tag] = decision
+        return decision
+
+    def _by_precedence(self, tag: int) -> AttributeDecision:
+        vr = vr_of(tag)
+        reason = why_excluded(tag)
+        for rule in () if reason == REBUILT else self.plan.profile.rules:
+            selector = rule.selector
+            named = selector is not None and selector.selects(tag, self.path)
+            if (named or rule.vr == vr) and self._is_meant(rule):
+                made = self._made(tag, rule.action, handling_of_rule(rule, tag, vr, self._type(tag)), rule.name)
+                return replace(made, argument=rule.argument)
+        if self._value is not None and attribute_name(tag) == self._value.change.path:
+            return self._value
+        if reason:
+            return self._made(tag, "X", Handling.REMOVE, reason)
+        row = standard.by_tag().get(tag)
+        by_place = covered(tag, self.path, self.plan.profile.options)
+        if by_place is not None:
+            option, handling = by_place
+            return self._made(tag, "C", handling, f"E.1-1 {title(option)}", frozenset((option,)))
+        if row is not None:
+            return self._by_table(tag, vr, row)
+        handling, by_option = self._by_vr(tag, vr)
+        return self._made(tag, "C", handling, NOT_IN_TABLE, by_option)
+
+    def _is_meant(self, rule: ProfileRule) -> bool:
+        return rule.when.holds(self.modality, self.sop_class_uid, self.conditions)
+
+    def _by_table(self, tag: int, vr: str, row: standard.AttributeRow) -> AttributeDecision:
+        action, options = action_of(row, self.plan.profile.options)
+        handling = retained(vr, action, options[0]) if options else None
+        if handling is None:
+            return self._made(tag, row.basic, self._handling(tag, vr, row.basic), f"E.1-1 {title(standard.BASIC)}")
+        return self._made(tag, action, handling, f"E.1-1 {title(options[0])}", frozenset(options))
+
+    def _handling(self, tag: int, vr: str, action: str) -> Handling:
+        """An action of the Basic Profile as handling."""
+        kind = self._type(tag)
+        if tag in PATIENT and action != "X":
+            return Handling.PSEUDONYM
+        if action == "X/Z/U*" and (kind == "1" or self.references):
+            return Handling.RECURSE
+        emptied = Handling.DUMMY if kind == "1" else Handling.EMPTY
+        # X/Z, X/D, X/Z/D are not named here: X unless the Type asks for more.
+        return {
+            # A few IODs require what the table removes: a dummy keeps the instance one of its IOD.
+            "X": Handling.DUMMY if kind == "1" else Handling.REMOVE,
+            "D": Handling.DUMMY,
+            "Z": emptied,
+            "Z/D": emptied,
+            "U": Handling.REMAP if vr == "UI" else Handling.DUMMY,
+        }.get(action, BY_TYPE[kind])
+
+    def _by_vr(self, tag: int, vr: str) -> tuple[Handling, frozenset[str]]:
+        """Handling of an attribute that the Standard knows and Table E.1-1 does not name; and the option it follows."""
+        fallback = BY_TYPE[self._type(tag)]
+        if vr in ("DA", "DT", "TM"):
+            option = self.plan.date_option
+            if not option:
+                return fallback, BY_NO_OPTION
+            shifted = option == standard.MODIFIED_DATES and vr != "TM"
+            return Handling.SHIFT if shifted else Handling.TIME, frozenset((option,))
+        if vr == "UI" and standard.RETAIN_UIDS in self.plan.profile.options:
+            return Handling.RETAIN, frozenset((standard.RETAIN_UIDS,))
+        if vr in ("PN", "AE") or (vr == "UR" and tag not in _CODES_BY_URL):
+            return fallback, BY_NO_OPTION
+        if vr in ("LT", "UT"):
+            return Handling.CLEAN, BY_NO_OPTION
+        handling = {
+            "UN": Handling.REMOVE, "SQ": Handling.RECURSE, "UI": Handling.REMAP, "AS": Handling.AGE,
+            "DS": Handling.NUMBER, "IS": Handling.NUMBER,
+        }.get(vr, Handling.SCAN if vr in STRINGS else Handling.KEEP)  # fmt: skip
+        return handling, BY_NO_OPTION
+
+    def _type(self, tag: int) -> str:
+        return standard.type_of(self.sop_class_uid, (*self.path, tag))
+
+    def _made(
+        self, tag: int, action: str, handling: Handling, rule: str, options: frozenset[str] = BY_NO_OPTION
+    ) -> AttributeDecision:
+        fallback: Handling
+        if handling in (Handling.REMOVE, Handling.EMPTY):
+            fallback = handling
+        else:
+            # Inside sequences only few Types are known; a dummy keeps every one of them valid.
+            fallback = Handling.DUMMY if self.path else BY_TYPE[self._type(tag)]
+        if options and handling is Handling.KEEP:
+            handling = Handling.RETAIN
+        return AttributeDecision(
+            vr_of(tag), handling, fallback, AttributeChange(attribute_name(tag), action, rule), options=options
+        )
+
+    def unknown_private(self, tag: int) -> AttributeChange:
+        """The removal of a private attribute whose creator nobody knows."""
+        known = self._unknown.get(tag)
+        if known is None:
+            known = AttributeChange(f"({tag >> 16:04X},private,{tag & 0xFF:02X})", "X", "E.1-1 Basic")
+            if len(self._unknown) < SCOPES_MAX:
+                self._unknown[tag] = known
+        return known
+
+    def block(self, group: int, creator: str) -> dict[int, AttributeDecision]:
+        """The decisions made so far for the private attributes of a creator that the plan knows."""
+        return self._blocks.setdefault((group, creator), {})
+
+    def private(self, group: int, creator: str, element: int, vr: str) -> AttributeDecision:
+        """What becomes of a private attribute of a creator that the plan knows; `element` is its place in the block."""
+        name = f'({group:04X},"{creator}",{element:02X})'
+        rule = self._private_rule(group, creator, element, vr)
+        safe = self.plan.safe(group, creator, element)
+        writes = vr
+        if rule is not None:
+            kept, source = rule.action in ("K", "C"), rule.name
+        elif safe is not None:
+            # A creator can lie about its block: the VR must be the one of the table.
+            kept, source = safe.vr in ("", vr) or vr == "UN", "E.3.10-1"
+            writes = safe.vr or vr
+        else:
+            kept, source = False, "E.1-1 Basic"
+        if not kept:
+            decision = AttributeDecision(vr, Handling.REMOVE, Handling.REMOVE, AttributeChange(name, "X", source))
+        else:
+            handling, options = (Handling.KEEP, BY_NO_OPTION) if writes == "UN" else self._by_vr(0, writes)
+            if rule is None:
+                options |= {standard.SAFE_PRIVATE}
+                handling = Handling.RETAIN if handling is Handling.KEEP else handling
+            if (
+                rule is not None
+                and rule.action == "C"
+                and (creator, element) == (csa_header.CREATOR, csa_header.ELEMENT)
+            ):
+                handling = Handling.CSA
+            decision = AttributeDecision(
+                vr, handling, Handling.REMOVE, AttributeChange(name, "C", source), writes, options
+            )
+        self.block(group, creator)[element] = decision
+        return decision
+
+    def _private_rule(self, group: int, creator: str, element: int, vr: str) -> ProfileRule | None:
+        for rule in self.plan.profile.rules:
+            wanted = rule.private
+            named = wanted is not None and wanted.creator == creator and wanted.element == element
+            if named and wanted is not None and wanted.group not in (None, group):
+                named = False
+            if (named or rule.vr == vr) and self._is_meant(rule):
+                return rule
+        return None

@@ -1,0 +1,157 @@
+"""Clean Structured Content (PS3.15 §E.3.4): what becomes of a content item of a report, by its concept.
+
+The concept name decides on the item and on its own value (Table E.3.4-1); everything else in it, and every item whose
+concept the table does not name, is treated as anywhere by Table E.1-1: codes and numbers stay, text is cleaned as
+free text, person names are replaced, dates and UIDs go their way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from imaging_hub.deidentification import standard
+from imaging_hub.deidentification.attribute import attribute_name, vr_of
+from imaging_hub.deidentification.engine import ages
+from imaging_hub.deidentification.engine.decision import BY_NO_OPTION, AttributeDecision, Handling, action_of
+from imaging_hub.deidentification.instance import AttributeChange
+from imaging_hub.dicom import values
+from imaging_hub.dicom.elements import Dataset
+
+if TYPE_CHECKING:
+    from imaging_hub.deidentification.engine.actions import InstanceActions
+    from imaging_hub.deidentification.engine.scope import Scope
+
+_VALUE_TYPE = 0x0040A040
+_CONCEPT = 0x0040A043
+_CODES = (0x00080100, 0x00080119, 0x00080120)
+_SCHEME = 0x00080102
+BY_REFERENCE = 0x0040DB73
+"""Referenced Content Item Identifier: items are then told apart by their place, and none may be taken out."""
+
+# The attribute that holds the value of an item, by Value Type (PS3.3 §C.17.3); references are UIDs of Table E.1-1.
+_VALUE = {
+    "TEXT": 0x0040A160, "PNAME": 0x0040A123, "DATE": 0x0040A121, "TIME": 0x0040A122, "DATETIME": 0x0040A120,
+    "UIDREF": 0x0040A124, "CODE": 0x0040A168, "NUM": 0x0040A300,
+}  # fmt: skip
+# How a value is treated where the treatment is not that of its attribute by Table E.1-1.
+_KEPT = {"TEXT": Handling.SCAN, "UIDREF": Handling.RETAIN, "CODE": Handling.RECURSE, "NUM": Handling.RECURSE}
+_CLEANED = {"TEXT": Handling.CLEAN}
+_REPLACED = dict.fromkeys(("TEXT", "PNAME", "DATE", "TIME", "DATETIME", "CODE"), Handling.DUMMY) | {
+    # Measured Value Sequence is Type 2: a number that must not be known is not there.
+    "NUM": Handling.EMPTY
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ContentTreatment:
+    """What becomes of the content items of one concept and Value Type."""
+
+    removed: bool
+    """With everything below it."""
+    rule: str
+    value: AttributeDecision | None = None
+    """For the item's own value; None where Table E.1-1 says what becomes of it."""
+
+
+ConceptCode = tuple[str, str, str]
+"""Code, coding scheme and Value Type of a content item."""
+
+
+@cache
+def treatment(concept: ConceptCode, options: frozenset[str]) -> ContentTreatment:
+    """The treatment of the items that a row of Table E.3.4-1 stands for."""
+    row = standard.content_items()[concept]
+    action, by = action_of(row, options)
+    rule = f"E.3.4-1 {row.meaning}"
+    if action == "X":
+        return ContentTreatment(True, rule)
+    # X/D is D: nobody knows whether the template needs the item.
+    handling = {"K": _KEPT, "C": _CLEANED}.get(action, _REPLACED).get(row.value_type)
+    return ContentTreatment(False, rule, _value(row.value_type, action, handling, rule, frozenset(by)))
+
+
+def _replacement(value_type: str, rule: str) -> ContentTreatment:
+    """The treatment of an item that must go and is needed in its place."""
+    return ContentTreatment(False, rule, _value(value_type, "D", _REPLACED.get(value_type), rule, BY_NO_OPTION))
+
+
+def _value(
+    value_type: str, action: str, handling: Handling | None, rule: str, options: frozenset[str]
+) -> AttributeDecision | None:
+    if handling is None:
+        return None
+    tag = _VALUE[value_type]
+    emptied = handling is Handling.EMPTY
+    change = AttributeChange(attribute_name(tag), "Z" if emptied else action.removeprefix("X/"), rule)
+    return AttributeDecision(vr_of(tag), handling, handling if emptied else Handling.DUMMY, change, options=options)
+
+
+class ContentItems:
+    """The content items of an instance, at every depth."""
+
+    __slots__ = ("_actions", "_blanking", "_in_place")
+
+    def __init__(self, actions: InstanceActions) -> None:
+        self._actions = actions
+        self._in_place: bool | None = None
+        """Whether items must stay in their places; None outside of content."""
+        self._blanking = False
+
+    def clean(self, items: list[Dataset], scope: Scope, name: str) -> list[Dataset]:
+        """The items of a sequence called `name`, treated at `scope`."""
+        outer = self._in_place
+        if outer is None:
+            self._in_place = any(holds_references(item) for item in items)
+        try:
+            cleaned = (self._cleaned(item, scope, f"{name}[{place}]") for place, item in enumerate(items))
+            return [item for item in cleaned if item is not None]
+        finally:
+            self._in_place = outer
+
+    def _cleaned(self, item: Dataset, scope: Scope, name: str) -> Dataset | None:
+        concept = concept_of(item)
+        found = None
+        if concept in standard.content_items():
+            found = treatment(concept, self._actions.plan.profile.options)
+        outer = self._blanking
+        if outer or (found is not None and found.removed):
+            rule = "E.3.4-1 below an item that goes" if found is None else found.rule
+            if not self._in_place:
+                self._actions.note(AttributeChange(name, "X", rule), "")
+                return None
+            # Everything below goes with it, and stays in its place like it.
+            self._blanking = True
+            found = _replacement(concept[2], rule)
+        try:
+            value = None if found is None else found.value
+            cleaned = self._actions.apply(item, scope if value is None else scope.item(value), f"{name}.")
+        finally:
+            self._blanking = outer
+        return self._of_age(cleaned, name) if concept == ages.SUBJECT_AGE else cleaned
+
+    def _of_age(self, item: Dataset, name: str) -> Dataset:
+        """A Subject Age, not above the age that the profile lets be known."""
+        cap = self._actions.plan.profile.age_cap_years
+        capped = item if cap is None else ages.capped(item, cap)
+        if capped is not item:
+            self._actions.note(AttributeChange(f"{name}.MeasuredValueSequence", "C", "E.3.4-1 Subject Age"), "")
+        return capped
+
+
+def concept_of(item: Dataset) -> ConceptCode:
+    """The concept name of an item and its Value Type, by which Table E.3.4-1 knows it."""
+    concept = next(iter(values.items(item, _CONCEPT)), [])
+    code = next((found for tag in _CODES if (found := values.text_at(concept, tag))), "")
+    return code, values.text_at(concept, _SCHEME), values.text_at(item, _VALUE_TYPE)
+
+
+def holds_references(dataset: Dataset) -> bool:
+    """Whether items refer to each other by place, anywhere below."""
+    for element in dataset:
+        if element.tag == BY_REFERENCE:
+            return True
+        if isinstance(element.value, list) and any(holds_references(item) for item in element.value):
+            return True
+    return False

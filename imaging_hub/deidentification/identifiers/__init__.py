@@ -1,0 +1,1 @@
+"""What identifies a patient: collected from headers, cleaned out of text, searched for in the output."""

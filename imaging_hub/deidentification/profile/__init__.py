@@ -1,0 +1,1 @@
+"""De-identification profiles: YAML files, their rules and the conditions of these."""

@@ -1,0 +1,1 @@
+"""DICOMweb over the archive: QIDO-RS searches and WADO-RS retrieves (PS3.18)."""

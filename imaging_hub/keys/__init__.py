@@ -1,0 +1,1 @@
+"""Keys: keyrings in files, and the chain of pseudonyms that they make."""

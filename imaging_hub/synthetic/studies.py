@@ -1,0 +1,148 @@
+"""The hospitals' studies as files: `<hospital>/<study number>/<series>/<image>.dcm`, and what is true of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from imaging_hub.dicom import part10
+from imaging_hub.synthetic.header import CT_MACHINES, DX_MACHINES, MR_MACHINES, ImagingMachine, study_header
+from imaging_hub.synthetic.images import SeriesSpecification, captured_image, ct_series, dx_image, mr_series
+from imaging_hub.synthetic.patients import HospitalStudy
+
+_MODALITY = {"ZBQK001": "CT", "ZBQH001": "CT", "ACQK001": "CT", "ACQN001": "MR", "ACQJ002": "MR", "ZBQK002": "DX"}
+_CONTRAST = ("ZBQH001", "ACQJ002")
+_PER_IMAGE = (0x00080018, 0x00200013, 0x00200032, 0x00201041, 0x7FE00010)
+"""SOP Instance UID, Instance Number, Image Position (Patient), Slice Location, Pixel Data."""
+_END = 0xFFFFFFFE
+
+
+def write_study(study: HospitalStudy, folder: Path, rng: np.random.Generator) -> dict[str, object]:
+    """Write a study under `folder`; returns what truth.json says of it."""
+    exam, patient = study.exam, study.patient
+    modality = _MODALITY[exam.ccam]
+    here = folder / patient.hospital.name / f"{study.number:05d}"
+    header = study_header(study, _machine(study, modality), rng)
+    series = [
+        _write_series(images, here / f"{number}", study.number % 5 == 0)
+        for number, images in enumerate(_series(study, modality, header, rng), start=1)
+    ]
+    return {
+        "person": patient.person.id,
+        "hospital": patient.hospital.name,
+        "finess": patient.hospital.finess,
+        "ipp": patient.ipp,
+        "study_instance_uid": str(header.StudyInstanceUID),
+        "accession": study.accession,
+        "date": study.day.isoformat(),
+        "modality": modality,
+        "body_part": _region(study),
+        "ccam": exam.ccam,
+        "claim": _claim(study),
+        "folder": f"dicom/{here.relative_to(folder)}",
+        "hostile_name": bool(patient.hostile_name),
+        "burned_in": any(one["burned_in"] for one in series),
+        "series": series,
+    }
+
+
+def _machine(study: HospitalStudy, modality: str) -> ImagingMachine:
+    machines = {"CT": CT_MACHINES, "MR": MR_MACHINES, "DX": DX_MACHINES}[modality]
+    return machines[study.number % len(machines)]
+
+
+def _region(study: HospitalStudy) -> str:
+    return "CHEST" if study.exam.ccam.startswith("ZBQ") else "BRAIN"
+
+
+def _claim(study: HospitalStudy) -> dict[str, str] | None:
+    exam = study.exam
+    if exam.inpatient is not None:
+        table = "T_MCOaaA"
+    elif not exam.claimed:
+        return None
+    else:
+        table = "T_MCOaaFMSTC" if exam.hospital.sector == "public" else "ER_CAM_F"
+    return {"table": table, "date": exam.day.isoformat()}
+
+
+def _series(
+    study: HospitalStudy, modality: str, header: Dataset, rng: np.random.Generator
+) -> Iterator[Iterator[Dataset]]:
+    """The images of each series."""
+    region = _region(study)
+    lesion = study.patient.person.disease in ("lung", "stroke", "ms")
+    contrast = study.exam.ccam in _CONTRAST
+    if modality == "CT":
+        machine = _machine(study, modality)
+        if study.number % 4 == 0:
+            scout = SeriesSpecification(region, 1, "TOPOGRAMME", False, lesion, scout=True)
+            yield ct_series(header, machine, scout, rng)
+        thin = rng.random() < 0.88
+        name = "THORAX PARENCHYME" if region == "CHEST" else "CRÂNE"
+        thickness = float(rng.choice([1.0, 1.25, 1.5])) if thin else 5.0
+        wanted = SeriesSpecification(
+            region, 2, f"{name} {thickness:g}", contrast, lesion, thickness, int(rng.integers(12, 17))
+        )
+        yield ct_series(header, machine, wanted, rng)
+    elif modality == "MR":
+        wanted = SeriesSpecification(region, 1, "AX FLAIR", contrast, lesion, 4.0, int(rng.integers(9, 13)))
+        yield mr_series(header, wanted, rng)
+    else:
+        yield dx_image(header, SeriesSpecification(region, 1, "THORAX FACE", False, lesion), rng)
+    if study.number in (7, 19):
+        kind = "ECHO DOPPLER" if study.number == 7 else "CAPTURE"
+        text = f"{study.patient.person.family_name} {study.patient.person.first_name} {study.patient.ipp}"
+        yield captured_image(header, SeriesSpecification(region, 9, kind, False, lesion), text, rng)
+
+
+def _write_series(images: Iterator[Dataset], folder: Path, implicit: bool) -> dict[str, object]:
+    """Write as they come: one dataset is reused for all slices of a series."""
+    folder.mkdir(parents=True)
+    syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    image, uids = Dataset(), []
+    alike: dict[tuple[int, int], bytes] = {}
+    for place, image in enumerate(images, start=1):
+        meta = part10.file_meta(str(image.SOPClassUID), str(image.SOPInstanceUID), str(syntax))
+        (folder / f"{place:04d}.dcm").write_bytes(meta + b"".join(_encoded(image, implicit, alike)))
+        uids.append(str(image.SOPInstanceUID))
+    return {
+        "series_instance_uid": str(image.SeriesInstanceUID),
+        "sop_class_uid": str(image.SOPClassUID),
+        "modality": image.Modality,
+        "body_part": image.BodyPartExamined,
+        "description": image.SeriesDescription,
+        "manufacturer": image.Manufacturer,
+        "model": image.ManufacturerModelName,
+        "kernel": image.get("ConvolutionKernel") or None,
+        "slice_thickness_mm": float(image.SliceThickness) if "SliceThickness" in image else None,
+        "contrast": "ContrastBolusAgent" in image,
+        "scout": "LOCALIZER" in image.ImageType,
+        "burned_in": image.Modality in ("US", "OT"),
+        "instances": len(uids),
+        "sop_instance_uids": uids,
+    }
+
+
+def _encoded(image: Dataset, implicit: bool, alike: dict[tuple[int, int], bytes]) -> Iterator[bytes]:
+    """The dataset in runs; those without a `_PER_IMAGE` attribute are encoded once a series and kept in `alike`."""
+    start = 0
+    for tag in (*_PER_IMAGE, _END):
+        if (start, tag) not in alike:
+            alike[start, tag] = _run(image, start, tag, implicit)
+        yield alike[start, tag]
+        yield _run(image, tag, tag + 1, implicit)
+        start = tag + 1
+
+
+def _run(image: Dataset, start: int, end: int, implicit: bool) -> bytes:
+    run = DicomBytesIO()
+    run.is_little_endian, run.is_implicit_VR = True, implicit
+    write_dataset(run, image[start:end], image.SpecificCharacterSet)
+    return bytes(run.getvalue())
