@@ -10,6 +10,7 @@ A *decision* (refused, denied, quarantined) is a value, not an exception: see
     ├── MalformedDataset     bytes that are not the DICOM they claim to be
     ├── StorageUnavailable   disk full or I/O error while storing
     ├── KeyringError         a key is missing or its file is readable by others
+    ├── SealBroken           what was sealed cannot be opened
     ├── ThirdPartyAway       the trusted third party gives no subject now
     ├── RetrievalRefused     a PACS did not do what it was asked
     ├── LinkageError         an SNDS table or return file is wrong
@@ -70,6 +71,18 @@ class KeyringError(HubError):
     """A key is missing, or its file can be read by others."""
 
     code = "keyring"
+
+
+class SealBroken(HubError):
+    """What was sealed cannot be opened: it was altered or cut, or its key is another."""
+
+    code = "seal-broken"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "what was sealed cannot be opened: it was altered, or its key is another",
+            hint="restore keys and data from the same backup",
+        )
 
 
 class ThirdPartyAway(HubError):
