@@ -20,15 +20,18 @@ from types import TracebackType
 import structlog
 from structlog.typing import EventDict, ExcInfo, WrappedLogger
 
+from imaging_hub.fault_site import FaultSite
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 """The one logger. `log.info("instance-received", row=12, outcome="stored")`."""
 
 WITHHELD = "withheld"
 """Stands where a value was not of the form its field allows."""
 
-_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.@-]{0,63}\Z")
+_CODE = re.compile(r"[A-Za-z_][A-Za-z0-9_.@-]{0,63}\Z")
 _HEX = re.compile(r"[0-9a-f]{8,64}\Z")
 _FINESS = re.compile(r"[0-9][0-9AB][0-9]{7}\Z")
+_LINE = re.compile(r"[0-9]{1,6}\Z")
 _LIBRARIES = ("pydicom", "pynetdicom")
 
 
@@ -47,6 +50,13 @@ def _address(value: object) -> object:
         return str(ip_address(str(value)))
     except ValueError:
         return WITHHELD
+
+
+def _place(value: object) -> object:
+    """Module and line; what is no module of ours is no place."""
+    module, _, line = str(value).partition(":")
+    known = not value or (f"{__package__}.{module}" in sys.modules and _LINE.match(line))
+    return value if known else WITHHELD
 
 
 def _of(form: re.Pattern[str]) -> Callable[[object], object]:
@@ -82,6 +92,7 @@ _FIELDS: dict[str, Callable[[object], object]] = {
     **dict.fromkeys(
         ("reason", "code", "outcome", "state", "fault", "part", "job", "role", "profile", "library"), _code
     ),
+    "place": _place,
     "address": _address,
     "finess": _of(_FINESS),
     "release": _of(_HEX),
@@ -134,7 +145,8 @@ def _fault(fault: ExcInfo | BaseException | bool) -> EventDict:
     if error is None:
         return {}
     stack = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)][-12:]
-    found: EventDict = {"fault": type(error).__name__, "stack": stack}
+    site = FaultSite.of(error)
+    found: EventDict = {"fault": site.kind, "place": site.place, "stack": stack}
     if (code := getattr(error, "code", None)) is not None:
         found["code"] = _code(code)
     return found

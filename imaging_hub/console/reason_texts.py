@@ -100,7 +100,7 @@ QUARANTINE: dict[str, tuple[str, str]] = {
     ),
     "engine-fault": (
         "Le moteur de dé-identification a échoué sur cette instance.",
-        "Transmettez son numéro à l'exploitant du hub.",
+        "Transmettez son numéro à l'exploitant du hub : le journal des workers dit où (engine-fault).",
     ),
 }
 

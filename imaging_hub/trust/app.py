@@ -188,5 +188,5 @@ async def _expire(vault: Vault) -> None:
         try:
             await asyncio.to_thread(vault.destroy_expired)
         except Exception as fault:
-            log.warning("expiry-failed", fault=type(fault).__name__)
+            log.warning("expiry-failed", exc_info=fault)
         await asyncio.sleep(_EXPIRY_SECONDS)
