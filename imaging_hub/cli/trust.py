@@ -103,12 +103,13 @@ def resubmit(config: Config = None, as_json: Json = False) -> None:
 
     Broken off, it goes on when it is called again.
     """
-    from imaging_hub.database import open_database
+    from imaging_hub.database import DatabaseRole, open_database
     from imaging_hub.pseudonymisation.rekeying import resubmit as submit_again
     from imaging_hub.pseudonymisation.third_party import ThirdParty
 
     settings = load(config)
-    done = submit_again(open_database(settings), settings.keys, ThirdParty.connect(settings))
+    login = open_database(settings).login(DatabaseRole.GATEWAY)
+    done = submit_again(login, settings.keys, ThirdParty.connect(settings))
     if as_json:
         typer.echo(json.dumps(asdict(done)))
     else:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.gateway import senders
 
 LOOK_SECONDS = 0.5
@@ -40,7 +40,7 @@ class TrialStep:
 
 
 def follow(
-    database: Database,
+    login: DatabaseLogin,
     ae_title: str,
     seconds: float,
     *,
@@ -48,13 +48,13 @@ def follow(
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[TrialStep]:
     """The steps as they happen, until the study is settled or the time is over; `HubError` for an unknown title."""
-    with database.begin(DatabaseRole.GATEWAY) as connection:
+    with login.begin() as connection:
         hospital = senders.named(connection, ae_title).hospital
         since = connection.execute(text(_SINCE)).scalar_one()
     until = clock() + seconds
     told: set[str] = set()
     while True:
-        with database.begin(DatabaseRole.GATEWAY) as connection:
+        with login.begin() as connection:
             steps = list(_steps(connection, ae_title, hospital, since))
         for step in steps:
             if step.text not in told:

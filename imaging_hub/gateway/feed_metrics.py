@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import DatabaseLogin
 
 _LAST = """
     SELECT n.finess, extract(epoch FROM max(s.last_received_at))
@@ -29,8 +29,8 @@ _HELD = """
 class FeedMetrics(Collector):
     """Read from the journal at each scrape; labels are FINESS numbers and reason codes, never a UID."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, login: DatabaseLogin) -> None:
+        self._login = login
 
     def describe(self) -> Iterator[Metric]:
         """Nothing beforehand: the registry would ask the journal."""
@@ -52,7 +52,7 @@ class FeedMetrics(Collector):
             "imaging_hub_feed_quarantined_instances", "Instances in quarantine.", labels=["finess", "reason"]
         )
         try:
-            with self._database.begin(DatabaseRole.GATEWAY) as connection:
+            with self._login.begin() as connection:
                 for family, query in ((last, _LAST), (oldest, _OLDEST), (held, _HELD)):
                     for *labels, value in connection.execute(text(query)):
                         family.add_metric(labels, float(value or 0))

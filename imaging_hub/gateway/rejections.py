@@ -12,7 +12,7 @@ from threading import Lock
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.gateway.connection import EndReason, PeerConnection
 from imaging_hub.log import log
 from imaging_hub.metrics import GatewayMetrics
@@ -79,9 +79,9 @@ class Rejections:
     """Writes causes down, each at most once a minute."""
 
     def __init__(
-        self, database: Database, metrics: GatewayMetrics, clock: Callable[[], float] = time.monotonic
+        self, login: DatabaseLogin, metrics: GatewayMetrics, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._database = database
+        self._login = login
         self._metrics = metrics
         self._clock = clock
         self._recent: OrderedDict[RefusalCause, float] = OrderedDict()
@@ -97,7 +97,7 @@ class Rejections:
         for cause in fresh:
             log.warning("rejected", reason=cause.reason.value, address=cause.address)
         try:
-            with self._database.begin(DatabaseRole.GATEWAY) as connection:
+            with self._login.begin() as connection:
                 connection.execute(
                     text(
                         "INSERT INTO identifying.rejection (address, calling_ae_title, called_ae_title, reason, syntax)"

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import AuditAction
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.log import log
 
@@ -35,14 +35,14 @@ def may_be_committed(sender: Sender) -> bool:
     return sender.keep_originals == "always" and sender.query is not None
 
 
-def request(database: Database, sender: Sender, our_title: str, action: int, wanted: Dataset) -> int:
+def request(login: DatabaseLogin, sender: Sender, our_title: str, action: int, wanted: Dataset) -> int:
     """Answer an N-ACTION and, where it is one, report to the sender's own receiver afterwards; the status."""
     if action != 1:
         return _NO_SUCH_ACTION
     if not wanted.get("TransactionUID") or not wanted.get("ReferencedSOPSequence"):
         return _INVALID_ARGUMENT
     try:
-        with database.begin(DatabaseRole.GATEWAY) as connection:
+        with login.begin() as connection:
             report = _report(connection, sender, wanted)
     except SQLAlchemyError:
         return _PROCESSING_FAILURE

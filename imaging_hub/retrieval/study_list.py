@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import AuditAction
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.errors import HubError, RetrievalRefused
 from imaging_hub.gateway.senders import ACTOR, Sender
 from imaging_hub.intake import completeness
@@ -100,12 +100,12 @@ class StudyListRetrieval:
 
     def __init__(
         self,
-        database: Database,
+        login: DatabaseLogin,
         sender: Sender,
         find: Callable[[RetrieveLevel, str], list[FoundStudy]],
         fetch: Callable[[str], None],
     ) -> None:
-        self._database = database
+        self._login = login
         self._sender = sender
         self._find = find
         self._fetch = fetch
@@ -114,7 +114,7 @@ class StudyListRetrieval:
         self, level: RetrieveLevel, values: Sequence[str], pace: RetrievalPace, *, again: bool = False
     ) -> Iterator[RetrievedLine]:
         """Each line that is not complete yet, or every one `again`, and what came of it."""
-        with self._database.begin(DatabaseRole.GATEWAY) as connection:
+        with self._login.begin() as connection:
             done = set() if again else self._complete(connection, level)
         last: datetime | None = None
         for value in values:
@@ -147,7 +147,7 @@ class StudyListRetrieval:
         """Compare with the journal; a study that is whole need not wait for its quiet period."""
         announced = received = 0
         whole = True
-        with self._database.begin(DatabaseRole.GATEWAY) as connection:
+        with self._login.begin() as connection:
             for study in studies:
                 came = completeness.received(connection, self._sender.hospital, study.study_instance_uid)
                 expected = came if study.instances is None else study.instances
@@ -173,7 +173,7 @@ class StudyListRetrieval:
         )
 
     def _remember(self, level: RetrieveLevel, line: RetrievedLine) -> None:
-        with self._database.begin(DatabaseRole.GATEWAY) as connection:
+        with self._login.begin() as connection:
             connection.execute(
                 text(
                     "INSERT INTO identifying.retrieval"

@@ -257,7 +257,11 @@ def follow(site: Site, *doing: Callable[[], object]) -> list[TrialStep]:
             still.pop(0)()
 
     clock = iter(range(100))
-    return list(sender_trial.follow(site.database, "HOSPITAL", 10, clock=lambda: next(clock), sleep=sleep))
+    return list(
+        sender_trial.follow(
+            site.database.login(DatabaseRole.GATEWAY), "HOSPITAL", 10, clock=lambda: next(clock), sleep=sleep
+        )
+    )
 
 
 def test_a_trial_follows_a_study_into_the_archive(site: Site) -> None:
@@ -288,5 +292,5 @@ def test_a_trial_in_which_nothing_comes_says_so(site: Site) -> None:
     (step,) = follow(site)
     assert (step.good, "firewalls" in step.cure) == (False, True)
     with pytest.raises(HubError) as fault:
-        list(sender_trial.follow(site.database, "NOBODY", 1))
+        list(sender_trial.follow(site.database.login(DatabaseRole.GATEWAY), "NOBODY", 1))
     assert fault.value.code == "unknown-sender"

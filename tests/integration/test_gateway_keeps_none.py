@@ -369,7 +369,7 @@ def test_a_study_is_sealed_under_the_key_that_its_identifiers_are_kept_with(
     gateway: StorageServer, database: Database, settings: Settings
 ) -> None:
     _send(gateway, an_instance(1, also=NAMES))
-    key = open_vault(settings, database, DatabaseRole.WORKER).of(OriginalOwner("chu-test", "1.2.826.0.2.1"))
+    key = open_vault(settings, database.login(DatabaseRole.WORKER)).of(OriginalOwner("chu-test", "1.2.826.0.2.1"))
     with database.begin(DatabaseRole.OWNER) as connection:
         kept = connection.execute(text("SELECT id, identifiers FROM identifying.study_key")).one()
     assert kept.id == key.id

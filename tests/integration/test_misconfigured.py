@@ -262,7 +262,7 @@ def test_a_pacs_that_does_not_answer_is_on_the_page_of_retrievals(plain: Site) -
     assert sender.query
     pacs = QueryRetrieveScu(sender, sender.query, "IMAGINGHUB")
     list(
-        StudyListRetrieval(plain.database, sender, pacs.find, pacs.move).run(
+        StudyListRetrieval(plain.database.login(DatabaseRole.GATEWAY), sender, pacs.find, pacs.move).run(
             RetrieveLevel.ACCESSION, ["ACC-DUPONT"], RetrievalPace()
         )
     )

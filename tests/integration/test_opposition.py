@@ -125,7 +125,7 @@ def test_it_outlives_the_keys_and_a_purge_that_was_broken_off(
     from_the_hospital(database)
     told(settings, "add", a_list(tmp_path, ";;;chu-test;PATIENT-1", "279035121518989;19790304;2;;"))
     epochs.begin(vault)
-    rekeyed = resubmit(database, settings.keys, ThirdParty.connect(settings))
+    rekeyed = resubmit(database.login(DatabaseRole.GATEWAY), settings.keys, ThirdParty.connect(settings))
     assert (rekeyed.tokens, rekeyed.left_behind) == (2, 0)
     pipeline = StudyPipeline(settings, database, ThirdParty.connect(settings))
 

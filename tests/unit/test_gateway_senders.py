@@ -56,7 +56,7 @@ def test_a_sender_described_wrongly_is_refused_with_its_cure(
 
 def test_rejections_are_bounded_whoever_knocks(database: Database) -> None:
     now = [0.0]
-    rejections = Rejections(database, GatewayMetrics(), clock=lambda: now[0])
+    rejections = Rejections(database.login(DatabaseRole.GATEWAY), GatewayMetrics(), clock=lambda: now[0])
     for number in range(2 * CAUSES):
         rejections.record(RefusalCause("10.0.0.1", f"AE{number}", "HUB", RefusalReason.UNKNOWN_SENDER))
     now[0] = 61.0
