@@ -122,7 +122,7 @@ class DatabaseLogin:
         return self.database.conninfo(self.role)
 
 
-def clock(connection: Connection) -> datetime:
+def database_time(connection: Connection) -> datetime:
     """The time by the database's own clock, also within a transaction."""
     now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
     return now

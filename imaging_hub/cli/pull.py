@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from imaging_hub.gateway.reception import Reception
     from imaging_hub.gateway.senders import Sender
     from imaging_hub.retrieval.orthanc_source import OrthancSource
-    from imaging_hub.retrieval.study_list import RetrievedLine, StudyListRetrieval
+    from imaging_hub.retrieval.progress import RetrievedLine
+    from imaging_hub.retrieval.study_list import StudyListRetrieval
     from imaging_hub.settings import Settings
 
 app = typer.Typer()
@@ -105,7 +106,7 @@ def _asked(
 
 def _tell(retrieved: Iterable[RetrievedLine], *, as_json: bool) -> bool:
     """Print what comes of each line, as it comes, and how often each outcome came; whether all were complete."""
-    from imaging_hub.retrieval.study_list import LineOutcome
+    from imaging_hub.retrieval.progress import LineOutcome
 
     outcomes: Counter[str] = Counter()
     for line in retrieved:

@@ -61,20 +61,20 @@ def add(
     from imaging_hub.settings import load
 
     settings = load(config)
+    described = senders.Sender(
+        calling_ae_title=ae_title,
+        address=address,
+        hospital=hospital,
+        finess=finess,
+        profile=profile or settings.default_profile,
+        certificate=fingerprint(certificate) if certificate else None,
+        query=senders.QueryRetrieveAddress.parse(query) if query else None,
+        retrieves=retrieve,
+        keep_originals=keep_originals,
+        quiet_seconds=quiet,
+    )
     with _database(settings).begin(DatabaseRole.GATEWAY) as connection:
-        added = senders.add(
-            connection,
-            calling_ae_title=ae_title,
-            address=address,
-            hospital=hospital,
-            finess=finess,
-            profile=profile or settings.default_profile,
-            certificate=fingerprint(certificate) if certificate else None,
-            query=senders.QueryRetrieveAddress.parse(query) if query else None,
-            retrieves=retrieve,
-            keep_originals=keep_originals,
-            quiet_seconds=quiet,
-        )
+        added = senders.add(connection, described)
     typer.echo(
         f"{added.calling_ae_title} from {added.address} may send for {added.hospital}"
         f" to {settings.ae_title}@{settings.bind_address}:{settings.dicom_port}"

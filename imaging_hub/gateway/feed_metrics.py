@@ -6,24 +6,10 @@ from collections.abc import Iterator
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from imaging_hub.database import DatabaseLogin
-
-_LAST = """
-    SELECT n.finess, extract(epoch FROM max(s.last_received_at))
-    FROM (SELECT DISTINCT hospital, finess FROM identifying.sender) AS n
-    LEFT JOIN identifying.study s ON s.hospital = n.hospital GROUP BY n.finess
-"""
-_OLDEST = """
-    SELECT n.finess, extract(epoch FROM clock_timestamp() - min(s.last_received_at))
-    FROM (SELECT DISTINCT hospital, finess FROM identifying.sender) AS n
-    LEFT JOIN identifying.study s ON s.hospital = n.hospital AND s.state <> 'PROCESSED' GROUP BY n.finess
-"""
-_HELD = """
-    SELECT finess, reason, count(*) FROM identifying.instance WHERE state = 'QUARANTINED' GROUP BY finess, reason
-"""
+from imaging_hub.intake import feeds
 
 
 class FeedMetrics(Collector):
@@ -53,9 +39,12 @@ class FeedMetrics(Collector):
         )
         try:
             with self._login.begin() as connection:
-                for family, query in ((last, _LAST), (oldest, _OLDEST), (held, _HELD)):
-                    for *labels, value in connection.execute(text(query)):
-                        family.add_metric(labels, float(value or 0))
+                for finess, moment in feeds.last_received(connection).items():
+                    last.add_metric([finess], moment)
+                for finess, seconds in feeds.oldest_unprocessed(connection).items():
+                    oldest.add_metric([finess], seconds)
+                for labels, instances in feeds.quarantined(connection).items():
+                    held.add_metric(labels, instances)
         except SQLAlchemyError:
             yield _journal_up(0)
         else:

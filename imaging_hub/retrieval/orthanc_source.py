@@ -11,7 +11,6 @@ from typing import Any
 
 from orthanc_api_client import ChangeType, OrthancApiClient
 from orthanc_api_client import exceptions as orthanc
-from sqlalchemy import text
 
 from imaging_hub.database import DatabaseLogin
 from imaging_hub.dicom.status import StoreSituation
@@ -20,6 +19,7 @@ from imaging_hub.gateway.dicom_file import IncomingFileReader
 from imaging_hub.gateway.reception import Reception
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.intake import completeness
+from imaging_hub.retrieval import progress
 
 BATCH = 100
 _PIECE = 1 << 20
@@ -139,19 +139,8 @@ class OrthancSource:
 
     def _position(self) -> int:
         with self._login.begin() as connection:
-            found = connection.execute(
-                text("SELECT last_change FROM identifying.orthanc_source WHERE hospital = :hospital AND url = :url"),
-                {"hospital": self._sender.hospital, "url": self._url},
-            ).scalar_one_or_none()
-        return int(found or 0)
+            return progress.last_change(connection, self._sender.hospital, self._url)
 
     def _followed(self, change: int) -> None:
         with self._login.begin() as connection:
-            connection.execute(
-                text(
-                    "INSERT INTO identifying.orthanc_source (hospital, url, last_change)"
-                    " VALUES (:hospital, :url, :change)"
-                    " ON CONFLICT (hospital, url) DO UPDATE SET last_change = excluded.last_change"
-                ),
-                {"hospital": self._sender.hospital, "url": self._url, "change": change},
-            )
+            progress.note_change(connection, self._sender.hospital, self._url, change)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from imaging_hub.archive import index, index_changes, object_removal, opposition, search
 from imaging_hub.archive.index import StoredInstance
@@ -36,6 +36,7 @@ from imaging_hub.pseudonymisation import identity, pseudonyms
 from imaging_hub.pseudonymisation.identity import ContestedIdentity
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.pseudonymisation.traits import PatientTraits
+from imaging_hub.review import verdicts
 from imaging_hub.settings import Settings
 from imaging_hub.work.archiving import archived
 from imaging_hub.work.inline_outcome import OutcomeSealer
@@ -142,11 +143,7 @@ class StudyPipeline:
     def purge(self) -> None:
         """Remove the originals that retention no longer keeps; those under review stay."""
         with self._login.begin() as connection:
-            under_review = set(
-                connection.execute(
-                    text("SELECT series_instance_uid FROM hub.series WHERE review_state = 'PENDING'")
-                ).scalars()
-            )
+            under_review = verdicts.pending(connection)
             expired = retention.expired(connection, self._settings.originals_days)
             # A worker that ended between a refusal and its purge left these.
             expired += retention.opposed(connection)

@@ -24,8 +24,9 @@ from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import HubError, RetrievalRefused
 from imaging_hub.gateway import senders
 from imaging_hub.gateway.senders import QueryRetrieveAddress, Sender
+from imaging_hub.retrieval.progress import LineOutcome
 from imaging_hub.retrieval.query_retrieve_scu import FoundStudy, RetrieveLevel
-from imaging_hub.retrieval.study_list import LineOutcome, RetrievalPace, StudyListRetrieval, lines, window
+from imaging_hub.retrieval.study_list import RetrievalPace, StudyListRetrieval, lines, window
 from imaging_hub.settings import Settings
 
 needs_orthanc = pytest.mark.skipif(shutil.which("Orthanc") is None, reason="Debian's orthanc is not installed")
@@ -66,9 +67,16 @@ class Pacs:
 def known(database: Database, query: QueryRetrieveAddress | None) -> None:
     with database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
-            connection, calling_ae_title="PACS", address="127.0.0.0/8", hospital="chu-test", finess="750000001",
-            profile="research-longitudinal", query=query,
-        )  # fmt: skip
+            connection,
+            senders.Sender(
+                calling_ae_title="PACS",
+                address="127.0.0.0/8",
+                hospital="chu-test",
+                finess="750000001",
+                profile="research-longitudinal",
+                query=query,
+            ),
+        )
 
 
 @pytest.fixture
