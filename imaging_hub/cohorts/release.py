@@ -13,6 +13,7 @@ from datetime import date
 
 from sqlalchemy import Connection, text
 
+from imaging_hub.archive import index
 from imaging_hub.archive.objects import ObjectStore, StoredObject
 from imaging_hub.audit import trail
 from imaging_hub.cohorts.rewriting import project_pseudonym, rewrite
@@ -159,7 +160,7 @@ def prepare(login: DatabaseLogin, objects: ObjectStore, release: str, pid_key: b
     stored_manifest = objects.put([manifest])
     with login.begin() as connection:
         _refuse_unreleasable(facts(connection, row.cohort))
-        _insert_objects(connection, [stored_manifest])
+        index.name_objects(connection, [stored_manifest])
         _conclude(connection, release, stored_manifest.digest, [done[one.path] for one in instances])
 
 
@@ -223,15 +224,8 @@ def _items(connection: Connection, release: str) -> dict[str, StoredObject]:
     return {row.path: StoredObject(row.digest, row.size) for row in rows}
 
 
-def _insert_objects(connection: Connection, stored: Sequence[StoredObject]) -> None:
-    connection.execute(
-        text("INSERT INTO hub.object (digest, size) VALUES (:digest, :size) ON CONFLICT DO NOTHING"),
-        [{"digest": one.digest, "size": one.size} for one in stored],
-    )
-
-
 def _insert_items(connection: Connection, release: str, stored: dict[str, StoredObject]) -> None:
-    _insert_objects(connection, list(stored.values()))
+    index.name_objects(connection, stored.values())
     connection.execute(
         text(
             "INSERT INTO hub.release_item (release, path, digest, size) VALUES (:release, :path, :digest, :size)"

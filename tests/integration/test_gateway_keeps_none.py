@@ -17,8 +17,8 @@ from raw_scu import Instance, RawScu, Row, an_instance, let_in, receiving, rows
 from sqlalchemy import text
 
 from imaging_hub import database as databases
-from imaging_hub.archive import opposition
 from imaging_hub.cli.serve import prepare
+from imaging_hub.cohorts.opposition import apply
 from imaging_hub.database import HUB, Database, DatabaseRole
 from imaging_hub.gateway.storage_scp import StorageServer
 from imaging_hub.intake import completeness, handover, study_keys
@@ -217,7 +217,7 @@ def test_who_opposes_leaves_nothing(
     with database.begin(DatabaseRole.OWNER) as connection:
         sid = connection.execute(text("SELECT sid FROM identifying.identity")).scalar_one()
     with database.begin(DatabaseRole.WORKER) as connection:
-        opposition.note(connection, [sid], by="test")
+        apply(connection, [sid], by="test")
     _send(gateway, an_instance(2, study=2))
     assert _standings(database) == {("RECEIVED", None, False): 1, ("RECEIVED", None, True): 1}
     _process(pipeline, database)

@@ -20,6 +20,7 @@ from imaging_hub.cohorts import flowchart, frozen
 from imaging_hub.cohorts import release as releases
 from imaging_hub.cohorts.definition import parse
 from imaging_hub.cohorts.flowchart import run
+from imaging_hub.cohorts.opposition import AppliedOppositions, apply
 from imaging_hub.cohorts.plan import plan
 from imaging_hub.cohorts.snapshot import take
 from imaging_hub.database import Database, DatabaseRole
@@ -59,9 +60,9 @@ PERMIT = Permit(
 )  # fmt: skip
 
 
-def noted(database: Database, *sids: str) -> opposition.AppliedOppositions:
+def noted(database: Database, *sids: str) -> AppliedOppositions:
     with database.begin(DatabaseRole.WORKER) as connection:
-        return opposition.note(connection, sids, by="test")
+        return apply(connection, sids, by="test")
 
 
 def rows(database: Database, statement: str, **values: object) -> list[tuple[Any, ...]]:
