@@ -268,4 +268,4 @@ def test_the_example_of_the_page_loads_and_says_what_the_page_says(tmp_path: Pat
     assert list(Draft202012Validator(schema()).iter_errors(yaml.safe_load(example))) == []
     described = set(re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", page, re.MULTILINE))
     named = {word for cell in described for word in re.findall(r"\w+", cell)}
-    assert named == {*schema()["properties"], *schema()["$defs"]["Rule"]["properties"]["action"]["enum"]}
+    assert named == {*schema()["properties"], *schema()["$defs"]["ProfileRule"]["properties"]["action"]["enum"]}
