@@ -161,13 +161,14 @@ def echo(
     from pynetdicom import AE
 
     from imaging_hub import log
+    from imaging_hub.dicom.sop_class import VERIFICATION
     from imaging_hub.settings import load
 
     settings = load(config)
     log.configure(settings.log_level)
     entity = AE(ae_title=settings.ae_title)
     entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = 10
-    entity.add_requested_context("1.2.840.10008.1.1")
+    entity.add_requested_context(VERIFICATION)
     association = entity.associate(host, port, ae_title=ae_title)
     answered = False
     if association.is_established:

@@ -19,6 +19,7 @@ from imaging_hub.http.sessions import BrowserSessions
 from imaging_hub.pixels.rendering import FrameRenderer
 from imaging_hub.settings import Settings
 from imaging_hub.web import (
+    client_wheel,
     cohorts,
     documentation,
     health,
@@ -57,6 +58,7 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         app.include_router(resource.pages)
     app.include_router(login.pages)
     app.include_router(documentation.pages)
+    app.include_router(client_wheel.pages)
     app.include_router(health.router)
     app.include_router(
         routes.router(database.login(DatabaseRole.WEB), objects, Needs, origin=settings.hub_url), prefix="/dicom-web"

@@ -22,6 +22,7 @@ from imaging_hub.errors import NotFound
 from imaging_hub.permits import projects
 from imaging_hub.permits.policy import Action
 from imaging_hub.web.byterange import ByteSpan, asked_span
+from imaging_hub.web.client_wheel import wheel
 from imaging_hub.web.hub import Needs, Visit, allowed, today
 
 api = APIRouter(prefix="/api/v1/releases", tags=["releases"])
@@ -158,4 +159,6 @@ def release_page(visit: ReleaseReader, release_id: str) -> Response:
     release = _admitted(visit, release_id)
     with visit.begin() as connection:
         permit = projects.permit(connection, release.permit)
-    return visit.page("release.html", release=release, permit=permit, origin=visit.hub.settings.hub_url)
+    origin = visit.hub.settings.hub_url
+    install = wheel().install_command(origin)
+    return visit.page("release.html", release=release, permit=permit, origin=origin, install=install)
