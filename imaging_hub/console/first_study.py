@@ -29,7 +29,7 @@ router = APIRouter(include_in_schema=False)
 
 Staff = Annotated[Visit, For(STAFF)]
 AeTitleParameter = Annotated[str, Path(max_length=16)]
-PAGE = 200
+_LOOKED_AT = 200
 """Refusals among which the sender's last one is looked for."""
 REFRESH_SECONDS = 5
 """How often the page looks again while nothing has come."""
@@ -70,7 +70,7 @@ def sender(visit: Staff, title: AeTitleParameter) -> Response:
 
 
 def _last_refusal(connection: Connection, title: str) -> RefusalSummary | None:
-    lately = rejections.recent(connection, limit=PAGE)
+    lately = rejections.recent(connection, limit=_LOOKED_AT)
     found = [one for one in lately if one.calling_ae_title == title]
     return found[0] if found else None
 
