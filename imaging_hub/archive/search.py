@@ -247,10 +247,18 @@ def overview(connection: Connection) -> ArchiveTotals:
         .mappings()
         .one()
     )
-    modalities = connection.execute(text("SELECT modality, count(*) FROM hub.series GROUP BY modality ORDER BY 1"))
-    states = connection.execute(text("SELECT state, count(*) FROM hub.study GROUP BY state ORDER BY 1"))
     return ArchiveTotals(
-        **totals,
-        by_modality={row[0]: row[1] for row in modalities},
-        by_study_state={row[0]: row[1] for row in states},
+        **totals, by_modality=series_by_modality(connection), by_study_state=studies_by_state(connection)
     )
+
+
+def series_by_modality(connection: Connection) -> dict[str, int]:
+    """How many series there are of each modality."""
+    rows = connection.execute(text("SELECT modality, count(*) FROM hub.series GROUP BY modality ORDER BY 1"))
+    return {row[0]: row[1] for row in rows}
+
+
+def studies_by_state(connection: Connection) -> dict[str, int]:
+    """How many studies are in each state."""
+    rows = connection.execute(text("SELECT state, count(*) FROM hub.study GROUP BY state ORDER BY 1"))
+    return {row[0]: row[1] for row in rows}

@@ -115,6 +115,12 @@ def awaiting(connection: Connection) -> Sequence[str]:
     return list(found.scalars())
 
 
+def by_state(connection: Connection) -> dict[str, int]:
+    """How many releases are in each state."""
+    rows = connection.execute(text("SELECT state, count(*) AS releases FROM hub.release GROUP BY state"))
+    return {row.state: row.releases for row in rows}
+
+
 def project_of(connection: Connection, release: str) -> str:
     """The project whose keys a release is made with."""
     project = connection.execute(

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from imaging_hub.console import originals, receipts
-from imaging_hub.console.reason_texts import part, why_held, why_refused
+from imaging_hub.console.operators import OperatorRole
 from imaging_hub.console.receipts import QuarantinedInstance
-from imaging_hub.console.visit import EVERYBODY, STAFF, For, OperatorRole, Visit
+from imaging_hub.console.site import part, why_held, why_refused
+from imaging_hub.console.visit import EVERYBODY, STAFF, ConsoleVisit, For
 from imaging_hub.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
@@ -19,8 +20,8 @@ router = APIRouter(include_in_schema=False)
 STALE = timedelta(minutes=5)
 """A diagnosis older than this says that no worker runs."""
 
-Staff = Annotated[Visit, For(STAFF)]
-AnyOperator = Annotated[Visit, For(EVERYBODY)]
+Staff = Annotated[ConsoleVisit, For(STAFF)]
+AnyOperator = Annotated[ConsoleVisit, For(EVERYBODY)]
 OriginalsReader = Annotated[int | None, Query(ge=1, lt=1 << 62)]
 RowParameter = Annotated[int, Path(ge=1, lt=1 << 62)]
 
@@ -29,7 +30,7 @@ RowParameter = Annotated[int, Path(ge=1, lt=1 << 62)]
 def reception(visit: AnyOperator, before: OriginalsReader = None) -> Response:
     """Receipts per study; for a reviewer, the way to the reviews."""
     if visit.person.role is OperatorRole.RADIOLOGIST:
-        return visit.page("reviewer.html", hub=visit.console.settings.hub_url)
+        return visit.page("reviewer.html", hub=visit.app.settings.hub_url)
     with visit.begin() as connection:
         found = receipts.receipts(connection, before)
     return visit.page("reception.html", receipts=found, more=len(found) == receipts.MOST, why=why_held)
@@ -71,7 +72,7 @@ def held_original(visit: Staff, instance: RowParameter) -> Response:
     if not held.kept:
         raise NotFound("L'original n'est plus conservé.", code="original-gone")
     visit.identity_seen(f"instance:{instance}", "attributes", every_time=True)
-    found = originals.readable(visit.console.spool, digest)
+    found = originals.readable(visit.app.spool, digest)
     return visit.page("held_instance.html", held=held, why=why_held(held.reason), attributes=found)
 
 
@@ -81,7 +82,7 @@ def held_picture(visit: Staff, instance: RowParameter, frame: Annotated[int, Pat
     held, digest = _held(visit, instance)
     if not held.kept:
         raise NotFound("L'original n'est plus conservé.", code="original-gone")
-    png = visit.console.pictures.png(digest, frame)
+    png = visit.app.pictures.png(digest, frame)
     visit.identity_seen(f"instance:{instance}", "pixels")
     return Response(png, media_type="image/png")
 
@@ -91,17 +92,17 @@ def senders(visit: Staff) -> Response:
     """Who may send."""
     with visit.begin() as connection:
         found = receipts.senders(connection)
-    return visit.page("senders.html", senders=found, settings=visit.console.settings)
+    return visit.page("senders.html", senders=found, settings=visit.app.settings)
 
 
 @router.get("/refusals")
 def refusals(visit: Staff) -> Response:
     """What was refused at the door, why, and what cures it."""
-    ours = visit.console.settings.ae_title
+    ours = visit.app.settings.ae_title
     with visit.begin() as connection:
         found = receipts.refusals(connection)
         known = receipts.senders(connection)
-    rows = [(one, *why_refused(one.reason, one.calling_ae_title, one.address, ours)) for one in found]
+    rows = [(one, why_refused(one, ours)) for one in found]
     by_hospital = {one.hospital: one for one in known}
     return visit.page("refusals.html", refusals=rows, senders=list(by_hospital.values()))
 
@@ -122,7 +123,7 @@ def retrievals(visit: Staff) -> Response:
         return visit.page("retrievals.html", lines=receipts.retrievals(connection))
 
 
-def _held(visit: Visit, instance: int) -> tuple[QuarantinedInstance, str]:
+def _held(visit: ConsoleVisit, instance: int) -> tuple[QuarantinedInstance, str]:
     with visit.begin() as connection:
         found = receipts.held_instance(connection, instance)
     if found is None:

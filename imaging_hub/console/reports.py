@@ -15,13 +15,13 @@ from sqlalchemy import Connection, text
 from starlette.responses import Response
 
 from imaging_hub.console import receipts
-from imaging_hub.console.visit import STAFF, For, Visit
+from imaging_hub.console.visit import STAFF, ConsoleVisit, For
 from imaging_hub.errors import NotFound
 from imaging_hub.spreadsheet import cell
 
 router = APIRouter(include_in_schema=False)
 
-Staff = Annotated[Visit, For(STAFF)]
+Staff = Annotated[ConsoleVisit, For(STAFF)]
 StudyRow = Annotated[int, Path(ge=1, lt=1 << 62)]
 
 

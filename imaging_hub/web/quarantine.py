@@ -12,12 +12,13 @@ from sqlalchemy import Connection, text
 from starlette.responses import Response
 
 from imaging_hub.permits.policy import AccountRole, Action, RequestActor
-from imaging_hub.web.hub import Needs, Visit
+from imaging_hub.reasons.quarantine import explain
+from imaging_hub.web.hub import HubVisit, Needs
 
 api = APIRouter(prefix="/api/v1", tags=["reception"])
 pages = APIRouter(include_in_schema=False)
 
-QuarantineReader = Annotated[Visit, Needs(Action.QUARANTINE_READ)]
+QuarantineReader = Annotated[HubVisit, Needs(Action.QUARANTINE_READ)]
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,14 @@ def own_hospital(actor: RequestActor) -> str | None:
 def list_held(visit: QuarantineReader) -> list[QuarantineCount]:
     """Instances in quarantine by hospital, reason and modality."""
     with visit.begin() as connection:
-        return list(held(connection, visit.actor))
+        return list(held(connection, visit.person))
 
 
 @pages.get("/quarantine")
 def quarantine_page(visit: QuarantineReader) -> Response:
     """The same for people, with the way to the console."""
     with visit.begin() as connection:
-        rows, states = held(connection, visit.actor), received(connection, visit.actor)
-    return visit.page("quarantine.html", held=rows, received=states, console=visit.hub.settings.console_url)
+        rows, states = held(connection, visit.person), received(connection, visit.person)
+    return visit.page(
+        "quarantine.html", held=rows, received=states, why=explain, console=visit.app.settings.console_url
+    )
