@@ -19,7 +19,7 @@ from fastapi import Depends, FastAPI
 from pydicom import Dataset
 
 from imaging_hub.archive.objects import ObjectStore
-from imaging_hub.database import Database
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.deidentification.instance import DeidentifiedInstance
 from imaging_hub.dicomweb import routes
 from imaging_hub.http import problems
@@ -66,7 +66,9 @@ def served(database: Database, folder: Path, port: int) -> Iterator[Archive]:
     objects = ObjectStore((folder / "objects").as_uri())
     app = FastAPI()
     origin = f"http://127.0.0.1:{port}"
-    app.include_router(routes.router(database, objects, everybody, origin=origin), prefix="/dicom-web")
+    app.include_router(
+        routes.router(database.login(DatabaseRole.WEB), objects, everybody, origin=origin), prefix="/dicom-web"
+    )
     problems.install(app, PageTemplates(folder, lambda _: {}))
     stop = threading.Event()
     thread = threading.Thread(target=serve, args=(app, "127.0.0.1", port, stop))

@@ -1,19 +1,53 @@
-"""What was received, as the de-identified zone may know it: numbers of instances by state and reason."""
+"""What the de-identified zone may know of reception: counts, states and reasons, never an instance."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection, text
 
 
-def by_state(connection: Connection) -> dict[str, int]:
-    """Instances of all hospitals by journal state."""
-    rows = connection.execute(text("SELECT state, sum(instances)::bigint FROM hub.reception GROUP BY state"))
-    return {row[0]: row[1] for row in rows}
+@dataclass(frozen=True)
+class QuarantineCount:
+    """Instances in quarantine for one reason."""
+
+    finess: str
+    reason: str
+    modality: str | None
+    instances: int
+    latest_day: datetime
+
+
+def quarantined(connection: Connection, finess: str | None) -> Sequence[QuarantineCount]:
+    """What is held and why, the most first; of the hospital with this FINESS number, of every one for None."""
+    rows = connection.execute(
+        text(
+            "SELECT finess, reason, modality, sum(instances)::bigint, max(day) FROM hub.reception"
+            " WHERE state = 'QUARANTINED' AND (CAST(:finess AS text) IS NULL OR finess = :finess)"
+            " GROUP BY finess, reason, modality ORDER BY 4 DESC, 1, 2, 3"
+        ),
+        {"finess": finess},
+    )
+    return [QuarantineCount(*row) for row in rows]
+
+
+def by_state(connection: Connection, finess: str | None) -> dict[str, int]:
+    """Instances by journal state, likewise."""
+    rows = connection.execute(
+        text(
+            "SELECT state, sum(instances)::bigint FROM hub.reception"
+            " WHERE CAST(:finess AS text) IS NULL OR finess = :finess GROUP BY state"
+        ),
+        {"finess": finess},
+    )
+    return {state: int(count) for state, count in rows}
 
 
 def quarantined_by_reason(connection: Connection) -> dict[str, int]:
-    """Instances of all hospitals in quarantine by reason code."""
+    """Instances in quarantine by reason."""
     rows = connection.execute(
         text("SELECT reason, sum(instances)::bigint FROM hub.reception WHERE state = 'QUARANTINED' GROUP BY reason")
     )
-    return {row[0]: row[1] for row in rows}
+    return {reason: int(count) for reason, count in rows}

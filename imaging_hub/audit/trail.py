@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -60,6 +61,18 @@ class AuditAction(StrEnum):
 
 
 @dataclass(frozen=True)
+class TrailEntry:
+    """One entry of the trail."""
+
+    sequence: int
+    at: datetime
+    actor: str
+    action: str
+    object: str
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class BrokenChain:
     """Where a chain no longer holds."""
 
@@ -96,24 +109,35 @@ def append(
     )
 
 
+def entries(connection: Connection, before: int | None = None, *, limit: int) -> Sequence[TrailEntry]:
+    """The newest entries, or of those older than `before`."""
+    rows = connection.execute(
+        text(
+            "SELECT sequence, at, actor, action, object, detail FROM audit.entry"
+            " WHERE CAST(:before AS bigint) IS NULL OR sequence < :before ORDER BY sequence DESC LIMIT :limit"
+        ),
+        {"before": before, "limit": limit},
+    )
+    return [TrailEntry(*row) for row in rows]
+
+
 def verify(connection: Connection) -> int | BrokenChain:
     """Count of entries when the chain holds, else the first place where it does not."""
     previous, expected = GENESIS, 1
-    rows = connection.execution_options(stream_results=True).execute(
-        text(
-            "SELECT sequence, at, actor, action, object AS obj, detail, previous_hash, hash"
-            " FROM audit.entry ORDER BY sequence"
-        )
+    entries = text(
+        "SELECT sequence, at, actor, action, object AS obj, detail, previous_hash, hash"
+        " FROM audit.entry ORDER BY sequence"
     )
-    for row in rows:
-        if row.sequence != expected:
-            return BrokenChain(expected, "missing")
-        if row.previous_hash != previous:
-            return BrokenChain(row.sequence, "does not follow its predecessor")
-        entry = _Entry(row.sequence, row.at, row.actor, row.action, row.obj, row.detail)
-        if row.hash != _seal(previous, entry):
-            return BrokenChain(row.sequence, "altered")
-        previous, expected = row.hash, expected + 1
+    with connection.execution_options(stream_results=True).execute(entries) as rows:
+        for row in rows:
+            if row.sequence != expected:
+                return BrokenChain(expected, "missing")
+            if row.previous_hash != previous:
+                return BrokenChain(row.sequence, "does not follow its predecessor")
+            entry = _Entry(row.sequence, row.at, row.actor, row.action, row.obj, row.detail)
+            if row.hash != _seal(previous, entry):
+                return BrokenChain(row.sequence, "altered")
+            previous, expected = row.hash, expected + 1
     return expected - 1
 
 

@@ -38,13 +38,14 @@ def create_console(settings: Settings, database: Database) -> FastAPI:
     """The console's app; it reaches the database as the console's role only."""
     app = FastAPI(title="Console", docs_url=None, redoc_url=None, openapi_url=None)
     pages = PageTemplates(Path(__file__).parent / "templates", _context)
-    spool = open_spool(settings, database, DatabaseRole.CONSOLE)
+    database_login = database.login(DatabaseRole.CONSOLE)
+    spool = open_spool(settings, database_login)
     console = app.state.parts = Console(
+        login=database_login,
         pages=pages,
         sessions=BrowserSessions.named("imaging_hub_console", settings.console_url),
         remembered=RecentEntries(),
         settings=settings,
-        database=database,
         spool=spool,
         pictures=FrameRenderer(lambda digest: bytes(spool.read(digest))),
     )

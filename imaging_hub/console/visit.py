@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import Request
 from fastapi.params import Depends
-from sqlalchemy import Connection
 
 from imaging_hub.audit.trail import AuditAction
 from imaging_hub.console import operators
 from imaging_hub.console.operators import Operator, OperatorRole
-from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.http.problems import ProblemDetails
 from imaging_hub.http.visit import AppParts, Permission, Visit
 from imaging_hub.intake.spool import Spool
@@ -30,13 +27,8 @@ class Console(AppParts[Operator]):
     """One console's parts, shared by all its requests."""
 
     settings: Settings
-    database: Database
     spool: Spool
     pictures: FrameRenderer
-
-    def begin(self) -> AbstractContextManager[Connection]:
-        """A transaction as the console's role."""
-        return self.database.begin(DatabaseRole.CONSOLE)
 
     def authenticate(self, token_hash: str) -> Operator | None:
         """Whose token this is; nobody's when its time is over."""

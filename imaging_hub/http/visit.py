@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import AuditAction
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.http.pages import PageTemplates
 from imaging_hub.http.problems import ProblemDetails
 from imaging_hub.http.recent_entries import RecentEntries
@@ -36,13 +37,14 @@ PersonT = TypeVar("PersonT", bound=NamedPerson)
 class AppParts(ABC, Generic[PersonT]):
     """What all requests of one app share; the app keeps it as `state.parts`."""
 
+    login: DatabaseLogin
     pages: PageTemplates
     sessions: BrowserSessions
     remembered: RecentEntries
 
-    @abstractmethod
     def begin(self) -> AbstractContextManager[Connection]:
         """A transaction as the app's database role."""
+        return self.login.begin()
 
     @abstractmethod
     def authenticate(self, token_hash: str) -> PersonT | None:

@@ -9,7 +9,7 @@ from starlette.staticfiles import StaticFiles
 
 from imaging_hub import __version__
 from imaging_hub.archive.objects import ObjectStore
-from imaging_hub.database import Database
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicomweb import routes
 from imaging_hub.http import health, login, problems
 from imaging_hub.http.pages import STATIC, PageTemplates
@@ -20,6 +20,7 @@ from imaging_hub.permits.policy import Action
 from imaging_hub.pixels.rendering import FrameRenderer
 from imaging_hub.settings import Settings
 from imaging_hub.web import (
+    client_wheel,
     cohorts,
     documentation,
     figures,
@@ -50,12 +51,13 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     )
     pages = PageTemplates(Path(__file__).parent / "templates", site.context)
     objects = ObjectStore(settings.objects)
+    database_login = database.login(DatabaseRole.WEB)
     hub = app.state.parts = Hub(
+        login=database_login,
         pages=pages,
         sessions=BrowserSessions.named("imaging_hub", settings.hub_url),
         remembered=RecentEntries(),
         settings=settings,
-        database=database,
         objects=objects,
         pictures=FrameRenderer(objects.get),
     )
@@ -70,7 +72,8 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         health.figures(lambda: figures.exposition(hub), ActionPermission(Action.METRICS_READ)),
     ):
         app.include_router(part, tags=["operation"])
-    app.include_router(routes.router(database, objects, Needs, origin=settings.hub_url), prefix="/dicom-web")
+    app.include_router(client_wheel.pages)
+    app.include_router(routes.router(database_login, objects, Needs, origin=settings.hub_url), prefix="/dicom-web")
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     problems.install(app, pages)
     app.add_middleware(

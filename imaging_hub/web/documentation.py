@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from imaging_hub.web.client_wheel import wheel
 from imaging_hub.web.hub import hub_of
 
 pages = APIRouter(include_in_schema=False)
@@ -28,7 +29,7 @@ class ApiOperation:
 
 @pages.get("/docs")
 def documentation(request: Request) -> Response:
-    """Every operation with its parameters and answers."""
+    """Every operation with its parameters and answers, and how to install the download client."""
     hub = hub_of(request)
     hub.recognise(request)  # anybody may read it; whoever is signed in keeps the navigation
     document = request.app.openapi()
@@ -36,7 +37,8 @@ def documentation(request: Request) -> Response:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             groups[operation.get("tags", ["other"])[0]].append(_operation(method, path, operation))
-    return hub.pages.render(request, "docs.html", {"groups": groups, "info": document["info"]})
+    install = wheel().install_command(hub.settings.hub_url)
+    return hub.pages.render(request, "docs.html", {"groups": groups, "info": document["info"], "install": install})
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> ApiOperation:

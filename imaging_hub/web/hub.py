@@ -6,18 +6,15 @@ body runs, and the body asks again, by `visit.require`, once it knows which hosp
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.params import Depends
-from sqlalchemy import Connection
 
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.audit.trail import AuditAction
-from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.http.problems import ProblemDetails, foreign
 from imaging_hub.http.visit import AppParts, Permission, Visit
 from imaging_hub.permits import accounts
@@ -50,13 +47,8 @@ class Hub(AppParts[RequestActor]):
     """One hub's parts, shared by all its requests."""
 
     settings: Settings
-    database: Database
     objects: ObjectStore
     pictures: FrameRenderer
-
-    def begin(self) -> AbstractContextManager[Connection]:
-        """A transaction of the de-identified zone."""
-        return self.database.begin(DatabaseRole.WEB)
 
     def authenticate(self, token_hash: str) -> RequestActor | None:
         """The account whose token this is; an expired one too, so that its owner learns the cause."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 
-from sqlalchemy import text
-
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.gateway import senders
+from imaging_hub.gateway import rejections, senders
 from imaging_hub.gateway.rejections import RefusalReason
 from imaging_hub.reasons import refusals
 from imaging_hub.work.problem import Problem
@@ -22,7 +20,7 @@ def of_peers(database: Database, ours: str) -> Iterator[Problem]:
     A hub that is well may have both.
     """
     with database.begin(DatabaseRole.OWNER) as connection:
-        refused = connection.execute(text(_REFUSED)).all()
+        refused = rejections.of_last_day(connection)
         known = senders.list_senders(connection)
     for row in refused:
         who = " ".join(filter(None, (row.calling_ae_title, f"from {row.address}")))
@@ -35,12 +33,6 @@ def of_peers(database: Database, ours: str) -> Iterator[Problem]:
         if not listens(query.host, query.port):
             where = f"{query.host}:{query.port}"
             yield Problem("query", f"no PACS listens at {where}", "start it, or correct `sender add --query`", False)
-
-
-_REFUSED = """
-    SELECT DISTINCT reason, calling_ae_title, abbrev(address) AS address, called_ae_title, syntax
-    FROM identifying.rejection WHERE at > now() - interval '1 day' ORDER BY 3, 2, 1 LIMIT 50
-"""
 
 
 def listens(address: str, port: int) -> bool:
