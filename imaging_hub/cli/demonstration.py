@@ -39,7 +39,6 @@ from imaging_hub.synthetic.generator import synthesize
 ACTOR = "demo"
 ASSOCIATIONS = 4
 _TRIES = 3
-CONSOLE_ROLES: tuple[operators.ConsoleRole, ...] = ("hospital", "radiologist")
 _PATIENCE_SECONDS = 300.0
 _COHORT = "lung-ct-before-c34.yaml"
 _REVIEWED_COHORT = "copd-chest-x-ray.yaml"
@@ -130,7 +129,7 @@ def _people(story: Demonstration) -> None:
             domains=["diagnosis", "act", "drug", "ald", "stay", "death"], by=ACTOR,
         )  # fmt: skip
     with story.database.begin(DatabaseRole.GATEWAY) as connection:
-        for name in CONSOLE_ROLES:
+        for name in operators.OperatorRole:
             story.tokens[f"console-{name}"] = operators.add(connection, f"demo-{name}", name, until, by=ACTOR)
     story.tell(accounts=len(people), permits=1)
 
@@ -272,7 +271,7 @@ def _pages(story: Demonstration) -> None:
     story.step("Open the pages")
     for name in ("operator", "hospital", "radiologist", "researcher"):
         story.console.print(f"   {name:<12} {story.settings.hub_url}/login#token={story.tokens[name]}", highlight=False)
-    for name in CONSOLE_ROLES:
+    for name in operators.OperatorRole:
         link = f"{story.settings.console_url}/login#token={story.tokens[f'console-{name}']}"
         story.console.print(f"   {name:<12} {link}  (console, sees identities)", highlight=False)
 

@@ -63,7 +63,7 @@ class FileStart:
 class Spool:
     """The originals below one folder, as `<first two digits>/<digest>.dcm`, mode 0600."""
 
-    def __init__(self, folder: Path, vault: StudyKeyStore | None = None, *, seal: bool = True) -> None:
+    def __init__(self, folder: Path, vault: StudyKeyStore | None, *, seal: bool = True) -> None:
         """What comes is sealed where there is a vault and `seal`; whatever is sealed, only a vault opens."""
         self.folder = folder
         self.vault = vault
