@@ -20,6 +20,12 @@ A *decision* (refused, denied, quarantined) is a value, not an exception: see
 
 from __future__ import annotations
 
+import traceback
+from dataclasses import dataclass
+from typing import Self
+
+_PACKAGE = f"{__package__}."
+
 
 class HubError(Exception):
     """Something went wrong in the hub.
@@ -113,3 +119,26 @@ class NotFound(HubError):
     """What was asked for is not there, or not there for you: the two look alike on purpose."""
 
     code = "not-found"
+
+
+@dataclass(frozen=True, slots=True)
+class FaultSite:
+    """Type of an exception and the line of our code where it rose: its message may quote data, so it stays out."""
+
+    kind: str
+    """Its class, `ValueError`."""
+    place: str
+    """The innermost line of this package that it passed, `deidentification.engine.actions:71`; else empty."""
+
+    @classmethod
+    def of(cls, fault: BaseException) -> Self:
+        """The site of an exception that was raised."""
+        ours = [
+            f"{module.removeprefix(_PACKAGE)}:{line}"
+            for frame, line in traceback.walk_tb(fault.__traceback__)
+            if (module := frame.f_globals.get("__name__", "")).startswith(_PACKAGE)
+        ]
+        return cls(type(fault).__name__, ours[-1] if ours else "")
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.place}" if self.place else self.kind

@@ -29,8 +29,7 @@ from imaging_hub.deidentification.profile import expression
 from imaging_hub.dicom import encode, part10, values
 from imaging_hub.dicom.element_runs import VARYING, ElementRun, ElementRunReader, elements_of
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
-from imaging_hub.errors import MalformedDataset
-from imaging_hub.fault_site import FaultSite
+from imaging_hub.errors import FaultSite, MalformedDataset
 
 _SOP_CLASS, _SOP_INSTANCE, _MODALITY = 0x00080016, 0x00080018, 0x00080060
 _STUDY_DATE, _STUDY, _SERIES, _PIXEL_DATA = 0x00080020, 0x0020000D, 0x0020000E, 0x7FE00010
