@@ -27,8 +27,8 @@ def add(
     config: Annotated[Path | None, typer.Option(help="TOML settings file.")] = None,
 ) -> None:
     """Let somebody in, or renew them; prints the token once."""
-    from imaging_hub.console import operators
     from imaging_hub.database import DatabaseRole, open_database
+    from imaging_hub.gateway import operators
     from imaging_hub.settings import load
 
     with open_database(load(config)).begin(DatabaseRole.GATEWAY) as connection:

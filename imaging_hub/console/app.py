@@ -11,10 +11,10 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from imaging_hub.console import before_images, first_study, lists, reports, staff_actions
-from imaging_hub.console.operators import Operator, OperatorRole
 from imaging_hub.console.site import SITE
 from imaging_hub.console.visit import Console
 from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.gateway.operators import Operator, OperatorRole
 from imaging_hub.http import health, login, problems
 from imaging_hub.http.pages import STATIC, PageTemplates
 from imaging_hub.http.protection import RequestProtection, content_security_policy

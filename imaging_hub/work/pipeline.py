@@ -8,7 +8,7 @@ at all.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -57,6 +57,16 @@ class DueWork:
     sinks: Sequence[str]
     next_quiet: float | None
     """Seconds until the next open study may be complete."""
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """Whose a study is, under which pseudonyms and by which profile it was de-identified."""
+
+    sid: str
+    pseudonyms: Pseudonyms
+    profile: str
+    traits: frozenset[PatientTraits]
 
 
 class StudyPipeline:
@@ -189,9 +199,7 @@ class StudyPipeline:
                 admissions.append((entry, outcome.admission))
             else:
                 refusals.append((entry, refusal))
-        self._conclude(
-            revision, admissions, refusals, sid=who.sid, stand_ins=stand_ins, profile=label, said=patient.traits
-        )
+        self._conclude(revision, admissions, refusals, _Subject(who.sid, stand_ins, label, patient.traits))
 
     def _refused_for_opposition(self, revision: StudyRevision, entries: Sequence[JournalEntry], sid: str) -> bool:
         """Take nothing in of a subject who opposes: the reason stays, the originals do not."""
@@ -215,11 +223,7 @@ class StudyPipeline:
         revision: StudyRevision,
         admissions: Sequence[tuple[JournalEntry, StoredInstance]],
         refusals: Sequence[tuple[JournalEntry, Quarantined]],
-        *,
-        sid: str = "",
-        stand_ins: Pseudonyms | None = None,
-        profile: str = "",
-        said: Iterable[PatientTraits] = (),
+        subject: _Subject | None = None,
     ) -> None:
         """Index, journal and trail a study's outcome in one transaction."""
         with self._login.begin() as connection:
@@ -227,18 +231,19 @@ class StudyPipeline:
                 return  # another worker, thought dead, was faster
             admissions, lost = self._held(connection, admissions)
             refusals = [*refusals, *lost]
-            if stand_ins is not None and admissions:
+            if subject is not None and admissions:
                 for study_uid in sorted({a.instance.study_instance_uid for _, a in admissions}):
                     index.admit(
                         connection,
-                        sid=sid,
-                        pseudonym=stand_ins.patient,
+                        sid=subject.sid,
+                        pseudonym=subject.pseudonyms.patient,
                         finess=admissions[0][0].finess,
-                        date_shift_days=stand_ins.date_shift_days,
-                        profile=profile,
+                        date_shift_days=subject.pseudonyms.date_shift_days,
+                        profile=subject.profile,
                         admissions=[a for _, a in admissions if a.instance.study_instance_uid == study_uid],
                     )
-                index.note_traits(connection, sid, [(one.birth_month, int(one.sex)) for one in said])
+                traits = [(one.birth_month, int(one.sex)) for one in subject.traits]
+                index.note_traits(connection, subject.sid, traits)
             passed = [
                 DeidentifiedEntry(entry.id, one.instance.sop_instance_uid, one.instance.series_instance_uid, one.digest)
                 for entry, one in admissions
@@ -256,7 +261,7 @@ class StudyPipeline:
                 wake_workers(connection)  # the study is due there
         self._forget(revision, [entry.outcome for entry, _ in refusals if entry.outcome])
         counts = {"archived": len(admissions), "quarantined": len(held)}
-        log.info("study-settled", study=revision.id, profile=profile, **counts)
+        log.info("study-settled", study=revision.id, profile=subject.profile if subject else "", **counts)
 
     def _held(
         self, connection: Connection, admissions: Sequence[tuple[JournalEntry, StoredInstance]]
