@@ -34,7 +34,7 @@ def create_app(settings: Settings, database: Database, server: StorageServer) ->
     def ready() -> Response:
         """The journal answers and there is room; 503 until both are so."""
         try:
-            accepting = server.reception.accepting() and not server.reception.failed.is_set()
+            accepting = server.reception.is_accepting() and not server.reception.failed.is_set()
         except SQLAlchemyError:
             return JSONResponse({"status": "database-unavailable"}, 503)
         return JSONResponse({"status": "ready" if accepting else "no-room"}, 200 if accepting else 503)

@@ -1,4 +1,4 @@
-"""What people may do with what is held: have it processed again after a rule changed, or purge it."""
+"""Actions on quarantined instances: process them again after a rule changed, or purge their originals."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from imaging_hub.audit.trail import AuditAction
 from imaging_hub.database import wake_workers
 from imaging_hub.intake import retention
 from imaging_hub.intake.journal import CONFLICT
-from imaging_hub.intake.retention import ExpiredOriginal
+from imaging_hub.intake.retention import PurgeableOriginal
 from imaging_hub.intake.spool import Spool
 
 
 def replay(connection: Connection, instances: Sequence[int], *, by: str) -> int:
-    """Have held instances processed again, under the profile that their hospital's senders have now; how many.
+    """Have quarantined instances processed again under their senders' present profile; return how many will be.
 
-    Passed over is what no profile can help: what could not be read, is in conflict with another, or was purged.
+    Instances that are unreadable, in conflict or purged stay in quarantine.
     """
     studies = (
         connection.execute(
@@ -47,19 +47,19 @@ def replay(connection: Connection, instances: Sequence[int], *, by: str) -> int:
     return len(studies)
 
 
-def held(connection: Connection, reason: str) -> list[int]:
-    """The instances held for a reason."""
-    found = connection.execute(
+def list_quarantined(connection: Connection, reason: str) -> list[int]:
+    """List the row numbers of the instances quarantined for a reason."""
+    rows = connection.execute(
         text("SELECT id FROM identifying.instance WHERE state = 'QUARANTINED' AND reason = :reason"),
         {"reason": reason},
     )
-    return list(found.scalars())
+    return list(rows.scalars())
 
 
 def purge(connection: Connection, spool: Spool, instance: int, *, by: str) -> bool:
-    """Delete the original of a held instance; its row stays, with the reason. Whether it could be.
+    """Delete the original of a quarantined instance and keep its row; return whether it was deleted.
 
-    Of a hospital whose originals are kept always it cannot: they may have been committed to.
+    It is not deleted for a hospital whose originals are kept always, since they may be under Storage Commitment.
     """
     digest = connection.execute(
         text(
@@ -71,5 +71,5 @@ def purge(connection: Connection, spool: Spool, instance: int, *, by: str) -> bo
     ).scalar_one_or_none()
     if digest is None:
         return False
-    retention.purge(connection, spool, [ExpiredOriginal(instance, digest, None)], by=by)
+    retention.purge(connection, spool, [PurgeableOriginal(instance, digest, None)], by=by)
     return True

@@ -49,7 +49,7 @@ def take(
     arriving = [IncomingFileReader(reception, sender, dataset_max_bytes) for _ in range(AT_ONCE)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for start in range(0, len(files), AT_ONCE):
-            while not reception.accepting():
+            while not reception.is_accepting():
                 sleep(_PATIENCE_SECONDS)
             yield from pool.map(_take, arriving, files[start : start + AT_ONCE])
 

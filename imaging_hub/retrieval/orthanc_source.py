@@ -100,7 +100,7 @@ class OrthancSource:
         )
         if taken.received and not taken.refused:
             with self._database.begin(DatabaseRole.GATEWAY) as connection:
-                completeness.announced(connection, self._sender.hospital, uid)
+                completeness.close_announced_study(connection, self._sender.hospital, uid)
         return taken
 
     def _instance(self, instance: str) -> StoreSituation:

@@ -149,11 +149,13 @@ class StudyListRetrieval:
         whole = True
         with self._database.begin(DatabaseRole.GATEWAY) as connection:
             for study in studies:
-                came = completeness.received(connection, self._sender.hospital, study.study_instance_uid)
+                came = completeness.count_received_instances(
+                    connection, self._sender.hospital, study.study_instance_uid
+                )
                 expected = came if study.instances is None else study.instances
                 announced, received = announced + expected, received + came
                 if came and came >= expected:
-                    completeness.announced(connection, self._sender.hospital, study.study_instance_uid)
+                    completeness.close_announced_study(connection, self._sender.hospital, study.study_instance_uid)
                 else:
                     whole = False
         if whole and not refusal:

@@ -25,8 +25,8 @@ from imaging_hub.deidentification.profile import profile
 from imaging_hub.errors import HubError, ThirdPartyAway
 from imaging_hub.gateway import senders
 from imaging_hub.gateway.tls import server_context
-from imaging_hub.intake import handover, study_keys, usage
-from imaging_hub.intake.admission import CLOSE_AT
+from imaging_hub.intake import deidentification_socket, spool_capacity, study_keys
+from imaging_hub.intake.spool_capacity import CLOSE_AT
 from imaging_hub.keys.keyring import gateway_keys, hub_keys, original_keys, project_keys
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
@@ -220,7 +220,7 @@ def _of_feeds(settings: Settings, database: Database) -> Iterator[Problem]:
     """Who sends, who works, and what has waited too long."""
     with database.begin(DatabaseRole.OWNER) as connection:
         known = senders.list_senders(connection)
-        used = usage.spool_bytes(connection)
+        used = spool_capacity.spool_bytes(connection)
         alive = connection.execute(text(_WORKERS_ALIVE), {"seconds": STALLED_SECONDS}).scalar_one()
         waiting = connection.execute(text(_LONGEST_WAITING)).scalar_one()
     if not known:
@@ -230,7 +230,9 @@ def _of_feeds(settings: Settings, database: Database) -> Iterator[Problem]:
             profile.load(name, [settings.profiles] if settings.profiles else [])
         except HubError as fault:
             yield Problem("profile", f"{name}: {fault}", fault.hint)
-    if any(sender.keep_originals == "never" for sender in known) and not handover.answers(settings.handover_socket):
+    if any(sender.keep_originals == "never" for sender in known) and not deidentification_socket.is_listening(
+        settings.handover_socket
+    ):
         yield Problem(
             "inline-deidentification",
             "it does not answer: originals that are never kept lie sealed in the spool until they are archived",
@@ -256,7 +258,7 @@ def _of_originals(settings: Settings, database: Database) -> Iterator[Problem]:
     except (HubError, OSError):
         return  # named among the keys
     with database.begin(DatabaseRole.OWNER) as connection:
-        for hospital in study_keys.locked_out(connection, keys):
+        for hospital in study_keys.list_locked_hospitals(connection, keys):
             yield Problem("keys", f"originals of {hospital} cannot be opened", "restore originals.json from its backup")
 
 

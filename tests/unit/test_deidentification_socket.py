@@ -10,8 +10,8 @@ from threading import Thread
 
 import pytest
 
-from imaging_hub.intake import handover
-from imaging_hub.intake.handover import HandoverClient, HandoverRequest
+from imaging_hub.intake import deidentification_socket
+from imaging_hub.intake.deidentification_socket import HandoverClient, HandoverRequest
 
 HANDED = HandoverRequest("chu-test", "basic", "1.2.3", "IPP1", "1.2.840.10008.1.2.1")
 
@@ -19,7 +19,7 @@ HANDED = HandoverRequest("chu-test", "basic", "1.2.3", "IPP1", "1.2.840.10008.1.
 @contextmanager
 def listening(path: Path, attend: Callable[[socket.socket], None]) -> Iterator[None]:
     """Somebody at the socket, who attends to each connection in turn."""
-    at = handover.listen(path)
+    at = deidentification_socket.listen(path)
 
     def run() -> None:
         while True:
@@ -42,38 +42,38 @@ def listening(path: Path, attend: Callable[[socket.socket], None]) -> Iterator[N
 
 def _echo(line: socket.socket) -> None:
     """One answer: what was handed over, told back."""
-    handed, dataset = handover.receive(line)
-    handover.answer(line, f"{handed.patient_id} {bytes(dataset).hex()}".encode())
+    handed, dataset = deidentification_socket.receive_request(line)
+    deidentification_socket.send_outcome(line, f"{handed.patient_id} {bytes(dataset).hex()}".encode())
 
 
 def test_what_is_handed_over_arrives_and_the_answer_comes_back(tmp_path: Path) -> None:
     with listening(tmp_path / "handover.sock", _echo):
-        assert HandoverClient(tmp_path / "handover.sock").ask(HANDED, b"\x01\x02") == b"IPP1 0102"
+        assert HandoverClient(tmp_path / "handover.sock").deidentify(HANDED, b"\x01\x02") == b"IPP1 0102"
 
 
 def test_a_door_that_was_started_anew_is_asked_at_once(tmp_path: Path) -> None:
     asked = HandoverClient(tmp_path / "handover.sock")
     for _ in range(2):
         with listening(tmp_path / "handover.sock", _echo):  # which ends the connection after its answer
-            assert asked.ask(HANDED, b"\x01") == b"IPP1 01"
+            assert asked.deidentify(HANDED, b"\x01") == b"IPP1 01"
 
 
 def test_an_empty_answer_has_the_instance_take_the_spool(tmp_path: Path) -> None:
     def decline(line: socket.socket) -> None:
-        handover.receive(line)
-        handover.answer(line, None)
+        deidentification_socket.receive_request(line)
+        deidentification_socket.send_outcome(line, None)
 
     with listening(tmp_path / "handover.sock", decline):
-        assert HandoverClient(tmp_path / "handover.sock").ask(HANDED, b"") is None
+        assert HandoverClient(tmp_path / "handover.sock").deidentify(HANDED, b"") is None
 
 
 def test_a_door_that_ends_in_the_middle_has_the_instance_take_the_spool(tmp_path: Path) -> None:
     with listening(tmp_path / "handover.sock", lambda line: line.close()):
-        assert HandoverClient(tmp_path / "handover.sock").ask(HANDED, bytes(1 << 20)) is None
+        assert HandoverClient(tmp_path / "handover.sock").deidentify(HANDED, bytes(1 << 20)) is None
 
 
 def test_a_silent_door_is_waited_for_once_and_then_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handover, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(deidentification_socket, "TIMEOUT_SECONDS", 0.2)
     connections: list[int] = []
 
     def stare(line: socket.socket) -> None:
@@ -83,17 +83,17 @@ def test_a_silent_door_is_waited_for_once_and_then_left_alone(tmp_path: Path, mo
 
     with listening(tmp_path / "handover.sock", stare):
         asked = HandoverClient(tmp_path / "handover.sock")
-        assert [asked.ask(HANDED, b"\x01") for _ in range(5)] == [None] * 5
+        assert [asked.deidentify(HANDED, b"\x01") for _ in range(5)] == [None] * 5
     assert len(connections) == 1
 
 
 def test_where_nobody_listens_the_instance_takes_the_spool(tmp_path: Path) -> None:
-    assert HandoverClient(tmp_path / "handover.sock").ask(HANDED, b"") is None
-    assert not handover.answers(tmp_path / "handover.sock")
+    assert HandoverClient(tmp_path / "handover.sock").deidentify(HANDED, b"") is None
+    assert not deidentification_socket.is_listening(tmp_path / "handover.sock")
 
 
 def test_a_home_with_a_long_path_has_a_door_too(tmp_path: Path) -> None:
     folder = tmp_path / ("a" * 60) / ("b" * 60)
     with listening(folder / "handover.sock", _echo):
-        assert handover.answers(folder / "handover.sock")
-        assert HandoverClient(folder / "handover.sock").ask(HANDED, b"\x01") == b"IPP1 01"
+        assert deidentification_socket.is_listening(folder / "handover.sock")
+        assert HandoverClient(folder / "handover.sock").deidentify(HANDED, b"\x01") == b"IPP1 01"
