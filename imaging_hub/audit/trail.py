@@ -99,21 +99,20 @@ def append(
 def verify(connection: Connection) -> int | BrokenChain:
     """Count of entries when the chain holds, else the first place where it does not."""
     previous, expected = GENESIS, 1
-    rows = connection.execution_options(stream_results=True).execute(
-        text(
-            "SELECT sequence, at, actor, action, object AS obj, detail, previous_hash, hash"
-            " FROM audit.entry ORDER BY sequence"
-        )
+    entries = text(
+        "SELECT sequence, at, actor, action, object AS obj, detail, previous_hash, hash"
+        " FROM audit.entry ORDER BY sequence"
     )
-    for row in rows:
-        if row.sequence != expected:
-            return BrokenChain(expected, "missing")
-        if row.previous_hash != previous:
-            return BrokenChain(row.sequence, "does not follow its predecessor")
-        entry = _Entry(row.sequence, row.at, row.actor, row.action, row.obj, row.detail)
-        if row.hash != _seal(previous, entry):
-            return BrokenChain(row.sequence, "altered")
-        previous, expected = row.hash, expected + 1
+    with connection.execution_options(stream_results=True).execute(entries) as rows:
+        for row in rows:
+            if row.sequence != expected:
+                return BrokenChain(expected, "missing")
+            if row.previous_hash != previous:
+                return BrokenChain(row.sequence, "does not follow its predecessor")
+            entry = _Entry(row.sequence, row.at, row.actor, row.action, row.obj, row.detail)
+            if row.hash != _seal(previous, entry):
+                return BrokenChain(row.sequence, "altered")
+            previous, expected = row.hash, expected + 1
     return expected - 1
 
 
