@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 import typer
 
-app = typer.Typer()
+from imaging_hub.cli.options import Config, Json
 
-_CONFIG = typer.Option(None, "--config", help="TOML settings file.")
+app = typer.Typer()
 
 
 @app.command()
-def doctor(
-    config: Path | None = _CONFIG, *, as_json: bool = typer.Option(False, "--json", help="One JSON object.")
-) -> None:
+def doctor(config: Config = None, *, as_json: Json = False) -> None:
     """Name what is wrong with the hub of this configuration, and the cure; status 1 when something does not work."""
     from imaging_hub.settings import load
     from imaging_hub.work.diagnosis import ailments

@@ -1,4 +1,4 @@
-"""`imaging-hub pull`: studies from a hospital's PACS by a list, or from its Orthanc as they become stable."""
+"""`imaging-hub pull`: retrieve listed studies from a hospital's PACS, or stable studies from its Orthanc."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def pull(
     config: Annotated[Path | None, typer.Option("--config", help="TOML settings file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object for each line.")] = False,
 ) -> None:
-    """Retrieve what a list names; a list that was interrupted goes on where it was. Status 1 unless all is complete."""
+    """Retrieve the studies of a list, from where it was interrupted. Status 1 unless every line is complete."""
     from imaging_hub import log
     from imaging_hub.database import DatabaseRole, open_database
     from imaging_hub.gateway import senders

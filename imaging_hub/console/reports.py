@@ -17,7 +17,7 @@ from starlette.responses import Response
 from imaging_hub.console import receipts
 from imaging_hub.console.visit import STAFF, For, Visit
 from imaging_hub.errors import NotFound
-from imaging_hub.spreadsheet import cell
+from imaging_hub.spreadsheet import escape_formula
 
 router = APIRouter(include_in_schema=False)
 
@@ -86,7 +86,7 @@ def _shown(value: object) -> object:
     """A value as it stands in the table."""
     if isinstance(value, datetime):
         return value.isoformat()
-    return cell(value) if isinstance(value, str) else "" if value is None else value
+    return escape_formula(value) if isinstance(value, str) else "" if value is None else value
 
 
 def _plain(value: object) -> object:

@@ -72,9 +72,7 @@ def test_an_instance_is_spooled_when_the_process_ends_in_the_middle(tmp_path: Pa
         assert HandoverClient(tmp_path / "handover.sock").deidentify(REQUEST, bytes(1 << 20)) is None
 
 
-def test_a_silent_process_is_waited_for_once_and_then_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_process_is_waited_for_once_then_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deidentification_socket, "TIMEOUT_SECONDS", 0.2)
     connections: list[int] = []
 
