@@ -22,9 +22,8 @@ _CUSTODIANS = 2
 
 def prepare(settings: Settings, hub: Database | None = None) -> Database:
     """Create the third party's database and keys; `hub` is the database from which an older version's are moved."""
-    from sqlalchemy import text
-
     from imaging_hub.database import VAULT, DatabaseRole, migrate, open_vault
+    from imaging_hub.trust import epochs
     from imaging_hub.trust.keyrings import create_missing
     from imaging_hub.trust.relocation import take_along
 
@@ -34,7 +33,7 @@ def prepare(settings: Settings, hub: Database | None = None) -> Database:
     if hub is not None:
         take_along(hub, database, settings.keys, settings.trust_keys)
     with database.begin(DatabaseRole.TRUST) as connection:
-        filled = connection.execute(text("SELECT EXISTS (SELECT 1 FROM trust.epoch)")).scalar_one()
+        filled = epochs.any_begun(connection)
     create_missing(settings.trust_keys, filled=filled)
     return database
 
@@ -102,12 +101,13 @@ def resubmit(config: Config = None, as_json: Json = False) -> None:
 
     When interrupted, call it again to go on.
     """
-    from imaging_hub.database import open_database
+    from imaging_hub.database import DatabaseRole, open_database
     from imaging_hub.pseudonymisation.rekeying import resubmit as submit_again
     from imaging_hub.pseudonymisation.third_party import ThirdParty
 
     settings = load(config)
-    report = submit_again(open_database(settings), settings.keys, ThirdParty.connect(settings))
+    login = open_database(settings).login(DatabaseRole.GATEWAY)
+    report = submit_again(login, settings.keys, ThirdParty.connect(settings))
     if as_json:
         typer.echo(json.dumps(asdict(report)))
     else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import Connection, text
 
@@ -125,6 +126,20 @@ def list_complete_studies(connection: Connection) -> list[int]:
     return list(
         connection.execute(text("SELECT id FROM identifying.study WHERE state = 'COMPLETE' ORDER BY id")).scalars()
     )
+
+
+def count_unprocessed(connection: Connection) -> int:
+    """Count the studies that are open or complete and not processed yet."""
+    count = connection.execute(text("SELECT count(*) FROM identifying.study WHERE state <> 'PROCESSED'")).scalar_one()
+    return int(count)
+
+
+def longest_wait(connection: Connection) -> timedelta | None:
+    """Return the longest time that a complete study has waited since its last instance; None when none waits."""
+    waited: timedelta | None = connection.execute(
+        text("SELECT max(clock_timestamp() - last_received_at) FROM identifying.study WHERE state = 'COMPLETE'")
+    ).scalar_one()
+    return waited
 
 
 def has_patient_conflict(connection: Connection, study_id: int) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 from sqlalchemy.exc import SQLAlchemyError
 
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.errors import StorageUnavailable
 from imaging_hub.intake import journal
 from imaging_hub.intake.journal import Arrival, RecordedArrival
@@ -39,8 +39,8 @@ class _Entry:
 class GroupCommit:
     """Writes the journal for all associations in one thread."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, login: DatabaseLogin) -> None:
+        self._login = login
         self._entries: SimpleQueue[_Entry | None] = SimpleQueue()
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
         """In autocommit, so that a statement costs one round trip and one flush."""
@@ -113,7 +113,7 @@ class GroupCommit:
             return ()
         try:
             if self._connection is None:
-                self._connection = psycopg.connect(self._database.conninfo(DatabaseRole.GATEWAY), autocommit=True)
+                self._connection = psycopg.connect(self._login.conninfo(), autocommit=True)
             return zip(
                 entries, journal.record_batch(self._connection, [(e.arrival, e.profile) for e in entries]), strict=True
             )
@@ -123,7 +123,7 @@ class GroupCommit:
 
     def _write_one(self, entry: _Entry) -> None:
         try:
-            with self._database.begin(DatabaseRole.GATEWAY) as connection:
+            with self._login.begin() as connection:
                 recorded = (
                     journal.record_deidentified(connection, entry.arrival, entry.profile)
                     if entry.same_content is None

@@ -22,7 +22,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.errors import NotFound, StorageUnavailable
 from imaging_hub.intake import file_encryption
@@ -149,10 +149,10 @@ class Spool:
         return folder
 
 
-def open_spool(settings: Settings, database: Database, role: DatabaseRole) -> Spool:
-    """Open the spool of these settings; `role` reads the study keys."""
+def open_spool(settings: Settings, login: DatabaseLogin) -> Spool:
+    """Open the spool of these settings; `login` reads the study keys."""
     # Files that were sealed earlier can be read also when new ones are not sealed.
-    return Spool(settings.spool, open_study_keys(settings, database, role), seal=settings.seal_originals)
+    return Spool(settings.spool, open_study_keys(settings, login), seal=settings.seal_originals)
 
 
 class IncomingFile:

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 from sqlalchemy import Connection, text
 
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.errors import KeyringError, NotFound, StorageUnavailable
 from imaging_hub.keys.keyring import Keyring, original_keys
 from imaging_hub.settings import Settings
@@ -44,9 +44,8 @@ class StudyKey:
 class StudyKeyStore:
     """Keys of studies in the database, unwrapped with the keyring `hospitals`; safe among threads and processes."""
 
-    def __init__(self, database: Database, role: DatabaseRole, hospitals: Keyring) -> None:
-        self._database = database
-        self._role = role
+    def __init__(self, login: DatabaseLogin, hospitals: Keyring) -> None:
+        self._login = login
         self._hospitals = hospitals
         self._by_owner: OrderedDict[OriginalOwner, tuple[StudyKey, float]] = OrderedDict()
         self._by_id: OrderedDict[UUID, StudyKey] = OrderedDict()
@@ -69,7 +68,7 @@ class StudyKeyStore:
             cached = self._by_id.get(key_id)
         if cached is not None:
             return cached
-        with self._database.begin(self._role) as connection:
+        with self._login.begin() as connection:
             row = connection.execute(
                 text("SELECT hospital, wrapped FROM identifying.study_key WHERE id = :id"), {"id": key_id}
             ).one_or_none()
@@ -79,7 +78,7 @@ class StudyKeyStore:
 
     def _find_or_create(self, owner: OriginalOwner) -> StudyKey:
         created = StudyKey(uuid4(), secrets.token_bytes(32))
-        with self._database.begin(self._role) as connection:
+        with self._login.begin() as connection:
             row = connection.execute(
                 text(
                     "INSERT INTO identifying.study_key AS k (id, hospital, study_instance_uid, wrapped)"
@@ -109,9 +108,9 @@ class StudyKeyStore:
         return key
 
 
-def open_study_keys(settings: Settings, database: Database, role: DatabaseRole) -> StudyKeyStore:
-    """Open the study keys of these settings with the database role `role`. Raises `KeyringError`."""
-    return StudyKeyStore(database, role, original_keys(settings.keys))
+def open_study_keys(settings: Settings, login: DatabaseLogin) -> StudyKeyStore:
+    """Open the study keys of these settings as `login`. Raises `KeyringError`."""
+    return StudyKeyStore(login, original_keys(settings.keys))
 
 
 def list_locked_hospitals(connection: Connection, hospitals: Keyring) -> list[str]:

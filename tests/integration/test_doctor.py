@@ -23,7 +23,7 @@ from imaging_hub.database import REVISION_TABLE, Database, DatabaseRole
 from imaging_hub.gateway import senders
 from imaging_hub.keys.keyring import Keyring
 from imaging_hub.settings import Settings
-from imaging_hub.work import diagnosis
+from imaging_hub.work import diagnosis, queue
 from imaging_hub.work.diagnosis import ailments
 from imaging_hub.work.problem import Problem
 
@@ -327,7 +327,7 @@ def test_a_hub_that_nobody_sends_to_is_told_so(hub: RunningHub) -> None:
                 known = {
                     name: str(row[name]) for name in ("calling_ae_title", "address", "hospital", "finess", "profile")
                 }
-                senders.add(connection, **known)
+                senders.add(connection, senders.Sender(**known))
 
 
 @pytest.mark.parametrize(("minutes", "told"), [(20, True), (10, False)])
@@ -342,7 +342,7 @@ def test_a_study_that_waits_too_long_is_named(hub: RunningHub, minutes: int, tol
 
 
 def test_workers_that_are_all_gone_are_named(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis, "STALLED_SECONDS", 0.5)
+    monkeypatch.setattr(queue, "STALLED_SECONDS", 0.5)
     alone = ["none is alive: what is received waits"]
     with without_workers(hub):
         hub.wait(lambda: [ailment.message for ailment in found(hub)] == alone, "the doctor misses the workers")
