@@ -10,6 +10,7 @@ A *decision* (refused, denied, quarantined) is a value, not an exception: see `d
     ├── MalformedDataset     bytes that are not the DICOM they claim to be
     ├── StorageUnavailable   disk full or I/O error while storing
     ├── KeyringError         a key is missing or its file is readable by others
+    ├── SealBroken           sealed data cannot be decrypted
     ├── ThirdPartyAway       the trusted third party cannot answer now
     ├── RetrievalRefused     a PACS did not do what it was asked
     ├── LinkageError         an SNDS table or return file is wrong
@@ -69,6 +70,18 @@ class KeyringError(HubError):
     """A key is missing, or its file can be read by others."""
 
     code = "keyring"
+
+
+class SealBroken(HubError):
+    """Sealed data cannot be decrypted: they were altered or truncated, or the key is another."""
+
+    code = "seal-broken"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "what was sealed cannot be opened: it was altered, or its key is another",
+            hint="restore keys and data from the same backup",
+        )
 
 
 class ThirdPartyAway(HubError):

@@ -19,15 +19,18 @@ from types import TracebackType
 import structlog
 from structlog.typing import EventDict, ExcInfo, WrappedLogger
 
+from imaging_hub.fault_site import FaultSite
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 """The logger: `log.info("instance-received", row=12, outcome="stored")`."""
 
 WITHHELD = "withheld"
 """Written in place of a value that does not have the form of its field."""
 
-_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.@-]{0,63}\Z")
+_CODE = re.compile(r"[A-Za-z_][A-Za-z0-9_.@-]{0,63}\Z")
 _HEX = re.compile(r"[0-9a-f]{8,64}\Z")
 _FINESS = re.compile(r"[0-9][0-9AB][0-9]{7}\Z")
+_LINE = re.compile(r"[0-9]{1,6}\Z")
 _LIBRARIES = ("pydicom", "pynetdicom")
 
 
@@ -46,6 +49,13 @@ def _address_or_withheld(value: object) -> object:
         return str(ip_address(str(value)))
     except ValueError:
         return WITHHELD
+
+
+def _place_or_withheld(value: object) -> object:
+    """Keep `module:line` if the module is one of ours."""
+    module, _, line = str(value).partition(":")
+    known = not value or (f"{__package__}.{module}" in sys.modules and _LINE.match(line))
+    return value if known else WITHHELD
 
 
 def _matching(form: re.Pattern[str]) -> Callable[[object], object]:
@@ -81,6 +91,7 @@ _FIELDS: dict[str, Callable[[object], object]] = {
     **dict.fromkeys(
         ("reason", "code", "outcome", "state", "fault", "part", "job", "role", "profile", "library"), _code_or_withheld
     ),
+    "place": _place_or_withheld,
     "address": _address_or_withheld,
     "finess": _matching(_FINESS),
     "release": _matching(_HEX),
@@ -133,7 +144,8 @@ def _describe_exception(fault: ExcInfo | BaseException | bool) -> EventDict:
     if error is None:
         return {}
     stack = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)][-12:]
-    description: EventDict = {"fault": type(error).__name__, "stack": stack}
+    site = FaultSite.of(error)
+    description: EventDict = {"fault": site.kind, "place": site.place, "stack": stack}
     if (code := getattr(error, "code", None)) is not None:
         description["code"] = _code_or_withheld(code)
     return description

@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+import structlog
 from fresh_databases import dropped, folder_in_memory, migrated, without_durability
 from running_hub import a_server
 from share import Case, Share
@@ -18,6 +19,7 @@ from third_parties import a_vault, listening, reached
 
 from imaging_hub.database import Database
 from imaging_hub.keys.keyring import create_missing
+from imaging_hub.log import filter_fields
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings, load
 from imaging_hub.trust.vault import Vault
@@ -173,3 +175,12 @@ def corpus() -> Path:
 def shared_tools(corpus: Path) -> Path:
     """Folder of the shared planting and scoring tools."""
     return _SHARED / "tools"
+
+
+@pytest.fixture
+def logged() -> Iterator[list[dict[str, object]]]:
+    """What is logged, as it would be written."""
+    capture = structlog.testing.LogCapture()
+    structlog.configure(processors=[filter_fields, capture])
+    yield capture.entries
+    structlog.reset_defaults()

@@ -106,6 +106,7 @@ def _summary(profile: Profile, source: Path, outcomes: list[FileOutcome]) -> dic
         "profile_digest": profile.digest,
         "states": dict(Counter(outcome.state for outcome in outcomes)),
         "reasons": dict(Counter(outcome.reason for outcome in outcomes if outcome.reason)),
+        "faults": dict(Counter(outcome.fault for outcome in outcomes if outcome.fault)),
         "needs_review": sum(outcome.needs_review for outcome in outcomes),
         "files": [outcome.as_report(source) for outcome in outcomes],
     }
@@ -124,10 +125,12 @@ def _progress_bar(console: Console, files: int) -> Iterator[FolderProgress]:
 
 
 def _print_summary(console: Console, result: dict[str, object]) -> None:
-    states, reasons = result["states"], result["reasons"]
-    if not isinstance(states, dict) or not isinstance(reasons, dict):
+    states, reasons, faults = result["states"], result["reasons"], result["faults"]
+    if not isinstance(states, dict) or not isinstance(reasons, dict) or not isinstance(faults, dict):
         return
     for state, count in sorted(states.items()):
         console.print(f"{count:8} {state}", highlight=False)
     for reason, count in sorted(reasons.items(), key=lambda pair: -pair[1]):
         console.print(f"{count:16} {reason}", highlight=False)
+    for fault, count in sorted(faults.items(), key=lambda pair: -pair[1]):
+        console.print(f"{count:24} {fault}", highlight=False)

@@ -39,7 +39,6 @@ from imaging_hub.synthetic.generator import synthesize
 ACTOR = "demo"
 ASSOCIATIONS = 4
 _TRIES = 3
-CONSOLE_ROLES: tuple[operators.ConsoleRole, ...] = ("hospital", "radiologist")
 _TIMEOUT_SECONDS = 300.0
 _COHORT = "lung-ct-before-c34.yaml"
 _REVIEWED_COHORT = "copd-chest-x-ray.yaml"
@@ -132,7 +131,7 @@ def _add_accounts(demo: Demonstration) -> None:
             domains=["diagnosis", "act", "drug", "ald", "stay", "death"], by=ACTOR,
         )  # fmt: skip
     with demo.database.begin(DatabaseRole.GATEWAY) as connection:
-        for name in CONSOLE_ROLES:
+        for name in operators.OperatorRole:
             demo.tokens[f"console-{name}"] = operators.add(connection, f"demo-{name}", name, until, by=ACTOR)
     demo.report(accounts=len(people), permits=1)
 
@@ -279,7 +278,7 @@ def _print_links(demo: Demonstration) -> None:
     demo.step("Open the pages")
     for name in ("operator", "hospital", "radiologist", "researcher"):
         demo.console.print(f"   {name:<12} {demo.settings.hub_url}/login#token={demo.tokens[name]}", highlight=False)
-    for name in CONSOLE_ROLES:
+    for name in operators.OperatorRole:
         link = f"{demo.settings.console_url}/login#token={demo.tokens[f'console-{name}']}"
         demo.console.print(f"   {name:<12} {link}  (console, sees identities)", highlight=False)
 

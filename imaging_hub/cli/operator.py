@@ -34,4 +34,4 @@ def add(
 
     with open_database(load(config)).begin(DatabaseRole.GATEWAY) as connection:
         until = datetime.now(UTC) + timedelta(days=days)
-        typer.echo(operators.add(connection, name, role, until, by="operator at the console"))
+        typer.echo(operators.add(connection, name, operators.OperatorRole(role), until, by="operator at the console"))

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from imaging_hub.console import originals
-from imaging_hub.console.reason_texts import part, why_held, why_refused
-from imaging_hub.console.visit import EVERYBODY, STAFF, For, OperatorRole, Visit
+from imaging_hub.console.operators import OperatorRole
+from imaging_hub.console.site import part, why_held, why_refused
+from imaging_hub.console.visit import EVERYBODY, STAFF, ConsoleVisit, For
 from imaging_hub.errors import NotFound
 from imaging_hub.gateway import rejections
 from imaging_hub.gateway import senders as known_senders
@@ -26,8 +27,8 @@ PAGE = 200
 STALE = timedelta(minutes=5)
 """A diagnosis older than this says that no worker runs."""
 
-Staff = Annotated[Visit, For(STAFF)]
-AnyOperator = Annotated[Visit, For(EVERYBODY)]
+Staff = Annotated[ConsoleVisit, For(STAFF)]
+AnyOperator = Annotated[ConsoleVisit, For(EVERYBODY)]
 OriginalsReader = Annotated[int | None, Query(ge=1, lt=1 << 62)]
 RowParameter = Annotated[int, Path(ge=1, lt=1 << 62)]
 
@@ -36,7 +37,7 @@ RowParameter = Annotated[int, Path(ge=1, lt=1 << 62)]
 def reception(visit: AnyOperator, before: OriginalsReader = None) -> Response:
     """Receipts per study; for a reviewer, the way to the reviews."""
     if visit.person.role is OperatorRole.RADIOLOGIST:
-        return visit.page("reviewer.html", hub=visit.console.settings.hub_url)
+        return visit.page("reviewer.html", hub=visit.app.settings.hub_url)
     with visit.begin() as connection:
         found = receipts.recent(connection, before, limit=PAGE)
     return visit.page("reception.html", receipts=found, more=len(found) == PAGE, why=why_held)
@@ -79,7 +80,7 @@ def held_original(visit: Staff, instance: RowParameter) -> Response:
     if not held.kept:
         raise NotFound("L'original n'est plus conservé.", code="original-gone")
     visit.identity_seen(f"instance:{instance}", "attributes", every_time=True)
-    found = originals.readable(visit.console.spool, held.digest)
+    found = originals.readable(visit.app.spool, held.digest)
     return visit.page("held_instance.html", held=held, why=why_held(held.reason), attributes=found)
 
 
@@ -89,7 +90,7 @@ def held_picture(visit: Staff, instance: RowParameter, frame: Annotated[int, Pat
     held = _held(visit, instance)
     if not held.kept:
         raise NotFound("L'original n'est plus conservé.", code="original-gone")
-    png = visit.console.pictures.png(held.digest, frame)
+    png = visit.app.pictures.png(held.digest, frame)
     visit.identity_seen(f"instance:{instance}", "pixels")
     return Response(png, media_type="image/png")
 
@@ -99,17 +100,17 @@ def senders(visit: Staff) -> Response:
     """Who may send."""
     with visit.begin() as connection:
         found = known_senders.summaries(connection)
-    return visit.page("senders.html", senders=found, settings=visit.console.settings)
+    return visit.page("senders.html", senders=found, settings=visit.app.settings)
 
 
 @router.get("/refusals")
 def refusals(visit: Staff) -> Response:
     """What was refused at the door, why, and what cures it."""
-    ours = visit.console.settings.ae_title
+    ours = visit.app.settings.ae_title
     with visit.begin() as connection:
         found = rejections.recent(connection, limit=PAGE)
         known = known_senders.summaries(connection)
-    rows = [(one, *why_refused(one.reason, one.calling_ae_title, one.address, ours)) for one in found]
+    rows = [(one, why_refused(one, ours)) for one in found]
     by_hospital = {one.hospital: one for one in known}
     return visit.page("refusals.html", refusals=rows, senders=list(by_hospital.values()))
 
@@ -130,7 +131,7 @@ def retrievals(visit: Staff) -> Response:
         return visit.page("retrievals.html", lines=progress.recent(connection, limit=PAGE))
 
 
-def _held(visit: Visit, instance: int) -> QuarantinedInstance:
+def _held(visit: ConsoleVisit, instance: int) -> QuarantinedInstance:
     with visit.begin() as connection:
         found = quarantined.find(connection, instance)
     if found is None:

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from imaging_hub.console.visit import STAFF, For, Visit
+from imaging_hub.console.visit import STAFF, ConsoleVisit, For
 from imaging_hub.errors import NotFound
 from imaging_hub.intake import completeness, receipts
 from imaging_hub.intake.receipts import ReceiptLine
@@ -22,7 +22,7 @@ from imaging_hub.spreadsheet import escape_formula
 
 router = APIRouter(include_in_schema=False)
 
-Staff = Annotated[Visit, For(STAFF)]
+Staff = Annotated[ConsoleVisit, For(STAFF)]
 StudyRow = Annotated[int, Path(ge=1, lt=1 << 62)]
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Path
 from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
-from imaging_hub.console.visit import STAFF, For, Visit
+from imaging_hub.console.visit import STAFF, ConsoleVisit, For
 from imaging_hub.errors import HubError, NotFound
 from imaging_hub.gateway import senders
 from imaging_hub.http.problems import ProblemDetails
@@ -18,7 +18,7 @@ from imaging_hub.intake import completeness, quarantine
 
 router = APIRouter(include_in_schema=False)
 
-Staff = Annotated[Visit, For(STAFF)]
+Staff = Annotated[ConsoleVisit, For(STAFF)]
 RowNumber = Annotated[int, Path(ge=1, lt=1 << 62)]
 FormText = Annotated[str, Form(max_length=200)]
 
@@ -72,6 +72,6 @@ def replay_all(visit: Staff, reason: FormText) -> Response:
 def purge(visit: Staff, instance: RowNumber) -> Response:
     """Delete the original of a held instance."""
     with visit.begin() as connection:
-        if not quarantine.purge(connection, visit.console.spool, instance, by=visit.person.name):
+        if not quarantine.purge(connection, visit.app.spool, instance, by=visit.person.name):
             raise ProblemDetails(409, "original-gone", "L'original n'est plus conservé.")
     return RedirectResponse(f"/quarantine/{instance}", 303)

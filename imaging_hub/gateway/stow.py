@@ -24,8 +24,8 @@ from imaging_hub.gateway import senders
 from imaging_hub.gateway.dicom_file import IncomingFileReader, ReceivedFile
 from imaging_hub.gateway.reception import Reception
 from imaging_hub.gateway.senders import Sender
+from imaging_hub.http.access_token import token_hash
 from imaging_hub.http.problems import ProblemDetails
-from imaging_hub.http.sessions import token_hash
 from imaging_hub.settings import Settings
 
 DICOM = b"application/dicom"

@@ -17,31 +17,28 @@ from collections.abc import Iterator
 from typing import BinaryIO
 from uuid import UUID
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from imaging_hub.dicom.elements import Buffer
-from imaging_hub.errors import StorageUnavailable
+from imaging_hub.errors import SealBroken, StorageUnavailable
+from imaging_hub.keys.aead import KEY_BYTES, TAG_BYTES, AuthenticatedCipher
 
 MAGIC = b"IHUBAES2"
 HEADER_BYTES = len(MAGIC) + 16 + 40
 CHUNK_BYTES = 1 << 16
 _CHUNK_BYTES = {MAGIC: CHUNK_BYTES, b"IHUBAES1": 1 << 20}
-_TAG_BYTES = 16
-_KEY_BYTES = 32
 
 
 class FileSealer:
     """Encrypts one file while it is written."""
 
     def __init__(self) -> None:
-        self._key = os.urandom(_KEY_BYTES)
-        self._cipher = AESGCM(self._key)
+        self._key = os.urandom(KEY_BYTES)
+        self._cipher = AuthenticatedCipher(self._key)
         self._number = 0
         self._plain = memoryview(bytearray(CHUNK_BYTES))
         self._filled = 0
-        self._sealed = memoryview(bytearray(CHUNK_BYTES + _TAG_BYTES))
+        self._sealed = memoryview(bytearray(CHUNK_BYTES + TAG_BYTES))
 
     def seal(self, *buffers: Buffer) -> Iterator[Buffer]:
         """Yield encrypted chunks to be written; each is valid until the next one."""
@@ -59,17 +56,17 @@ class FileSealer:
         """Return the last chunk."""
         return self._chunk(last=True)
 
-    def header(self, read_key_id: UUID, study_key: bytes) -> bytes:
+    def header(self, key_id: UUID, study_key: bytes) -> bytes:
         """Return the bytes before the chunks: magic, key id and the wrapped file key."""
-        return MAGIC + read_key_id.bytes + aes_key_wrap(study_key, self._key)
+        return MAGIC + key_id.bytes + aes_key_wrap(study_key, self._key)
 
     def read_back(self, file: BinaryIO) -> Buffer:
         """Decrypt the whole file into memory before its header is written. Raises `StorageUnavailable`."""
         return SealedFileReader(file, self._cipher, CHUNK_BYTES).read()
 
     def _chunk(self, *, last: bool) -> Buffer:
-        sealed = self._sealed[: self._filled + _TAG_BYTES]
-        self._cipher.encrypt_into(_nonce(self._number, last), self._plain[: self._filled], None, sealed)
+        sealed = self._sealed[: self._filled + TAG_BYTES]
+        self._cipher.seal_into(_nonce(self._number, last), self._plain[: self._filled], sealed)
         self._number += 1
         self._filled = 0
         return sealed
@@ -78,13 +75,13 @@ class FileSealer:
 class SealedFileReader:
     """Decrypts a sealed file, whole or from its beginning."""
 
-    def __init__(self, file: BinaryIO, cipher: AESGCM, chunk_bytes: int) -> None:
+    def __init__(self, file: BinaryIO, cipher: AuthenticatedCipher, chunk_bytes: int) -> None:
         self._file = file
         self._cipher = cipher
         self._chunk_bytes = chunk_bytes
         stored = file.seek(0, os.SEEK_END) - HEADER_BYTES
-        self._chunks = max(1, -(-stored // (chunk_bytes + _TAG_BYTES)))
-        self.size = stored - self._chunks * _TAG_BYTES
+        self._chunks = max(1, -(-stored // (chunk_bytes + TAG_BYTES)))
+        self.size = stored - self._chunks * TAG_BYTES
         """Of the decrypted file, in bytes."""
         if self.size < (self._chunks - 1) * chunk_bytes:
             raise _unreadable()
@@ -93,15 +90,15 @@ class SealedFileReader:
         """Decrypt the file, or the chunks with its first `wanted` bytes. Raises `StorageUnavailable` when altered."""
         chunks = self._chunks if wanted is None else min(self._chunks, -(-wanted // self._chunk_bytes))
         plain = memoryview(bytearray(min(self.size, chunks * self._chunk_bytes)))
-        buffer = memoryview(bytearray(min(self.size, self._chunk_bytes) + _TAG_BYTES))
+        buffer = memoryview(bytearray(min(self.size, self._chunk_bytes) + TAG_BYTES))
         self._file.seek(HEADER_BYTES)
         for number in range(chunks):
             sealed = buffer[: self._file.readinto(buffer)]  # type: ignore[attr-defined]
             begin = number * self._chunk_bytes
-            into = plain[begin : begin + len(sealed) - _TAG_BYTES]
+            into = plain[begin : begin + len(sealed) - TAG_BYTES]
             try:
-                self._cipher.decrypt_into(_nonce(number, number + 1 == self._chunks), sealed, None, into)
-            except InvalidTag:
+                self._cipher.open_into(_nonce(number, number + 1 == self._chunks), sealed, into)
+            except SealBroken:
                 raise _unreadable() from None
         return plain.toreadonly()
 
@@ -121,7 +118,7 @@ def open_sealed_file(file: BinaryIO, study_key: bytes) -> SealedFileReader:
         file_key = aes_key_unwrap(study_key, header[-40:])
     except InvalidUnwrap:
         raise _unreadable() from None
-    return SealedFileReader(file, AESGCM(file_key), _CHUNK_BYTES[header[: len(MAGIC)]])
+    return SealedFileReader(file, AuthenticatedCipher(file_key), _CHUNK_BYTES[header[: len(MAGIC)]])
 
 
 def _nonce(number: int, last: bool) -> bytes:

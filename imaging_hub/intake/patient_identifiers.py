@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import hmac
 import json
-import os
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, text
 
-from imaging_hub.errors import StorageUnavailable
+from imaging_hub.errors import SealBroken, StorageUnavailable
 from imaging_hub.intake.study_keys import StudyKey
-
-_NONCE_BYTES = 12
+from imaging_hub.keys.aead import AuthenticatedCipher
 
 
 def merge_identifiers(connection: Connection, key: StudyKey, identifiers: frozenset[str]) -> frozenset[str]:
@@ -42,19 +38,18 @@ def merge_identifiers(connection: Connection, key: StudyKey, identifiers: frozen
 
 
 def _seal(key: StudyKey, identifiers: frozenset[str]) -> bytes:
-    nonce = os.urandom(_NONCE_BYTES)
-    return nonce + _cipher(key).encrypt(nonce, json.dumps(sorted(identifiers)).encode(), None)
+    return _cipher(key).seal(json.dumps(sorted(identifiers)).encode())
 
 
 def _open(key: StudyKey, sealed: bytes) -> frozenset[str]:
     try:
-        return frozenset(json.loads(_cipher(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)))
-    except InvalidTag:
+        return frozenset(json.loads(_cipher(key).open(sealed)))
+    except SealBroken:
         raise StorageUnavailable(
             "what a study names its patient by cannot be opened", code="original-unreadable"
         ) from None
 
 
-def _cipher(key: StudyKey) -> AESGCM:
+def _cipher(key: StudyKey) -> AuthenticatedCipher:
     """Derive a key of its own, since the study's key is used to wrap file keys only."""
-    return AESGCM(hmac.digest(key.key, b"imaging-hub|study-identifiers|1", "sha256"))
+    return AuthenticatedCipher(hmac.digest(key.key, b"imaging-hub|study-identifiers|1", "sha256"))

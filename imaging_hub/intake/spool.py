@@ -61,7 +61,7 @@ class FileStart:
 class Spool:
     """Originals below one folder, as `<first two digits>/<digest>.dcm`, mode 0600."""
 
-    def __init__(self, folder: Path, study_keys: StudyKeyStore | None = None, *, seal: bool = True) -> None:
+    def __init__(self, folder: Path, study_keys: StudyKeyStore | None, *, seal: bool = True) -> None:
         """Seal new files with `study_keys` if `seal`; sealed files can be read in either case."""
         self.folder = folder
         self.study_keys = study_keys

@@ -65,7 +65,7 @@ def ailments(settings: Settings) -> list[Problem]:
                     *_of_roles(database),
                     *_of_feeds(settings, database),
                     *_of_originals(settings, database),
-                    *peers.of_peers(database),
+                    *peers.of_peers(database, settings.ae_title),
                 )
             ),
         ]

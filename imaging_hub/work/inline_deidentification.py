@@ -95,6 +95,8 @@ class InlineDeidentifier:
             SourceInstance(dataset, handed.transfer_syntax_uid), study.pseudonyms
         )
         if isinstance(outcome, Quarantined):
+            if outcome.fault is not None:
+                log.error("engine-fault", fault=outcome.fault.kind, place=outcome.fault.place, instances=1)
             return None
         change_list = session.change_list(outcome.changes, self._kept)
         stored = self._storing.put(outcome.part10)

@@ -180,6 +180,7 @@ class StudyPipeline:
         stand_ins = replace(pseudonyms.for_subject(self._hub_keys, who.sid, revision.hospital), identifiers=named)
         engine, label = self._engine(revision.profile)
         admissions, refusals = archived(self._objects, engine, kept, stand_ins, originals)
+        _tell_faults(revision, refusals)
         for entry in entries:
             if (outcome := passed.get(entry.id)) is None:
                 continue
@@ -286,6 +287,12 @@ class StudyPipeline:
                 digests.add(envelopes.open(sealed).admission.digest)
         with self._login.begin() as connection:
             object_removal.forget(connection, self._objects, digests)
+
+
+def _tell_faults(revision: StudyRevision, refusals: Iterable[tuple[JournalEntry, Quarantined]]) -> None:
+    """Log where the engine failed: once a place, as the instances of a series fail alike."""
+    for site, instances in Counter(refusal.fault for _, refusal in refusals if refusal.fault).items():
+        log.error("engine-fault", study=revision.id, fault=site.kind, place=site.place, instances=instances)
 
 
 def _remember(connection: Connection, revision: StudyRevision, archived: int, refused: Counter[str]) -> None:

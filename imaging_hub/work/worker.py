@@ -80,7 +80,7 @@ async def _look(settings: Settings, database: Database, stop: asyncio.Event) -> 
         try:
             await asyncio.to_thread(diagnosis.write_down, settings, database)
         except Exception as fault:
-            log.warning("diagnosis-failed", fault=type(fault).__name__)
+            log.warning("diagnosis-failed", exc_info=fault)
         await _pause(stop, LOOK_SECONDS)
 
 

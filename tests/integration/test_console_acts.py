@@ -83,7 +83,7 @@ def site(settings: Settings, database: Database, third_party: ThirdParty, tmp_pa
     let_in(database)
     until = datetime.now(UTC) + timedelta(days=1)
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        tokens = {role: operators.add(connection, role, role, until, by="test") for role in ("hospital", "radiologist")}
+        tokens = {role: operators.add(connection, role, role, until, by="test") for role in operators.OperatorRole}
         connection.execute(text("UPDATE identifying.sender SET profile = 'strict'"))
     with receiving(settings, database) as server, served((create_console(settings, database), console)):
         yield Site(settings, database, server.port, StudyPipeline(settings, database, third_party), tokens)

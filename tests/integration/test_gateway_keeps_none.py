@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -20,6 +21,7 @@ from imaging_hub import database as databases
 from imaging_hub.cli.serve import prepare
 from imaging_hub.cohorts.opposition import apply
 from imaging_hub.database import HUB, Database, DatabaseRole
+from imaging_hub.deidentification.engine.actions import InstanceActions
 from imaging_hub.gateway.storage_scp import StorageServer
 from imaging_hub.intake import completeness, deidentification_socket, study_keys
 from imaging_hub.intake.study_keys import OriginalOwner, open_study_keys
@@ -143,6 +145,21 @@ def test_while_the_door_is_away_an_instance_takes_the_spool(
     assert _standings(database) == {("RECEIVED", None, True): 1}
     _process(pipeline, database)
     assert _standings(database) == {("ARCHIVED", None, False): 1}
+
+
+def test_where_the_engine_fails_in_memory_is_logged_without_a_value_and_the_instance_takes_the_spool(
+    gateway: StorageServer, database: Database, logged: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: InstanceActions, elements: Sequence[object], *_: object) -> None:
+        raise LookupError("DUPONT", elements)
+
+    monkeypatch.setattr(InstanceActions, "settle", broken)
+    _send(gateway, an_instance(1))
+    assert _standings(database) == {("RECEIVED", None, True): 1}
+    (event,) = [event for event in logged if event["event"] == "engine-fault"]
+    assert event["fault"] == "LookupError"
+    assert str(event["place"]).startswith("deidentification.engine.deidentifier:")
+    assert "DUPONT" not in json.dumps(logged)
 
 
 @pytest.mark.parametrize(

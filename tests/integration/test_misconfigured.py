@@ -19,6 +19,7 @@ from sqlalchemy import text
 from web_story import served
 
 from imaging_hub.console import create_console, operators
+from imaging_hub.console.operators import OperatorRole
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import senders
 from imaging_hub.gateway.senders import QueryRetrieveAddress
@@ -107,7 +108,8 @@ def _site(settings: Settings, database: Database, made: dict[str, Path]) -> Iter
     create_missing(settings.keys)
     let_in(database, address="127.0.0.1", hospital="chu-test")
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        token = operators.add(connection, "staff", "hospital", datetime.now(UTC) + timedelta(days=1), by="test")
+        tomorrow = datetime.now(UTC) + timedelta(days=1)
+        token = operators.add(connection, "staff", OperatorRole.HOSPITAL, tomorrow, by="test")
     with receiving(settings, database) as server, served((create_console(settings, database), console)):
         paths = {name: path for name, path in made.items() if name != "ours"}
         yield Site(settings, database, server.port, token, **paths)

@@ -146,7 +146,7 @@ def test_an_original_of_before_is_read_as_it_is(settings: Settings, database: Da
     with receiving(settings, database, seal_originals=False) as server:
         assert RawScu(server.port).store(an_instance()) == 0
     (row,) = rows(database)
-    assert Spool(settings.spool).read(row.digest) == original(settings, database, row.digest)
+    assert Spool(settings.spool, None).read(row.digest) == original(settings, database, row.digest)
     assert b"DUPONT" in on_disk(settings)
 
 
@@ -163,7 +163,7 @@ def test_the_keys_of_another_hub_open_nothing(gateway: StorageServer, settings: 
     assert RawScu(gateway.port).store(an_instance()) == 0
     (row,) = rows(database)
     with pytest.raises(StorageUnavailable):
-        Spool(settings.spool).read(row.digest)
+        Spool(settings.spool, None).read(row.digest)
     (settings.keys / "originals.json").unlink()
     create_missing(settings.keys)
     with pytest.raises(StorageUnavailable) as fault:

@@ -17,7 +17,7 @@ from imaging_hub.settings import Settings
 
 def statement(settings: Settings) -> str:
     """The statement in Markdown, of a hub that runs with these settings."""
-    template = Template(files(__package__).joinpath("conformance.md").read_text("utf-8"))
+    template = Template(files(__package__).joinpath("conformance_statement.md").read_text("utf-8"))
     return template.substitute(
         version=__version__,
         ae_title=settings.ae_title,
