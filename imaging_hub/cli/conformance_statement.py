@@ -32,7 +32,7 @@ def statement(settings: Settings) -> str:
         associations_per_peer=settings.associations_per_peer,
         query_scp="yes, of what a hospital sent itself" if settings.query_port else "no (`query_port` is not set)",
         query_port=settings.query_port or "none",
-        get_contexts=len(query_retrieve_scu.GET_CLASSES),
+        get_contexts=len(query_retrieve_scu.GET_SOP_CLASSES),
         find_most=study_root.MAX_MATCHES,
         commitment="for senders whose originals are kept always" if settings.query_port else "no",
         edition=standard.edition(),

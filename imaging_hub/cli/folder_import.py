@@ -44,12 +44,12 @@ def take(
     database = open_database(settings)
     with database.begin(DatabaseRole.GATEWAY) as connection:
         known_sender = senders.named(connection, sender)
-    files = folder_import.files_of(folder)
+    files = folder_import.list_files(folder)
     console = Console(stderr=True)
     with Reception(settings, database).taking() as reception:
         imported = list(
             track(
-                folder_import.take(reception, known_sender, files, settings.dataset_max_bytes),
+                folder_import.import_files(reception, known_sender, files, settings.dataset_max_bytes),
                 "Importing",
                 total=len(files),
                 console=console,

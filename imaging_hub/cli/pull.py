@@ -77,8 +77,8 @@ def pull(
             complete = _follow(source, follow=follow, as_json=as_json)
     else:
         ((level, path),) = given.items()
-        pace = study_list.RetrievalPace(per_hour, study_list.window(window) if window else None)
-        wanted = study_list.lines(path.read_text("utf-8"))
+        pace = study_list.RetrievalPace(per_hour, study_list.parse_window(window) if window else None)
+        wanted = study_list.parse_list(path.read_text("utf-8"))
         with Reception(settings, database).taking() as reception:
             asked = _asked(settings, login, known, reception, get=get)
             complete = _tell(asked.run(RetrieveLevel(level), wanted, pace, again=again), as_json=as_json)

@@ -63,7 +63,7 @@ def replay(visit: Staff, instance: RowNumber) -> Response:
 def replay_all(visit: Staff, reason: FormText) -> Response:
     """Process again whatever is held for a reason: a rule has changed."""
     with visit.begin() as connection:
-        if not quarantine.replay(connection, quarantine.list_quarantined(connection, reason), by=visit.person.name):
+        if not quarantine.replay(connection, quarantine.list_row_numbers(connection, reason), by=visit.person.name):
             raise ProblemDetails(409, "not-replayable", "Aucune de ces instances ne peut être retraitée.")
     return RedirectResponse("/quarantine", 303)
 

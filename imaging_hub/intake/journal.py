@@ -226,14 +226,14 @@ def _entry(row: Row[tuple[object, ...]]) -> JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class SpooledOriginal:
-    """The original that a de-identified instance was made of."""
+    """The original of a de-identified instance."""
 
     digest: str
     purged: bool
 
 
-def original_of(connection: Connection, series_instance_uid: str, sop_instance_uid: str) -> SpooledOriginal | None:
-    """The original behind a de-identified instance, by the UIDs that it was given."""
+def find_original(connection: Connection, series_instance_uid: str, sop_instance_uid: str) -> SpooledOriginal | None:
+    """Return the original of the de-identified instance with these UIDs, or None."""
     row = connection.execute(
         text(
             "SELECT digest, purged_at IS NOT NULL AS purged FROM identifying.instance"
@@ -245,11 +245,10 @@ def original_of(connection: Connection, series_instance_uid: str, sop_instance_u
     return SpooledOriginal(*row) if row else None
 
 
-def kept_originals(connection: Connection, hospital: str, sop_instance_uids: Sequence[str]) -> dict[str, str]:
-    """SOP Class UIDs, by SOP Instance UID, of those of a hospital's instances whose originals are kept.
+def find_kept_originals(connection: Connection, hospital: str, sop_instance_uids: Sequence[str]) -> dict[str, str]:
+    """Return the SOP Class UID of each of these instances whose original is kept, by SOP Instance UID.
 
-    Not of one that is in conflict or in no study: it is held under a UID that stands for something else, or for
-    nothing.
+    Instances that are in conflict or belong to no study are left out.
     """
     rows = connection.execute(
         text(

@@ -23,7 +23,7 @@ class QuarantineGroup:
 
     reason: str
     hospital: str
-    instances: int
+    list_instances: int
     latest_at: datetime
 
 
@@ -44,28 +44,28 @@ class QuarantinedInstance:
     received_at: datetime
     kept: bool
     digest: str
-    """Of its original in the spool, where that is kept."""
+    """Of its original in the spool, which may have been purged."""
 
 
 @dataclass(frozen=True)
 class QuarantineFilter:
-    """Which instances in quarantine are asked for; None asks nothing."""
+    """Selection of quarantined instances; None selects all."""
 
     reason: str | None = None
     study: int | None = None
     before: int | None = None
-    """Row number: those that came before it."""
+    """Only row numbers below this one."""
 
 
-_HELD = """
+_SELECT = """
     SELECT id, hospital, study, modality, sop_class_uid, transfer_syntax_uid, reason, attribute, rule, size,
            received_at, purged_at IS NULL AS kept, digest
     FROM identifying.instance WHERE state = 'QUARANTINED'
 """
 
 
-def groups(connection: Connection) -> Sequence[QuarantineGroup]:
-    """Quarantine by reason and hospital, the most first."""
+def count_by_reason(connection: Connection) -> Sequence[QuarantineGroup]:
+    """Count quarantined instances by reason and hospital, largest count first."""
     rows = connection.execute(
         text(
             "SELECT reason, hospital, count(*), max(received_at) FROM identifying.instance"
@@ -75,11 +75,11 @@ def groups(connection: Connection) -> Sequence[QuarantineGroup]:
     return [QuarantineGroup(*row) for row in rows]
 
 
-def instances(connection: Connection, wanted: QuarantineFilter, *, limit: int) -> Sequence[QuarantinedInstance]:
-    """Instances in quarantine, the latest first."""
+def list_instances(connection: Connection, wanted: QuarantineFilter, *, limit: int) -> Sequence[QuarantinedInstance]:
+    """List quarantined instances, the latest first."""
     rows = connection.execute(
         text(
-            f"{_HELD} AND (CAST(:reason AS text) IS NULL OR reason = :reason)"
+            f"{_SELECT} AND (CAST(:reason AS text) IS NULL OR reason = :reason)"
             " AND (CAST(:study AS bigint) IS NULL OR study = :study)"
             " AND (CAST(:before AS bigint) IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit"
         ),
@@ -88,13 +88,13 @@ def instances(connection: Connection, wanted: QuarantineFilter, *, limit: int) -
     return [QuarantinedInstance(*row) for row in rows]
 
 
-def find(connection: Connection, instance_id: int) -> QuarantinedInstance | None:
-    """One instance in quarantine."""
-    row = connection.execute(text(f"{_HELD} AND id = :id"), {"id": instance_id}).one_or_none()
+def find_instance(connection: Connection, instance_id: int) -> QuarantinedInstance | None:
+    """Return one quarantined instance, or None."""
+    row = connection.execute(text(f"{_SELECT} AND id = :id"), {"id": instance_id}).one_or_none()
     return QuarantinedInstance(*row) if row else None
 
 
-def replay(connection: Connection, instances: Sequence[int], *, by: str) -> int:
+def replay(connection: Connection, list_instances: Sequence[int], *, by: str) -> int:
     """Have quarantined instances processed again under their senders' present profile; return how many will be.
 
     Instances that are unreadable, in conflict or purged stay in quarantine.
@@ -106,7 +106,7 @@ def replay(connection: Connection, instances: Sequence[int], *, by: str) -> int:
                 " settled_at = NULL WHERE id = ANY(:ids) AND state = 'QUARANTINED' AND study IS NOT NULL"
                 " AND purged_at IS NULL AND reason <> :conflict RETURNING study"
             ),
-            {"ids": list(instances), "conflict": CONFLICT},
+            {"ids": list(list_instances), "conflict": CONFLICT},
         )
         .scalars()
         .all()
@@ -126,7 +126,7 @@ def replay(connection: Connection, instances: Sequence[int], *, by: str) -> int:
     return len(studies)
 
 
-def list_quarantined(connection: Connection, reason: str) -> list[int]:
+def list_row_numbers(connection: Connection, reason: str) -> list[int]:
     """List the row numbers of the instances quarantined for a reason."""
     rows = connection.execute(
         text("SELECT id FROM identifying.instance WHERE state = 'QUARANTINED' AND reason = :reason"),

@@ -105,5 +105,5 @@ def test_above_the_watermark_it_waits_for_room(settings: Settings, database: Dat
 
 
 def _taken(reception: Reception, folder: Path, pause: object) -> list[ImportedFile]:
-    files = folder_import.files_of(folder)
-    return list(folder_import.take(reception, SENDER, files, 1 << 30, sleep=pause))  # type: ignore[arg-type]
+    files = folder_import.list_files(folder)
+    return list(folder_import.import_files(reception, SENDER, files, 1 << 30, sleep=pause))  # type: ignore[arg-type]
