@@ -19,7 +19,7 @@ from third_parties import a_vault, listening, reached
 
 from imaging_hub.database import Database
 from imaging_hub.keys.keyring import create_missing
-from imaging_hub.log import allow
+from imaging_hub.log import filter_fields
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings, load
 from imaging_hub.trust.vault import Vault
@@ -181,6 +181,6 @@ def shared_tools(corpus: Path) -> Path:
 def logged() -> Iterator[list[dict[str, object]]]:
     """What is logged, as it would be written."""
     capture = structlog.testing.LogCapture()
-    structlog.configure(processors=[allow, capture])
+    structlog.configure(processors=[filter_fields, capture])
     yield capture.entries
     structlog.reset_defaults()

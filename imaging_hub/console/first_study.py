@@ -53,8 +53,8 @@ def sender(visit: Staff, title: AeTitleParameter) -> Response:
         if not known:
             raise NotFound("Il n'y a pas de tel expéditeur.")
         refusal = _last_refusal(connection, title)
-        receipt = receipts.newest(connection, known[0].hospital)
-        digest = receipts.first_original(connection, receipt.id) if receipt else None
+        receipt = receipts.find_newest_receipt(connection, known[0].hospital)
+        digest = receipts.first_original_digest(connection, receipt.id) if receipt else None
     settings = visit.app.settings
     values: dict[str, Any] = {
         "sender": known[0],

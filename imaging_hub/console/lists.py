@@ -15,7 +15,7 @@ from imaging_hub.errors import NotFound
 from imaging_hub.gateway import rejections
 from imaging_hub.gateway import senders as known_senders
 from imaging_hub.gateway.operators import OperatorRole
-from imaging_hub.intake import last_diagnosis, receipts
+from imaging_hub.intake import problem_report, receipts
 from imaging_hub.intake import quarantine as quarantined
 from imaging_hub.intake.quarantine import QuarantinedInstance, QuarantineFilter
 from imaging_hub.retrieval import progress
@@ -39,7 +39,7 @@ def reception(visit: AnyOperator, before: OriginalsReader = None) -> Response:
     if visit.person.role is OperatorRole.RADIOLOGIST:
         return visit.page("reviewer.html", hub=visit.app.settings.hub_url)
     with visit.begin() as connection:
-        found = receipts.recent(connection, before, limit=PAGE)
+        found = receipts.list_receipts(connection, before, limit=PAGE)
     return visit.page("reception.html", receipts=found, more=len(found) == PAGE, why=why_held)
 
 
@@ -47,8 +47,8 @@ def reception(visit: AnyOperator, before: OriginalsReader = None) -> Response:
 def study_receipt(visit: Staff, study: RowParameter) -> Response:
     """One study's receipt with what is held of it."""
     with visit.begin() as connection:
-        found = receipts.of_study(connection, study)
-        held = quarantined.instances(connection, QuarantineFilter(study=study), limit=PAGE)
+        found = receipts.find_receipt(connection, study)
+        held = quarantined.list_instances(connection, QuarantineFilter(study=study), limit=PAGE)
     if found is None:
         raise NotFound("Il n'y a pas de tel examen.")
     return visit.page("receipt.html", receipt=found, held=held, why=why_held)
@@ -60,8 +60,8 @@ def quarantine(
 ) -> Response:
     """What is held, by reason."""
     with visit.begin() as connection:
-        groups = quarantined.groups(connection)
-        held = quarantined.instances(connection, QuarantineFilter(reason, before=before), limit=PAGE)
+        groups = quarantined.count_by_reason(connection)
+        held = quarantined.list_instances(connection, QuarantineFilter(reason, before=before), limit=PAGE)
     more = len(held) == PAGE
     return visit.page("held.html", groups=groups, held=held, reason=reason, more=more, why=why_held)
 
@@ -119,21 +119,23 @@ def refusals(visit: Staff) -> Response:
 def health(visit: Staff) -> Response:
     """What is wrong with the hub, as a worker last saw it."""
     with visit.begin() as connection:
-        at, found = last_diagnosis.read(connection)
+        at, problems = problem_report.read(connection)
     stale = at is None or datetime.now(UTC) - at > STALE
-    return visit.page("health.html", ailments=[(one, part(one["subject"])) for one in found], at=at, stale=stale)
+    return visit.page(
+        "health.html", problems=[(problem, part(problem.subject)) for problem in problems], at=at, stale=stale
+    )
 
 
 @router.get("/retrievals")
 def retrievals(visit: Staff) -> Response:
     """What was asked of PACS, without the values that were asked for: they may identify."""
     with visit.begin() as connection:
-        return visit.page("retrievals.html", lines=progress.recent(connection, limit=PAGE))
+        return visit.page("retrievals.html", lines=progress.list_summaries(connection, limit=PAGE))
 
 
 def _held(visit: ConsoleVisit, instance: int) -> QuarantinedInstance:
     with visit.begin() as connection:
-        found = quarantined.find(connection, instance)
+        found = quarantined.find_instance(connection, instance)
     if found is None:
         raise NotFound("Il n'y a pas de telle instance en quarantaine.")
     return found

@@ -45,7 +45,7 @@ def let_in(visit: Staff, calling_ae_title: FormText, address: FormText, like: Fo
 def complete(visit: Staff, study: RowNumber) -> Response:
     """Process an open study without waiting for its quiet period."""
     with visit.begin() as connection:
-        if not completeness.forced(connection, study, by=visit.person.name):
+        if not completeness.close_study(connection, study, by=visit.person.name):
             raise ProblemDetails(409, "not-open", "Cet examen n'est pas en cours de réception.")
     return RedirectResponse(f"/studies/{study}", 303)
 
@@ -63,7 +63,7 @@ def replay(visit: Staff, instance: RowNumber) -> Response:
 def replay_all(visit: Staff, reason: FormText) -> Response:
     """Process again whatever is held for a reason: a rule has changed."""
     with visit.begin() as connection:
-        if not quarantine.replay(connection, quarantine.held(connection, reason), by=visit.person.name):
+        if not quarantine.replay(connection, quarantine.list_row_numbers(connection, reason), by=visit.person.name):
             raise ProblemDetails(409, "not-replayable", "Aucune de ces instances ne peut être retraitée.")
     return RedirectResponse("/quarantine", 303)
 

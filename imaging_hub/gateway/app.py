@@ -40,7 +40,7 @@ def create_app(settings: Settings, database: Database, server: StorageServer) ->
 
 def _refuse_unless_accepting(server: StorageServer) -> None:
     """Ready is a gateway whose journal answers and that has room."""
-    if not server.reception.accepting() or server.reception.failed.is_set():
+    if not server.reception.is_accepting() or server.reception.failed.is_set():
         raise ProblemDetails(503, "no-room", "There is no room for more at the moment.", hint="see imaging-hub doctor")
 
 

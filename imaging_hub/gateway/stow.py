@@ -98,7 +98,7 @@ def router(settings: Settings, login: DatabaseLogin, reception: Reception) -> AP
         if study is not None and not uid.is_valid(study):
             raise ProblemDetails(400, "study-uid", "The address names no valid Study Instance UID.")
         boundary = _boundary(request)
-        if not await run_in_threadpool(reception.accepting):
+        if not await run_in_threadpool(reception.is_accepting):
             raise _unavailable()
         reading = _Request(IncomingFileReader(reception, sender, settings.dataset_max_bytes), study)
         parser = MultipartParser(boundary, reading.callbacks())  # type: ignore[arg-type]

@@ -25,11 +25,11 @@ from imaging_hub.database import Database, DatabaseRole, wake_workers
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.instance import Pseudonyms, Quarantined
 from imaging_hub.errors import KeyringError, StorageUnavailable, ThirdPartyAway
-from imaging_hub.intake import completeness, journal, retention, study_identifiers, study_keys
+from imaging_hub.intake import completeness, journal, patient_identifiers, retention, study_keys
 from imaging_hub.intake.completeness import StudyRevision
 from imaging_hub.intake.journal import DeidentifiedEntry, JournalEntry
 from imaging_hub.intake.spool import open_spool
-from imaging_hub.intake.study_keys import OriginalOwner, open_vault
+from imaging_hub.intake.study_keys import OriginalOwner, open_study_keys
 from imaging_hub.keys.keyring import gateway_keys, hub_keys, project_keys
 from imaging_hub.log import log
 from imaging_hub.pseudonymisation import identity, pseudonyms
@@ -76,7 +76,7 @@ class StudyPipeline:
         self._settings = settings
         self._login = database.login(DatabaseRole.WORKER)
         self._spool = open_spool(settings, self._login)
-        self._vault = open_vault(settings, self._login)
+        self._study_keys = open_study_keys(settings, self._login)
         self._objects = ObjectStore(settings.objects)
         self._hub_keys = hub_keys(settings.keys)
         self._third_party = third_party
@@ -86,12 +86,12 @@ class StudyPipeline:
     def due(self) -> DueWork:
         """Close the studies that have gone quiet, and name every row that waits and can be worked on."""
         with self._login.begin() as connection:
-            completeness.complete_studies(connection, self._settings.study_quiet_seconds)
+            completeness.close_quiet_studies(connection, self._settings.study_quiet_seconds)
             due = DueWork(
-                completeness.awaiting(connection),
+                completeness.list_complete_studies(connection),
                 releases.awaiting(connection),
                 search.awaiting_sink(connection) if self._settings.orthanc_sink_url else (),
-                completeness.next_quiet(connection, self._settings.study_quiet_seconds),
+                completeness.seconds_until_quiet(connection, self._settings.study_quiet_seconds),
             )
         return due if not due.studies or self._gives_subjects() else replace(due, studies=())
 
@@ -107,9 +107,9 @@ class StudyPipeline:
     def process_study(self, study: int) -> None:
         """De-identify, archive, index and journal what a complete study still holds."""
         with self._login.begin() as connection:
-            revision = completeness.revision(connection, study)
-            entries = journal.unsettled(connection, study)
-            conflict = completeness.patient_conflict(connection, study)
+            revision = completeness.get_revision(connection, study)
+            entries = journal.list_unsettled(connection, study)
+            conflict = completeness.has_patient_conflict(connection, study)
         if not revision.complete:
             return  # another job did it
         if conflict:
@@ -121,14 +121,14 @@ class StudyPipeline:
     def _purge_at_once(self, study: int) -> None:
         """Remove the originals of a study whose sender has none kept; what is held back stays, for people to see."""
         with self._login.begin() as connection:
-            found = retention.expired(connection, self._settings.originals_days, study=study, limit=ALL)
+            found = retention.list_expired(connection, self._settings.originals_days, study=study, limit=ALL)
             retention.purge(connection, self._spool, [original for original in found if original.at_once])
 
     def give_up(self, study: int) -> None:
         """Quarantine what could not be processed in so many attempts."""
         with self._login.begin() as connection:
-            revision = completeness.revision(connection, study)
-            entries = journal.unsettled(connection, study)
+            revision = completeness.get_revision(connection, study)
+            entries = journal.list_unsettled(connection, study)
         self._conclude(revision, [], [(entry, Quarantined("processing-failed")) for entry in entries])
 
     def prepare_release(self, release: str) -> None:
@@ -154,20 +154,20 @@ class StudyPipeline:
         """Remove the originals that retention no longer keeps; those under review stay."""
         with self._login.begin() as connection:
             under_review = verdicts.pending(connection)
-            expired = retention.expired(connection, self._settings.originals_days)
+            expired = retention.list_expired(connection, self._settings.originals_days)
             # A worker that ended between a refusal and its purge left these.
-            expired += retention.opposed(connection)
+            expired += retention.list_opposed(connection)
             retention.purge(
                 connection,
                 self._spool,
                 [one for one in expired if one.at_once or one.deidentified_series_instance_uid not in under_review],
             )
-            study_keys.shred(connection)
+            study_keys.shred_unused_keys(connection)
             index_changes.fold(connection)
 
     def _deidentify(self, revision: StudyRevision, entries: Sequence[JournalEntry]) -> None:
         originals = StudyOriginals(self._spool)
-        key = self._vault.of(OriginalOwner(revision.hospital, revision.study_instance_uid))
+        key = self._study_keys.get_key(OriginalOwner(revision.hospital, revision.study_instance_uid))
         envelopes = OutcomeSealer(self._hub_keys, key)
         passed = {entry.id: envelopes.open(entry.outcome) for entry in entries if entry.outcome}
         kept = [entry for entry in entries if entry.id not in passed]
@@ -181,7 +181,7 @@ class StudyPipeline:
                 patient_id=entries[0].patient_id or "",
                 reading=patient.reading,
             )
-            named = study_identifiers.unite(connection, key, patient.identifiers)
+            named = patient_identifiers.merge_identifiers(connection, key, patient.identifiers)
         if isinstance(who, ContestedIdentity):
             self._conclude(revision, [], [(entry, Quarantined(who.reason)) for entry in entries])
             return
@@ -208,7 +208,7 @@ class StudyPipeline:
                 return False
         self._conclude(revision, [], [(entry, Quarantined("patient-opposes")) for entry in entries])
         with self._login.begin() as connection:
-            retention.purge(connection, self._spool, retention.opposed(connection, study=revision.id))
+            retention.purge(connection, self._spool, retention.list_opposed(connection, study=revision.id))
         return True
 
     def _engine(self, name: str) -> tuple[Deidentifier, str]:
@@ -227,7 +227,7 @@ class StudyPipeline:
     ) -> None:
         """Index, journal and trail a study's outcome in one transaction."""
         with self._login.begin() as connection:
-            if not completeness.still_waits(connection, revision.id):
+            if not completeness.lock_complete_study(connection, revision.id):
                 return  # another worker, thought dead, was faster
             admissions, lost = self._held(connection, admissions)
             refusals = [*refusals, *lost]
@@ -255,7 +255,7 @@ class StudyPipeline:
                 for entry, refusal in refusals
                 if journal.settle_quarantined(connection, entry.id, refusal.reason, refusal.attribute, refusal.rule)
             ]
-            completeness.processed(connection, revision.id)
+            completeness.mark_processed(connection, revision.id)
             _remember(connection, revision, len(admissions), Counter(held))
             if admissions and self._settings.orthanc_sink_url:
                 wake_workers(connection)  # the study is due there
@@ -284,7 +284,7 @@ class StudyPipeline:
         if not refused:
             return
         envelopes = OutcomeSealer(
-            self._hub_keys, self._vault.of(OriginalOwner(revision.hospital, revision.study_instance_uid))
+            self._hub_keys, self._study_keys.get_key(OriginalOwner(revision.hospital, revision.study_instance_uid))
         )
         digests = set()
         for sealed in refused:

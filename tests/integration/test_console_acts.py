@@ -62,8 +62,8 @@ class Site:
     def process(self) -> None:
         """Close what is open and process whatever waits."""
         with self.database.begin(DatabaseRole.WORKER) as connection:
-            completeness.complete_studies(connection, -1)
-            waiting = completeness.awaiting(connection)
+            completeness.close_quiet_studies(connection, -1)
+            waiting = completeness.list_complete_studies(connection)
         for study in waiting:
             self.pipeline.process_study(study)
 
@@ -192,7 +192,7 @@ def test_a_study_is_processed_when_staff_say_that_it_is_complete(site: Site) -> 
     assert site.ask("POST", "/studies/1/complete").status_code == 303
     assert site.ask("POST", "/studies/1/complete").status_code == 409
     with site.database.begin(DatabaseRole.WORKER) as connection:
-        assert completeness.awaiting(connection) == [1]
+        assert completeness.list_complete_studies(connection) == [1]
     assert "hospital study-received" in site.audited()
 
 

@@ -28,7 +28,7 @@ from imaging_hub.keys.keyring import create_missing
 from imaging_hub.retrieval.query_retrieve_scu import QueryRetrieveScu, RetrieveLevel
 from imaging_hub.retrieval.study_list import RetrievalPace, StudyListRetrieval
 from imaging_hub.settings import Settings
-from imaging_hub.work import diagnosis
+from imaging_hub.work import health_check
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -58,8 +58,8 @@ class Site:
 
     def doctor(self, **changed: object) -> list[str]:
         """What the doctor says of this hub, with other settings where so told."""
-        found = diagnosis.ailments(self.settings.model_copy(update=changed))
-        return [f"{one.subject}: {one.message} -> {one.cure}" for one in found]
+        found = health_check.find_problems(self.settings.model_copy(update=changed))
+        return [f"{one.subject}: {one.message} -> {one.remedy}" for one in found]
 
     def tls(self, own: Path | None = None, **rules: object) -> ssl.SSLContext:
         """A sender's side of TLS."""
@@ -188,7 +188,7 @@ def test_a_sender_that_is_set_wrongly_is_named(
     wait_for(lambda: reason in here.page("/refusals"))
     (named_by_doctor,) = [one for one in here.doctor() if one.startswith("refusals: ")]
     assert named_by_doctor.startswith(f"refusals: {reason}: ")
-    assert named_by_doctor.partition(" -> ")[2], "and the cure"
+    assert named_by_doctor.partition(" -> ")[2], "and the remedy"
 
 
 def wait_for(so: Callable[[], bool]) -> None:
@@ -248,7 +248,7 @@ def test_a_hub_that_is_set_wrongly_is_named(
 ) -> None:
     changed = change(plain)
     assert any(one.startswith(expected) for one in plain.doctor(**changed))
-    diagnosis.write_down(plain.settings.model_copy(update=changed), plain.database)
+    health_check.write_report(plain.settings.model_copy(update=changed), plain.database)
     message = expected.partition(": ")[2]
     assert message in plain.page("/health")
     assert "va bien" not in plain.page("/health")
@@ -261,9 +261,9 @@ def test_a_clock_that_is_wrong_is_named(plain: Site, monkeypatch: pytest.MonkeyP
             return datetime.now(UTC) + timedelta(days=1)
 
     with monkeypatch.context() as patched:
-        patched.setattr(diagnosis, "datetime", Tomorrow)
+        patched.setattr(health_check, "datetime", Tomorrow)
         assert any(one.startswith("clock: ") for one in plain.doctor())
-        diagnosis.write_down(plain.settings, plain.database)
+        health_check.write_report(plain.settings, plain.database)
     assert "disagree on the time" in plain.page("/health")
 
 

@@ -1,7 +1,6 @@
-"""What the headers of a study name its patient by, kept as long as the study's key and sealed under it.
+"""Identifiers that the headers of a study name its patient by, encrypted under the study's key and deleted with it.
 
-An instance that comes when its study was worked on already, or that is processed again, is searched for what all the
-others told.
+A late instance, or one that is processed again, is searched for the identifiers in all the others.
 """
 
 from __future__ import annotations
@@ -16,33 +15,33 @@ from imaging_hub.intake.study_keys import StudyKey
 from imaging_hub.keys.aead import AuthenticatedCipher
 
 
-def unite(connection: Connection, key: StudyKey, identifiers: frozenset[str]) -> frozenset[str]:
-    """Everything the study of `key` is known to name its patient by, `identifiers` from now on among it.
+def merge_identifiers(connection: Connection, key: StudyKey, identifiers: frozenset[str]) -> frozenset[str]:
+    """Add `identifiers` to those of the study of `key`, and return them all.
 
-    Runs in the caller's transaction, and keeps others from the same study until its end. Raises `StorageUnavailable`
-    when the study's key is gone, or opens nothing.
+    The study's row stays locked until the transaction ends. Raises `StorageUnavailable` when the study's key was
+    shredded or does not decrypt them.
     """
     row = connection.execute(
         text("SELECT identifiers FROM identifying.study_key WHERE id = :id FOR UPDATE"), {"id": key.id}
     ).one_or_none()
     if row is None:
         raise StorageUnavailable("the key of a study was shredded meanwhile", code="original-unreadable")
-    known = _opened(key, bytes(row.identifiers)) if row.identifiers else frozenset[str]()
+    known = _open(key, bytes(row.identifiers)) if row.identifiers else frozenset[str]()
     if identifiers <= known:
         return known
-    everything = known | identifiers
+    merged = known | identifiers
     connection.execute(
         text("UPDATE identifying.study_key SET identifiers = :sealed WHERE id = :id"),
-        {"id": key.id, "sealed": _sealed(key, everything)},
+        {"id": key.id, "sealed": _seal(key, merged)},
     )
-    return everything
+    return merged
 
 
-def _sealed(key: StudyKey, identifiers: frozenset[str]) -> bytes:
+def _seal(key: StudyKey, identifiers: frozenset[str]) -> bytes:
     return _cipher(key).seal(json.dumps(sorted(identifiers)).encode())
 
 
-def _opened(key: StudyKey, sealed: bytes) -> frozenset[str]:
+def _open(key: StudyKey, sealed: bytes) -> frozenset[str]:
     try:
         return frozenset(json.loads(_cipher(key).open(sealed)))
     except SealBroken:
@@ -52,5 +51,5 @@ def _opened(key: StudyKey, sealed: bytes) -> frozenset[str]:
 
 
 def _cipher(key: StudyKey) -> AuthenticatedCipher:
-    """Under a key of its own: the study's key wraps keys of files and does nothing else."""
+    """Derive a key of its own, since the study's key is used to wrap file keys only."""
     return AuthenticatedCipher(hmac.digest(key.key, b"imaging-hub|study-identifiers|1", "sha256"))
