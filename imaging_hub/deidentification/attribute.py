@@ -6,21 +6,12 @@ import re
 from functools import cache
 
 from imaging_hub.deidentification import standard
-from imaging_hub.dicom import dictionary
+from imaging_hub.dicom import dictionary, tags
 
 TEXT_VRS = frozenset(("CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"))
 """VRs whose values are words."""
 ONE_VALUE_VRS = frozenset(("LT", "ST", "UR", "UT"))
 """VRs in which a backslash is a letter like others (PS3.5 §6.2)."""
-
-# Attributes that Table E.1-1 names and PS3.6 2026c has, but the dictionary of pydicom 3.0.2 not yet.
-_NEWER = {
-    0x00081301: "SQ", 0x00081302: "SQ", 0x00081303: "SQ", 0x00081304: "SQ",
-    0x00100011: "SQ", 0x00100012: "LT", 0x00100013: "LT", 0x00100014: "SQ", 0x00100015: "SQ", 0x00100016: "LT",
-    0x00100041: "SQ", 0x00100042: "LT", 0x00100043: "SQ", 0x00100044: "SQ", 0x00100045: "LT", 0x00100046: "SQ",
-    0x00100047: "UR", 0x00102162: "UC", 0x0040A034: "DT", 0x0040A035: "DT", 0x0040B034: "DT", 0x0040B036: "DT",
-    0x0040B03B: "LO", 0x0040B03F: "SH", 0x0040E012: "UR",
-}  # fmt: skip
 
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?\s*([0-9A-Fa-f]{4})\)?\Z")
 
@@ -29,7 +20,7 @@ _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?\s*([0-9A-Fa-f]{4})\)?\Z")
 def vr_of(tag: int) -> str:
     """VR of an attribute, `UN` when neither the dictionary nor Table E.1-1 knows it."""
     vr = dictionary.vr(tag)
-    return _NEWER.get(tag, "UN") if vr == "UN" else vr
+    return tags.NEWER.get(tag, "UN") if vr == "UN" else vr
 
 
 @cache

@@ -6,13 +6,12 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from imaging_hub.dicom import uid, values
+from imaging_hub.dicom import tags, uid, values
 from imaging_hub.dicom.element_runs import ElementRun, ElementRunReader, elements_of
 from imaging_hub.dicom.elements import Buffer, Dataset
 from imaging_hub.dicom.status import StoreSituation
 from imaging_hub.errors import MalformedDataset
 
-_PIXEL_DATA = 0x7FE00010
 _LONGEST = 1024
 """Characters kept of an identifier; longer ones are no identifiers."""
 
@@ -55,7 +54,7 @@ def examine_header(passages: Iterable[ElementRun], sop_class_uid: str, sop_insta
 def _examined(elements: Dataset, sop_class_uid: str, sop_instance_uid: str) -> Examination:
     if not elements:
         return Examination(StoreSituation.MALFORMED, "empty-dataset")
-    study, series = _uid_at(elements, 0x0020000D), _uid_at(elements, 0x0020000E)
+    study, series = _uid_at(elements, tags.StudyInstanceUID), _uid_at(elements, tags.SeriesInstanceUID)
     fault_of_uids = _uid_fault(elements, sop_class_uid, sop_instance_uid, study, series)
     if fault_of_uids is not None:
         return Examination(StoreSituation.UID_MISMATCH, fault_of_uids)
@@ -65,8 +64,8 @@ def _examined(elements: Dataset, sop_class_uid: str, sop_instance_uid: str) -> E
         None if belongs else "study-or-series-uid-missing",
         study or None,
         series or None,
-        _text_at(elements, 0x00100020, values.charset_of(elements)),
-        _text_at(elements, 0x00080060),
+        _text_at(elements, tags.PatientID, values.charset_of(elements)),
+        _text_at(elements, tags.Modality),
     )
 
 
@@ -74,9 +73,9 @@ def _uid_fault(elements: Dataset, sop_class_uid: str, sop_instance_uid: str, *gr
     """What is wrong with the UIDs, if anything is; `groups` are those of study and series, empty where absent."""
     if not uid.is_valid(sop_instance_uid) or not uid.is_valid(sop_class_uid):
         return "invalid-sop-uid"
-    if _uid_at(elements, 0x00080018) != sop_instance_uid:
+    if _uid_at(elements, tags.SOPInstanceUID) != sop_instance_uid:
         return "sop-instance-uid-mismatch"
-    if _uid_at(elements, 0x00080016) != sop_class_uid:
+    if _uid_at(elements, tags.SOPClassUID) != sop_class_uid:
         return "sop-class-uid-mismatch"
     if any(group and not uid.is_valid(group) for group in groups):
         return "invalid-study-or-series-uid"
@@ -102,7 +101,7 @@ def content_digest(dataset: Dataset) -> str:
                 for item in element.value:
                     later += (b"(", item, b")")
             else:
-                value = element.value if element.tag == _PIXEL_DATA else bytes(element.value).rstrip(b"\0 ")
+                value = element.value if element.tag == tags.PixelData else bytes(element.value).rstrip(b"\0 ")
                 later += (len(value).to_bytes(8, "big"), hashlib.sha256(value).digest())
         pending += reversed(later)
     return sha256.hexdigest()

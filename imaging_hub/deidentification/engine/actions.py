@@ -17,12 +17,10 @@ from imaging_hub.deidentification.identifiers.patient import PatientContext, Und
 from imaging_hub.deidentification.instance import AttributeChange, Pseudonyms
 from imaging_hub.deidentification.profile import substitute
 from imaging_hub.deidentification.profile.profile import Profile
-from imaging_hub.dicom import values
+from imaging_hub.dicom import tags, values
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.dicom.values import Charset
 
-_CHARSET = 0x00080005
-_CONTENT_SEQUENCE = 0x0040A730
 _PRIVATE = 0x10000
 # Handlings by which dates and UIDs stay what they are to each other.
 _DATED = frozenset((Handling.SHIFT, Handling.TIME))
@@ -86,7 +84,7 @@ class InstanceActions:
     def _apply(self, dataset: Dataset, scope: Scope, path: str = "") -> Dataset:
         """The de-identified elements of a dataset or item at `scope`."""
         outer = self._charset
-        if dataset and dataset[0].tag <= _CHARSET:
+        if dataset and dataset[0].tag <= tags.SpecificCharacterSet:
             self._charset = values.charset_of(dataset, outer)
         decided = scope.decisions.get
         handlers = self._handlers
@@ -334,7 +332,7 @@ class InstanceActions:
             return self._fall_back(element, decision, scope, path)
         self._ran(decision, element)
         items = self._content_items.clean(element.value, scope.child(element.tag), path + decision.change.path)
-        if not items and element.value and element.tag == _CONTENT_SEQUENCE:
+        if not items and element.value and element.tag == tags.ContentSequence:
             # Type 1C (PS3.3 §C.17.3): there is none where there is no content below.
             return None
         return Element(element.tag, "SQ", items)

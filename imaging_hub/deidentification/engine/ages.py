@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from imaging_hub.deidentification.engine.dates import day_of
-from imaging_hub.dicom import values
+from imaging_hub.dicom import tags, values
 from imaging_hub.dicom.elements import Dataset, Element
 
-BIRTH_DATE = 0x00100030
-_AGE = 0x00101010
-_DAYS = (0x00080020, 0x00080021, 0x00080022, 0x00080023)
+_DAYS = (tags.StudyDate, tags.SeriesDate, tags.AcquisitionDate, tags.ContentDate)
 """Study, Series, Acquisition and Content Date."""
 SUBJECT_AGE = ("121033", "DCM", "NUM")
 """The content item of a report that holds the age of its subject (PS3.16 TID 1007)."""
 
-_MEASURED, _UNITS, _NUMBER, _CODE = 0x0040A300, 0x004008EA, 0x0040A30A, 0x00080100
 _IN_A_YEAR = {b"D": 365, b"W": 52, b"M": 12, b"Y": 1}
 _UCUM_IN_A_YEAR = {"a": 1.0, "mo": 12.0, "wk": 52.0, "d": 365.0}
 
@@ -35,13 +32,13 @@ def is_above(dataset: Dataset, cap: int) -> bool:
 
 
 def _told(dataset: Dataset) -> int | None:
-    text = values.text_at(dataset, _AGE)
+    text = values.text_at(dataset, tags.PatientAge)
     return years(text.encode("latin-1")) if text else None
 
 
 def _reckoned(dataset: Dataset) -> int | None:
     """Age on the last of an instance's days."""
-    birthday = day_of(values.text_at(dataset, BIRTH_DATE))
+    birthday = day_of(values.text_at(dataset, tags.PatientBirthDate))
     days = [day for tag in _DAYS if (day := day_of(values.text_at(dataset, tag))) is not None]
     if birthday is None or not days:
         return None
@@ -51,27 +48,35 @@ def _reckoned(dataset: Dataset) -> int | None:
 
 def capped(item: Dataset, cap: int) -> Dataset:
     """A numeric content item whose age is at most the year after `cap`; without its number when that is no age."""
-    measured = values.items(item, _MEASURED)
+    measured = values.items(item, tags.MeasuredValueSequence)
     if not measured:
         return item
     age = _measured_years(measured)
     if age is not None and age < cap + 1:
         return item
     held = [] if age is None else [_in_years(cap + 1)]
-    return [Element(_MEASURED, "SQ", held) if element.tag == _MEASURED else element for element in item]
+    return [
+        Element(tags.MeasuredValueSequence, "SQ", held) if element.tag == tags.MeasuredValueSequence else element
+        for element in item
+    ]
 
 
 def _measured_years(measured: list[Dataset]) -> float | None:
-    units = [values.text_at(unit, _CODE) for unit in values.items(measured[0], _UNITS)]
+    units = [
+        values.text_at(unit, tags.CodeValue) for unit in values.items(measured[0], tags.MeasurementUnitsCodeSequence)
+    ]
     in_a_year = _UCUM_IN_A_YEAR.get(units[0]) if len(measured) == len(units) == 1 else None
-    number = values.number(measured[0], _NUMBER)
+    number = values.number(measured[0], tags.NumericValue)
     return None if in_a_year is None or number is None else number / in_a_year
 
 
 def _in_years(number: int) -> Dataset:
     year = [
-        Element(_CODE, "SH", b"a"),
-        Element(0x00080102, "SH", b"UCUM"),
-        Element(0x00080104, "LO", b"year"),
+        Element(tags.CodeValue, "SH", b"a"),
+        Element(tags.CodingSchemeDesignator, "SH", b"UCUM"),
+        Element(tags.CodeMeaning, "LO", b"year"),
     ]
-    return [Element(_UNITS, "SQ", [year]), Element(_NUMBER, "DS", str(number).encode())]
+    return [
+        Element(tags.MeasurementUnitsCodeSequence, "SQ", [year]),
+        Element(tags.NumericValue, "DS", str(number).encode()),
+    ]

@@ -9,18 +9,21 @@ from operator import attrgetter
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.instance import Quarantined
 from imaging_hub.deidentification.profile.profile import Profile
-from imaging_hub.dicom import values
+from imaging_hub.dicom import tags, values
 from imaging_hub.dicom.elements import Dataset
 
 REASON = "burned-in-text-possible"
 
 _OVERLAYS = 0x60000000
-_SAMPLES = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _SECTIONAL = frozenset(("CT", "MR", "PT"))
 # Made by people or for people, whatever modality they claim.
 _CAPTURES = re.compile(r"secondary-capture|ultrasound|us-volume|video|photograph|endoscopic|dermoscopic")
 # Burned In Annotation, Recognizable Visual Features, Specimen Label in Image: what each says of a clean image.
-_SAYS = {0x00280301: ("", "NO"), 0x00280302: ("", "NO"), 0x00480010: ("", "NO")}
+_SAYS = {
+    tags.BurnedInAnnotation: ("", "NO"),
+    tags.RecognizableVisualFeatures: ("", "NO"),
+    tags.SpecimenLabelInImage: ("", "NO"),
+}
 # Image Type of protocol pages, dose pages and screen saves, which scanners store as slices.
 _SCREEN = re.compile(
     r"\b(?:SCREEN|SAVE|DOSE|DOSE_INFO|PROT|PROTOCOL|REPORT|SNAPSHOT|CAPTURE|SUMMARY|TABLE|GRAPH|LOGO)\b"
@@ -34,16 +37,16 @@ def decide(dataset: Dataset, sop_class_uid: str, modality: str, profile: Profile
     if "audio" in iod:
         return Quarantined("recorded-voice-possible", "SOPClassUID", "burned_in")
     first = bisect_left(dataset, _OVERLAYS, key=attrgetter("tag"))
-    tags = {element.tag for element in dataset[first:]}
-    if tags.isdisjoint(_SAMPLES):
+    held = {element.tag for element in dataset[first:]}
+    if held.isdisjoint(tags.PIXEL_DATA_ATTRIBUTES):
         return None
-    attribute = _attribute(dataset, tags, iod)
+    attribute = _attribute(dataset, held, iod)
     if attribute is None and (modality in profile.suspect or modality not in profile.trust):
         attribute = "Modality"
     return None if attribute is None else Quarantined(REASON, attribute, f"{profile.name}: burned_in")
 
 
-def _attribute(dataset: Dataset, tags: set[int], iod: str) -> str | None:
+def _attribute(dataset: Dataset, held: set[int], iod: str) -> str | None:
     """The attribute by which an instance may hold text whatever its modality."""
     if _CAPTURES.search(iod):
         return "SOPClassUID"
@@ -52,17 +55,17 @@ def _attribute(dataset: Dataset, tags: set[int], iod: str) -> str | None:
             return values.keyword(tag)
     if _is_screen(dataset):
         return "ImageType"
-    if values.text_at(dataset, 0x00080060) in _SECTIONAL and (values.number(dataset, 0x00280002) or 1) > 1:
+    if values.text_at(dataset, tags.Modality) in _SECTIONAL and (values.number(dataset, tags.SamplesPerPixel) or 1) > 1:
         # Slices have one sample a pixel; colour is a rendering or a screen.
         return "SamplesPerPixel"
     # An overlay without its own data lies in unused bits of the pixels (retired, PS3.5-2004 §8.1.2).
-    groups = {tag >> 16 for tag in tags if 0x6000 <= tag >> 16 <= 0x60FF}
-    return "OverlayBitPosition" if any(group << 16 | 0x3000 not in tags for group in groups) else None
+    groups = {tag >> 16 for tag in held if 0x6000 <= tag >> 16 <= 0x60FF}
+    return "OverlayBitPosition" if any(group << 16 | 0x3000 not in held for group in groups) else None
 
 
 def _is_screen(dataset: Dataset) -> bool:
     """Whether Image Type speaks of a screen, a page or a slide's label."""
-    element = values.find(dataset, 0x00080008)
+    element = values.find(dataset, tags.ImageType)
     image_type = [] if element is None else [value.upper() for value in values.texts(element)]
     if any(_LABEL.search(value) for value in image_type):
         return True

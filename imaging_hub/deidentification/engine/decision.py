@@ -10,6 +10,7 @@ from imaging_hub.deidentification.attribute import TEXT_VRS
 from imaging_hub.deidentification.instance import AttributeChange
 from imaging_hub.deidentification.profile.rule import ProfileRule
 from imaging_hub.deidentification.profile.substitute import LONGEST
+from imaging_hub.dicom import tags
 
 
 class Handling(IntEnum):
@@ -84,7 +85,7 @@ _OF_STRINGS = frozenset(
 _OF_RULES = frozenset((Handling.REPLACE, Handling.HASH, Handling.TRUNCATE))
 _OF_SEQUENCES = frozenset((Handling.RECURSE, Handling.CONTENT))
 BY_TYPE = {"1": Handling.DUMMY, "2": Handling.EMPTY, "3": Handling.REMOVE}
-PATIENT = frozenset((0x00100010, 0x00100020))
+PATIENT = frozenset((tags.PatientName, tags.PatientID))
 
 NOT_IN_TABLE = "not in E.1-1: values searched"
 WRONG_VR = "wrong VR"

@@ -26,20 +26,19 @@ from imaging_hub.deidentification.identifiers import collector
 from imaging_hub.deidentification.identifiers.patient import PatientContext, UndecodableText
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.deidentification.profile import expression
-from imaging_hub.dicom import encode, part10, values
-from imaging_hub.dicom.element_runs import VARYING, ElementRun, ElementRunReader, elements_of
+from imaging_hub.dicom import encode, part10, tags, values
+from imaging_hub.dicom.element_runs import VARYING, ElementRun, ElementRunReader, around, elements_of
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
 from imaging_hub.errors import MalformedDataset
 
-_SOP_CLASS, _SOP_INSTANCE, _MODALITY = 0x00080016, 0x00080018, 0x00080060
-_STUDY_DATE, _STUDY, _SERIES, _PIXEL_DATA = 0x00080020, 0x0020000D, 0x0020000E, 0x7FE00010
 _PATIENTS_REMEMBERED = 4
 _by_stop = itemgetter(0)
 _PIXELS, _AFTER_PIXELS = slice_cache.PIXELS
-_METHOD, _DATES = (0x00120062, 0x00120065), (0x00280303, 0x00280304)
+_METHOD = around(tags.PatientIdentityRemoved, tags.DeidentificationMethodCodeSequence)
+_DATES = around(tags.LongitudinalTemporalInformationModified)
 """Where an instance tells of its own de-identification."""
-_DOCUMENT = (document.DOCUMENT, document.DOCUMENT + 1), (document.LENGTH, document.LENGTH + 1)
-_CUTS = (*VARYING, *chain.from_iterable((_METHOD, _DATES, *_DOCUMENT, slice_cache.PIXELS)))
+_DOCUMENT = (*around(tags.EncapsulatedDocument), *around(tags.EncapsulatedDocumentLength))
+_CUTS = (*VARYING, *_METHOD, *_DATES, *_DOCUMENT, *slice_cache.PIXELS)
 
 
 class Deidentifier:
@@ -81,8 +80,8 @@ class Deidentifier:
             if passages is None:
                 return None
             # What follows is pixel data and nothing else; which they are, nothing asks.
-            dataset = [*elements_of(passages), Element(_PIXEL_DATA, "OW", b"")]
-            sop_class_uid, modality = values.text_at(dataset, _SOP_CLASS), values.text_at(dataset, _MODALITY)
+            dataset = [*elements_of(passages), Element(tags.PixelData, "OW", b"")]
+            sop_class_uid, modality = values.text_at(dataset, tags.SOPClassUID), values.text_at(dataset, tags.Modality)
             return self._refused(dataset, sop_class_uid, modality, pseudonyms)
         except Exception:
             return None
@@ -91,8 +90,8 @@ class Deidentifier:
         before, self._course = self._course, SliceCache()
         passages = self._reader.read(source.dataset, source.transfer_syntax_uid)
         dataset = elements_of(passages)
-        sop_class_uid = values.text_at(dataset, _SOP_CLASS)
-        modality = values.text_at(dataset, _MODALITY)
+        sop_class_uid = values.text_at(dataset, tags.SOPClassUID)
+        modality = values.text_at(dataset, tags.Modality)
         refused = self._refused(dataset, sop_class_uid, modality, pseudonyms)
         if refused is not None:
             return refused
@@ -118,18 +117,21 @@ class Deidentifier:
             return Quarantined("residual-identifier", hit.path, self._rule(hit.path, whole.elements, scope))
         self._course = SliceCache(charset, identifying, circumstances, pieces, frozenset(whole.uids), whole.gone_days)
         header, parts = self._encoded(pieces, whole, written, syntax)
-        uids = {tag: values.text_at(whole.elements, tag) for tag in (_SOP_INSTANCE, _SERIES, _STUDY)}
+        uids = {
+            tag: values.text_at(whole.elements, tag)
+            for tag in (tags.SOPInstanceUID, tags.SeriesInstanceUID, tags.StudyInstanceUID)
+        }
         return DeidentifiedInstance(
             sop_class_uid=sop_class_uid,
-            sop_instance_uid=uids[_SOP_INSTANCE],
-            series_instance_uid=uids[_SERIES],
-            study_instance_uid=uids[_STUDY],
+            sop_instance_uid=uids[tags.SOPInstanceUID],
+            series_instance_uid=uids[tags.SeriesInstanceUID],
+            study_instance_uid=uids[tags.StudyInstanceUID],
             transfer_syntax_uid=syntax,
-            part10=(part10.file_meta(sop_class_uid, uids[_SOP_INSTANCE], syntax), *parts),
+            part10=(part10.file_meta(sop_class_uid, uids[tags.SOPInstanceUID], syntax), *parts),
             header=header,
             changes=whole.changes,
             needs_review=bool(written) or self._plan.profile.wants_review(modality, dataset),
-            study_date=day_of(values.text_at(dataset, _STUDY_DATE)),
+            study_date=day_of(values.text_at(dataset, tags.StudyDate)),
         )
 
     def _pieces(
@@ -181,11 +183,11 @@ class Deidentifier:
         iod = standard.iod(sop_class_uid)
         if iod is None or iod == "basic-directory":
             return Quarantined("media-directory" if iod else "unknown-sop-class", "SOPClassUID")
-        for tag in (_SOP_INSTANCE, _SERIES, _STUDY):
+        for tag in (tags.SOPInstanceUID, tags.SeriesInstanceUID, tags.StudyInstanceUID):
             if not values.text_at(dataset, tag):
                 return Quarantined("missing-uid", values.keyword(tag))
         if not values.is_charset_known(dataset):
-            return Quarantined("unknown-character-set", values.keyword(values.SPECIFIC_CHARACTER_SET))
+            return Quarantined("unknown-character-set", "SpecificCharacterSet")
         if self._plan.date_option == standard.MODIFIED_DATES and not pseudonyms.date_shift_days:
             return Quarantined("no-date-shift", rule="E.1-1 Retain Longitudinal Modified Dates")
         for held in self._plan.profile.quarantine:

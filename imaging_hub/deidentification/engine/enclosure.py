@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from imaging_hub.deidentification.engine.decision import Handling
 from imaging_hub.deidentification.standard import CLEAN_GRAPHICS, CLEAN_STRUCTURED_CONTENT
+from imaging_hub.dicom import tags
 
 _ANYWHERE = 0
-_GRAPHIC_ANNOTATIONS, _WAVEFORM_ANNOTATIONS = 0x00700001, 0x0040B020
-_TEXT, _TICK_LABEL = 0x00700006, 0x00700289
-_PREPARATION_STEPS, _PROTOCOL_CONTEXT, _MODIFIERS = 0x00400612, 0x00400440, 0x00400441
 
 _COVERED = {
-    (_TEXT, _GRAPHIC_ANNOTATIONS): (CLEAN_GRAPHICS, Handling.CLEAN),
-    (_TICK_LABEL, _GRAPHIC_ANNOTATIONS): (CLEAN_GRAPHICS, Handling.CLEAN),
-    (_TEXT, _WAVEFORM_ANNOTATIONS): (CLEAN_STRUCTURED_CONTENT, Handling.CLEAN),
-    (_PREPARATION_STEPS, _ANYWHERE): (CLEAN_STRUCTURED_CONTENT, Handling.CONTENT),
-    (_PROTOCOL_CONTEXT, _ANYWHERE): (CLEAN_STRUCTURED_CONTENT, Handling.CONTENT),
-    (_MODIFIERS, _ANYWHERE): (CLEAN_STRUCTURED_CONTENT, Handling.CONTENT),
+    (tags.UnformattedTextValue, tags.GraphicAnnotationSequence): (CLEAN_GRAPHICS, Handling.CLEAN),
+    (tags.TickLabel, tags.GraphicAnnotationSequence): (CLEAN_GRAPHICS, Handling.CLEAN),
+    (tags.UnformattedTextValue, tags.WaveformAnnotationSequence): (CLEAN_STRUCTURED_CONTENT, Handling.CLEAN),
+    (tags.SpecimenPreparationStepContentItemSequence, _ANYWHERE): (CLEAN_STRUCTURED_CONTENT, Handling.CONTENT),
+    (tags.ProtocolContextSequence, _ANYWHERE): (CLEAN_STRUCTURED_CONTENT, Handling.CONTENT),
+    (tags.ContentItemModifierSequence, _ANYWHERE): (CLEAN_STRUCTURED_CONTENT, Handling.CONTENT),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imaging_hub.deidentification import standard
+from imaging_hub.dicom import tags
 from imaging_hub.dicom.elements import Dataset, Element
 
 _VERSION = "imaging-hub 1"
@@ -18,17 +19,17 @@ def elements(profile: str, options_ran: frozenset[str], shifted: bool) -> Datase
         dates = "MODIFIED"
     codes = [
         [
-            Element(0x00080100, "SH", method.code.encode()),
-            Element(0x00080102, "SH", b"DCM"),
-            Element(0x00080104, "LO", method.meaning.encode()),
+            Element(tags.CodeValue, "SH", method.code.encode()),
+            Element(tags.CodingSchemeDesignator, "SH", b"DCM"),
+            Element(tags.CodeMeaning, "LO", method.meaning.encode()),
         ]
         for option, method in standard.methods().items()
         if option == standard.BASIC or option in options_ran
     ]
     text = "\\".join((_VERSION, standard.edition(), f"profile {profile}"[:64]))
     return [
-        Element(0x00120062, "CS", b"YES"),
-        Element(0x00120063, "LO", text.encode("ascii")),
-        Element(0x00120064, "SQ", codes),
-        Element(0x00280303, "CS", dates.encode()),
+        Element(tags.PatientIdentityRemoved, "CS", b"YES"),
+        Element(tags.DeidentificationMethod, "LO", text.encode("ascii")),
+        Element(tags.DeidentificationMethodCodeSequence, "SQ", codes),
+        Element(tags.LongitudinalTemporalInformationModified, "CS", dates.encode()),
     ]

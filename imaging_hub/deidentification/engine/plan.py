@@ -11,10 +11,8 @@ from imaging_hub.deidentification.engine import ages
 from imaging_hub.deidentification.engine.scope import SCOPES_MAX, CompiledProfile, InstanceFacts, Scope
 from imaging_hub.deidentification.profile import expression
 from imaging_hub.deidentification.profile.profile import Profile
-from imaging_hub.dicom import values
+from imaging_hub.dicom import tags, values
 from imaging_hub.dicom.elements import Dataset
-
-_SOP_CLASS, _MODALITY, _REFERENCED_SERIES = 0x00080016, 0x00080060, 0x00081115
 
 
 class Plan:
@@ -37,9 +35,9 @@ class Plan:
         """
         cap = self.profile.age_cap_years
         return self.scope(
-            values.text_at(dataset, _SOP_CLASS),
-            values.text_at(dataset, _MODALITY),
-            references=values.find(dataset, _REFERENCED_SERIES) is not None,
+            values.text_at(dataset, tags.SOPClassUID),
+            values.text_at(dataset, tags.Modality),
+            references=values.find(dataset, tags.ReferencedSeriesSequence) is not None,
             very_old=cap is not None and ages.is_above(dataset, cap),
             conditions=frozenset(text for text in self._conditions if expression.holds(text, dataset)),
         )

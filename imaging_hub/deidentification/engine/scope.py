@@ -12,7 +12,7 @@ from typing import Self
 
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import attribute_name, is_known, vr_of
-from imaging_hub.deidentification.engine import ages, csa_header
+from imaging_hub.deidentification.engine import csa_header
 from imaging_hub.deidentification.engine.decision import (
     BY_NO_OPTION,
     BY_TYPE,
@@ -33,8 +33,9 @@ from imaging_hub.deidentification.instance import AttributeChange
 from imaging_hub.deidentification.profile.excluded import REBUILT, why_excluded
 from imaging_hub.deidentification.profile.profile import Profile
 from imaging_hub.deidentification.profile.rule import ProfileRule
+from imaging_hub.dicom import tags
 
-_CODES_BY_URL = frozenset((0x0008010E, 0x00080120))
+_CODES_BY_URL = frozenset((tags.CodingSchemeURL, tags.URNCodeValue))
 SCOPES_MAX = 4096
 """Places remembered; a hostile nesting of sequences beyond it is decided each time anew."""
 
@@ -146,7 +147,7 @@ class Scope:
             # A UID where another text belongs is a UID all the same.
             handling, options = self._by_vr(tag, vr)
             decision = replace(decision, handling=handling, options=decision.options | options)
-        if self.instance.very_old and tag == ages.BIRTH_DATE:
+        if self.instance.very_old and tag == tags.PatientBirthDate:
             decision = without_value(decision)
         if is_known(tag):
             self.decisions[tag] = decision

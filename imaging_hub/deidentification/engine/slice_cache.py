@@ -16,11 +16,12 @@ from imaging_hub.deidentification.identifiers.collector import RawIdentifier
 from imaging_hub.deidentification.identifiers.patient import PatientContext
 from imaging_hub.deidentification.identifiers.residual_check import ResidualIdentifier
 from imaging_hub.deidentification.instance import AttributeChange, Pseudonyms
-from imaging_hub.dicom.element_runs import ElementRun
+from imaging_hub.dicom import tags
+from imaging_hub.dicom.element_runs import ElementRun, around
 from imaging_hub.dicom.elements import Dataset
 from imaging_hub.dicom.values import Charset
 
-PIXELS = (0x7FE00008, 0x7FE00011)
+PIXELS = around(tags.FloatPixelData, tags.PixelData)
 """The tags from which pixel data begin, and before which they end."""
 
 

@@ -18,20 +18,15 @@ from imaging_hub.deidentification.engine.decision import BY_NO_OPTION, Attribute
 from imaging_hub.deidentification.engine.scope import Scope
 from imaging_hub.deidentification.instance import AttributeChange
 from imaging_hub.deidentification.profile.profile import Profile
-from imaging_hub.dicom import values
+from imaging_hub.dicom import tags, values
 from imaging_hub.dicom.elements import Dataset
 
-_VALUE_TYPE = 0x0040A040
-_CONCEPT = 0x0040A043
-_CODES = (0x00080100, 0x00080119, 0x00080120)
-_SCHEME = 0x00080102
-BY_REFERENCE = 0x0040DB73
-"""Referenced Content Item Identifier: items are then told apart by their place, and none may be taken out."""
+_CODES = (tags.CodeValue, tags.LongCodeValue, tags.URNCodeValue)
 
 # The attribute that holds the value of an item, by Value Type (PS3.3 §C.17.3); references are UIDs of Table E.1-1.
 _VALUE = {
-    "TEXT": 0x0040A160, "PNAME": 0x0040A123, "DATE": 0x0040A121, "TIME": 0x0040A122, "DATETIME": 0x0040A120,
-    "UIDREF": 0x0040A124, "CODE": 0x0040A168, "NUM": 0x0040A300,
+    "TEXT": tags.TextValue, "PNAME": tags.PersonName, "DATE": tags.Date, "TIME": tags.Time, "DATETIME": tags.DateTime,
+    "UIDREF": tags.UID, "CODE": tags.ConceptCodeSequence, "NUM": tags.MeasuredValueSequence,
 }  # fmt: skip
 # How a value is treated where the treatment is not that of its attribute by Table E.1-1.
 _KEPT = {"TEXT": Handling.SCAN, "UIDREF": Handling.RETAIN, "CODE": Handling.RECURSE, "NUM": Handling.RECURSE}
@@ -148,15 +143,15 @@ class ContentItems:
 
 def concept_of(item: Dataset) -> ConceptCode:
     """The concept name of an item and its Value Type, by which Table E.3.4-1 knows it."""
-    concept = next(iter(values.items(item, _CONCEPT)), [])
+    concept = next(iter(values.items(item, tags.ConceptNameCodeSequence)), [])
     code = next((found for tag in _CODES if (found := values.text_at(concept, tag))), "")
-    return code, values.text_at(concept, _SCHEME), values.text_at(item, _VALUE_TYPE)
+    return code, values.text_at(concept, tags.CodingSchemeDesignator), values.text_at(item, tags.ValueType)
 
 
 def holds_references(dataset: Dataset) -> bool:
     """Whether items refer to each other by place, anywhere below."""
     for element in dataset:
-        if element.tag == BY_REFERENCE:
+        if element.tag == tags.ReferencedContentItemIdentifier:
             return True
         if isinstance(element.value, list) and any(holds_references(item) for item in element.value):
             return True

@@ -14,18 +14,29 @@ from imaging_hub.deidentification.attribute import vr_of
 from imaging_hub.deidentification.identifiers.folding import fold
 from imaging_hub.deidentification.identifiers.parts import NOBODY
 from imaging_hub.deidentification.identifiers.vocabulary import is_term
-from imaging_hub.dicom import values
+from imaging_hub.dicom import tags, values
 from imaging_hub.dicom.element_runs import ElementRun, ElementRunReader, elements_of
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
 from imaging_hub.dicom.values import Charset
 
 _IDENTIFYING_VRS = frozenset(("AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"))
 _DESCRIBING = frozenset(("clean-descriptors", "retain-patient-characteristics", "clean-graphics"))
-_PATIENT_NAMES = frozenset((0x00100010, 0x00101001, 0x00101005, 0x00101060))
-_BIRTH_DATE = 0x00100030
+_PATIENT_NAMES = frozenset(
+    (tags.PatientName, tags.OtherPatientNames, tags.PatientBirthName, tags.PatientMotherBirthName)
+)
 # Makers, models and remarks: their words would take vocabulary away and name nobody.
 _GENERIC = frozenset(
-    (0x00500020, 0x0016004E, 0x0016004F, 0x00160050, 0x300A0216, 0x04000563, 0x00284000, 0x00203406, 0x00160082)
+    (
+        tags.DeviceDescription,
+        tags.LensSpecification,
+        tags.LensMake,
+        tags.LensModel,
+        tags.SourceManufacturer,
+        tags.ModifyingSystem,
+        tags.ImagePresentationComments,
+        tags.ModifiedImageDescription,
+        tags.GPSMapDatum,
+    )
 )
 _UTF_8: Charset = ("UTF8",)
 _MARKS = str.maketrans("^=", "  ")
@@ -41,7 +52,7 @@ def identifying() -> frozenset[int]:
         and not _DESCRIBING & row.options.keys()
         and not any(option.startswith("retain-longitudinal") for option in row.options)
     }
-    return frozenset(found | {_BIRTH_DATE}) - _GENERIC
+    return frozenset(found | {tags.PatientBirthDate}) - _GENERIC
 
 
 RawIdentifier = tuple[int, str, bytes, Charset]
@@ -57,7 +68,7 @@ def raw(dataset: Dataset, charset: Charset = values.LATIN_1) -> list[RawIdentifi
 
 def _gather(dataset: Dataset, charset: Charset, found: list[RawIdentifier]) -> None:
     wanted = identifying()
-    if dataset and dataset[0].tag <= values.SPECIFIC_CHARACTER_SET:
+    if dataset and dataset[0].tag <= tags.SpecificCharacterSet:
         charset = values.charset_of(dataset, charset)
     for element in dataset:
         if element.vr == "SQ":

@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 from imaging_hub.deidentification.attribute import is_known
+from imaging_hub.dicom import tags
 
 UNKNOWN = "unknown to the Standard"
 REBUILT = "rebuilt"
 """Written by the engine, or below the dataset: no rule keeps what the source says."""
 
 # Written by the engine itself, whatever the source says (PS3.15 §E.1.1, PS3.3 §C.12.1).
-_OWN = frozenset((0x00120062, 0x00120063, 0x00120064, 0x00280303))
+_OWN = frozenset(
+    (
+        tags.PatientIdentityRemoved,
+        tags.DeidentificationMethod,
+        tags.DeidentificationMethodCodeSequence,
+        tags.LongitudinalTemporalInformationModified,
+    )
+)
 # Opaque, so nobody can say what they hold: encrypted attributes, signatures, keys of other systems, drawings.
 _OPAQUE = frozenset(
-    (0x04000120, 0x04000500, 0x04000510, 0x04000520, 0x0008041B, 0x0008041C, 0x0040A074, 0x0040A089, 0x4FFE0001)
-) | {0x00686300}
+    (
+        tags.Signature,
+        tags.EncryptedAttributesSequence,
+        tags.EncryptedContentTransferSyntaxUID,
+        tags.EncryptedContent,
+        tags.RecordKey,
+        tags.PriorRecordKey,
+        tags.ObjectBinaryIdentifierTrial,
+        tags.ObjectDirectoryBinaryIdentifierTrial,
+        tags.MACParametersSequence,
+    )
+) | {tags.HPGLDocument}
 
 
 def why_excluded(tag: int) -> str:
