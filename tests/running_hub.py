@@ -177,10 +177,12 @@ def a_hub(folder: Path, database: Database, **overrides: object) -> RunningHub:
     with database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
             connection,
-            calling_ae_title=SENDER,
-            address="127.0.0.1",
-            hospital="chu-test",
-            finess="750000001",
-            profile="research-longitudinal",
+            senders.Sender(
+                calling_ae_title=SENDER,
+                address="127.0.0.1",
+                hospital="chu-test",
+                finess="750000001",
+                profile="research-longitudinal",
+            ),
         )
     return RunningHub(settings, database, folder / "hub.log", vault)

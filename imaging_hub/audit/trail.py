@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -60,6 +61,18 @@ class AuditAction(StrEnum):
 
 
 @dataclass(frozen=True)
+class TrailEntry:
+    """One entry of the trail."""
+
+    sequence: int
+    at: datetime
+    actor: str
+    action: str
+    object: str
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class BrokenChain:
     """Where a chain no longer holds."""
 
@@ -94,6 +107,18 @@ def append(
             "hash": _seal(previous, entry),
         },
     )
+
+
+def entries(connection: Connection, before: int | None = None, *, limit: int) -> Sequence[TrailEntry]:
+    """The newest entries, or of those older than `before`."""
+    rows = connection.execute(
+        text(
+            "SELECT sequence, at, actor, action, object, detail FROM audit.entry"
+            " WHERE CAST(:before AS bigint) IS NULL OR sequence < :before ORDER BY sequence DESC LIMIT :limit"
+        ),
+        {"before": before, "limit": limit},
+    )
+    return [TrailEntry(*row) for row in rows]
 
 
 def verify(connection: Connection) -> int | BrokenChain:

@@ -6,7 +6,9 @@ A plain install has the client verbs; the others ask for the `[hub]` extra by na
 from __future__ import annotations
 
 import importlib
+import json
 import sys
+from importlib.metadata import distribution
 from typing import Any
 
 import typer
@@ -67,18 +69,17 @@ class _Verbs(TyperGroup):
             return None
         if ctx.resilient_parsing or "--help" in sys.argv[1:2]:
             return TyperCommand(cmd_name, help=_VERBS[cmd_name])
-        try:
-            module = importlib.import_module(f"imaging_hub.cli.{_MODULES.get(cmd_name, cmd_name)}")
-        except ModuleNotFoundError as missing:
-            if missing.name and missing.name.startswith("imaging_hub"):
-                raise
-            Console(stderr=True).print(
-                f"`{cmd_name}` needs the service: pip install 'imaging-hub[hub]'", markup=False, highlight=False
-            )
-            raise typer.Exit(2) from None
+        module = importlib.import_module(f"imaging_hub.cli.{_MODULES.get(cmd_name, cmd_name)}")
         command = typer.main.get_command(getattr(module, f"{cmd_name}_app", None) or module.app)
         command.name = cmd_name
         return command
+
+
+def _with_the_service() -> str:
+    """The command that adds the service to this installation, from where pip has it (PEP 610): no index has it."""
+    recorded = distribution("imaging-hub").read_text("direct_url.json")
+    origin = f" @ {json.loads(recorded)['url']}" if recorded else ""
+    return f"pip install 'imaging-hub[hub]{origin}'"
 
 
 app = typer.Typer(cls=_Verbs, no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
@@ -107,3 +108,9 @@ def main() -> None:
         if fault.hint:
             console.print(f"What to do: {fault.hint}", markup=False, highlight=False)
         sys.exit(1)
+    except ModuleNotFoundError as missing:
+        if not missing.name or missing.name.startswith("imaging_hub"):
+            raise
+        hint = f"this needs the service, of which `{missing.name}` is not installed: {_with_the_service()}"
+        Console(stderr=True).print(hint, markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)

@@ -15,20 +15,20 @@ from typing import Any
 from pydicom import Dataset, dcmread
 from pynetdicom import AE, AllStoragePresentationContexts, Association, build_context, evt
 from pynetdicom.events import Event
-from pynetdicom.sop_class import (
-    StorageCommitmentPushModel,
-    StudyRootQueryRetrieveInformationModelFind,
-    StudyRootQueryRetrieveInformationModelGet,
-    StudyRootQueryRetrieveInformationModelMove,
-    Verification,
-)
 from pynetdicom.transport import AddressInformation, AssociationSocket
 from sqlalchemy.exc import SQLAlchemyError
 
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import AuditAction
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import Database, DatabaseLogin, DatabaseRole
 from imaging_hub.dicom import transfer_syntax
+from imaging_hub.dicom.sop_class import (
+    STORAGE_COMMITMENT,
+    STUDY_ROOT_FIND,
+    STUDY_ROOT_GET,
+    STUDY_ROOT_MOVE,
+    VERIFICATION,
+)
 from imaging_hub.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN
 from imaging_hub.gateway import senders, storage_commitment
 from imaging_hub.gateway.association_guard import GuardedServer
@@ -52,9 +52,9 @@ class QueryRetrieveScp:
 
     def __init__(self, settings: Settings, database: Database, metrics: GatewayMetrics) -> None:
         self._settings = settings
-        self._database = database
-        self._spool = open_spool(settings, database, DatabaseRole.GATEWAY)
-        self._rejections = Rejections(database, metrics)
+        self._login = database.login(DatabaseRole.GATEWAY)
+        self._spool = open_spool(settings, self._login)
+        self._rejections = Rejections(self._login, metrics)
         self._server: GuardedServer | None = None
 
     @property
@@ -80,7 +80,7 @@ class QueryRetrieveScp:
 
     def _serve(self, connection: PeerConnection) -> None:
         """One association, from its request to its end."""
-        session = _Session(self._settings, self._database, self._spool, self._rejections, connection)
+        session = _Session(self._settings, self._login, self._spool, self._rejections, connection)
         association = session.association()
         association.start()
         association.join()
@@ -95,13 +95,13 @@ class _Session:
     def __init__(
         self,
         settings: Settings,
-        database: Database,
+        login: DatabaseLogin,
         spool: Spool,
         rejections: Rejections,
         connection: PeerConnection,
     ) -> None:
         self._settings = settings
-        self._database = database
+        self._login = login
         self._spool = spool
         self._rejections = rejections
         self._connection = connection
@@ -112,17 +112,12 @@ class _Session:
         entity = AE(ae_title=self._settings.ae_title)
         entity.require_called_aet = True
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = IDLE_SECONDS
-        for model in (
-            Verification,
-            StudyRootQueryRetrieveInformationModelFind,
-            StudyRootQueryRetrieveInformationModelGet,
-            StudyRootQueryRetrieveInformationModelMove,
-        ):
+        for model in (VERIFICATION, STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE):
             entity.add_supported_context(model)
         for context in AllStoragePresentationContexts:
             syntaxes = list(transfer_syntax.NEGOTIATED)
             entity.add_supported_context(str(context.abstract_syntax), syntaxes, scu_role=True, scp_role=True)
-        entity.add_supported_context(StorageCommitmentPushModel)
+        entity.add_supported_context(STORAGE_COMMITMENT)
         association = Association(entity, "acceptor")
         association.set_socket(_Socket(association, self._connection, self._settings))
         association.acceptor.maximum_length = entity.maximum_pdu_size
@@ -142,7 +137,8 @@ class _Session:
     def _requested(self, event: Event) -> None:
         """Say who this is; pynetdicom then rejects an AE title that is not on the list."""
         primitive = event.assoc.requestor.primitive
-        calling, called = str(primitive.calling_ae_title).strip(), str(primitive.called_ae_title).strip()
+        calling, called = (primitive.calling_ae_title, primitive.called_ae_title) if primitive else (None, None)
+        calling, called = (calling or "").strip(), (called or "").strip()
         found = self._may_ask(calling)
         if called != self._settings.ae_title:
             found = RefusalReason.WRONG_CALLED_AE_TITLE
@@ -156,7 +152,7 @@ class _Session:
 
     def _may_ask(self, calling: str) -> Sender | RefusalReason:
         try:
-            with self._database.begin(DatabaseRole.GATEWAY) as connection:
+            with self._login.begin() as connection:
                 found = senders.admit(connection, calling, self._connection.address, self._connection.certificate)
         except SQLAlchemyError:
             return RefusalReason.DATABASE_AWAY
@@ -167,7 +163,7 @@ class _Session:
             return
         hospital, title = self._sender.hospital, self._settings.ae_title
         try:
-            with self._database.begin(DatabaseRole.GATEWAY) as connection:
+            with self._login.begin() as connection:
                 matches = list(study_root.find(connection, self._spool, hospital, event.identifier, title))
         except InvalidQuery:
             yield _NO_QUERY, None
@@ -190,7 +186,7 @@ class _Session:
     def _move(self, event: Event) -> Iterator[Any]:
         """Only to a receiver of the same hospital: the one that is named for the destination's AE title."""
         destination = str(event.move_destination or "").strip()
-        with self._database.begin(DatabaseRole.GATEWAY) as connection:
+        with self._login.begin() as connection:
             known = [
                 one
                 for one in senders.list_senders(connection)
@@ -202,7 +198,7 @@ class _Session:
             return
         kept = self._originals(event)
         pairs = sorted({(one.sop_class_uid, one.transfer_syntax_uid) for one in kept})[:_CONTEXTS]
-        contexts = [build_context(*pair) for pair in pairs or [(Verification, IMPLICIT_VR_LITTLE_ENDIAN)]]
+        contexts = [build_context(*pair) for pair in pairs or [(VERIFICATION, IMPLICIT_VR_LITTLE_ENDIAN)]]
         yield query.host, query.port, {"ae_title": destination, "contexts": contexts}
         yield len(kept)
         yield from self._given(event, kept)
@@ -212,12 +208,12 @@ class _Session:
         if self._sender is None or not storage_commitment.may_be_committed(self._sender):
             return _REFUSED, None
         wanted, title = event.action_information, self._settings.ae_title
-        return storage_commitment.request(self._database, self._sender, title, event.action_type, wanted), None
+        return storage_commitment.request(self._login, self._sender, title, event.action_type, wanted), None
 
     def _originals(self, event: Event) -> list[KeptOriginal]:
         if self._sender is None:
             return []
-        with suppress(InvalidQuery), self._database.begin(DatabaseRole.GATEWAY) as connection:
+        with suppress(InvalidQuery), self._login.begin() as connection:
             return study_root.originals(connection, self._sender.hospital, event.identifier)
         return []
 
@@ -232,7 +228,7 @@ class _Session:
     def _remember(self, what: str, count: int) -> None:
         if self._sender is None:
             return
-        with self._database.begin(DatabaseRole.GATEWAY) as connection:
+        with self._login.begin() as connection:
             trail.append(
                 connection,
                 f"sender:{self._sender.calling_ae_title}",
@@ -242,7 +238,7 @@ class _Session:
             )
 
 
-class _Socket(AssociationSocket):  # type: ignore[misc]
+class _Socket(AssociationSocket):
     """pynetdicom's socket, with a bound on how much it reads at once and how long that may take."""
 
     def __init__(self, association: Association, connection: PeerConnection, settings: Settings) -> None:

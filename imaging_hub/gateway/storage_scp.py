@@ -31,7 +31,6 @@ from imaging_hub.intake import recovery
 from imaging_hub.log import log
 from imaging_hub.settings import Settings
 
-VERIFICATION = "1.2.840.10008.1.1"
 DRAIN_SECONDS = 10.0
 _KEPT = frozenset(transfer_syntax.NEGOTIATED)
 _PLAIN = frozenset((transfer_syntax.IMPLICIT_VR_LITTLE_ENDIAN, transfer_syntax.EXPLICIT_VR_LITTLE_ENDIAN))
@@ -42,10 +41,10 @@ class StorageServer:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
-        self._database = database
+        self._login = database.login(DatabaseRole.GATEWAY)
         self.reception = Reception(settings, database)
         self.metrics = self.reception.metrics
-        self._rejections = Rejections(database, self.metrics)
+        self._rejections = Rejections(self._login, self.metrics)
         self._server: GuardedServer | None = None
         self.stopping = False
 
@@ -59,7 +58,7 @@ class StorageServer:
         self._settings.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         context = server_context(self._settings)
         try:
-            with self._database.begin(DatabaseRole.GATEWAY) as connection:
+            with self._login.begin() as connection:
                 recovered = recovery.recover(connection, self.reception.spool)
         except SQLAlchemyError as fault:
             raise StorageUnavailable(
@@ -104,7 +103,7 @@ class StorageServer:
         if self.stopping or self.reception.failed.is_set():
             return RefusalReason.SHUTTING_DOWN
         try:
-            with self._database.begin(DatabaseRole.GATEWAY) as connection:
+            with self._login.begin() as connection:
                 found = senders.admit(connection, request.calling_ae_title, request.address, request.certificate)
             return found if isinstance(found, RefusalReason) or self.reception.accepting() else RefusalReason.SPOOL_FULL
         except SQLAlchemyError:
@@ -193,9 +192,9 @@ class _Session:
 def _negotiate(proposal: ProposedContext) -> AcceptedContext | RefusedContext:
     """Accept a context whose SOP Class is kept, or Verification; of its transfer syntaxes the first that we keep."""
     abstract = proposal.abstract_syntax
-    if not (abstract == VERIFICATION or sop_class.is_kept(abstract)):
+    if not (abstract == sop_class.VERIFICATION or sop_class.is_kept(abstract)):
         return RefusedContext(proposal.id, abstract, 3)
-    known = _PLAIN if abstract == VERIFICATION else _KEPT
+    known = _PLAIN if abstract == sop_class.VERIFICATION else _KEPT
     usable = [syntax for syntax in proposal.transfer_syntaxes if syntax in known]
     if not usable:
         return RefusedContext(proposal.id, abstract, 4)

@@ -23,6 +23,7 @@ from imaging_hub.dicom import dictionary, part10, tags, walk
 from imaging_hub.dicom.elements import Buffer, Dataset
 from imaging_hub.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, KNOWN
 from imaging_hub.dicom.values import find, items, number, numbers, tag, text_at
+from imaging_hub.pixels import jpeg
 
 MEMORY_BYTES = 4 << 30
 CPU_SECONDS = 20
@@ -31,6 +32,8 @@ MOST_SAMPLES = 1 << 28
 
 _PIXELS = {dictionary.keyword(one): one for one in tags.PIXEL_DATA_ATTRIBUTES}
 _BITS_ALLOCATED = (1, 8, 16, 32, 64)
+
+jpeg.register()
 
 
 def serve(connection: socket.socket) -> None:
@@ -81,7 +84,8 @@ def decode(data: Buffer, frame: int) -> tuple[dict[str, Any], NDArray[Any]]:
     # The walk has inflated and put into little endian what was not.
     uid = syntax.uid if element.encapsulated else EXPLICIT_VR_LITTLE_ENDIAN
     source = BytesIO(element.value) if element.encapsulated else element.value
-    pixels, properties = get_decoder(uid).as_array(source, index=frame, **options)
+    plugin = jpeg.PLUGIN if uid in jpeg.SYNTAXES else ""
+    pixels, properties = get_decoder(uid).as_array(source, index=frame, decoding_plugin=plugin, **options)
     interpretation = str(properties["photometric_interpretation"])
     if interpretation == "PALETTE COLOR":
         pixels = _coloured(pixels, dataset)

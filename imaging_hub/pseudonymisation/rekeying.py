@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.errors import KeyringError
 from imaging_hub.keys.keyring import Keyring, gateway_keys
 from imaging_hub.keys.pseudonym_chain import ins_message, ipp_message, level1
@@ -39,7 +39,7 @@ class ResubmissionReport:
     """Former tokens whose identity is no longer held here; they are destroyed."""
 
 
-def resubmit(database: Database, keys: Path, third_party: ThirdParty) -> ResubmissionReport:
+def resubmit(login: DatabaseLogin, keys: Path, third_party: ThirdParty) -> ResubmissionReport:
     """Follow the third party into the epoch it has begun; `keys` is the folder of the hub's keyrings.
 
     Raises `KeyringError` `epoch-other` when it has begun none, or is in another than can follow the gateway's.
@@ -53,7 +53,7 @@ def resubmit(database: Database, keys: Path, third_party: ThirdParty) -> Resubmi
     gateway.advance("level1", epoch)
     gateway = gateway_keys(keys)
     if (former := gateway.former("level1")) is not None:
-        for submissions in _submissions(database, gateway, former, third_party):
+        for submissions in _submissions(login, gateway, former, third_party):
             third_party.submit(epoch, submissions)
     done = ResubmissionReport(**third_party.end(epoch))
     gateway.forget_evaluator(epoch - 1)
@@ -62,11 +62,11 @@ def resubmit(database: Database, keys: Path, third_party: ThirdParty) -> Resubmi
 
 
 def _submissions(
-    database: Database, keyring: Keyring, former: bytes, third_party: ThirdParty
+    login: DatabaseLogin, keyring: Keyring, former: bytes, third_party: ThirdParty
 ) -> Iterator[list[tuple[str, str, Kind]]]:
     """Everybody the identifying zone can submit again, some at a time: patients, and who opposed before being one."""
     key, epoch = keyring.key("level1"), keyring.epoch
-    with database.begin(DatabaseRole.GATEWAY) as connection:
+    with login.begin() as connection:
         rows = connection.execution_options(stream_results=True).execute(text(_EVERYBODY))
         for some in rows.partitions(_AT_ONCE):
             messages: list[tuple[str, Kind]] = []

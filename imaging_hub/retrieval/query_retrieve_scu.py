@@ -6,21 +6,20 @@ The PACS is not believed further than need be: it may ignore a matching key and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from io import BytesIO
+from typing import cast
 
 from pydicom import Dataset
 from pynetdicom import AE, Association, StoragePresentationContexts, build_role, evt
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
-from pynetdicom.sop_class import (
-    StudyRootQueryRetrieveInformationModelFind,
-    StudyRootQueryRetrieveInformationModelGet,
-    StudyRootQueryRetrieveInformationModelMove,
-)
 
 from imaging_hub.dicom import transfer_syntax, uid
+from imaging_hub.dicom.sop_class import STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE
 from imaging_hub.dicom.status import STORE_STATUS
 from imaging_hub.errors import RetrievalRefused
 from imaging_hub.gateway.incoming_dataset import IncomingDataset
@@ -81,8 +80,8 @@ class QueryRetrieveScu:
         wanted.NumberOfStudyRelatedInstances = None
         setattr(wanted, _KEYWORD[level], value)
         found: dict[str, FoundStudy] = {}
-        with self._association(StudyRootQueryRetrieveInformationModelFind) as association:
-            for status, identifier in association.send_c_find(wanted, StudyRootQueryRetrieveInformationModelFind):
+        with self._association(STUDY_ROOT_FIND) as association:
+            for status, identifier in association.send_c_find(wanted, STUDY_ROOT_FIND):
                 code = _code(status, "query-failed")
                 if code not in _PENDING:
                     _must_be_success(code, "query-failed")
@@ -93,7 +92,7 @@ class QueryRetrieveScu:
 
     def move(self, study_instance_uid: str) -> None:
         """Have a study sent to our receiver; returns when the PACS says that it was. Raises `RetrievalRefused`."""
-        model = StudyRootQueryRetrieveInformationModelMove
+        model = STUDY_ROOT_MOVE
         with self._association(model) as association:
             for status, _ in association.send_c_move(_one(study_instance_uid), self._our_title, model):
                 code = _code(status, "move-failed")
@@ -102,17 +101,18 @@ class QueryRetrieveScu:
 
     def get(self, study_instance_uid: str, reception: Reception) -> None:
         """Have a study sent on our own association; raises `RetrievalRefused`."""
-        model = StudyRootQueryRetrieveInformationModelGet
+        model = STUDY_ROOT_GET
 
         def store(event: Event) -> int:
             body = IncomingDataset(reception.spool)
             context = event.context.transfer_syntax
+            request = cast("C_STORE", event.request)
             sent = AnnouncedInstance(
-                self._sender, event.request.AffectedSOPClassUID, event.request.AffectedSOPInstanceUID, context
+                self._sender, str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID), context
             )
             body.begin(head(sent), sent.transfer_syntax_uid)
             try:
-                body.write(event.request.DataSet.getbuffer())
+                body.write((request.DataSet or BytesIO()).getbuffer())
                 return int(STORE_STATUS[reception.store(sent, body).situation])
             finally:
                 body.discard()
@@ -124,7 +124,9 @@ class QueryRetrieveScu:
                     _must_be_success(code, "get-failed")
 
     @contextmanager
-    def _association(self, model: str, *storage: str, store: object = None) -> Iterator[Association]:
+    def _association(
+        self, model: str, *storage: str, store: Callable[[Event], int] | None = None
+    ) -> Iterator[Association]:
         entity = AE(ae_title=self._our_title)
         entity.connection_timeout = CONNECT_SECONDS
         entity.acse_timeout = CONNECT_SECONDS

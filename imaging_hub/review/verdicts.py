@@ -114,6 +114,13 @@ def counts(connection: Connection) -> dict[str, int]:
     return {row.review_state: row.series for row in rows}
 
 
+def pending(connection: Connection) -> set[str]:
+    """Series Instance UIDs of all the series that wait for a verdict."""
+    return set(
+        connection.execute(text("SELECT series_instance_uid FROM hub.series WHERE review_state = 'PENDING'")).scalars()
+    )
+
+
 def history(connection: Connection, series_instance_uid: str) -> Sequence[Verdict]:
     """Verdicts on a series, the newest first."""
     rows = connection.execute(

@@ -114,6 +114,11 @@ def state_of(vault: Vault, epoch: int) -> EpochState | None:
     return state
 
 
+def any_begun(connection: Connection) -> bool:
+    """Whether the vault was ever filled: there was an epoch."""
+    return bool(connection.execute(text("SELECT EXISTS (SELECT 1 FROM trust.epoch)")).scalar_one())
+
+
 def _filling(vault: Vault, epoch: int) -> Keyring:
     """The keyring of that epoch; raises `KeyringError` when another is under way."""
     keyring = trust_keys(vault.keys)

@@ -9,7 +9,7 @@ from starlette.staticfiles import StaticFiles
 
 from imaging_hub import __version__
 from imaging_hub.archive.objects import ObjectStore
-from imaging_hub.database import Database
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicomweb import routes
 from imaging_hub.http import problems
 from imaging_hub.http.pages import STATIC, PageTemplates
@@ -19,6 +19,7 @@ from imaging_hub.http.sessions import BrowserSessions
 from imaging_hub.pixels.rendering import FrameRenderer
 from imaging_hub.settings import Settings
 from imaging_hub.web import (
+    client_wheel,
     cohorts,
     documentation,
     health,
@@ -57,8 +58,11 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         app.include_router(resource.pages)
     app.include_router(login.pages)
     app.include_router(documentation.pages)
+    app.include_router(client_wheel.pages)
     app.include_router(health.router)
-    app.include_router(routes.router(database, objects, Needs, origin=settings.hub_url), prefix="/dicom-web")
+    app.include_router(
+        routes.router(database.login(DatabaseRole.WEB), objects, Needs, origin=settings.hub_url), prefix="/dicom-web"
+    )
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     problems.install(app, pages)
     app.add_middleware(

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from imaging_hub.http.problems import ProblemDetails
+from imaging_hub.web.client_wheel import wheel
 from imaging_hub.web.hub import authenticate, hub_of
 
 pages = APIRouter(include_in_schema=False)
@@ -30,7 +31,7 @@ class ApiOperation:
 
 @pages.get("/docs")
 def documentation(request: Request) -> Response:
-    """Every operation with its parameters and answers."""
+    """Every operation with its parameters and answers, and how to install the download client."""
     with suppress(ProblemDetails):  # anybody may read it; whoever is signed in keeps the navigation
         authenticate(hub_of(request), request)
     document = request.app.openapi()
@@ -38,7 +39,9 @@ def documentation(request: Request) -> Response:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             groups[operation.get("tags", ["other"])[0]].append(_operation(method, path, operation))
-    return hub_of(request).pages.render(request, "docs.html", {"groups": groups, "info": document["info"]})
+    hub = hub_of(request)
+    install = wheel().install_command(hub.settings.hub_url)
+    return hub.pages.render(request, "docs.html", {"groups": groups, "info": document["info"], "install": install})
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> ApiOperation:

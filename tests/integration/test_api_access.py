@@ -20,7 +20,7 @@ from imaging_hub.settings import Settings
 from imaging_hub.web.app import create_app
 from imaging_hub.web.hub import Permission
 
-OPEN = {"/login", "/logout", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics"}
+OPEN = {"/login", "/logout", "/docs", "/client/{name}", "/openapi.json", "/healthz", "/readyz", "/metrics"}
 """Routes for everybody; /metrics asks for itself, and is tested below."""
 OPEN_CONSOLE = {"/login", "/logout", "/healthz", "/readyz", "/session"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import socket
 from collections.abc import Iterator
@@ -172,6 +173,23 @@ def test_a_browser_without_a_session_is_sent_to_sign_in(story: WebStory) -> None
         wrong = client.post("/login", data={"token": "nobody's"}, headers={"Origin": story.settings.hub_url})
         assert wrong.status_code == 401
         assert "nobody" not in wrong.text
+
+
+def test_anybody_gets_the_client_that_the_pages_name_and_no_other(story: WebStory) -> None:
+    cohort = freeze(story, story.plain)
+    with story.client("researcher") as client:
+        release = client.post("/api/v1/releases", json={"cohort": cohort, "permit": story.permit}).json()["id"]
+        prepare(story, release)
+        shown = client.get(f"/releases/{release}", headers={"Accept": "text/html"}).text
+    with story.client(None) as anybody:
+        line = r"pip install (http\S+)#sha256=([0-9a-f]{64})"
+        named = re.findall(line, shown)
+        assert named == re.findall(line, anybody.get("/docs").text)
+        ((address, digest),) = named
+        answer = anybody.get(address)
+        assert answer.status_code == 200
+        assert hashlib.sha256(answer.content).hexdigest() == digest
+        assert anybody.get(address.replace("-0.", "-9.")).status_code == 404
 
 
 def test_an_object_is_sent_in_ranges_and_whole(story: WebStory) -> None:

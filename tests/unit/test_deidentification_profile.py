@@ -123,8 +123,11 @@ def test_a_circle_and_a_missing_parent_are_refused(tmp_path: Path) -> None:
     written(tmp_path, "", extends="test", name="other")
     with pytest.raises(ProfileError, match="extends itself"):
         load(written(tmp_path, "", extends="other"))
-    with pytest.raises(ProfileError, match="no profile of this name"):
-        load(written(tmp_path, "", extends="nowhere"))
+    for nowhere in ("nowhere", "x" * 300):
+        with pytest.raises(ProfileError, match=r"^test.yaml:3: there is no profile of this name"):
+            load(written(tmp_path, "", extends=nowhere))
+        with pytest.raises(ProfileError, match=r":1: there is no profile of this name"):
+            load(nowhere)
     with pytest.raises(ProfileError, match="cannot be read"):
         load(tmp_path / "absent.yaml")
 
