@@ -16,7 +16,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as PydicomSequence
 from pydicom.tag import BaseTag
 
-from imaging_hub.deidentification.engine import method
+from imaging_hub.deidentification.engine import output
 from imaging_hub.deidentification.engine.actions import InstanceActions
 from imaging_hub.deidentification.engine.plan import Plan
 from imaging_hub.deidentification.identifiers import collector
@@ -37,9 +37,9 @@ def deidentified(file: bytes, plan: Plan, pseudonyms: Pseudonyms) -> bytes:
     actions = InstanceActions(
         plan.profile, pseudonyms, PatientContext(own, pseudonyms.uid_key), values.charset_of(dataset)
     )
-    settled = actions.settle(dataset, scope)
-    told = method.elements(plan.profile.name, settled.options_ran, bool(settled.days))
-    cleaned = sorted((*settled.elements, *told), key=lambda element: element.tag)
+    left = actions.apply(dataset, scope)
+    method = output.method(plan.profile.name, left.options_ran, bool(left.days))
+    cleaned = sorted((*left.elements, *method), key=lambda element: element.tag)
     return written(cleaned, encode.output_syntax(source.file_meta.TransferSyntaxUID))
 
 

@@ -13,6 +13,16 @@ TEXT_VRS = frozenset(("CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"))
 ONE_VALUE_VRS = frozenset(("LT", "ST", "UR", "UT"))
 """VRs in which a backslash is a letter like others (PS3.5 §6.2)."""
 
+WRITTEN_BY_ENGINE = frozenset(
+    (
+        tags.PatientIdentityRemoved,
+        tags.DeidentificationMethod,
+        tags.DeidentificationMethodCodeSequence,
+        tags.LongitudinalTemporalInformationModified,
+    )
+)
+"""Attributes in which an instance says how it was de-identified (PS3.15 §E.1.1, PS3.3 §C.7.1.1, §C.12.1)."""
+
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?\s*([0-9A-Fa-f]{4})\)?\Z")
 
 
@@ -27,6 +37,11 @@ def vr_of(tag: int) -> str:
 def is_known(tag: int) -> bool:
     """Whether the Standard names this public attribute: what it does not name is not kept."""
     return bool(dictionary.keyword(tag)) or tag in standard.by_tag()
+
+
+def is_rebuilt(tag: int) -> bool:
+    """Whether the engine writes an attribute anew, or no dataset has it (groups 0000 and 0002): no rule keeps it."""
+    return tag in WRITTEN_BY_ENGINE or tag >> 16 in (0x0000, 0x0002)
 
 
 @cache

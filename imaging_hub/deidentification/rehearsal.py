@@ -13,13 +13,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from imaging_hub.deidentification.attribute import TEXT_VRS, attribute_name
+from imaging_hub.deidentification.attribute import TEXT_VRS, WRITTEN_BY_ENGINE, attribute_name
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.engine.plan import compile
 from imaging_hub.deidentification.folder import pseudonyms
 from imaging_hub.deidentification.identifiers.collector import collect
-from imaging_hub.deidentification.identifiers.folding import fold
-from imaging_hub.deidentification.identifiers.vocabulary import is_term
+from imaging_hub.deidentification.identifiers.vocabulary import fold, is_term
 from imaging_hub.deidentification.instance import Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.deidentification.profile.profile import Profile
 from imaging_hub.dicom import part10, tags, values, walk
@@ -27,16 +26,7 @@ from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.errors import MalformedDataset
 
 _WORDY = TEXT_VRS - {"CS"}
-_OWN = frozenset(
-    (
-        tags.PatientName,
-        tags.PatientID,
-        tags.PatientIdentityRemoved,
-        tags.DeidentificationMethod,
-        tags.DeidentificationMethodCodeSequence,
-        tags.LongitudinalTemporalInformationModified,
-    )
-)
+_OWN = WRITTEN_BY_ENGINE | {tags.PatientName, tags.PatientID}
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _TOLD = 20
 

@@ -11,10 +11,11 @@ stream, a VR other than the dictionary's of the same nature. What else PS3.5 doe
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from struct import Struct, error
 
-from imaging_hub.dicom import deflate, dictionary, tags
+from imaging_hub.dicom import dictionary, tags
 from imaging_hub.dicom.big_endian import put_into_little_endian
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
 from imaging_hub.dicom.transfer_syntax import KNOWN, TransferSyntax
@@ -54,7 +55,7 @@ def read(data: Buffer, transfer_syntax_uid: str, limits: WalkLimits | None = Non
     limits = limits or WalkLimits()
     view = memoryview(data)
     if syntax.deflated:
-        view = memoryview(deflate.inflate(view, limits.inflated))
+        view = memoryview(_inflated(view, limits.inflated))
     walk = DatasetWalk(view, syntax, limits)
     try:
         dataset, position = walk.dataset(0, len(view), False, 0, syntax.implicit)
@@ -63,6 +64,24 @@ def read(data: Buffer, transfer_syntax_uid: str, limits: WalkLimits | None = Non
     if position != len(view) and view[position:].tobytes().strip(b"\0"):
         raise MalformedDataset("Bytes follow the end of the dataset.", code="trailing-bytes")
     return dataset
+
+
+def _inflated(data: memoryview, limit: int) -> bytes:
+    """A deflated dataset (PS3.5 §A.5), as far as `limit` bytes and no further."""
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        inflated = stream.decompress(data, limit)
+    except zlib.error:
+        raise MalformedDataset("The deflated stream is broken.", code="truncated") from None
+    if stream.unconsumed_tail:
+        raise MalformedDataset("The dataset inflates beyond the limit.", code="deflate-bomb")
+    if not stream.eof:
+        raise MalformedDataset("The deflated stream has no end.", code="truncated")
+    # Some writers leave the gzip trailer (RFC 1952 §2.3.1) where PS3.5 §A.5 wants nothing.
+    trailer = Struct("<LL").pack(zlib.crc32(inflated), len(inflated))
+    if stream.unused_data.strip(b"\0") and stream.unused_data != trailer:
+        raise MalformedDataset("Bytes follow the deflated stream.", code="trailing-bytes")
+    return inflated
 
 
 class DatasetWalk:

@@ -20,13 +20,6 @@ from imaging_hub.dicom.elements import Dataset, Element
 DocumentPolicy: TypeAlias = Literal["quarantine", "drop", "transcribe"]
 
 
-def holds_one(dataset: Dataset, sop_class_uid: str) -> bool:
-    """Whether an instance is, or has in it, an encapsulated document."""
-    return (standard.iod(sop_class_uid) or "").startswith("encapsulated") or values.find(
-        dataset, tags.EncapsulatedDocument
-    ) is not None
-
-
 def decide(
     dataset: Dataset, sop_class_uid: str, policy: DocumentPolicy, patient: PatientContext
 ) -> list[Element] | Quarantined:
@@ -41,7 +34,7 @@ def decide(
     if found is None:
         return _held("document-unreadable")
     if policy == "quarantine" or kind != document_reader.PDF:
-        names_patient = residual_check.names_patient(found.text, patient.needles)
+        names_patient = residual_check.names_patient(found.text, patient.searched)
         return _held("document-with-identifier" if names_patient else "encapsulated-document")
     if not any(page.strip() for page in found.pages):
         # A scan: what it shows nobody has read.
@@ -53,7 +46,7 @@ def _transcribed(found: document_reader.ReadDocument, patient: PatientContext) -
     made = transcript.pdf(patient.free_text(page) for page in found.pages)
     # The last look: at what a reader makes of the new document, not at what was meant to be written.
     again = document_reader.read(made, document_reader.PDF)
-    if again is None or residual_check.names_patient(again.text, patient.needles):
+    if again is None or residual_check.names_patient(again.text, patient.searched):
         return Quarantined("residual-identifier", "EncapsulatedDocument", "documents: transcribe")
     return [
         Element(tags.EncapsulatedDocument, "OB", made),

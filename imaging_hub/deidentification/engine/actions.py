@@ -6,18 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, partial
 
-from imaging_hub.deidentification.engine import ages, csa_header, dates, dummy
+from imaging_hub.deidentification.engine import csa_header, dummy
 from imaging_hub.deidentification.engine.decision import AttributeDecision, Handling
 from imaging_hub.deidentification.engine.private_elements import PrivateElements
 from imaging_hub.deidentification.engine.scope import Scope
 from imaging_hub.deidentification.engine.slice_cache import RunOutput
 from imaging_hub.deidentification.engine.structured_content import ContentItems
-from imaging_hub.deidentification.engine.well_known_uids import is_well_known
 from imaging_hub.deidentification.identifiers.patient import PatientContext, UndecodableText
 from imaging_hub.deidentification.instance import AttributeChange, Pseudonyms
 from imaging_hub.deidentification.profile import substitute
 from imaging_hub.deidentification.profile.profile import Profile
-from imaging_hub.dicom import tags, values
+from imaging_hub.dicom import dates, tags, uid, values
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.dicom.values import Charset
 
@@ -65,7 +64,7 @@ class InstanceActions:
 
     @cached_property
     def _content_items(self) -> ContentItems:
-        return ContentItems(self._profile, self._apply, self._note)
+        return ContentItems(self._profile, self._applied, self._note)
 
     def _begin(self) -> None:
         self._changes: list[AttributeChange] = []
@@ -74,14 +73,14 @@ class InstanceActions:
         self._shifted_days: set[str] = set()
         self._options_ran: set[str] = set()
 
-    def settle(self, elements: Dataset, scope: Scope) -> RunOutput:
+    def apply(self, elements: Dataset, scope: Scope) -> RunOutput:
         """What becomes of neighbouring elements of the top level, whole groups of private ones among them."""
         self._begin()
-        kept = self._apply(elements, scope)
+        kept = self._applied(elements, scope)
         days, shifted, ran = (frozenset(found) for found in (self._days, self._shifted_days, self._options_ran))
         return RunOutput(kept, tuple(self._changes), self._uids, days, shifted, ran)
 
-    def _apply(self, dataset: Dataset, scope: Scope, path: str = "") -> Dataset:
+    def _applied(self, dataset: Dataset, scope: Scope, path: str = "") -> Dataset:
         """The de-identified elements of a dataset or item at `scope`."""
         outer = self._charset
         if dataset and dataset[0].tag <= tags.SpecificCharacterSet:
@@ -137,7 +136,7 @@ class InstanceActions:
         """The UID that stands for one of the source's; those of the Standard stand for themselves."""
         known = self._uids.get(text)
         if known is None:
-            if is_well_known(text):
+            if uid.is_well_known(text):
                 return text
             known = self._uids[text] = self._patient.remapped(text)
         return known
@@ -289,7 +288,7 @@ class InstanceActions:
         return Element(element.tag, element.vr, cleaned)
 
     def _age(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element | None:
-        years = ages.years(bytes(element.value).strip(b" \0"))  # type: ignore[arg-type]
+        years = dates.years(bytes(element.value).strip(b" \0"))  # type: ignore[arg-type]
         if years is None:
             return self._fall_back(element, decision, scope, path)
         self._ran(decision, element)
@@ -324,7 +323,7 @@ class InstanceActions:
         self._ran(decision, element)
         inner = scope.child(element.tag)
         name = path + decision.change.path
-        items = [self._apply(item, inner, f"{name}[{place}].") for place, item in enumerate(element.value)]
+        items = [self._applied(item, inner, f"{name}[{place}].") for place, item in enumerate(element.value)]
         return Element(element.tag, "SQ", items)
 
     def _content(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element | None:

@@ -18,21 +18,23 @@ from imaging_hub.deidentification.engine.decision import (
     BY_TYPE,
     NOT_IN_TABLE,
     PATIENT,
+    REBUILT,
     STRINGS,
     AttributeDecision,
     Handling,
     action_of,
+    covered_inside,
     fitted,
     handling_of_rule,
     retained,
     title,
+    why_excluded,
     without_value,
 )
-from imaging_hub.deidentification.engine.enclosure import covered
 from imaging_hub.deidentification.instance import AttributeChange
-from imaging_hub.deidentification.profile.excluded import REBUILT, why_excluded
 from imaging_hub.deidentification.profile.profile import Profile
 from imaging_hub.deidentification.profile.rule import ProfileRule
+from imaging_hub.deidentification.profile.selector import AttributeSelector
 from imaging_hub.dicom import tags
 
 _CODES_BY_URL = frozenset((tags.CodingSchemeURL, tags.URNCodeValue))
@@ -44,7 +46,10 @@ SCOPES_MAX = 4096
 class CompiledProfile:
     """What decisions need of a profile, looked up once."""
 
-    rules: tuple[ProfileRule, ...]
+    rules: tuple[tuple[AttributeSelector | None, ProfileRule], ...]
+    """Those on public attributes and on VRs, the latter without a selector."""
+    private_rules: tuple[ProfileRule, ...]
+    """Those on private attributes and on VRs."""
     options: frozenset[str]
     date_option: str
     """The option that says what becomes of dates; empty when none is chosen."""
@@ -59,7 +64,8 @@ class CompiledProfile:
         listed = standard.safe_private()
         dates = (option for option in (standard.MODIFIED_DATES, standard.FULL_DATES) if option in profile.options)
         return cls(
-            rules=profile.rules,
+            rules=tuple((rule.selector, rule) for rule in profile.rules if rule.private is None),
+            private_rules=tuple(rule for rule in profile.rules if rule.attribute is None),
             options=profile.options,
             date_option=next(dates, ""),
             safe_private=listed if standard.SAFE_PRIVATE in profile.options else {},
@@ -156,8 +162,7 @@ class Scope:
     def _by_precedence(self, tag: int) -> AttributeDecision:
         vr = vr_of(tag)
         reason = why_excluded(tag)
-        for rule in () if reason == REBUILT else self._profile.rules:
-            selector = rule.selector
+        for selector, rule in () if reason == REBUILT else self._profile.rules:
             named = selector is not None and selector.selects(tag, self.path)
             if (named or rule.vr == vr) and self._is_meant(rule):
                 made = self._made(tag, rule.action, handling_of_rule(rule, tag, vr, self._type(tag)), rule.name)
@@ -167,7 +172,7 @@ class Scope:
         if reason:
             return self._made(tag, "X", Handling.REMOVE, reason)
         row = standard.by_tag().get(tag)
-        by_place = covered(tag, self.path, self._profile.options)
+        by_place = covered_inside(tag, self.path, self._profile.options)
         if by_place is not None:
             option, handling = by_place
             return self._made(tag, "C", handling, f"E.1-1 {title(option)}", frozenset((option,)))
@@ -292,7 +297,7 @@ class Scope:
         return decision
 
     def _private_rule(self, group: int, creator: str, element: int, vr: str) -> ProfileRule | None:
-        for rule in self._profile.rules:
+        for rule in self._profile.private_rules:
             wanted = rule.private
             named = wanted is not None and wanted.creator == creator and wanted.element == element
             if named and wanted is not None and wanted.group not in (None, group):

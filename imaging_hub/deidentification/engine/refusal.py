@@ -1,4 +1,7 @@
-"""Which instances may hold text, a face or a voice in pixels or samples: until these are cleaned, they stay out."""
+"""Which instances are not even tried: what nobody can name or vouch for.
+
+Pixels may hold text or a face, samples a voice: until these are cleaned, an instance that may have some stays out.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ from bisect import bisect_left
 from operator import attrgetter
 
 from imaging_hub.deidentification import standard
-from imaging_hub.deidentification.instance import Quarantined
+from imaging_hub.deidentification.instance import Pseudonyms, Quarantined
+from imaging_hub.deidentification.profile import expression
 from imaging_hub.deidentification.profile.profile import Profile
 from imaging_hub.dicom import tags, values
 from imaging_hub.dicom.elements import Dataset
 
-REASON = "burned-in-text-possible"
+BURNED_IN = "burned-in-text-possible"
 
 _OVERLAYS = 0x60000000
 _SECTIONAL = frozenset(("CT", "MR", "PT"))
@@ -31,9 +35,28 @@ _SCREEN = re.compile(
 _LABEL = re.compile(r"\b(?:LABEL|OVERVIEW)\b")
 
 
-def decide(dataset: Dataset, sop_class_uid: str, modality: str, profile: Profile) -> Quarantined | None:
+def refused(
+    dataset: Dataset, sop_class_uid: str, modality: str, profile: Profile, pseudonyms: Pseudonyms
+) -> Quarantined | None:
+    """Why an instance is not tried; None when it is. `sop_class_uid` and `modality` are those of `dataset`."""
+    iod = standard.iod(sop_class_uid)
+    if iod is None or iod == "basic-directory":
+        return Quarantined("media-directory" if iod else "unknown-sop-class", "SOPClassUID")
+    for tag in (tags.SOPInstanceUID, tags.SeriesInstanceUID, tags.StudyInstanceUID):
+        if not values.text_at(dataset, tag):
+            return Quarantined("missing-uid", values.keyword(tag))
+    if not values.is_charset_known(dataset):
+        return Quarantined("unknown-character-set", "SpecificCharacterSet")
+    if standard.MODIFIED_DATES in profile.options and not pseudonyms.date_shift_days:
+        return Quarantined("no-date-shift", rule="E.1-1 Retain Longitudinal Modified Dates")
+    for held in profile.quarantine:
+        if expression.may_hold(held.condition, dataset):
+            return Quarantined(held.reason, rule=f"{profile.name}: quarantine")
+    return _burned_in(dataset, iod, modality, profile)
+
+
+def _burned_in(dataset: Dataset, iod: str, modality: str, profile: Profile) -> Quarantined | None:
     """Quarantine for an instance whose pixels nobody vouches for; None when they may pass as they are."""
-    iod = standard.iod(sop_class_uid) or ""
     if "audio" in iod:
         return Quarantined("recorded-voice-possible", "SOPClassUID", "burned_in")
     first = bisect_left(dataset, _OVERLAYS, key=attrgetter("tag"))
@@ -43,7 +66,7 @@ def decide(dataset: Dataset, sop_class_uid: str, modality: str, profile: Profile
     attribute = _attribute(dataset, held, iod)
     if attribute is None and (modality in profile.suspect or modality not in profile.trust):
         attribute = "Modality"
-    return None if attribute is None else Quarantined(REASON, attribute, f"{profile.name}: burned_in")
+    return None if attribute is None else Quarantined(BURNED_IN, attribute, f"{profile.name}: burned_in")
 
 
 def _attribute(dataset: Dataset, held: set[int], iod: str) -> str | None:
