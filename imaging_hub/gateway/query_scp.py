@@ -164,7 +164,7 @@ class _Session:
         hospital, title = self._sender.hospital, self._settings.ae_title
         try:
             with self._login.begin() as connection:
-                matches = list(study_root.find(connection, self._spool, hospital, event.identifier, title))
+                matches = list(study_root.find_matches(connection, self._spool, hospital, event.identifier, title))
         except InvalidQuery:
             yield _NO_QUERY, None
             return
@@ -214,7 +214,7 @@ class _Session:
         if self._sender is None:
             return []
         with suppress(InvalidQuery), self._login.begin() as connection:
-            return study_root.originals(connection, self._sender.hospital, event.identifier)
+            return study_root.list_originals(connection, self._sender.hospital, event.identifier)
         return []
 
     def _given(self, event: Event, kept: list[KeptOriginal]) -> Iterator[tuple[int, Dataset | None]]:

@@ -57,7 +57,7 @@ def _report(connection: Connection, sender: Sender, wanted: Dataset) -> Dataset:
     asked = [
         (str(one.ReferencedSOPClassUID), str(one.ReferencedSOPInstanceUID)) for one in wanted.ReferencedSOPSequence
     ]
-    kept = journal.kept_originals(connection, sender.hospital, [uid for _, uid in asked])
+    kept = journal.find_kept_originals(connection, sender.hospital, [uid for _, uid in asked])
     report = Dataset()
     report.TransactionUID = wanted.TransactionUID
     report.ReferencedSOPSequence = [_item(pair) for pair in asked if kept.get(pair[1]) == pair[0]]

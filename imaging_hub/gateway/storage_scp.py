@@ -105,7 +105,9 @@ class StorageServer:
         try:
             with self._login.begin() as connection:
                 found = senders.admit(connection, request.calling_ae_title, request.address, request.certificate)
-            return found if isinstance(found, RefusalReason) or self.reception.accepting() else RefusalReason.SPOOL_FULL
+            return (
+                found if isinstance(found, RefusalReason) or self.reception.is_accepting() else RefusalReason.SPOOL_FULL
+            )
         except SQLAlchemyError:
             return RefusalReason.DATABASE_AWAY
 

@@ -17,7 +17,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, FastAPI, Header
 from pydantic import BaseModel, Field, StringConstraints
 
-from imaging_hub.http import problems
+from imaging_hub.http import health, problems
 from imaging_hub.http.problems import ProblemDetails
 from imaging_hub.http.protection import RequestProtection, content_security_policy
 from imaging_hub.keys.keyring import access_key
@@ -94,13 +94,9 @@ def create_app(vault: Vault) -> FastAPI:
 
     app = FastAPI(title="Third party", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 
-    @app.get("/healthz")
-    def alive() -> dict[str, str]:
-        """The process answers."""
-        return {"status": "ok"}
-
-    for part in (_subjects, _deliveries, _epochs):
-        app.include_router(part(vault), dependencies=[Depends(caller)])
+    app.include_router(health.alive())
+    for part in (health.ready(vault.check), _subjects(vault), _deliveries(vault), _epochs(vault)):
+        app.include_router(part, dependencies=[Depends(caller)])
     problems.install(app)
     app.add_middleware(RequestProtection, policy=content_security_policy(), respond=problems.respond)
     return app
@@ -108,12 +104,6 @@ def create_app(vault: Vault) -> FastAPI:
 
 def _subjects(vault: Vault) -> APIRouter:
     router = APIRouter()
-
-    @router.get("/readyz")
-    def ready() -> dict[str, str]:
-        """Subjects can be given; otherwise the problem says why not."""
-        vault.check()
-        return {"status": "ready"}
 
     @router.post("/v1/subjects")
     def subject(known: KnownPerson) -> dict[str, str]:
@@ -188,5 +178,5 @@ async def _expire(vault: Vault) -> None:
         try:
             await asyncio.to_thread(vault.destroy_expired)
         except Exception as fault:
-            log.warning("expiry-failed", fault=type(fault).__name__)
+            log.warning("expiry-failed", exc_info=fault)
         await asyncio.sleep(_EXPIRY_SECONDS)

@@ -13,19 +13,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import KeyringError
+from imaging_hub.keys.aead import AuthenticatedCipher
 from imaging_hub.keys.keyring import Keyring
 from imaging_hub.keys.pseudonym_chain import level2
 from imaging_hub.trust.keyrings import delivery_keys, trust_keys
 
 Kind = Literal["INS", "IPP"]
 ACTOR = "third-party"
-_NONCE_BYTES = 12
 
 
 class Vault:
@@ -77,9 +76,14 @@ class Vault:
         """A random identifier (id_acc) for each subject of one delivery, which resolves until `ttl` is over."""
         issued = {sid: secrets.token_hex(16) for sid in sids}
         expires_at = datetime.now(UTC) + ttl
-        cipher = AESGCM(delivery_keys(self.keys).delivery_key(delivery))
+        cipher = AuthenticatedCipher(delivery_keys(self.keys).delivery_key(delivery))
         rows = [
-            {"id_acc": id_acc, "sealed": _seal(cipher, sid, id_acc), "delivery": delivery, "expires_at": expires_at}
+            {
+                "id_acc": id_acc,
+                "sealed": cipher.seal(sid.encode("ascii"), id_acc.encode("ascii")),
+                "delivery": delivery,
+                "expires_at": expires_at,
+            }
             for sid, id_acc in issued.items()
         ]
         if rows:
@@ -109,8 +113,8 @@ class Vault:
             ).all()
             if sealed:
                 trail.append(connection, ACTOR, trail.AuditAction.ID_ACC_RESOLVED, delivery, {"id_acc": len(sealed)})
-        cipher = AESGCM(key)
-        return {row.id_acc: _open(cipher, row.sealed_sid, row.id_acc) for row in sealed}
+        cipher = AuthenticatedCipher(key)
+        return {row.id_acc: cipher.open(row.sealed_sid, row.id_acc.encode("ascii")).decode("ascii") for row in sealed}
 
     def destroy(self, delivery: str) -> int:
         """Forget what the id_acc of a delivery stood for, and leave a certificate in the trail; returns how many.
@@ -176,12 +180,3 @@ def _in_force(connection: Connection, keyring: Keyring) -> None:
         raise KeyringError(
             "the vault is being given new keys", code="rekeying", hint="finish it with `imaging-hub trust resubmit`"
         )
-
-
-def _seal(cipher: AESGCM, sid: str, id_acc: str) -> bytes:
-    nonce = secrets.token_bytes(_NONCE_BYTES)
-    return nonce + cipher.encrypt(nonce, sid.encode("ascii"), id_acc.encode("ascii"))
-
-
-def _open(cipher: AESGCM, sealed: bytes, id_acc: str) -> str:
-    return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], id_acc.encode("ascii")).decode("ascii")

@@ -25,11 +25,11 @@ from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.engine.plan import PlanCache
 from imaging_hub.deidentification.instance import Pseudonyms, Quarantined
 from imaging_hub.errors import KeyringError, StorageUnavailable, ThirdPartyAway
-from imaging_hub.intake import completeness, journal, retention, study_identifiers, study_keys
+from imaging_hub.intake import completeness, journal, patient_identifiers, retention, study_keys
 from imaging_hub.intake.completeness import StudyRevision
 from imaging_hub.intake.journal import DeidentifiedEntry, JournalEntry
 from imaging_hub.intake.spool import open_spool
-from imaging_hub.intake.study_keys import OriginalOwner, open_vault
+from imaging_hub.intake.study_keys import OriginalOwner, open_study_keys
 from imaging_hub.keys.keyring import gateway_keys, hub_keys, project_keys
 from imaging_hub.log import log
 from imaging_hub.pseudonymisation import identity
@@ -58,6 +58,16 @@ class DueWork:
     """Seconds until the next open study may be complete."""
 
 
+@dataclass(frozen=True)
+class _Subject:
+    """Whose a study is, under which pseudonyms and by which profile it was de-identified."""
+
+    sid: str
+    pseudonyms: Pseudonyms
+    profile: str
+    traits: frozenset[PatientTraits]
+
+
 class StudyPipeline:
     """What a worker can do; it logs in as the one role that sees both zones."""
 
@@ -65,7 +75,7 @@ class StudyPipeline:
         self._settings = settings
         self._login = database.login(DatabaseRole.WORKER)
         self._spool = open_spool(settings, self._login)
-        self._vault = open_vault(settings, self._login)
+        self._study_keys = open_study_keys(settings, self._login)
         self._objects = ObjectStore(settings.objects)
         self._hub_keys = hub_keys(settings.keys)
         self._third_party = third_party
@@ -75,12 +85,12 @@ class StudyPipeline:
     def due(self) -> DueWork:
         """Close the studies that have gone quiet, and name every row that waits and can be worked on."""
         with self._login.begin() as connection:
-            completeness.complete_studies(connection, self._settings.study_quiet_seconds)
+            completeness.close_quiet_studies(connection, self._settings.study_quiet_seconds)
             due = DueWork(
-                completeness.awaiting(connection),
+                completeness.list_complete_studies(connection),
                 releases.awaiting(connection),
                 search.awaiting_sink(connection) if self._settings.orthanc_sink_url else (),
-                completeness.next_quiet(connection, self._settings.study_quiet_seconds),
+                completeness.seconds_until_quiet(connection, self._settings.study_quiet_seconds),
             )
         return due if not due.studies or self._gives_subjects() else replace(due, studies=())
 
@@ -96,9 +106,9 @@ class StudyPipeline:
     def process_study(self, study: int) -> None:
         """De-identify, archive, index and journal what a complete study still holds."""
         with self._login.begin() as connection:
-            revision = completeness.revision(connection, study)
-            entries = journal.unsettled(connection, study)
-            conflict = completeness.patient_conflict(connection, study)
+            revision = completeness.get_revision(connection, study)
+            entries = journal.list_unsettled(connection, study)
+            conflict = completeness.has_patient_conflict(connection, study)
         if not revision.complete:
             return  # another job did it
         if conflict:
@@ -110,14 +120,14 @@ class StudyPipeline:
     def _purge_at_once(self, study: int) -> None:
         """Remove the originals of a study whose sender has none kept; what is held back stays, for people to see."""
         with self._login.begin() as connection:
-            found = retention.expired(connection, self._settings.originals_days, study=study, limit=ALL)
+            found = retention.list_expired(connection, self._settings.originals_days, study=study, limit=ALL)
             retention.purge(connection, self._spool, [original for original in found if original.at_once])
 
     def give_up(self, study: int) -> None:
         """Quarantine what could not be processed in so many attempts."""
         with self._login.begin() as connection:
-            revision = completeness.revision(connection, study)
-            entries = journal.unsettled(connection, study)
+            revision = completeness.get_revision(connection, study)
+            entries = journal.list_unsettled(connection, study)
         self._conclude(revision, [], [(entry, Quarantined("processing-failed")) for entry in entries])
 
     def prepare_release(self, release: str) -> None:
@@ -143,27 +153,27 @@ class StudyPipeline:
         """Remove the originals that retention no longer keeps; those under review stay."""
         with self._login.begin() as connection:
             under_review = verdicts.pending(connection)
-            expired = retention.expired(connection, self._settings.originals_days)
+            expired = retention.list_expired(connection, self._settings.originals_days)
             # A worker that ended between a refusal and its purge left these.
-            expired += retention.opposed(connection)
+            expired += retention.list_opposed(connection)
             retention.purge(
                 connection,
                 self._spool,
                 [one for one in expired if one.at_once or one.deidentified_series_instance_uid not in under_review],
             )
-            study_keys.shred(connection)
+            study_keys.shred_unused_keys(connection)
             index_changes.fold(connection)
 
     def _deidentify(self, revision: StudyRevision, entries: Sequence[JournalEntry]) -> None:
         """De-identify the originals of a study, and settle it with the instances that passed before it was complete."""
         originals = StudyOriginals(self._spool)
-        key = self._vault.of(OriginalOwner(revision.hospital, revision.study_instance_uid))
+        key = self._study_keys.get_key(OriginalOwner(revision.hospital, revision.study_instance_uid))
         sealer = OutcomeSealer(self._hub_keys, key)
         inline = {entry.id: sealer.open(entry.outcome) for entry in entries if entry.outcome}
         kept = [entry for entry in entries if entry.id not in inline]
         patient = read_patient(originals, (entry.digest for entry in kept), self._settings.environment, inline.values())
         with self._login.begin() as connection:
-            subject = identity.register(
+            identified = identity.register(
                 connection,
                 gateway_keys(self._settings.keys),  # as it is now: it may have been renewed
                 self._third_party,
@@ -171,32 +181,25 @@ class StudyPipeline:
                 patient_id=entries[0].patient_id or "",
                 reading=patient.reading,
             )
-            identifiers = study_identifiers.unite(connection, key, patient.identifiers)
-        if isinstance(subject, ContestedIdentity):
-            self._conclude(revision, [], [(entry, Quarantined(subject.reason)) for entry in entries])
+            identifiers = patient_identifiers.merge_identifiers(connection, key, patient.identifiers)
+        if isinstance(identified, ContestedIdentity):
+            self._conclude(revision, [], [(entry, Quarantined(identified.reason)) for entry in entries])
             return
-        if self._refused_for_opposition(revision, entries, subject.sid):
+        if self._refused_for_opposition(revision, entries, identified.sid):
             return
-        pseudonyms = replace(for_subject(self._hub_keys, subject.sid, revision.hospital), identifiers=identifiers)
+        pseudonyms = replace(for_subject(self._hub_keys, identified.sid, revision.hospital), identifiers=identifiers)
         engine, label = self._engine(revision.profile)
         admissions, refusals = archived(self._objects, engine, kept, pseudonyms, originals)
+        _log_faults(revision, refusals)
         for entry in entries:
             if (outcome := inline.get(entry.id)) is None:
                 continue
-            refusal = outcome.refused(subject.sid, label, identifiers)
+            refusal = outcome.refused(identified.sid, label, identifiers)
             if refusal is None:
                 admissions.append((entry, outcome.admission))
             else:
                 refusals.append((entry, refusal))
-        self._conclude(
-            revision,
-            admissions,
-            refusals,
-            sid=subject.sid,
-            pseudonyms=pseudonyms,
-            profile=label,
-            traits=patient.traits,
-        )
+        self._conclude(revision, admissions, refusals, _Subject(identified.sid, pseudonyms, label, patient.traits))
 
     def _refused_for_opposition(self, revision: StudyRevision, entries: Sequence[JournalEntry], sid: str) -> bool:
         """Take nothing in of a subject who opposes: the reason stays, the originals do not."""
@@ -205,7 +208,7 @@ class StudyPipeline:
                 return False
         self._conclude(revision, [], [(entry, Quarantined("patient-opposes")) for entry in entries])
         with self._login.begin() as connection:
-            retention.purge(connection, self._spool, retention.opposed(connection, study=revision.id))
+            retention.purge(connection, self._spool, retention.list_opposed(connection, study=revision.id))
         return True
 
     def _engine(self, name: str) -> tuple[Deidentifier, str]:
@@ -220,30 +223,27 @@ class StudyPipeline:
         revision: StudyRevision,
         admissions: Sequence[tuple[JournalEntry, StoredInstance]],
         refusals: Sequence[tuple[JournalEntry, Quarantined]],
-        *,
-        sid: str = "",
-        pseudonyms: Pseudonyms | None = None,
-        profile: str = "",
-        traits: Iterable[PatientTraits] = (),
+        subject: _Subject | None = None,
     ) -> None:
         """Index, journal and trail a study's outcome in one transaction."""
         with self._login.begin() as connection:
-            if not completeness.still_waits(connection, revision.id):
+            if not completeness.lock_complete_study(connection, revision.id):
                 return  # another worker, thought dead, was faster
             admissions, lost = self._with_objects(connection, admissions)
             refusals = [*refusals, *lost]
-            if pseudonyms is not None and admissions:
-                for study_uid in sorted({stored.instance.study_instance_uid for _, stored in admissions}):
+            if subject is not None and admissions:
+                for study_uid in sorted({one.instance.study_instance_uid for _, one in admissions}):
                     index.admit(
                         connection,
-                        sid=sid,
-                        pseudonym=pseudonyms.patient,
+                        sid=subject.sid,
+                        pseudonym=subject.pseudonyms.patient,
                         finess=admissions[0][0].finess,
-                        date_shift_days=pseudonyms.date_shift_days,
-                        profile=profile,
+                        date_shift_days=subject.pseudonyms.date_shift_days,
+                        profile=subject.profile,
                         admissions=[one for _, one in admissions if one.instance.study_instance_uid == study_uid],
                     )
-                index.note_traits(connection, sid, [(trait.birth_month, int(trait.sex)) for trait in traits])
+                traits = [(one.birth_month, int(one.sex)) for one in subject.traits]
+                index.note_traits(connection, subject.sid, traits)
             passed = [
                 DeidentifiedEntry(entry.id, one.instance.sop_instance_uid, one.instance.series_instance_uid, one.digest)
                 for entry, one in admissions
@@ -255,13 +255,13 @@ class StudyPipeline:
                 for entry, refusal in refusals
                 if journal.settle_quarantined(connection, entry.id, refusal.reason, refusal.attribute, refusal.rule)
             ]
-            completeness.processed(connection, revision.id)
+            completeness.mark_processed(connection, revision.id)
             _remember(connection, revision, len(admissions), Counter(held))
             if admissions and self._settings.orthanc_sink_url:
                 wake_workers(connection)  # the study is due there
         self._forget(revision, [entry.outcome for entry, _ in refusals if entry.outcome])
         counts = {"archived": len(admissions), "quarantined": len(held)}
-        log.info("study-settled", study=revision.id, profile=profile, **counts)
+        log.info("study-settled", study=revision.id, profile=subject.profile if subject else "", **counts)
 
     def _with_objects(
         self, connection: Connection, admissions: Sequence[tuple[JournalEntry, StoredInstance]]
@@ -284,7 +284,7 @@ class StudyPipeline:
         if not refused:
             return
         sealer = OutcomeSealer(
-            self._hub_keys, self._vault.of(OriginalOwner(revision.hospital, revision.study_instance_uid))
+            self._hub_keys, self._study_keys.get_key(OriginalOwner(revision.hospital, revision.study_instance_uid))
         )
         digests = set()
         for sealed in refused:
@@ -292,6 +292,12 @@ class StudyPipeline:
                 digests.add(sealer.open(sealed).admission.digest)
         with self._login.begin() as connection:
             object_removal.forget(connection, self._objects, digests)
+
+
+def _log_faults(revision: StudyRevision, refusals: Iterable[tuple[JournalEntry, Quarantined]]) -> None:
+    """Log where the engine failed: once a place, as the instances of a series fail alike."""
+    for site, instances in Counter(refusal.fault for _, refusal in refusals if refusal.fault).items():
+        log.error("engine-fault", study=revision.id, fault=site.kind, place=site.place, instances=instances)
 
 
 def _remember(connection: Connection, revision: StudyRevision, archived: int, refused: Counter[str]) -> None:

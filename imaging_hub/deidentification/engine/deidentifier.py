@@ -24,7 +24,7 @@ from imaging_hub.deidentification.profile.profile import Profile
 from imaging_hub.dicom import dates, encode, part10, tags, values
 from imaging_hub.dicom.element_runs import VARYING, ElementRun, ElementRunReader, around, elements_of
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
-from imaging_hub.errors import MalformedDataset
+from imaging_hub.errors import FaultSite, MalformedDataset
 
 _DOCUMENT = (*around(tags.EncapsulatedDocument), *around(tags.EncapsulatedDocumentLength))
 _CUTS = (*VARYING, *output.METHOD, *output.DATES, *_DOCUMENT, *PIXELS)
@@ -54,8 +54,8 @@ class Deidentifier:
             return Quarantined("rejected-by-profile", attribute, rule)
         except UndecodableText as fault:
             return Quarantined("undecodable-text", attribute=str(fault), rule="SpecificCharacterSet")
-        except Exception:
-            return Quarantined("engine-fault")
+        except Exception as fault:
+            return Quarantined("engine-fault", fault=FaultSite.of(fault))
 
     def refusal(self, start: Buffer, size: int, transfer_syntax_uid: str, pseudonyms: Pseudonyms) -> Quarantined | None:
         """Say why an instance of `size` bytes whose dataset begins so is not even tried, as `deidentify` would.

@@ -1,12 +1,12 @@
-"""How each hospital's feed stands, by FINESS number: when it last grew, how long work has waited, what is held."""
+"""Status of each hospital's feed, by FINESS number: last arrival, longest wait, instances in quarantine."""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
 
-def last_received(connection: Connection) -> dict[str, float]:
-    """When a study of each hospital that may send last grew, in seconds since 1970; 0 when nothing ever came."""
+def last_received_at(connection: Connection) -> dict[str, float]:
+    """Return when each hospital last sent an instance, in seconds since 1970; 0 for never."""
     rows = connection.execute(
         text(
             "SELECT n.finess, extract(epoch FROM max(s.last_received_at))"
@@ -17,8 +17,8 @@ def last_received(connection: Connection) -> dict[str, float]:
     return {finess: float(seconds or 0) for finess, seconds in rows}
 
 
-def oldest_unprocessed(connection: Connection) -> dict[str, float]:
-    """How long the oldest study that is not processed has had no news, in seconds; 0 when none waits."""
+def longest_wait_seconds(connection: Connection) -> dict[str, float]:
+    """Return the seconds since the last instance of the oldest study that is not processed; 0 when none waits."""
     rows = connection.execute(
         text(
             "SELECT n.finess, extract(epoch FROM clock_timestamp() - min(s.last_received_at))"
@@ -29,8 +29,8 @@ def oldest_unprocessed(connection: Connection) -> dict[str, float]:
     return {finess: float(seconds or 0) for finess, seconds in rows}
 
 
-def quarantined(connection: Connection) -> dict[tuple[str, str], int]:
-    """Instances in quarantine by FINESS number and reason."""
+def count_quarantined(connection: Connection) -> dict[tuple[str, str], int]:
+    """Count the instances in quarantine by FINESS number and reason."""
     rows = connection.execute(
         text(
             "SELECT finess, reason, count(*) FROM identifying.instance WHERE state = 'QUARANTINED'"

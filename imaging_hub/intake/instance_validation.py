@@ -1,4 +1,4 @@
-"""The look at an instance before it is acknowledged: can it be read whole, and is it what the sender says it is?"""
+"""Validation of an instance before it is acknowledged: a strict parse, and its UIDs against those of the request."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from imaging_hub.dicom.elements import Buffer, Dataset
 from imaging_hub.dicom.status import StoreSituation
 from imaging_hub.errors import MalformedDataset
 
-_LONGEST = 1024
-"""Characters kept of an identifier; longer ones are no identifiers."""
+_IDENTIFIER_MAX_CHARACTERS = 1024
+"""Characters kept of an identifier."""
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
-    """What was found. `situation` is STORED when nothing speaks against the instance; else `reason` says what does."""
+class InstanceValidation:
+    """Result of the validation: `situation` is STORED for a valid instance; otherwise `reason` has a code."""
 
     situation: StoreSituation
     reason: str | None = None
@@ -28,40 +28,40 @@ class Examination:
     modality: str | None = None
 
 
-def examine(
+def validate_instance(
     dataset: Buffer,
     transfer_syntax_uid: str,
     sop_class_uid: str,
     sop_instance_uid: str,
     reader: ElementRunReader | None = None,
-) -> Examination:
-    """Read a dataset strictly and compare its UIDs with those under which it was sent.
+) -> InstanceValidation:
+    """Parse a dataset strictly and compare its SOP UIDs with those of the C-STORE request.
 
-    With a `reader`, what it has in common with the dataset before is not read again.
+    A `reader` that is passed again skips the elements equal to those of the previous dataset.
     """
     try:
         elements = elements_of((reader or ElementRunReader()).read(dataset, transfer_syntax_uid))
     except MalformedDataset as fault:
-        return Examination(StoreSituation.MALFORMED, fault.code)
-    return _examined(elements, sop_class_uid, sop_instance_uid)
+        return InstanceValidation(StoreSituation.MALFORMED, fault.code)
+    return _validate(elements, sop_class_uid, sop_instance_uid)
 
 
-def examine_header(passages: Iterable[ElementRun], sop_class_uid: str, sop_instance_uid: str) -> Examination:
-    """As `examine`, of a dataset whose passages before pixel data were read, and nothing else follows."""
-    return _examined(elements_of(passages), sop_class_uid, sop_instance_uid)
+def validate_header(runs: Iterable[ElementRun], sop_class_uid: str, sop_instance_uid: str) -> InstanceValidation:
+    """As `validate_instance`, for a dataset whose elements before Pixel Data were parsed and that ends with it."""
+    return _validate(elements_of(runs), sop_class_uid, sop_instance_uid)
 
 
-def _examined(elements: Dataset, sop_class_uid: str, sop_instance_uid: str) -> Examination:
+def _validate(elements: Dataset, sop_class_uid: str, sop_instance_uid: str) -> InstanceValidation:
     if not elements:
-        return Examination(StoreSituation.MALFORMED, "empty-dataset")
+        return InstanceValidation(StoreSituation.MALFORMED, "empty-dataset")
     study, series = _uid_at(elements, tags.StudyInstanceUID), _uid_at(elements, tags.SeriesInstanceUID)
-    fault_of_uids = _uid_fault(elements, sop_class_uid, sop_instance_uid, study, series)
-    if fault_of_uids is not None:
-        return Examination(StoreSituation.UID_MISMATCH, fault_of_uids)
-    belongs = bool(study and series)
-    return Examination(
-        StoreSituation.STORED if belongs else StoreSituation.QUARANTINED,
-        None if belongs else "study-or-series-uid-missing",
+    uid_fault = _uid_fault(elements, sop_class_uid, sop_instance_uid, study, series)
+    if uid_fault is not None:
+        return InstanceValidation(StoreSituation.UID_MISMATCH, uid_fault)
+    has_study = bool(study and series)
+    return InstanceValidation(
+        StoreSituation.STORED if has_study else StoreSituation.QUARANTINED,
+        None if has_study else "study-or-series-uid-missing",
         study or None,
         series or None,
         _text_at(elements, tags.PatientID, values.charset_of(elements)),
@@ -69,23 +69,23 @@ def _examined(elements: Dataset, sop_class_uid: str, sop_instance_uid: str) -> E
     )
 
 
-def _uid_fault(elements: Dataset, sop_class_uid: str, sop_instance_uid: str, *groups: str) -> str | None:
-    """What is wrong with the UIDs, if anything is; `groups` are those of study and series, empty where absent."""
+def _uid_fault(elements: Dataset, sop_class_uid: str, sop_instance_uid: str, *study_and_series: str) -> str | None:
+    """Code of what is wrong with the UIDs, if anything is; an absent study or series UID is empty."""
     if not uid.is_valid(sop_instance_uid) or not uid.is_valid(sop_class_uid):
         return "invalid-sop-uid"
     if _uid_at(elements, tags.SOPInstanceUID) != sop_instance_uid:
         return "sop-instance-uid-mismatch"
     if _uid_at(elements, tags.SOPClassUID) != sop_class_uid:
         return "sop-class-uid-mismatch"
-    if any(group and not uid.is_valid(group) for group in groups):
+    if any(value and not uid.is_valid(value) for value in study_and_series):
         return "invalid-study-or-series-uid"
     return None
 
 
 def content_digest(dataset: Dataset) -> str:
-    """SHA-256 of what a dataset says, however it is encoded: tags and values without padding, VRs left out.
+    """Return the SHA-256 of tags and unpadded values, which is the same in every transfer syntax.
 
-    Implicit VR does not tell the VR of a private attribute, and padding may differ: neither is content.
+    VRs are left out, since Implicit VR does not encode that of a private attribute.
     """
     sha256 = hashlib.sha256()
     pending: list[Dataset | bytes] = [dataset]
@@ -115,4 +115,4 @@ def _text_at(dataset: Dataset, tag: int, charset: values.Charset = values.LATIN_
     element = values.find(dataset, tag)
     if element is None or isinstance(element.value, list):
         return None
-    return values.text(element, charset).replace("\0", "").strip(" ")[:_LONGEST] or None
+    return values.text(element, charset).replace("\0", "").strip(" ")[:_IDENTIFIER_MAX_CHARACTERS] or None

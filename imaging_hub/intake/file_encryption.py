@@ -1,13 +1,13 @@
-"""Originals sealed at rest: AES-256-GCM in chunks, each file under a key of its own, which a study's key wraps.
+"""Encryption of originals at rest: AES-256-GCM in chunks, under a key per file, which the study's key wraps.
 
     "IHUBAES2"  8 bytes
     key id     16 bytes, of the study's key
     file key   40 bytes, wrapped (RFC 3394)
     chunks     of 64 KiB and their 16-byte tag, the last one shorter
 
-The nonce of a chunk is its number and whether it is the last: chunks cannot change places, and a file cannot be cut
-short without its last chunk failing. A file key seals one file, so that no nonce comes twice. Chunks are small so that
-the header of an instance can be opened without its pixel data; "IHUBAES1" had them of 1 MiB.
+The nonce of a chunk is its number and whether it is the last, so that chunks can neither be reordered nor cut off. A
+file key encrypts one file, so that no nonce is used twice. Chunks are small so that the header of an instance can be
+read without its pixel data; "IHUBAES1" had chunks of 1 MiB.
 """
 
 from __future__ import annotations
@@ -17,38 +17,35 @@ from collections.abc import Iterator
 from typing import BinaryIO
 from uuid import UUID
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from imaging_hub.dicom.elements import Buffer
-from imaging_hub.errors import StorageUnavailable
+from imaging_hub.errors import SealBroken, StorageUnavailable
+from imaging_hub.keys.aead import KEY_BYTES, TAG_BYTES, AuthenticatedCipher
 
 MAGIC = b"IHUBAES2"
 HEADER_BYTES = len(MAGIC) + 16 + 40
 CHUNK_BYTES = 1 << 16
 _CHUNK_BYTES = {MAGIC: CHUNK_BYTES, b"IHUBAES1": 1 << 20}
-_TAG_BYTES = 16
-_KEY_BYTES = 32
 
 
 class FileSealer:
-    """Seals one file as it is written."""
+    """Encrypts one file while it is written."""
 
     def __init__(self) -> None:
-        self._key = os.urandom(_KEY_BYTES)
-        self._cipher = AESGCM(self._key)
+        self._key = os.urandom(KEY_BYTES)
+        self._cipher = AuthenticatedCipher(self._key)
         self._number = 0
         self._plain = memoryview(bytearray(CHUNK_BYTES))
         self._filled = 0
-        self._sealed = memoryview(bytearray(CHUNK_BYTES + _TAG_BYTES))
+        self._sealed = memoryview(bytearray(CHUNK_BYTES + TAG_BYTES))
 
     def seal(self, *buffers: Buffer) -> Iterator[Buffer]:
-        """What of the file can be written now, piece by piece: the next one takes the place of the one before."""
+        """Yield encrypted chunks to be written; each is valid until the next one."""
         for buffer in buffers:
             rest = memoryview(buffer)
             while rest:
-                if self._filled == CHUNK_BYTES:  # and more comes: it is not the last
+                if self._filled == CHUNK_BYTES:  # more follows, so it is not the last
                     yield self._chunk(last=False)
                 taken = rest[: CHUNK_BYTES - self._filled]
                 self._plain[self._filled : self._filled + len(taken)] = taken
@@ -56,72 +53,72 @@ class FileSealer:
                 rest = rest[len(taken) :]
 
     def finish(self) -> Buffer:
-        """The last chunk."""
+        """Return the last chunk."""
         return self._chunk(last=True)
 
     def header(self, key_id: UUID, study_key: bytes) -> bytes:
-        """What stands before the chunks, under the key of the file's study."""
+        """Return the bytes before the chunks: magic, key id and the wrapped file key."""
         return MAGIC + key_id.bytes + aes_key_wrap(study_key, self._key)
 
-    def reopened(self, file: BinaryIO) -> Buffer:
-        """The whole file, in memory, from where it was written to; for whoever must see it whole before it is kept."""
-        return FileOpener(file, self._cipher, CHUNK_BYTES).read()
+    def read_back(self, file: BinaryIO) -> Buffer:
+        """Decrypt the whole file into memory before its header is written. Raises `StorageUnavailable`."""
+        return SealedFileReader(file, self._cipher, CHUNK_BYTES).read()
 
     def _chunk(self, *, last: bool) -> Buffer:
-        sealed = self._sealed[: self._filled + _TAG_BYTES]
-        self._cipher.encrypt_into(_nonce(self._number, last), self._plain[: self._filled], None, sealed)
+        sealed = self._sealed[: self._filled + TAG_BYTES]
+        self._cipher.seal_into(_nonce(self._number, last), self._plain[: self._filled], sealed)
         self._number += 1
         self._filled = 0
         return sealed
 
 
-class FileOpener:
-    """Opens a sealed file: the whole, or its beginning."""
+class SealedFileReader:
+    """Decrypts a sealed file, whole or from its beginning."""
 
-    def __init__(self, file: BinaryIO, cipher: AESGCM, chunk_bytes: int) -> None:
+    def __init__(self, file: BinaryIO, cipher: AuthenticatedCipher, chunk_bytes: int) -> None:
         self._file = file
         self._cipher = cipher
         self._chunk_bytes = chunk_bytes
         stored = file.seek(0, os.SEEK_END) - HEADER_BYTES
-        self._chunks = max(1, -(-stored // (chunk_bytes + _TAG_BYTES)))
-        self.size = stored - self._chunks * _TAG_BYTES
-        """Of what is sealed in the file, in bytes."""
+        self._chunks = max(1, -(-stored // (chunk_bytes + TAG_BYTES)))
+        self.size = stored - self._chunks * TAG_BYTES
+        """Of the decrypted file, in bytes."""
         if self.size < (self._chunks - 1) * chunk_bytes:
             raise _unreadable()
 
     def read(self, wanted: int | None = None) -> Buffer:
-        """All of it, or the chunks in which its first `wanted` bytes are; `StorageUnavailable` where it was altered."""
+        """Decrypt the file, or the chunks with its first `wanted` bytes. Raises `StorageUnavailable` when altered."""
         chunks = self._chunks if wanted is None else min(self._chunks, -(-wanted // self._chunk_bytes))
         plain = memoryview(bytearray(min(self.size, chunks * self._chunk_bytes)))
-        piece = memoryview(bytearray(min(self.size, self._chunk_bytes) + _TAG_BYTES))
+        buffer = memoryview(bytearray(min(self.size, self._chunk_bytes) + TAG_BYTES))
         self._file.seek(HEADER_BYTES)
         for number in range(chunks):
-            sealed = piece[: self._file.readinto(piece)]  # type: ignore[attr-defined]
+            sealed = buffer[: self._file.readinto(buffer)]  # type: ignore[attr-defined]
             begin = number * self._chunk_bytes
-            into = plain[begin : begin + len(sealed) - _TAG_BYTES]
+            into = plain[begin : begin + len(sealed) - TAG_BYTES]
             try:
-                self._cipher.decrypt_into(_nonce(number, number + 1 == self._chunks), sealed, None, into)
-            except InvalidTag:
+                self._cipher.open_into(_nonce(number, number + 1 == self._chunks), sealed, into)
+            except SealBroken:
                 raise _unreadable() from None
         return plain.toreadonly()
 
 
-def key_id(start: Buffer) -> UUID | None:
-    """Of the study key under which a file is sealed that begins so; None for a file that is not sealed."""
+def read_key_id(start: Buffer) -> UUID | None:
+    """Return the id of the study key in the first `HEADER_BYTES` of a file; None when it is not sealed."""
     if len(start) < HEADER_BYTES or bytes(start[: len(MAGIC)]) not in _CHUNK_BYTES:
         return None
     return UUID(bytes=bytes(start[len(MAGIC) : len(MAGIC) + 16]))
 
 
-def opener(file: BinaryIO, study_key: bytes) -> FileOpener:
-    """Opens a sealed file; raises `StorageUnavailable` where key or file are not what they were."""
+def open_sealed_file(file: BinaryIO, study_key: bytes) -> SealedFileReader:
+    """Open a sealed file for reading. Raises `StorageUnavailable` when the key is another or the file was altered."""
     file.seek(0)
     header = file.read(HEADER_BYTES)
     try:
         file_key = aes_key_unwrap(study_key, header[-40:])
     except InvalidUnwrap:
         raise _unreadable() from None
-    return FileOpener(file, AESGCM(file_key), _CHUNK_BYTES[header[: len(MAGIC)]])
+    return SealedFileReader(file, AuthenticatedCipher(file_key), _CHUNK_BYTES[header[: len(MAGIC)]])
 
 
 def _nonce(number: int, last: bool) -> bytes:

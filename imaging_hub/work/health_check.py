@@ -1,13 +1,12 @@
-"""What is wrong with a hub, and the cure: its settings, keys, disk, certificates, database, parts and peers.
+"""Health check of a hub: problems of its settings, keys, disk, certificates, database, processes and peers.
 
-It looks and changes nothing. It may run beside the hub, or where the hub does not start.
+It changes nothing, and may run beside the hub or where the hub does not start.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote
@@ -23,49 +22,56 @@ from imaging_hub.deidentification.profile import profile
 from imaging_hub.errors import HubError, ThirdPartyAway
 from imaging_hub.gateway import senders
 from imaging_hub.gateway.tls import server_context
-from imaging_hub.intake import completeness, handover, last_diagnosis, study_keys, usage
-from imaging_hub.intake.admission import CLOSE_AT
+from imaging_hub.intake import completeness, deidentification_socket, problem_report, spool_capacity, study_keys
+from imaging_hub.intake.problem_report import Problem
+from imaging_hub.intake.spool_capacity import CLOSE_AT
 from imaging_hub.keys.keyring import gateway_keys, hub_keys, original_keys, project_keys
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
-from imaging_hub.work import peers, queue
-from imaging_hub.work.problem import Problem
+from imaging_hub.work import peer_check, queue
 
-_SOON = timedelta(days=30)
-_SKEW = timedelta(seconds=5)
+_EXPIRES_SOON = timedelta(days=30)
+_CLOCK_SKEW = timedelta(seconds=5)
 _OVERDUE = timedelta(minutes=15)
-_PATIENCE_SECONDS = 3.0
+_TIMEOUT_SECONDS = 3.0
 
 
-def ailments(settings: Settings) -> list[Problem]:
-    """Everything that is wrong with the hub of these settings; the empty list when it is well."""
+def find_problems(settings: Settings) -> list[Problem]:
+    """List the problems of the hub of these settings; an empty list for a hub without any."""
     embedded = settings.database_url is None
     if not settings.home.is_dir() or (embedded and not settings.embedded_database.is_dir()):
         return [
             Problem("home", "no hub was ever started here", "imaging-hub serve, or set IMAGING_HUB_HOME to its folder")
         ]
-    found = [*_of_certificates(settings), *_of_keys(settings), *_of_disk(settings), *_of_ports(settings)]
-    found += [*_of_archive(settings), *_of_sink(settings), *_of_third_party(settings)]
+    problems = [
+        *_certificate_problems(settings),
+        *_key_problems(settings),
+        *_disk_problems(settings),
+        *_port_problems(settings),
+    ]
+    problems += [*_archive_problems(settings), *_sink_problems(settings), *_third_party_problems(settings)]
     try:
         database = databases.open_database(settings)
         with database.begin(DatabaseRole.OWNER) as connection:
             now = databases.database_time(connection)
     except (SQLAlchemyError, OSError, RuntimeError):
-        away = Problem("database", "PostgreSQL does not answer", "start it, or correct database_url and its password")
-        return [*found, away]
-    if abs(now - datetime.now(UTC)) > _SKEW:
-        found.append(Problem("clock", "this machine and the database disagree on the time", "have both follow NTP"))
+        no_database = Problem(
+            "database", "PostgreSQL does not answer", "start it, or correct database_url and its password"
+        )
+        return [*problems, no_database]
+    if abs(now - datetime.now(UTC)) > _CLOCK_SKEW:
+        problems.append(Problem("clock", "this machine and the database disagree on the time", "have both follow NTP"))
     try:
-        of_schema = [*_of_schema(database)]
+        behind = [*_schema_problems(database)]
         return [
-            *found,
+            *problems,
             *(
-                of_schema
+                behind
                 or (
-                    *_of_roles(database),
-                    *_of_feeds(settings, database),
-                    *_of_originals(settings, database),
-                    *peers.of_peers(database),
+                    *_role_problems(database),
+                    *_feed_problems(settings, database),
+                    *_original_key_problems(settings, database),
+                    *peer_check.peer_problems(database, settings.ae_title),
                 )
             ),
         ]
@@ -73,14 +79,14 @@ def ailments(settings: Settings) -> list[Problem]:
         database.dispose()
 
 
-def write_down(settings: Settings, database: Database) -> None:
-    """Have people at the console see it too; they reach nothing of what is looked at here."""
-    found = [asdict(ailment) for ailment in ailments(settings)]
+def write_report(settings: Settings, database: Database) -> None:
+    """Check the hub and store the problems for the console."""
+    problems = find_problems(settings)
     with database.begin(DatabaseRole.WORKER) as connection:
-        last_diagnosis.write(connection, found)
+        problem_report.write(connection, problems)
 
 
-def _of_certificates(settings: Settings) -> Iterator[Problem]:
+def _certificate_problems(settings: Settings) -> Iterator[Problem]:
     try:
         server_context(settings)
     except HubError as fault:
@@ -96,12 +102,12 @@ def _of_certificates(settings: Settings) -> Iterator[Problem]:
                 )
             elif certificate.not_valid_after_utc < now:
                 yield Problem("certificate", f"that of {setting} has expired", "renew it and start the gateway anew")
-            elif certificate.not_valid_after_utc < now + _SOON:
+            elif certificate.not_valid_after_utc < now + _EXPIRES_SOON:
                 days = (certificate.not_valid_after_utc - now).days
                 yield Problem("certificate", f"that of {setting} expires in {days} days", "renew it", False)
 
 
-def _of_keys(settings: Settings) -> Iterator[Problem]:
+def _key_problems(settings: Settings) -> Iterator[Problem]:
     for ring in (gateway_keys, hub_keys, project_keys, original_keys):
         try:
             ring(settings.keys)
@@ -110,7 +116,7 @@ def _of_keys(settings: Settings) -> Iterator[Problem]:
             yield Problem("keys", str(fault) if isinstance(fault, HubError) else "a keyring cannot be read", hint)
 
 
-def _of_disk(settings: Settings) -> Iterator[Problem]:
+def _disk_problems(settings: Settings) -> Iterator[Problem]:
     folder = settings.spool if settings.spool.is_dir() else settings.home
     if not os.access(folder, os.W_OK | os.X_OK):
         yield Problem("disk", "the spool cannot be written", "give its folder to the user of the gateway")
@@ -128,32 +134,32 @@ def _of_disk(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def _of_ports(settings: Settings) -> Iterator[Problem]:
+def _port_problems(settings: Settings) -> Iterator[Problem]:
     start = "start it: imaging-hub serve"
-    if not peers.listens(settings.bind_address, settings.dicom_port):
+    if not peer_check.accepts_connections(settings.bind_address, settings.dicom_port):
         yield Problem("gateway", f"nobody listens on port {settings.dicom_port}: nothing is received", start)
-    if settings.query_port and not peers.listens(settings.bind_address, settings.query_port):
+    if settings.query_port and not peer_check.accepts_connections(settings.bind_address, settings.query_port):
         yield Problem("gateway", f"nobody listens on port {settings.query_port}: no hospital can ask", start)
     parts = {"hub": settings.hub_port, "console": settings.console_port, "gateway": settings.gateway_port}
     for name, port in parts.items():
         if name == "gateway" and not port:
             continue
-        if not peers.listens(settings.bind_address, port):
+        if not peer_check.accepts_connections(settings.bind_address, port):
             yield Problem(name, f"nobody listens on port {port}", start)
-        elif not _is_ours(f"http://{peers.host(settings.bind_address)}:{port}/healthz"):
+        elif not _is_hub_process(f"http://{peer_check.reachable_host(settings.bind_address)}:{port}/healthz"):
             yield Problem(
                 name, f"on port {port} another program answers", f"stop that program, or set {name}_port to another"
             )
 
 
-def _is_ours(url: str) -> bool:
+def _is_hub_process(url: str) -> bool:
     try:
-        return bool(httpx.get(url, timeout=_PATIENCE_SECONDS, trust_env=False).json() == {"status": "ok"})
+        return bool(httpx.get(url, timeout=_TIMEOUT_SECONDS, trust_env=False).json() == {"status": "ok"})
     except (httpx.HTTPError, ValueError):
         return False
 
 
-def _of_archive(settings: Settings) -> Iterator[Problem]:
+def _archive_problems(settings: Settings) -> Iterator[Problem]:
     folder = Path(unquote(settings.objects.removeprefix("file://")))
     if folder.is_absolute():
         if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
@@ -167,19 +173,19 @@ def _of_archive(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def _of_sink(settings: Settings) -> Iterator[Problem]:
+def _sink_problems(settings: Settings) -> Iterator[Problem]:
     if settings.orthanc_sink_url is None:
         return
     url = settings.orthanc_sink_url.rstrip("/") + "/system"
     try:
-        httpx.get(url, timeout=_PATIENCE_SECONDS, trust_env=False).raise_for_status()
+        httpx.get(url, timeout=_TIMEOUT_SECONDS, trust_env=False).raise_for_status()
     except httpx.HTTPStatusError as fault:
         yield Problem("sink", f"Orthanc answers {fault.response.status_code}", "check the user in orthanc_sink_url")
     except (httpx.HTTPError, httpx.InvalidURL):
         yield Problem("sink", "the Orthanc of orthanc_sink_url does not answer", "start it, or correct the URL")
 
 
-def _of_third_party(settings: Settings) -> Iterator[Problem]:
+def _third_party_problems(settings: Settings) -> Iterator[Problem]:
     try:
         ThirdParty.connect(settings).check()
     except ThirdPartyAway as away:
@@ -188,7 +194,7 @@ def _of_third_party(settings: Settings) -> Iterator[Problem]:
         yield Problem("third party", str(fault), getattr(fault, "hint", "check the owner of the folder of keys"))
 
 
-def _of_schema(database: Database) -> Iterator[Problem]:
+def _schema_problems(database: Database) -> Iterator[Problem]:
     behind = databases.revisions_missing(database)
     if behind is None:
         yield Problem("schema", "the database was made by a newer imaging-hub", "install that version again")
@@ -196,7 +202,7 @@ def _of_schema(database: Database) -> Iterator[Problem]:
         yield Problem("schema", f"the database lacks {behind} revisions of the schema", "start imaging-hub serve once")
 
 
-def _of_roles(database: Database) -> Iterator[Problem]:
+def _role_problems(database: Database) -> Iterator[Problem]:
     for role in databases.HUB.roles:
         try:
             with database.begin(role):
@@ -207,13 +213,13 @@ def _of_roles(database: Database) -> Iterator[Problem]:
             )
 
 
-def _of_feeds(settings: Settings, database: Database) -> Iterator[Problem]:
-    """Who sends, who works, and what has waited too long."""
+def _feed_problems(settings: Settings, database: Database) -> Iterator[Problem]:
+    """Problems of senders, profiles, spool, workers and waiting studies."""
     with database.begin(DatabaseRole.OWNER) as connection:
         known = senders.list_senders(connection)
-        used = usage.spool_bytes(connection)
-        alive = queue.workers_alive(connection)
-        waiting = completeness.longest_wait(connection)
+        used = spool_capacity.spool_bytes(connection)
+        workers_alive = queue.workers_alive(connection)
+        longest_wait = completeness.longest_wait(connection)
     if not known:
         yield Problem("senders", "no hospital may send", "imaging-hub sender add", False)
     for name in sorted({sender.profile for sender in known} | {settings.default_profile}):
@@ -221,7 +227,9 @@ def _of_feeds(settings: Settings, database: Database) -> Iterator[Problem]:
             profile.load(name, settings.profile_folders)
         except HubError as fault:
             yield Problem("profile", f"{name}: {fault}", fault.hint)
-    if any(sender.keep_originals == "never" for sender in known) and not handover.answers(settings.handover_socket):
+    if any(sender.keep_originals == "never" for sender in known) and not deidentification_socket.is_listening(
+        settings.handover_socket
+    ):
         yield Problem(
             "inline-deidentification",
             "it does not answer: originals that are never kept lie sealed in the spool until they are archived",
@@ -232,20 +240,20 @@ def _of_feeds(settings: Settings, database: Database) -> Iterator[Problem]:
         yield Problem(
             "spool", "it is full: senders are asked to wait", "raise spool_max_bytes, or see why nothing is archived"
         )
-    if not alive:
+    if not workers_alive:
         yield Problem("workers", "none is alive: what is received waits", "start one: imaging-hub worker")
-    if waiting is not None and waiting > _OVERDUE:
-        minutes = int(waiting.total_seconds() // 60)
+    if longest_wait is not None and longest_wait > _OVERDUE:
+        minutes = int(longest_wait.total_seconds() // 60)
         yield Problem(
             "workers", f"a complete study has waited for {minutes} minutes", "start more workers, or read their log"
         )
 
 
-def _of_originals(settings: Settings, database: Database) -> Iterator[Problem]:
+def _original_key_problems(settings: Settings, database: Database) -> Iterator[Problem]:
     try:
         keys = original_keys(settings.keys)
     except (HubError, OSError):
-        return  # named among the keys
+        return  # `_key_problems` names it
     with database.begin(DatabaseRole.OWNER) as connection:
-        for hospital in study_keys.locked_out(connection, keys):
+        for hospital in study_keys.list_locked_hospitals(connection, keys):
             yield Problem("keys", f"originals of {hospital} cannot be opened", "restore originals.json from its backup")

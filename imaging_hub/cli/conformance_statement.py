@@ -17,7 +17,7 @@ from imaging_hub.settings import Settings
 
 def statement(settings: Settings) -> str:
     """The statement in Markdown, of a hub that runs with these settings."""
-    template = Template(files(__package__).joinpath("conformance.md").read_text("utf-8"))
+    template = Template(files(__package__).joinpath("conformance_statement.md").read_text("utf-8"))
     return template.substitute(
         version=__version__,
         ae_title=settings.ae_title,
@@ -32,8 +32,8 @@ def statement(settings: Settings) -> str:
         associations_per_peer=settings.associations_per_peer,
         query_scp="yes, of what a hospital sent itself" if settings.query_port else "no (`query_port` is not set)",
         query_port=settings.query_port or "none",
-        get_contexts=len(query_retrieve_scu.GET_CLASSES),
-        find_most=study_root.MOST,
+        get_contexts=len(query_retrieve_scu.GET_SOP_CLASSES),
+        find_most=study_root.MAX_MATCHES,
         commitment="for senders whose originals are kept always" if settings.query_port else "no",
         edition=standard.edition(),
         security=_security(settings),
