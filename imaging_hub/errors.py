@@ -20,6 +20,12 @@ A *decision* (refused, denied, quarantined) is a value, not an exception: see `d
 
 from __future__ import annotations
 
+import traceback
+from dataclasses import dataclass
+from typing import Self
+
+_PACKAGE = f"{__package__}."
+
 
 class HubError(Exception):
     """Base of the hub's exceptions.
@@ -112,3 +118,26 @@ class NotFound(HubError):
     """What was requested does not exist, or belongs to others; the two cannot be told apart, on purpose."""
 
     code = "not-found"
+
+
+@dataclass(frozen=True, slots=True)
+class FaultSite:
+    """Type of an exception and the line of our code where it rose: its message may quote data, so it stays out."""
+
+    kind: str
+    """Its class, `ValueError`."""
+    place: str
+    """The innermost line of this package that it passed, `deidentification.engine.actions:71`; else empty."""
+
+    @classmethod
+    def of(cls, fault: BaseException) -> Self:
+        """The site of an exception that was raised."""
+        ours = [
+            f"{module.removeprefix(_PACKAGE)}:{line}"
+            for frame, line in traceback.walk_tb(fault.__traceback__)
+            if (module := frame.f_globals.get("__name__", "")).startswith(_PACKAGE)
+        ]
+        return cls(type(fault).__name__, ours[-1] if ours else "")
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.place}" if self.place else self.kind

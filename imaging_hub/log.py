@@ -19,7 +19,7 @@ from types import TracebackType
 import structlog
 from structlog.typing import EventDict, ExcInfo, WrappedLogger
 
-from imaging_hub.fault_site import FaultSite
+from imaging_hub.errors import FaultSite
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 """The logger: `log.info("instance-received", row=12, outcome="stored")`."""

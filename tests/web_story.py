@@ -21,9 +21,10 @@ from starlette.types import ASGIApp
 
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.cohorts import release
-from imaging_hub.console import create_console, operators
+from imaging_hub.console import create_console
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.deidentification.instance import AttributeChange, DeidentifiedInstance
+from imaging_hub.gateway import operators
 from imaging_hub.http.serving import serve
 from imaging_hub.intake import journal
 from imaging_hub.intake.spool import Spool

@@ -21,11 +21,10 @@ from imaging_hub.audit import trail
 from imaging_hub.cli.snds import link_with_simulated_operator
 from imaging_hub.client.download import download
 from imaging_hub.client.verification import verify
-from imaging_hub.console import operators
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicom import part10
 from imaging_hub.errors import HubError
-from imaging_hub.gateway import senders
+from imaging_hub.gateway import operators, senders
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.intake import completeness, journal
 from imaging_hub.permits import accounts, projects

@@ -28,8 +28,8 @@ def add(
     config: Config = None,
 ) -> None:
     """Add or renew an operator; the token is printed once."""
-    from imaging_hub.console import operators
     from imaging_hub.database import DatabaseRole, open_database
+    from imaging_hub.gateway import operators
     from imaging_hub.settings import load
 
     with open_database(load(config)).begin(DatabaseRole.GATEWAY) as connection:

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from imaging_hub.console import originals
-from imaging_hub.console.operators import OperatorRole
 from imaging_hub.console.site import part, why_held, why_refused
 from imaging_hub.console.visit import EVERYBODY, STAFF, ConsoleVisit, For
 from imaging_hub.errors import NotFound
 from imaging_hub.gateway import rejection_log
 from imaging_hub.gateway import senders as known_senders
+from imaging_hub.gateway.operators import OperatorRole
 from imaging_hub.intake import problem_report, receipts
 from imaging_hub.intake import quarantine as quarantined
 from imaging_hub.intake.quarantine import QuarantinedInstance, QuarantineFilter

@@ -10,8 +10,8 @@ from fastapi import Request
 from fastapi.params import Depends
 
 from imaging_hub.audit.trail import AuditAction
-from imaging_hub.console import operators
-from imaging_hub.console.operators import Operator, OperatorRole
+from imaging_hub.gateway import operators
+from imaging_hub.gateway.operators import Operator, OperatorRole
 from imaging_hub.http.problems import ProblemDetails
 from imaging_hub.http.visit import AppParts, Permission, Visit
 from imaging_hub.intake.spool import Spool

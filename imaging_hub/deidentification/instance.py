@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from imaging_hub.dicom.elements import Buffer
-from imaging_hub.fault_site import FaultSite
+from imaging_hub.errors import FaultSite
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,11 @@ from sqlalchemy import text
 from web_story import served
 
 from imaging_hub.cli.serve import prepare
-from imaging_hub.console import create_console, operators, sender_trial
+from imaging_hub.console import create_console, sender_trial
 from imaging_hub.console.sender_trial import TrialStep
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import HubError
-from imaging_hub.gateway import senders
+from imaging_hub.gateway import operators, senders
 from imaging_hub.gateway.senders import QueryRetrieveAddress
 from imaging_hub.intake import completeness
 from imaging_hub.pseudonymisation.third_party import ThirdParty

@@ -18,10 +18,10 @@ from running_hub import free_ports
 from sqlalchemy import text
 from web_story import served
 
-from imaging_hub.console import create_console, operators
-from imaging_hub.console.operators import OperatorRole
+from imaging_hub.console import create_console
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.gateway import senders
+from imaging_hub.gateway import operators, senders
+from imaging_hub.gateway.operators import OperatorRole
 from imaging_hub.gateway.senders import QueryRetrieveAddress
 from imaging_hub.gateway.tls import certificate_fingerprint
 from imaging_hub.keys.keyring import create_missing

@@ -1,4 +1,7 @@
-"""People who may use the console, and so see identities: of the hospital, or reviewers named for it."""
+"""People who may use the console, and so see identities: of the hospital, or reviewers named for it.
+
+They stand beside the senders: both are let into the identifying zone by its operator.
+"""
 
 from __future__ import annotations
 
