@@ -43,10 +43,10 @@ def take(
     log.configure("error")
     database = open_database(settings)
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        known_sender = senders.named(connection, sender)
+        known_sender = senders.find_by_title(connection, sender)
     files = folder_import.list_files(folder)
     console = Console(stderr=True)
-    with Reception(settings, database).taking() as reception:
+    with Reception(settings, database).running() as reception:
         imported = list(
             track(
                 folder_import.import_files(reception, known_sender, files, settings.dataset_max_bytes),

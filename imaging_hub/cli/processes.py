@@ -27,7 +27,7 @@ console_app = typer.Typer()
 @gateway_app.command()
 def gateway(config: Config = None) -> None:
     """Receive from hospitals until stopped; status 1 when the gateway ends by itself, as when the disk fails."""
-    from imaging_hub.gateway.query_scp import QueryRetrieveScp
+    from imaging_hub.gateway.query_retrieve_scp import QueryRetrieveScp
     from imaging_hub.gateway.storage_scp import StorageServer
 
     settings, database = _open_hub(config)

@@ -58,7 +58,7 @@ def add(
     """Add a sender, or change a known one."""
     from imaging_hub.database import DatabaseRole
     from imaging_hub.gateway import senders
-    from imaging_hub.gateway.tls import fingerprint
+    from imaging_hub.gateway.tls import certificate_fingerprint
     from imaging_hub.settings import load
 
     settings = load(config)
@@ -68,7 +68,7 @@ def add(
         hospital=hospital,
         finess=finess,
         profile=profile or settings.default_profile,
-        certificate=fingerprint(certificate) if certificate else None,
+        certificate=certificate_fingerprint(certificate) if certificate else None,
         query=senders.QueryRetrieveAddress.parse(query) if query else None,
         retrieves=retrieve,
         keep_originals=keep_originals,
@@ -119,8 +119,8 @@ def token(
 
     settings = load(config)
     with _database(settings).begin(DatabaseRole.GATEWAY) as connection:
-        known = senders.named(connection, ae_title)
-        given = senders.give_token(connection, known, datetime.now(UTC) + timedelta(days=days))
+        known = senders.find_by_title(connection, ae_title)
+        given = senders.issue_token(connection, known, datetime.now(UTC) + timedelta(days=days))
     typer.echo(given)
     typer.echo(
         f"{known.calling_ae_title} may POST to http://{settings.bind_address}:{settings.gateway_port}/dicom-web/studies"

@@ -19,8 +19,8 @@ from imaging_hub.deidentification.instance import AttributeChange, Pseudonyms, Q
 from imaging_hub.deidentification.profile import profile
 from imaging_hub.dicom import part10, walk
 from imaging_hub.errors import HubError, NotFound
-from imaging_hub.gateway import rejections, senders
-from imaging_hub.gateway.rejections import RefusalSummary
+from imaging_hub.gateway import rejection_log, senders
+from imaging_hub.gateway.rejection_log import RefusalSummary
 from imaging_hub.intake import receipts
 from imaging_hub.intake.spool import Spool
 from imaging_hub.settings import Settings
@@ -70,7 +70,7 @@ def sender(visit: Staff, title: AeTitleParameter) -> Response:
 
 
 def _last_refusal(connection: Connection, title: str) -> RefusalSummary | None:
-    lately = rejections.recent(connection, limit=_LOOKED_AT)
+    lately = rejection_log.list_recent(connection, limit=_LOOKED_AT)
     found = [one for one in lately if one.calling_ae_title == title]
     return found[0] if found else None
 

@@ -12,7 +12,7 @@ from imaging_hub.console import originals
 from imaging_hub.console.site import part, why_held, why_refused
 from imaging_hub.console.visit import EVERYBODY, STAFF, ConsoleVisit, For
 from imaging_hub.errors import NotFound
-from imaging_hub.gateway import rejections
+from imaging_hub.gateway import rejection_log
 from imaging_hub.gateway import senders as known_senders
 from imaging_hub.gateway.operators import OperatorRole
 from imaging_hub.intake import problem_report, receipts
@@ -99,7 +99,7 @@ def held_picture(visit: Staff, instance: RowParameter, frame: Annotated[int, Pat
 def senders(visit: Staff) -> Response:
     """Who may send."""
     with visit.begin() as connection:
-        found = known_senders.summaries(connection)
+        found = known_senders.list_summaries(connection)
     return visit.page("senders.html", senders=found, settings=visit.app.settings)
 
 
@@ -108,8 +108,8 @@ def refusals(visit: Staff) -> Response:
     """What was refused at the door, why, and what cures it."""
     ours = visit.app.settings.ae_title
     with visit.begin() as connection:
-        found = rejections.recent(connection, limit=PAGE)
-        known = known_senders.summaries(connection)
+        found = rejection_log.list_recent(connection, limit=PAGE)
+        known = known_senders.list_summaries(connection)
     rows = [(one, why_refused(one, ours)) for one in found]
     by_hospital = {one.hospital: one for one in known}
     return visit.page("refusals.html", refusals=rows, senders=list(by_hospital.values()))

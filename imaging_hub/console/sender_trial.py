@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from imaging_hub.database import DatabaseLogin, database_time
-from imaging_hub.gateway import rejections, senders
+from imaging_hub.gateway import rejection_log, senders
 from imaging_hub.intake import receipts
 from imaging_hub.intake.receipts import StudyReceipt
 
@@ -38,7 +38,7 @@ def follow(
 ) -> Iterator[TrialStep]:
     """The steps as they happen, until the study is settled or the time is over; `HubError` for an unknown title."""
     with login.begin() as connection:
-        hospital = senders.named(connection, ae_title).hospital
+        hospital = senders.find_by_title(connection, ae_title).hospital
         since = database_time(connection)
     until = clock() + seconds
     told: set[str] = set()
@@ -63,7 +63,7 @@ def follow(
 
 
 def _steps(connection: Connection, title: str, hospital: str, since: datetime) -> Iterator[TrialStep]:
-    refused = rejections.last_of(connection, title, since)
+    refused = rejection_log.find_last(connection, title, since)
     study = receipts.find_newest_receipt(connection, hospital, since)
     if refused is not None and study is None:
         yield TrialStep(f"refused from {refused.address}: {refused.reason}", False, "imaging-hub doctor names the cure")

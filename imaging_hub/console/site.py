@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from imaging_hub.gateway.rejections import RefusalSummary
+from imaging_hub.gateway.rejection_log import RefusalSummary
 from imaging_hub.reasons import quarantine, refusals
 from imaging_hub.reasons.explanation import ReasonText
 

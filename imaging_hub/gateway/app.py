@@ -1,4 +1,4 @@
-"""The gateway's HTTP side: STOW-RS beside the DICOM port, whether it is alive, and its numbers."""
+"""HTTP app of the gateway: STOW-RS, health and metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from imaging_hub.settings import Settings
 
 
 def create_app(settings: Settings, database: Database, server: StorageServer) -> FastAPI:
-    """The app; it shares the receiver's spool, journal and limits."""
+    """Create the app, which shares spool, journal and limits with the DICOM receiver."""
     app = FastAPI(title="Gateway", docs_url=None, redoc_url=None, openapi_url=None)
     login = database.login(DatabaseRole.GATEWAY)
     app.include_router(stow.router(settings, login, server.reception), prefix="/dicom-web")
@@ -33,7 +33,7 @@ def create_app(settings: Settings, database: Database, server: StorageServer) ->
 
 
 def _refuse_unless_accepting(server: StorageServer) -> None:
-    """Ready is a gateway whose journal answers and that has room."""
+    """Raise unless the journal answers and there is room."""
     if not server.reception.is_accepting() or server.reception.failed.is_set():
         raise ProblemDetails(503, "no-room", "There is no room for more at the moment.", hint="see imaging-hub doctor")
 

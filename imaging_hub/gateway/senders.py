@@ -1,4 +1,4 @@
-"""The hospitals that may send: an application entity title, from an address or network, is one hospital."""
+"""Senders: a calling AE title from an address or network stands for one hospital."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sqlalchemy import Connection, Row, text
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import AuditAction
 from imaging_hub.errors import HubError
-from imaging_hub.gateway.rejections import RefusalReason
+from imaging_hub.gateway.rejection_log import RefusalReason
 from imaging_hub.http import access_token
 
 ACTOR = "operator"
 _FINESS = re.compile(r"[0-9][0-9AB][0-9]{7}\Z")
-_KEEP = re.compile(r"never|until-released|always|[0-9]{1,5}")
+_KEEP_ORIGINALS = re.compile(r"never|until-released|always|[0-9]{1,5}")
 _HOSPITAL_BYTES = 100
-"""A hospital's name stands in the preamble of its files, which has 128 bytes."""
+"""Longest name of a hospital, since the preamble of its files has 128 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +37,18 @@ class Sender:
     certificate: str | None = None
     """SHA-256, in hexadecimal, of the certificate it must show over TLS; None for any that is trusted."""
     query: QueryRetrieveAddress | None = None
-    """Where it can be asked for studies."""
+    """Where its query/retrieve SCP listens, if it has one."""
     retrieves: bool = False
-    """Whether it may ask for what it sent."""
+    """Whether it may query and retrieve what it sent."""
     keep_originals: str | None = None
-    """After archiving: `never`, `until-released`, `always`, a number of days; None for what the settings say."""
+    """After archiving: `never`, `until-released`, `always` or a number of days; None for the settings' value."""
     quiet_seconds: float | None = None
-    """Without news for so long, a study is complete; None for what the settings say."""
+    """A study that receives nothing for so long is complete; None for the settings' value."""
 
 
 @dataclass(frozen=True)
 class SenderSummary:
-    """An application entity that may send, as the console lists it; an address of one machine without its mask."""
+    """A sender in the console's list; a single address has no mask."""
 
     calling_ae_title: str
     address: str
@@ -65,9 +65,9 @@ class QueryRetrieveAddress:
     port: int
 
     @classmethod
-    def parse(cls, written: str) -> QueryRetrieveAddress:
-        """`HOST:PORT`; raises `HubError`."""
-        host, _, port = written.rpartition(":")
+    def parse(cls, text: str) -> QueryRetrieveAddress:
+        """Parse `HOST:PORT`. Raises `HubError`."""
+        host, _, port = text.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
             raise HubError("this is not HOST:PORT", code="query-address", hint="pacs.example.fr:104")
         return cls(host.strip("[]"), int(port))
@@ -80,39 +80,43 @@ _COLUMNS = (
 )
 
 
-def identify(connection: Connection, calling_ae_title: str, address: str) -> Sender | None:
-    """The sender that calls itself so from there; of two networks that hold the address, the narrower one."""
+def find_sender(connection: Connection, calling_ae_title: str, address: str) -> Sender | None:
+    """Return the sender with that title at the address, in the narrowest matching network, or None."""
     row = connection.execute(
         text(
             f"SELECT {_COLUMNS} FROM identifying.sender"  # noqa: S608 - constant columns
             " WHERE calling_ae_title = :title AND address >>= CAST(:address AS inet)"
             " ORDER BY masklen(address) DESC LIMIT 1"
         ),
-        {"title": calling_ae_title, "address": plain_address(address)},
+        {"title": calling_ae_title, "address": normalise_address(address)},
     ).one_or_none()
-    return _sender(row) if row else None
+    return _from_row(row) if row else None
 
 
 def admit(
     connection: Connection, calling_ae_title: str, address: str, certificate: str | None
 ) -> Sender | RefusalReason:
-    """The sender that calls itself so from there, showing the certificate it is known by, if any; or why not."""
-    sender = identify(connection, calling_ae_title, address)
+    """Return the sender with that title, address and, if it needs one, certificate; otherwise the reason to refuse."""
+    sender = find_sender(connection, calling_ae_title, address)
     if sender is None:
-        return RefusalReason.WRONG_ADDRESS if is_known(connection, calling_ae_title) else RefusalReason.UNKNOWN_SENDER
+        return (
+            RefusalReason.WRONG_ADDRESS
+            if is_known_title(connection, calling_ae_title)
+            else RefusalReason.UNKNOWN_SENDER
+        )
     return sender if sender.certificate in (None, certificate) else RefusalReason.WRONG_CERTIFICATE
 
 
-def is_known(connection: Connection, calling_ae_title: str) -> bool:
-    """Whether any address may use this AE title."""
-    found = connection.execute(
+def is_known_title(connection: Connection, calling_ae_title: str) -> bool:
+    """Whether a sender with this AE title exists at any address."""
+    rows = connection.execute(
         text("SELECT 1 FROM identifying.sender WHERE calling_ae_title = :title LIMIT 1"), {"title": calling_ae_title}
     )
-    return found.first() is not None
+    return rows.first() is not None
 
 
-def bearer(connection: Connection, token_hash: str, now: datetime) -> Sender | None:
-    """The sender whose token this is; nobody when its time is over."""
+def find_by_token(connection: Connection, token_hash: str, now: datetime) -> Sender | None:
+    """Return the sender with that token hash; None when there is none or the token has expired."""
     row = connection.execute(
         text(
             f"SELECT {_COLUMNS} FROM identifying.sender"  # noqa: S608 - constant columns
@@ -120,32 +124,32 @@ def bearer(connection: Connection, token_hash: str, now: datetime) -> Sender | N
         ),
         {"hash": token_hash, "now": now},
     ).one_or_none()
-    return _sender(row) if row else None
+    return _from_row(row) if row else None
 
 
-def named(connection: Connection, calling_ae_title: str) -> Sender:
-    """The one sender of that AE title; raises `HubError` when there is none, or more than one."""
-    found = [sender for sender in list_senders(connection) if sender.calling_ae_title == calling_ae_title]
-    if not found:
+def find_by_title(connection: Connection, calling_ae_title: str) -> Sender:
+    """Return the sender of that AE title. Raises `HubError` when none exists, or it stands for several hospitals."""
+    senders = [sender for sender in list_senders(connection) if sender.calling_ae_title == calling_ae_title]
+    if not senders:
         raise HubError("no sender has this AE title", code="unknown-sender", hint="imaging-hub sender list")
-    if len({(sender.hospital, sender.finess, sender.profile) for sender in found}) > 1:
+    if len({(sender.hospital, sender.finess, sender.profile) for sender in senders}) > 1:
         raise HubError(
             "this AE title stands for several hospitals", code="ambiguous-sender", hint="give each a title of its own"
         )
-    return next((sender for sender in found if sender.query), found[0])
+    return next((sender for sender in senders if sender.query), senders[0])
 
 
 def add(connection: Connection, described: Sender, *, by: str = ACTOR) -> Sender:
-    """Let a sender in, or describe a known one anew; the sender as it is kept. Raises `HubError`."""
+    """Add or change a sender, and return it as stored. Raises `HubError` for an invalid field."""
     sender = replace(
         described,
-        calling_ae_title=_title(described.calling_ae_title),
-        address=_network(described.address),
-        hospital=_hospital(described.hospital),
+        calling_ae_title=_check_title(described.calling_ae_title),
+        address=_check_network(described.address),
+        hospital=_check_hospital(described.hospital),
     )
     if not _FINESS.match(sender.finess):
         raise HubError("a FINESS number has nine digits (2A, 2B for Corsica)", code="finess")
-    if sender.keep_originals is not None and not _KEEP.fullmatch(sender.keep_originals):
+    if sender.keep_originals is not None and not _KEEP_ORIGINALS.fullmatch(sender.keep_originals):
         raise HubError("originals are kept never, until-released, always or some days", code="keep-originals")
     query = sender.query
     values = asdict(sender) | {"host": query.host if query else None, "port": query.port if query else None}
@@ -167,23 +171,23 @@ def add(connection: Connection, described: Sender, *, by: str = ACTOR) -> Sender
     return sender
 
 
-def _title(given: str) -> str:
-    title = given.strip()
+def _check_title(value: str) -> str:
+    title = value.strip()
     if not 1 <= len(title) <= 16 or not title.isascii() or not title.isprintable() or "\\" in title:
         raise HubError("an AE title has 1 to 16 printable ASCII characters", code="ae-title")
     return title
 
 
-def _hospital(given: str) -> str:
-    name = given.strip()
+def _check_hospital(value: str) -> str:
+    name = value.strip()
     if not name or not name.isprintable() or len(name.encode()) > _HOSPITAL_BYTES:
         raise HubError("a hospital's short name has 1 to 100 bytes", code="hospital-name")
     return name
 
 
-def _network(given: str) -> str:
+def _check_network(value: str) -> str:
     try:
-        return str(ip_network(given))
+        return str(ip_network(value))
     except ValueError:
         raise HubError(
             "the address is neither an IP address nor a network",
@@ -192,8 +196,8 @@ def _network(given: str) -> str:
         ) from None
 
 
-def give_token(connection: Connection, sender: Sender, expires_at: datetime, *, by: str = ACTOR) -> str:
-    """A new token with which the sender may use STOW-RS, in place of any it had; nobody can see it again."""
+def issue_token(connection: Connection, sender: Sender, expires_at: datetime, *, by: str = ACTOR) -> str:
+    """Return a new token for STOW-RS, which replaces the previous one; only its hash is stored."""
     token = access_token.draw()
     connection.execute(
         text(
@@ -213,18 +217,18 @@ def give_token(connection: Connection, sender: Sender, expires_at: datetime, *, 
 
 
 def list_senders(connection: Connection) -> list[Sender]:
-    """Every sender, by hospital."""
+    """List the senders, by hospital."""
     rows = connection.execute(
         text(
             f"SELECT {_COLUMNS} FROM identifying.sender"  # noqa: S608 - constant columns
             " ORDER BY hospital, calling_ae_title, address"
         )
     )
-    return [_sender(row) for row in rows]
+    return [_from_row(row) for row in rows]
 
 
-def summaries(connection: Connection) -> Sequence[SenderSummary]:
-    """Who may send, in short, by hospital."""
+def list_summaries(connection: Connection) -> Sequence[SenderSummary]:
+    """List the senders in short, by hospital."""
     rows = connection.execute(
         text(
             "SELECT calling_ae_title, abbrev(address), hospital, finess, profile FROM identifying.sender"
@@ -234,14 +238,14 @@ def summaries(connection: Connection) -> Sequence[SenderSummary]:
     return [SenderSummary(*row) for row in rows]
 
 
-def _sender(row: Row[Any]) -> Sender:
+def _from_row(row: Row[Any]) -> Sender:
     values = dict(row._mapping)
     host, port = values.pop("query_host"), values.pop("query_port")
     return Sender(**values, query=QueryRetrieveAddress(host, port) if host else None)
 
 
-def plain_address(address: str) -> str:
-    """The address as people write it: an IPv4 address that came through an IPv6 socket is IPv4."""
+def normalise_address(address: str) -> str:
+    """Return an IPv4-mapped IPv6 address as IPv4, and any address without its zone."""
     parsed = ip_address(address.partition("%")[0])
     if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imaging_hub.dicom.status import StoreSituation
-from imaging_hub.gateway.dicom_file import IncomingFileReader
+from imaging_hub.gateway.incoming_dicom_file import IncomingFileReader
 from imaging_hub.gateway.reception import ReceivedInstance, Reception
 from imaging_hub.gateway.senders import Sender
 

@@ -15,7 +15,7 @@ from orthanc_api_client import exceptions as orthanc
 from imaging_hub.database import DatabaseLogin
 from imaging_hub.dicom.status import StoreSituation
 from imaging_hub.errors import HubError
-from imaging_hub.gateway.dicom_file import IncomingFileReader
+from imaging_hub.gateway.incoming_dicom_file import IncomingFileReader
 from imaging_hub.gateway.reception import Reception
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.intake import completeness

@@ -23,7 +23,7 @@ from imaging_hub.dicom.sop_class import STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_R
 from imaging_hub.dicom.status import STORE_STATUS
 from imaging_hub.errors import RetrievalRefused
 from imaging_hub.gateway.incoming_dataset import IncomingDataset
-from imaging_hub.gateway.reception import AnnouncedInstance, Reception, head
+from imaging_hub.gateway.reception import AnnouncedInstance, Reception, encode_file_meta
 from imaging_hub.gateway.senders import QueryRetrieveAddress, Sender
 
 RESPONSE_SECONDS = 120.0
@@ -110,7 +110,7 @@ class QueryRetrieveScu:
             sent = AnnouncedInstance(
                 self._sender, str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID), context
             )
-            body.begin(head(sent), sent.transfer_syntax_uid)
+            body.begin(encode_file_meta(sent), sent.transfer_syntax_uid)
             try:
                 body.write((request.DataSet or BytesIO()).getbuffer())
                 return int(STORE_STATUS[reception.store(sent, body).situation])

@@ -6,8 +6,8 @@ import socket
 from collections.abc import Iterator
 
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.gateway import rejections, senders
-from imaging_hub.gateway.rejections import RefusalReason
+from imaging_hub.gateway import rejection_log, senders
+from imaging_hub.gateway.rejection_log import RefusalReason
 from imaging_hub.intake.problem_report import Problem
 from imaging_hub.reasons import refusals
 
@@ -20,7 +20,7 @@ def peer_problems(database: Database, our_title: str) -> Iterator[Problem]:
     None is an error of the hub itself. `our_title` is its AE title.
     """
     with database.begin(DatabaseRole.OWNER) as connection:
-        refused = rejections.of_last_day(connection)
+        refused = rejection_log.list_causes_of_last_day(connection)
         known = senders.list_senders(connection)
     for cause in refused:
         peer_name = " ".join(filter(None, (cause.calling_ae_title, f"from {cause.address}")))

@@ -94,7 +94,7 @@ def test_above_the_watermark_it_waits_for_room(settings: Settings, database: Dat
             float("-inf"),
         )  # room is made, time passes
 
-    with Reception(narrow, database).taking() as reception:
+    with Reception(narrow, database).running() as reception:
         first = _taken(reception, folder, pause)
         (folder / "more.dcm").write_bytes(a_file(an_instance(9)))
         reception._capacity._disk_checked_at = float("-inf")

@@ -23,7 +23,7 @@ from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import operators, senders
 from imaging_hub.gateway.operators import OperatorRole
 from imaging_hub.gateway.senders import QueryRetrieveAddress
-from imaging_hub.gateway.tls import fingerprint
+from imaging_hub.gateway.tls import certificate_fingerprint
 from imaging_hub.keys.keyring import create_missing
 from imaging_hub.retrieval.query_retrieve_scu import QueryRetrieveScu, RetrieveLevel
 from imaging_hub.retrieval.study_list import RetrievalPace, StudyListRetrieval
@@ -139,7 +139,7 @@ def _not_its_own_certificate(site: Site) -> None:
                 hospital="chu-test",
                 finess="750000001",
                 profile="basic",
-                certificate=fingerprint(site.hospital),
+                certificate=certificate_fingerprint(site.hospital),
             ),
         )
     site.knock(context=site.tls(site.other))
@@ -274,7 +274,7 @@ def test_workers_that_never_looked_are_named(plain: Site) -> None:
 def test_a_pacs_that_does_not_answer_is_on_the_page_of_retrievals(plain: Site) -> None:
     _a_pacs_that_is_elsewhere(plain)
     with plain.database.begin(DatabaseRole.GATEWAY) as connection:
-        sender = senders.named(connection, "HOSPITAL")
+        sender = senders.find_by_title(connection, "HOSPITAL")
     assert sender.query
     pacs = QueryRetrieveScu(sender, sender.query, "IMAGINGHUB")
     list(

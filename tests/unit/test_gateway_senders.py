@@ -7,7 +7,7 @@ import pytest
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import HubError
 from imaging_hub.gateway import senders
-from imaging_hub.gateway.rejections import CAUSES, RefusalCause, RefusalReason, Rejections
+from imaging_hub.gateway.rejection_log import REMEMBERED_CAUSES, RefusalCause, RefusalReason, RejectionLog
 from imaging_hub.intake.spool_capacity import SpoolCapacity, SpoolUsage
 from imaging_hub.metrics import GatewayMetrics
 from imaging_hub.settings import Settings
@@ -24,7 +24,7 @@ def test_the_narrower_network_wins_and_both_families_are_known(database: Databas
         senders.add(connection, senders.Sender(calling_ae_title="CT1", address="2001:db8::/64", **_CHU))
 
         def hospital(title: str, address: str) -> str | None:
-            found = senders.identify(connection, title, address)
+            found = senders.find_sender(connection, title, address)
             return found.hospital if found else None
 
         assert hospital("CT1", "10.1.2.3") == "clinic"
@@ -58,13 +58,16 @@ def test_a_sender_described_wrongly_is_refused_with_its_cure(
 
 def test_rejections_are_bounded_whoever_knocks(database: Database) -> None:
     now = [0.0]
-    rejections = Rejections(database.login(DatabaseRole.GATEWAY), GatewayMetrics(), clock=lambda: now[0])
-    for number in range(2 * CAUSES):
+    rejections = RejectionLog(database.login(DatabaseRole.GATEWAY), GatewayMetrics(), clock=lambda: now[0])
+    for number in range(2 * REMEMBERED_CAUSES):
         rejections.record(RefusalCause("10.0.0.1", f"AE{number}", "HUB", RefusalReason.UNKNOWN_SENDER))
     now[0] = 61.0
     rejections.record(RefusalCause("10.0.0.1", "AE0", "HUB", RefusalReason.UNKNOWN_SENDER))
     with database.begin(DatabaseRole.OWNER) as connection:
-        assert connection.exec_driver_sql("SELECT count(*) FROM identifying.rejection").scalar_one() == CAUSES + 1
+        assert (
+            connection.exec_driver_sql("SELECT count(*) FROM identifying.rejection").scalar_one()
+            == REMEMBERED_CAUSES + 1
+        )
 
 
 def test_watermarks_have_hysteresis(settings: Settings) -> None:

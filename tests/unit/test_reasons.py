@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from imaging_hub.gateway.rejections import RefusalReason
+from imaging_hub.gateway.rejection_log import RefusalReason
 from imaging_hub.reasons import quarantine, refusals
 from imaging_hub.reasons.explanation import ReasonExplanation
 from imaging_hub.reasons.malformed import MALFORMED, MALFORMED_PREFIX

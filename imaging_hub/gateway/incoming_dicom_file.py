@@ -1,4 +1,4 @@
-"""An instance that comes as a DICOM file (PS3.10 §7): by STOW-RS, from a folder, from an Orthanc; piece by piece."""
+"""Reception of an instance as a DICOM file (PS3.10 §7), in chunks: by STOW-RS, from a folder, from an Orthanc."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from imaging_hub.dicom.part10 import FileMeta
 from imaging_hub.dicom.status import StoreSituation
 from imaging_hub.errors import MalformedDataset
 from imaging_hub.gateway.incoming_dataset import IncomingDataset
-from imaging_hub.gateway.reception import AnnouncedInstance, ReceivedInstance, Reception, head
+from imaging_hub.gateway.reception import AnnouncedInstance, ReceivedInstance, Reception, encode_file_meta
 from imaging_hub.gateway.senders import Sender
 
 META_MAX_BYTES = 1 << 16
-"""Preamble and file meta information must end within these first bytes."""
+"""Preamble and file meta information have to end within these first bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedFile:
-    """What became of a file; without UIDs where its file meta information could not be read."""
+    """Result of a file, without UIDs when its file meta information could not be read."""
 
     received: ReceivedInstance
     sop_class_uid: str = ""
@@ -27,9 +27,9 @@ class ReceivedFile:
 
 
 class IncomingFileReader:
-    """Takes one file after another into the spool, with no more of each in memory than a `IncomingDataset` holds.
+    """Receives one file after another, each in no more memory than an `IncomingDataset` holds.
 
-    What stands before the dataset names the sender's programs; of it, only the three UIDs are used.
+    Of the sender's file meta information only SOP Class, SOP Instance and Transfer Syntax UID are used.
     """
 
     def __init__(self, reception: Reception, sender: Sender, dataset_max_bytes: int) -> None:
@@ -42,25 +42,25 @@ class IncomingFileReader:
         self._refused: ReceivedInstance | None = None
 
     def write(self, data: Buffer) -> None:
-        """Take the next piece."""
+        """Append the next chunk of the file."""
         if self._meta is not None:
-            self._take(data)
+            self._append(data)
         elif self._refused is None:
             self._start += data
             if len(self._start) >= META_MAX_BYTES:
-                self._begin()
+                self._read_file_meta()
 
     def finish(self, study_instance_uid: str | None = None) -> ReceivedFile:
-        """The file is whole: store it. It must belong to the study, where one is named.
+        """Store the complete file, which has to belong to the study with `study_instance_uid`, if given.
 
         Raises `StorageUnavailable` as `Reception.store` does.
         """
         if self._meta is None and self._refused is None:
-            self._begin()
+            self._read_file_meta()
         meta, refused = self._meta or FileMeta("", "", ""), self._refused
         try:
             return ReceivedFile(
-                refused or self._reception.store(self._sent(meta, study_instance_uid), self._body),
+                refused or self._reception.store(self._announce(meta, study_instance_uid), self._body),
                 meta.sop_class_uid,
                 meta.sop_instance_uid,
             )
@@ -68,13 +68,13 @@ class IncomingFileReader:
             self.discard()
 
     def discard(self) -> None:
-        """Forget the file, however much of it came."""
+        """Drop the file."""
         self._body.discard()
         self._start.clear()
         self._meta = self._refused = None
 
-    def _begin(self) -> None:
-        """Read the file meta information, and make the beginning that the file has with us."""
+    def _read_file_meta(self) -> None:
+        """Read the file meta information, and start the dataset with our own."""
         try:
             self._meta, dataset = part10.split(bytes(self._start))
         except MalformedDataset as fault:
@@ -86,17 +86,17 @@ class IncomingFileReader:
         elif not sop_class.is_kept(self._meta.sop_class_uid):
             self._refused = ReceivedInstance(StoreSituation.SOP_CLASS, "sop-class-refused")
         else:
-            self._body.begin(head(self._sent(self._meta, None)), self._meta.transfer_syntax_uid)
-            self._take(dataset)
+            self._body.begin(encode_file_meta(self._announce(self._meta, None)), self._meta.transfer_syntax_uid)
+            self._append(dataset)
 
-    def _take(self, data: Buffer) -> None:
+    def _append(self, data: Buffer) -> None:
         if self._refused is None and self._body.size + len(data) > self._dataset_max_bytes:
             self._body.discard()
             self._refused = ReceivedInstance(StoreSituation.MALFORMED, "dataset-too-long")
         if self._refused is None:
             self._body.write(data)
 
-    def _sent(self, meta: FileMeta, study_instance_uid: str | None) -> AnnouncedInstance:
+    def _announce(self, meta: FileMeta, study_instance_uid: str | None) -> AnnouncedInstance:
         return AnnouncedInstance(
             self._sender, meta.sop_class_uid, meta.sop_instance_uid, meta.transfer_syntax_uid, study_instance_uid
         )

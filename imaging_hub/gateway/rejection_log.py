@@ -1,4 +1,4 @@
-"""Refused associations and presentation contexts, written down with their cause, a bounded number of them."""
+"""Log of refused associations and presentation contexts with their causes, bounded in number."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from imaging_hub.gateway.connection import EndReason, PeerConnection
 from imaging_hub.log import log
 from imaging_hub.metrics import GatewayMetrics
 
-ONCE_PER_SECONDS = 60.0
-"""The same cause is written down once in this time."""
-CAUSES = 256
-"""Causes remembered; beyond it in one minute, further causes are counted and not written."""
+REPEAT_SECONDS = 60.0
+"""The same cause is recorded once in this time."""
+REMEMBERED_CAUSES = 256
+"""Causes remembered; further ones within `REPEAT_SECONDS` are counted and not recorded."""
 KEPT_DAYS = 30
 
 
@@ -50,7 +50,7 @@ class RefusalReason(StrEnum):
     TRANSFER_SYNTAX = "transfer-syntax-refused"
 
 
-_TOLD = {
+_REFUSAL_OF_END = {
     EndReason.EVICTED: RefusalReason.TOO_MANY_ASSOCIATIONS,
     EndReason.NOT_DICOM: RefusalReason.NOT_DICOM,
     EndReason.UNEXPECTED_TLS: RefusalReason.UNEXPECTED_TLS,
@@ -61,12 +61,12 @@ _TOLD = {
     EndReason.CERTIFICATE_UNTRUSTED: RefusalReason.CERTIFICATE_UNTRUSTED,
     EndReason.OUR_CERTIFICATE: RefusalReason.OUR_CERTIFICATE,
 }
-"""Connections that ended before anybody could name themselves, and are told of all the same."""
+"""Ends of a connection, before the peer was identified, that are recorded as refusals."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefusalCause:
-    """Who was refused what, and why."""
+    """A refusal: the peer, the reason, and what was refused."""
 
     address: str
     calling_ae_title: str
@@ -78,7 +78,7 @@ class RefusalCause:
 
 @dataclass(frozen=True)
 class RefusalSummary:
-    """An association or context that was refused, as it was written down."""
+    """A recorded refusal of an association or presentation context."""
 
     at: datetime
     address: str
@@ -91,14 +91,14 @@ class RefusalSummary:
 _SUMMARY = "SELECT at, abbrev(address), calling_ae_title, called_ae_title, reason, syntax FROM identifying.rejection"
 
 
-def recent(connection: Connection, *, limit: int) -> Sequence[RefusalSummary]:
-    """What was refused lately, the latest first."""
+def list_recent(connection: Connection, *, limit: int) -> Sequence[RefusalSummary]:
+    """List refusals, the latest first."""
     rows = connection.execute(text(f"{_SUMMARY} ORDER BY id DESC LIMIT :limit"), {"limit": limit})
     return [RefusalSummary(*row) for row in rows]
 
 
-def last_of(connection: Connection, calling_ae_title: str, since: datetime) -> RefusalSummary | None:
-    """What was last refused to an AE title since then."""
+def find_last(connection: Connection, calling_ae_title: str, since: datetime) -> RefusalSummary | None:
+    """Return the last refusal of a calling AE title after `since`, or None."""
     row = connection.execute(
         text(f"{_SUMMARY} WHERE calling_ae_title = :title AND at > :since ORDER BY id DESC LIMIT 1"),
         {"title": calling_ae_title, "since": since},
@@ -106,8 +106,8 @@ def last_of(connection: Connection, calling_ae_title: str, since: datetime) -> R
     return RefusalSummary(*row) if row else None
 
 
-def of_last_day(connection: Connection) -> Sequence[RefusalCause]:
-    """Every cause of a refusal in the last 24 hours once, 50 at most, by address."""
+def list_causes_of_last_day(connection: Connection) -> Sequence[RefusalCause]:
+    """List the distinct causes of the last 24 hours, 50 at most, by address."""
     rows = connection.execute(
         text(
             "SELECT DISTINCT abbrev(address) AS address, calling_ae_title, called_ae_title, reason, syntax"
@@ -120,8 +120,8 @@ def of_last_day(connection: Connection) -> Sequence[RefusalCause]:
     ]
 
 
-class Rejections:
-    """Writes causes down, each at most once a minute."""
+class RejectionLog:
+    """Records refusals, each cause at most once in `REPEAT_SECONDS`."""
 
     def __init__(
         self, login: DatabaseLogin, metrics: GatewayMetrics, clock: Callable[[], float] = time.monotonic
@@ -133,13 +133,13 @@ class Rejections:
         self._lock = Lock()
 
     def record(self, *causes: RefusalCause) -> None:
-        """Remember what was refused. A database that is away is no reason to fail here."""
+        """Record refusals; a database that does not answer is logged, not raised."""
         for cause in causes:
             self._metrics.rejections.labels(cause.reason).inc()
-        fresh = [cause for cause in causes if self._is_fresh(cause)]
-        if not fresh:
+        new = [cause for cause in causes if self._is_new(cause)]
+        if not new:
             return
-        for cause in fresh:
+        for cause in new:
             log.warning("rejected", reason=cause.reason.value, address=cause.address)
         try:
             with self._login.begin() as connection:
@@ -156,7 +156,7 @@ class Rejections:
                             "reason": cause.reason.value,
                             "syntax": cause.syntax,
                         }
-                        for cause in fresh
+                        for cause in new
                     ],
                 )
                 connection.execute(
@@ -166,19 +166,19 @@ class Rejections:
         except SQLAlchemyError as fault:
             log.warning("rejection-not-recorded", fault=type(fault).__name__)
 
-    def ended(self, connection: PeerConnection, ending: EndReason) -> None:
-        """Count a connection that ended otherwise than by a release, and write down what a cure can help."""
-        self._metrics.hangups.labels(ending.value).inc()
-        log.warning("hangup", reason=ending.value, address=connection.address)
-        if ending in _TOLD:
-            self.record(RefusalCause(connection.address, "", "", _TOLD[ending]))
+    def record_end(self, connection: PeerConnection, reason: EndReason) -> None:
+        """Count a connection that ended otherwise than by a release, and record it if it has a remedy."""
+        self._metrics.hangups.labels(reason.value).inc()
+        log.warning("hangup", reason=reason.value, address=connection.address)
+        if reason in _REFUSAL_OF_END:
+            self.record(RefusalCause(connection.address, "", "", _REFUSAL_OF_END[reason]))
 
-    def _is_fresh(self, cause: RefusalCause) -> bool:
+    def _is_new(self, cause: RefusalCause) -> bool:
         now = self._clock()
         with self._lock:
-            while self._recent and now - next(iter(self._recent.values())) >= ONCE_PER_SECONDS:
+            while self._recent and now - next(iter(self._recent.values())) >= REPEAT_SECONDS:
                 self._recent.popitem(last=False)
-            if cause in self._recent or len(self._recent) >= CAUSES:
+            if cause in self._recent or len(self._recent) >= REMEMBERED_CAUSES:
                 return False
             self._recent[cause] = now
             return True

@@ -1,7 +1,7 @@
-"""Query/retrieve for hospitals (PS3.4 Annex C, Study Root): off unless `query_port` is set, for senders with the right.
+"""Query/retrieve SCP (PS3.4 Annex C, Study Root) for senders with the right, if `query_port` is set.
 
-pynetdicom speaks; our guard stands in front of it, as of the receiver: the handshake of TLS, slots, eviction. Its
-sockets are read under our limits: no PDU longer than the receiver bears, each whole within the deadline.
+pynetdicom handles the protocol. TLS handshake, slots and eviction are those of `association_guard`, and the sockets are
+read under the same limits of PDU length and time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from imaging_hub.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN
 from imaging_hub.gateway import senders, storage_commitment
 from imaging_hub.gateway.association_guard import GuardedServer
 from imaging_hub.gateway.connection import IDLE_SECONDS, PeerConnection, PeerLimits
-from imaging_hub.gateway.rejections import RefusalCause, RefusalReason, Rejections
+from imaging_hub.gateway.rejection_log import RefusalCause, RefusalReason, RejectionLog
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.gateway.tls import server_context
 from imaging_hub.intake import study_root
@@ -48,56 +48,56 @@ _OUT_OF_RESOURCES, _NO_QUERY, _CANCELLED, _REFUSED = 0xA700, 0xA900, 0xFE00, 0x0
 
 
 class QueryRetrieveScp:
-    """Answers the hospitals that may ask, each about what it sent itself."""
+    """Serves queries of each hospital over the instances that it sent itself."""
 
     def __init__(self, settings: Settings, database: Database, metrics: GatewayMetrics) -> None:
         self._settings = settings
         self._login = database.login(DatabaseRole.GATEWAY)
         self._spool = open_spool(settings, self._login)
-        self._rejections = Rejections(self._login, metrics)
+        self._rejections = RejectionLog(self._login, metrics)
         self._server: GuardedServer | None = None
 
     @property
     def port(self) -> int:
-        """The port listened on."""
+        """TCP port that the server listens on."""
         return self._server.port if self._server else self._settings.query_port
 
     def start(self) -> None:
-        """Accept whoever asks."""
+        """Start to accept connections. Raises `SettingsError` for unusable TLS files."""
         self._server = GuardedServer(
             (self._settings.bind_address, self._settings.query_port),
-            PeerLimits.of(self._settings),
+            PeerLimits.from_settings(self._settings),
             server_context(self._settings),
             self._serve,
-            self._rejections.ended,
+            self._rejections.record_end,
         )
         self._server.start()
 
     def stop(self) -> None:
-        """Accept no more, and end what is under way."""
+        """Stop accepting, and end the associations under way."""
         if self._server:
             self._server.stop(1.0)
 
     def _serve(self, connection: PeerConnection) -> None:
-        """One association, from its request to its end."""
+        """Serve one association, from its request to its end."""
         session = _Session(self._settings, self._login, self._spool, self._rejections, connection)
         association = session.association()
         association.start()
         association.join()
-        # The reactor of a peer that is gone ends by itself; the socket is closed by the guard.
+        # The reactor of a closed connection ends by itself; the server closes the socket.
         with suppress(RuntimeError):
             association.dul.join(1.0)
 
 
 class _Session:
-    """What one peer asks; a pynetdicom association of its own, so that its answer to who may call is of this peer."""
+    """The handlers of one peer's association, with an AE of its own, since `require_calling_aet` is per AE."""
 
     def __init__(
         self,
         settings: Settings,
         login: DatabaseLogin,
         spool: Spool,
-        rejections: Rejections,
+        rejections: RejectionLog,
         connection: PeerConnection,
     ) -> None:
         self._settings = settings
@@ -108,7 +108,7 @@ class _Session:
         self._sender: Sender | None = None
 
     def association(self) -> Association:
-        """The association, ready to be started."""
+        """Create the association, ready to be started."""
         entity = AE(ae_title=self._settings.ae_title)
         entity.require_called_aet = True
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = IDLE_SECONDS
@@ -127,38 +127,38 @@ class _Session:
         association.acceptor.implementation_version_name = entity.implementation_version_name
         association.acceptor.supported_contexts = entity.supported_contexts
         association.requestor.address_info = AddressInformation(self._connection.address, 0)
-        association.bind(evt.EVT_REQUESTED, self._requested)
-        association.bind(evt.EVT_C_FIND, self._find)
-        association.bind(evt.EVT_C_GET, self._get)
-        association.bind(evt.EVT_C_MOVE, self._move)
-        association.bind(evt.EVT_N_ACTION, self._commit)
+        association.bind(evt.EVT_REQUESTED, self._identify_peer)
+        association.bind(evt.EVT_C_FIND, self._handle_find)
+        association.bind(evt.EVT_C_GET, self._handle_get)
+        association.bind(evt.EVT_C_MOVE, self._handle_move)
+        association.bind(evt.EVT_N_ACTION, self._handle_commitment)
         return association
 
-    def _requested(self, event: Event) -> None:
-        """Say who this is; pynetdicom then rejects an AE title that is not on the list."""
+    def _identify_peer(self, event: Event) -> None:
+        """Identify the peer; pynetdicom rejects a calling AE title that is not required here."""
         primitive = event.assoc.requestor.primitive
         calling, called = (primitive.calling_ae_title, primitive.called_ae_title) if primitive else (None, None)
         calling, called = (calling or "").strip(), (called or "").strip()
-        found = self._may_ask(calling)
+        result = self._find_sender_with_right(calling)
         if called != self._settings.ae_title:
-            found = RefusalReason.WRONG_CALLED_AE_TITLE
-        if isinstance(found, Sender):
-            self._sender = found
-            self._connection.named = True
+            result = RefusalReason.WRONG_CALLED_AE_TITLE
+        if isinstance(result, Sender):
+            self._sender = result
+            self._connection.identified = True
             event.assoc.ae.require_calling_aet = [calling]
             return
         event.assoc.ae.require_calling_aet = ["*NOBODY*"]
-        self._rejections.record(RefusalCause(self._connection.address, calling[:16], called[:16], found))
+        self._rejections.record(RefusalCause(self._connection.address, calling[:16], called[:16], result))
 
-    def _may_ask(self, calling: str) -> Sender | RefusalReason:
+    def _find_sender_with_right(self, calling: str) -> Sender | RefusalReason:
         try:
             with self._login.begin() as connection:
-                found = senders.admit(connection, calling, self._connection.address, self._connection.certificate)
+                result = senders.admit(connection, calling, self._connection.address, self._connection.certificate)
         except SQLAlchemyError:
             return RefusalReason.DATABASE_AWAY
-        return RefusalReason.MAY_NOT_RETRIEVE if isinstance(found, Sender) and not found.retrieves else found
+        return RefusalReason.MAY_NOT_RETRIEVE if isinstance(result, Sender) and not result.retrieves else result
 
-    def _find(self, event: Event) -> Iterator[tuple[int, Dataset | None]]:
+    def _handle_find(self, event: Event) -> Iterator[tuple[int, Dataset | None]]:
         if self._sender is None:
             return
         hospital, title = self._sender.hospital, self._settings.ae_title
@@ -171,61 +171,63 @@ class _Session:
         except (TooManyMatches, SQLAlchemyError):
             yield _OUT_OF_RESOURCES, None
             return
-        self._remember("find", len(matches))
+        self._audit("find", len(matches))
         for match in matches:
             if event.is_cancelled:
                 yield _CANCELLED, None
                 return
             yield _PENDING, match
 
-    def _get(self, event: Event) -> Iterator[Any]:
-        kept = self._originals(event)
+    def _handle_get(self, event: Event) -> Iterator[Any]:
+        kept = self._list_originals(event)
         yield len(kept)
-        yield from self._given(event, kept)
+        yield from self._send_originals(event, kept)
 
-    def _move(self, event: Event) -> Iterator[Any]:
-        """Only to a receiver of the same hospital: the one that is named for the destination's AE title."""
+    def _handle_move(self, event: Event) -> Iterator[Any]:
+        """Send to the receiver of the same hospital with the destination's AE title, and to no other."""
         destination = str(event.move_destination or "").strip()
         with self._login.begin() as connection:
-            known = [
-                one
-                for one in senders.list_senders(connection)
-                if self._sender and one.hospital == self._sender.hospital and one.calling_ae_title == destination
+            receivers = [
+                receiver
+                for receiver in senders.list_senders(connection)
+                if self._sender
+                and receiver.hospital == self._sender.hospital
+                and receiver.calling_ae_title == destination
             ]
-        query = next((one.query for one in known if one.query), None)
+        query = next((receiver.query for receiver in receivers if receiver.query), None)
         if query is None:
             yield None, None
             return
-        kept = self._originals(event)
-        pairs = sorted({(one.sop_class_uid, one.transfer_syntax_uid) for one in kept})[:_CONTEXTS]
+        kept = self._list_originals(event)
+        pairs = sorted({(receiver.sop_class_uid, receiver.transfer_syntax_uid) for receiver in kept})[:_CONTEXTS]
         contexts = [build_context(*pair) for pair in pairs or [(VERIFICATION, IMPLICIT_VR_LITTLE_ENDIAN)]]
         yield query.host, query.port, {"ae_title": destination, "contexts": contexts}
         yield len(kept)
-        yield from self._given(event, kept)
+        yield from self._send_originals(event, kept)
 
-    def _commit(self, event: Event) -> tuple[int, None]:
-        """Promise to keep instances, to a sender whose originals are kept always."""
-        if self._sender is None or not storage_commitment.may_be_committed(self._sender):
+    def _handle_commitment(self, event: Event) -> tuple[int, None]:
+        """Handle a Storage Commitment request of a sender whose originals are kept always."""
+        if self._sender is None or not storage_commitment.is_eligible(self._sender):
             return _REFUSED, None
         wanted, title = event.action_information, self._settings.ae_title
-        return storage_commitment.request(self._login, self._sender, title, event.action_type, wanted), None
+        return storage_commitment.handle_request(self._login, self._sender, title, event.action_type, wanted), None
 
-    def _originals(self, event: Event) -> list[KeptOriginal]:
+    def _list_originals(self, event: Event) -> list[KeptOriginal]:
         if self._sender is None:
             return []
         with suppress(InvalidQuery), self._login.begin() as connection:
             return study_root.list_originals(connection, self._sender.hospital, event.identifier)
         return []
 
-    def _given(self, event: Event, kept: list[KeptOriginal]) -> Iterator[tuple[int, Dataset | None]]:
-        self._remember("retrieve", len(kept))
+    def _send_originals(self, event: Event, kept: list[KeptOriginal]) -> Iterator[tuple[int, Dataset | None]]:
+        self._audit("retrieve", len(kept))
         for original in kept:
             if event.is_cancelled:
                 yield _CANCELLED, None
                 return
             yield _PENDING, dcmread(BytesIO(self._spool.read(original.digest)))
 
-    def _remember(self, what: str, count: int) -> None:
+    def _audit(self, what: str, count: int) -> None:
         if self._sender is None:
             return
         with self._login.begin() as connection:
@@ -239,25 +241,25 @@ class _Session:
 
 
 class _Socket(AssociationSocket):
-    """pynetdicom's socket, with a bound on how much it reads at once and how long that may take."""
+    """pynetdicom's socket, with limits of size and time for one read."""
 
     def __init__(self, association: Association, connection: PeerConnection, settings: Settings) -> None:
         super().__init__(association, client_socket=connection.socket)
-        self._most = settings.pdu_max_bytes
-        self._seconds = settings.pdu_deadline_seconds
+        self._max_bytes = settings.pdu_max_bytes
+        self._deadline_seconds = settings.pdu_deadline_seconds
 
     def recv(self, nr_bytes: int) -> bytearray:
-        """`nr_bytes`, or fewer from a peer that announces too much or is too slow: pynetdicom then gives it up."""
-        if nr_bytes > self._most or self.socket is None:
+        """Return `nr_bytes`, or fewer when a limit is exceeded, which makes pynetdicom abort."""
+        if nr_bytes > self._max_bytes or self.socket is None:
             return bytearray()
-        got = bytearray()
-        until = time.monotonic() + self._seconds
-        while len(got) < nr_bytes and time.monotonic() < until:
+        received = bytearray()
+        until = time.monotonic() + self._deadline_seconds
+        while len(received) < nr_bytes and time.monotonic() < until:
             try:
-                more = self.socket.recv(nr_bytes - len(got))
+                chunk = self.socket.recv(nr_bytes - len(received))
             except TimeoutError:
                 continue
-            if not more:
+            if not chunk:
                 break
-            got += more
-        return got
+            received += chunk
+        return received
