@@ -76,7 +76,7 @@ class InlineDeidentifier:
         self._lock = Lock()
 
     def deidentify(self, handed: HandoverRequest, dataset: Buffer, session: InlineSession) -> bytes | None:
-        """The sealed outcome of an instance that passed, its object durable; None where it has to take the spool."""
+        """De-identify an instance and store its object; its sealed outcome, or None where it has to take the spool."""
         try:
             return self._deidentify(handed, dataset, session)
         except (HubError, SQLAlchemyError, OSError) as fault:
@@ -179,27 +179,27 @@ class InlineSession:
         return self._collector.found
 
     def read(self, owner: OriginalOwner, dataset: Buffer, transfer_syntax_uid: str) -> Dataset:
-        """The header of an instance, its identifiers collected."""
+        """Read the header of an instance and collect its identifiers."""
         if owner != self._owner:
             self._owner, self._collector = owner, IdentifierCollector()
         start = self._collector.read_start(dataset, len(dataset), transfer_syntax_uid)
         return self._collector.read(dataset, transfer_syntax_uid) if start is None else start
 
     def change_list(self, changes: Sequence[AttributeChange], keep: Callable[[Sequence[AttributeChange]], str]) -> str:
-        """The digest of a list of changes, kept by `keep` unless it is that of the instance before."""
+        """Return the digest of a list of changes, kept by `keep` unless it is that of the instance before."""
         if changes != self._changes[0] or not self._changes[1]:
             self._changes = (changes, keep(changes))
         return self._changes[1]
 
     def engine(self, label: str, plan: Plan) -> Deidentifier:
-        """The engine of a plan."""
+        """Return the engine of a plan, the same while `label` is."""
         if self._engine is None or label != self._label:
             self._engine, self._label = Deidentifier(plan), label
         return self._engine
 
 
 def run(settings: Settings, database: Database) -> None:
-    """Let instances through until asked to stop."""
+    """De-identify what the gateway hands over, until asked to stop."""
     deidentifier = InlineDeidentifier(settings, database, ThirdParty.connect(settings))
     listening = deidentification_socket.listen(settings.handover_socket)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -208,7 +208,7 @@ def run(settings: Settings, database: Database) -> None:
 
 
 def serve(listening: socket.socket, deidentifier: InlineDeidentifier) -> None:
-    """A thread a gateway's connection, until the socket is shut down."""
+    """Run a thread for each connection of the gateway, until the socket is shut down."""
     with listening:
         while True:
             try:

@@ -41,7 +41,7 @@ class InlineOutcome:
     traits: PatientTraits | None
 
     def refused(self, sid: str, profile: str, named: frozenset[str]) -> Quarantined | None:
-        """Why it cannot be admitted, now that its study is whole; None where it can.
+        """Say why it cannot be admitted, now that its study is whole; None where it can.
 
         `sid` and `profile` are those of the study, `named` all that its patient is named by: what was not known yet
         when the instance passed is looked for in what would leave. Only an original could be de-identified anew.
@@ -63,11 +63,11 @@ class OutcomeSealer:
         )
 
     def seal(self, outcome: InlineOutcome) -> bytes:
-        """An outcome for the gateway to keep."""
+        """Seal an outcome for the gateway to keep."""
         return self._cipher.seal(zlib.compress(json.dumps(_written(outcome)).encode(), 1))
 
     def open(self, sealed: bytes) -> InlineOutcome:
-        """What was sealed; raises `KeyringError` where it was sealed under another key, or changed since."""
+        """Open what was sealed; raises `KeyringError` where it was sealed under another key, or changed since."""
         try:
             compressed = self._cipher.open(sealed)
         except SealBroken:
