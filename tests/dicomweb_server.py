@@ -22,7 +22,7 @@ from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.deidentification.instance import DeidentifiedInstance
 from imaging_hub.dicomweb import routes
-from imaging_hub.http import problems
+from imaging_hub.http import problem_details
 from imaging_hub.http.pages import PageTemplates
 from imaging_hub.http.serving import serve
 from imaging_hub.permits.policy import AccountRole, Action, RequestActor
@@ -69,7 +69,7 @@ def served(database: Database, folder: Path, port: int) -> Iterator[Archive]:
     app.include_router(
         routes.router(database.login(DatabaseRole.WEB), objects, everybody, origin=origin), prefix="/dicom-web"
     )
-    problems.install(app, PageTemplates(folder, lambda _: {}))
+    problem_details.install(app, PageTemplates(folder, lambda _: {}))
     stop = threading.Event()
     thread = threading.Thread(target=serve, args=(app, "127.0.0.1", port, stop))
     thread.start()

@@ -110,10 +110,10 @@ def _open_hub(config: Path | None) -> tuple[Settings, Database]:
 def _http_threads(settings: Settings, database: Database, server: StorageServer, stop: Event) -> list[Thread]:
     """Return the thread of the gateway's HTTP side, if the settings have one."""
     from imaging_hub.gateway.app import create_app
-    from imaging_hub.http.serving import refuse_taken, serve
+    from imaging_hub.http.serving import require_free_port, serve
 
     if not settings.gateway_port:
         return []
-    refuse_taken(settings.bind_address, settings.gateway_port)
+    require_free_port(settings.bind_address, settings.gateway_port)
     app = create_app(settings, database, server)
     return [Thread(target=serve, args=(app, settings.bind_address, settings.gateway_port, stop), name="http")]

@@ -136,7 +136,7 @@ def test(
     config: Config = None,
 ) -> None:
     """Follow a sender's next study from the association to the archive; status 1 when it does not arrive in time."""
-    from imaging_hub.console.sender_trial import TrialStep, follow
+    from imaging_hub.console.first_study import FirstStudyStep, follow_first_study
     from imaging_hub.database import DatabaseRole
     from imaging_hub.settings import load
 
@@ -144,11 +144,11 @@ def test(
     typer.echo(
         f"Send one study to {settings.ae_title}@{settings.bind_address}:{settings.dicom_port} as {ae_title} now."
     )
-    last: TrialStep | None = None
-    for last in follow(_database(settings).login(DatabaseRole.GATEWAY), ae_title, wait):
+    last: FirstStudyStep | None = None
+    for last in follow_first_study(_database(settings).login(DatabaseRole.GATEWAY), ae_title, wait):
         typer.echo(f"{'✓' if last.good else '✗'} {last.text}")
-        if last.cure:
-            typer.echo(f"  What to do: {last.cure}")
+        if last.remedy:
+            typer.echo(f"  What to do: {last.remedy}")
     raise typer.Exit(0 if last and last.good and last.final else 1)
 
 

@@ -16,7 +16,7 @@ from imaging_hub.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, KNOWN
 from imaging_hub.dicomweb import dicom_json, media_types, multipart
 from imaging_hub.dicomweb.media_types import DICOM, OCTETS, MediaRange
 from imaging_hub.dicomweb.multipart import BodyPart
-from imaging_hub.http.problems import ProblemDetails
+from imaging_hub.http.problem_details import ProblemDetails
 
 _MOST_FRAMES = 10_000
 

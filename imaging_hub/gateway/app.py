@@ -11,7 +11,7 @@ from imaging_hub.gateway import stow
 from imaging_hub.gateway.feed_metrics import FeedMetrics
 from imaging_hub.gateway.storage_scp import StorageServer
 from imaging_hub.http import health
-from imaging_hub.http.problems import ProblemDetails
+from imaging_hub.http.problem_details import ProblemDetails
 from imaging_hub.http.protection import protect
 from imaging_hub.settings import Settings
 
@@ -23,9 +23,9 @@ def create_app(settings: Settings, database: Database, server: StorageServer) ->
     app.include_router(stow.router(settings, login, server.reception), prefix="/dicom-web")
     server.metrics.registry.register(FeedMetrics(login))
     for part in (
-        health.alive(),
-        health.ready(lambda: _refuse_unless_accepting(server)),
-        health.figures(server.metrics.exposition, _refuse_remote),
+        health.liveness_route(),
+        health.readiness_route(lambda: _refuse_unless_accepting(server)),
+        health.metrics_route(server.metrics.exposition, _refuse_remote),
     ):
         app.include_router(part)
     protect(app, body_max_bytes=settings.stow_max_bytes)

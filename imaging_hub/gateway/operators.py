@@ -35,7 +35,7 @@ def add(connection: Connection, name: str, role: OperatorRole, expires_at: datet
 
     The console and the hub know nothing of each other's people: a token of one opens nothing in the other.
     """
-    token = access_token.draw()
+    token = access_token.generate_token()
     connection.execute(
         text(
             "INSERT INTO identifying.operator (name, role, token_hash, expires_at)"

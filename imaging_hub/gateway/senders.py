@@ -198,7 +198,7 @@ def _check_network(value: str) -> str:
 
 def issue_token(connection: Connection, sender: Sender, expires_at: datetime, *, by: str = ACTOR) -> str:
     """Return a new token for STOW-RS, which replaces the previous one; only its hash is stored."""
-    token = access_token.draw()
+    token = access_token.generate_token()
     connection.execute(
         text(
             "UPDATE identifying.sender SET token_hash = :hash, token_expires_at = :expires"

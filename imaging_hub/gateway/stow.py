@@ -25,7 +25,7 @@ from imaging_hub.gateway.incoming_dicom_file import IncomingFileReader, Received
 from imaging_hub.gateway.reception import Reception
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.http.access_token import token_hash
-from imaging_hub.http.problems import ProblemDetails
+from imaging_hub.http.problem_details import ProblemDetails
 from imaging_hub.settings import Settings
 
 DICOM = b"application/dicom"

@@ -1,1 +1,1 @@
-"""The web kit of every app here: pages, sessions, visits, health, faults. Knows neither zone and none of its people."""
+"""Web kit of every app: pages, sessions, authentication, health, errors. It knows neither zone."""

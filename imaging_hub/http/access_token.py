@@ -1,4 +1,4 @@
-"""Access tokens: drawn here, shown once, and kept as their hash only."""
+"""Access tokens: random, shown once, and stored as their hash only."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import secrets
 _TOKEN_BYTES = 32
 
 
-def draw() -> str:
-    """A new token of 256 random bits, in URL-safe text."""
+def generate_token() -> str:
+    """Return a new token of 256 random bits, as URL-safe text."""
     return secrets.token_urlsafe(_TOKEN_BYTES)
 
 
 def token_hash(token: str) -> str:
-    """What a table holds of a token: SHA-256 in hexadecimal, enough for 256 random bits."""
+    """Return the SHA-256 of a token in hexadecimal, which tables store; no salt is needed for 256 random bits."""
     return hashlib.sha256(token.encode()).hexdigest()

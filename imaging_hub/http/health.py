@@ -1,4 +1,4 @@
-"""For the machinery around an app: alive, ready, and figures for Prometheus."""
+"""Routes for monitoring: `/healthz`, `/readyz` and `/metrics`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
-from imaging_hub.http.problems import database_unavailable
+from imaging_hub.http.problem_details import database_unavailable
 
 
-def alive() -> APIRouter:
-    """`/healthz`."""
+def liveness_route() -> APIRouter:
+    """Create `/healthz`, which answers 200 while the process lives."""
     router = APIRouter()
 
     @router.get("/healthz")
@@ -24,13 +24,13 @@ def alive() -> APIRouter:
     return router
 
 
-def ready(probe: Callable[[], object]) -> APIRouter:
-    """`/readyz`: ready where `probe` raises nothing; its problem otherwise, and 503 for a database that is away."""
+def readiness_route(probe: Callable[[], object]) -> APIRouter:
+    """Create `/readyz`, which answers 200 if `probe` raises nothing, and 503 if the database does not answer."""
     router = APIRouter()
 
     @router.get("/readyz")
     def readyz() -> dict[str, str]:
-        """What the process stands on answers too; 503 until it does."""
+        """The process and what it depends on answer."""
         try:
             probe()
         except SQLAlchemyError:
@@ -40,13 +40,13 @@ def ready(probe: Callable[[], object]) -> APIRouter:
     return router
 
 
-def figures(exposition: Callable[[], bytes], guard: Callable[[Request], object]) -> APIRouter:
-    """`/metrics` in Prometheus' form: to collectors on the same machine, and to whom `guard` does not refuse."""
+def metrics_route(exposition: Callable[[], bytes], guard: Callable[[Request], object]) -> APIRouter:
+    """Create `/metrics` in Prometheus' format; `guard` is called for a remote request, and raises to refuse it."""
     router = APIRouter()
 
     @router.get("/metrics", response_class=Response)
     def metrics(request: Request) -> Response:
-        """Figures for Prometheus, to collectors on the same machine; without any UID or name."""
+        """Metrics for Prometheus, without any UID or name."""
         if not _is_local(request):
             guard(request)
         return Response(exposition(), media_type=CONTENT_TYPE_LATEST)
@@ -55,6 +55,6 @@ def figures(exposition: Callable[[], bytes], guard: Callable[[Request], object])
 
 
 def _is_local(request: Request) -> bool:
-    """From this machine and not through a proxy, whose every request would look local."""
+    """Whether a request comes from this machine, and not through a proxy, where every request would seem to."""
     forwarded = {"x-forwarded-for", "forwarded", "x-real-ip"} & set(request.headers)
     return request.client is not None and request.client.host in ("127.0.0.1", "::1") and not forwarded

@@ -33,7 +33,7 @@ def add(
     """
     if (role is AccountRole.HOSPITAL) != (finess is not None):
         raise HubError("a hospital account names its FINESS, others do not", code="account", hint="--finess 9 digits")
-    token = access_token.draw()
+    token = access_token.generate_token()
     added = connection.execute(
         text(
             "INSERT INTO hub.account (name, role, token_hash, expires_at, finess)"

@@ -18,7 +18,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header
 from pydantic import BaseModel, Field, StringConstraints
 
 from imaging_hub.http import health
-from imaging_hub.http.problems import ProblemDetails
+from imaging_hub.http.problem_details import ProblemDetails
 from imaging_hub.http.protection import protect
 from imaging_hub.keys.keyring import access_key
 from imaging_hub.log import log
@@ -94,8 +94,8 @@ def create_app(vault: Vault) -> FastAPI:
 
     app = FastAPI(title="Third party", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 
-    app.include_router(health.alive())
-    for part in (health.ready(vault.check), _subjects(vault), _deliveries(vault), _epochs(vault)):
+    app.include_router(health.liveness_route())
+    for part in (health.readiness_route(vault.check), _subjects(vault), _deliveries(vault), _epochs(vault)):
         app.include_router(part, dependencies=[Depends(caller)])
     protect(app)
     return app

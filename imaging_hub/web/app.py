@@ -1,4 +1,4 @@
-"""The hub's web app, put together: API under /api/v1, DICOMweb under /dicom-web, pages under /."""
+"""Web app of the hub: API under /api/v1, DICOMweb under /dicom-web, pages under /."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from imaging_hub.dicomweb import routes
 from imaging_hub.http import health, login
 from imaging_hub.http.pages import STATIC, PageTemplates
 from imaging_hub.http.protection import protect
-from imaging_hub.http.recent_entries import RecentEntries
+from imaging_hub.http.recent_audit_entries import RecentAuditEntries
 from imaging_hub.http.sessions import BrowserSessions
 from imaging_hub.permits.policy import Action
 from imaging_hub.pixels.rendering import FrameRenderer
 from imaging_hub.settings import Settings
 from imaging_hub.web import (
+    api_documentation,
+    audit_trail,
     client_wheel,
     cohorts,
-    documentation,
-    figures,
     linkage,
+    metrics,
     overview,
+    page_texts,
     permits,
     quarantine,
     reconciliation,
     releases,
     reviews,
-    site,
     studies,
-    trail,
 )
-from imaging_hub.web.hub import ActionPermission, Hub, Needs
+from imaging_hub.web.authorization import ActionPermission, Hub, RequiresAction
 
-_RESOURCES = (overview, studies, quarantine, reconciliation, linkage, reviews, cohorts, releases, permits, trail)
+_RESOURCES = (overview, studies, quarantine, reconciliation, linkage, reviews, cohorts, releases, permits, audit_trail)
 
 
 def create_app(settings: Settings, database: Database) -> FastAPI:
-    """The app of one hub; it reaches the database as the web's role only."""
+    """Create the app of one hub, which uses the database role `web` only."""
     app = FastAPI(
         title="Imaging Hub",
         version=__version__,
@@ -49,14 +49,14 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    pages = PageTemplates(Path(__file__).parent / "templates", site.context)
+    pages = PageTemplates(Path(__file__).parent / "templates", page_texts.context)
     objects = ObjectStore(settings.objects)
     database_login = database.login(DatabaseRole.WEB)
     hub = app.state.parts = Hub(
         login=database_login,
         pages=pages,
         sessions=BrowserSessions.named("imaging_hub", settings.hub_url),
-        remembered=RecentEntries(),
+        recent_entries=RecentAuditEntries(),
         settings=settings,
         objects=objects,
         pictures=FrameRenderer(objects.get),
@@ -65,15 +65,17 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         app.include_router(resource.api)
         app.include_router(resource.pages)
     app.include_router(login.routes(hub))
-    app.include_router(documentation.pages)
+    app.include_router(api_documentation.pages)
     for part in (
-        health.alive(),
-        health.ready(hub.answers),
-        health.figures(lambda: figures.exposition(hub), ActionPermission(Action.METRICS_READ)),
+        health.liveness_route(),
+        health.readiness_route(hub.check_database),
+        health.metrics_route(lambda: metrics.exposition(hub), ActionPermission(Action.METRICS_READ)),
     ):
         app.include_router(part, tags=["operation"])
     app.include_router(client_wheel.pages)
-    app.include_router(routes.router(database_login, objects, Needs, origin=settings.hub_url), prefix="/dicom-web")
+    app.include_router(
+        routes.router(database_login, objects, RequiresAction, origin=settings.hub_url), prefix="/dicom-web"
+    )
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     protect(app, pages, partner=settings.console_url)
     return app

@@ -24,7 +24,7 @@ from imaging_hub.deidentification.profile import profile
 from imaging_hub.dicom import part10
 from imaging_hub.dicomweb import routes
 from imaging_hub.errors import MalformedDataset
-from imaging_hub.http import problems
+from imaging_hub.http import problem_details
 from imaging_hub.http.pages import PageTemplates
 
 _EVERY = 6
@@ -38,7 +38,7 @@ def test_real_instances_are_served_as_they_are_stored(database: Database, corpus
         archive(database, instances, objects, sid=patient, pseudonym=patient)
     app = FastAPI()
     app.include_router(routes.router(database.login(DatabaseRole.WEB), objects, everybody), prefix="/dicom-web")
-    problems.install(app, PageTemplates(tmp_path, lambda _: {}))
+    problem_details.install(app, PageTemplates(tmp_path, lambda _: {}))
     client = TestClient(app)
     with database.begin(DatabaseRole.WEB) as connection:
         found = search.instances(connection)

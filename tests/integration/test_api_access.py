@@ -15,7 +15,7 @@ from web_story import DEFINITION, WebStory, a_web_story, freeze, grant, prepare
 from imaging_hub.console import create_console
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway.operators import OperatorRole
-from imaging_hub.http.visit import Permission
+from imaging_hub.http.authentication import Permission
 from imaging_hub.permits.policy import COUNTS_A_DAY, VERBS, Action
 from imaging_hub.permits.policy import AccountRole as Account
 from imaging_hub.settings import Settings

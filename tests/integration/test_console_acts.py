@@ -18,8 +18,8 @@ from sqlalchemy import text
 from web_story import served
 
 from imaging_hub.cli.serve import prepare
-from imaging_hub.console import create_console, sender_trial
-from imaging_hub.console.sender_trial import TrialStep
+from imaging_hub.console import create_console, first_study
+from imaging_hub.console.first_study import FirstStudyStep
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import HubError
 from imaging_hub.gateway import operators, senders
@@ -258,7 +258,7 @@ def test_a_first_study_is_followed_on_one_page(site: Site) -> None:
     assert site.ask("GET", "/senders/NOBODY").status_code == 404
 
 
-def follow(site: Site, *doing: Callable[[], object]) -> list[TrialStep]:
+def follow(site: Site, *doing: Callable[[], object]) -> list[FirstStudyStep]:
     """The steps that a trial of the sender tells while things are done between its looks."""
     still = list(doing)
 
@@ -268,7 +268,7 @@ def follow(site: Site, *doing: Callable[[], object]) -> list[TrialStep]:
 
     clock = iter(range(100))
     return list(
-        sender_trial.follow(
+        first_study.follow_first_study(
             site.database.login(DatabaseRole.GATEWAY), "HOSPITAL", 10, clock=lambda: next(clock), sleep=sleep
         )
     )
@@ -300,7 +300,7 @@ def test_a_trial_says_what_was_held_back(site: Site) -> None:
 
 def test_a_trial_in_which_nothing_comes_says_so(site: Site) -> None:
     (step,) = follow(site)
-    assert (step.good, "firewalls" in step.cure) == (False, True)
+    assert (step.good, "firewalls" in step.remedy) == (False, True)
     with pytest.raises(HubError) as fault:
-        list(sender_trial.follow(site.database.login(DatabaseRole.GATEWAY), "NOBODY", 1))
+        list(first_study.follow_first_study(site.database.login(DatabaseRole.GATEWAY), "NOBODY", 1))
     assert fault.value.code == "unknown-sender"

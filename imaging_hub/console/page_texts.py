@@ -1,4 +1,4 @@
-"""The words around every page of the console, in French."""
+"""Texts of the console's pages, in French."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from imaging_hub.gateway.rejection_log import RefusalSummary
 from imaging_hub.reasons import quarantine, refusals
 from imaging_hub.reasons.explanation import ReasonText
 
-SITE: dict[str, Any] = {
+TEXTS: dict[str, Any] = {
     "name": "Console de l'établissement",
     "tagline": "zone identifiante",
     "zone": "identifying",
@@ -45,7 +45,7 @@ SITE: dict[str, Any] = {
     },
 }
 
-PARTS: dict[str, str] = {
+PART_NAMES: dict[str, str] = {
     "home": "dossier",
     "certificate": "certificat",
     "keys": "clés",
@@ -69,17 +69,19 @@ PARTS: dict[str, str] = {
 }
 
 
-def part(subject: str) -> str:
-    """A part of the hub by its French name."""
-    return PARTS.get(subject, subject)
+def part_name(subject: str) -> str:
+    """Return the French name of a part of the hub."""
+    return PART_NAMES.get(subject, subject)
 
 
-def why_held(reason: str) -> ReasonText:
-    """What a quarantine reason means, and what to do, in French."""
+def explain_quarantine(reason: str) -> ReasonText:
+    """Explain a quarantine reason and its remedy, in French."""
     return quarantine.explain(reason).french
 
 
-def why_refused(refusal: RefusalSummary, ours: str) -> ReasonText:
-    """What a refusal means, and the command or setting that cures it, in French; `ours` is our AE title."""
-    explained = refusals.explain(refusal.reason, calling=refusal.calling_ae_title, address=refusal.address, ours=ours)
-    return explained.french
+def explain_refusal(refusal: RefusalSummary, our_title: str) -> ReasonText:
+    """Explain a refusal and its remedy, in French; `our_title` is our AE title."""
+    explanation = refusals.explain(
+        refusal.reason, calling=refusal.calling_ae_title, address=refusal.address, ours=our_title
+    )
+    return explanation.french

@@ -1,7 +1,7 @@
-"""Errors as people and programs get them: RFC 9457 problem details with a code and a hint, never a value.
+"""Errors as RFC 9457 problem details with a code and a hint, as JSON or as a page.
 
-A request's own content is not repeated either: an error page is where stored scripts like to live
-(Orthanc's NEWS names one), and a log line is where identities like to stay.
+A value of the request is never repeated, since error pages have carried stored scripts (Orthanc's NEWS names one) and
+logs have carried identities.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _CODE_OF: dict[int, str] = {
 
 
 class ProblemDetails(HTTPException):
-    """A request that ends here, with what its sender can do next."""
+    """Ends a request with a status, a code and a hint."""
 
     def __init__(
         self,
@@ -53,18 +53,18 @@ class ProblemDetails(HTTPException):
         self.hint = hint
 
 
-def foreign() -> ProblemDetails:
-    """What is not there and what belongs to others look alike, to the letter."""
+def not_found_or_foreign() -> ProblemDetails:
+    """Return the same 404 for what does not exist and for what belongs to others."""
     return ProblemDetails(404, NotFound.code, "There is no such thing, or it is not yours.")
 
 
 def database_unavailable() -> ProblemDetails:
-    """The database is away, for a moment as it is hoped."""
+    """Return the 503 for a database that does not answer."""
     return ProblemDetails(503, "database-unavailable", "The database does not answer.", hint="try again in a minute")
 
 
-def from_fault(fault: Exception) -> ProblemDetails:
-    """The problem that stands for an exception; what is not ours is a 500 that says nothing of its cause."""
+def problem_of(fault: Exception) -> ProblemDetails:
+    """Return the problem for an exception; one that is not ours is a 500 that does not name its cause."""
     if isinstance(fault, ProblemDetails):
         return fault
     if isinstance(fault, HTTPException):
@@ -76,7 +76,7 @@ def from_fault(fault: Exception) -> ProblemDetails:
             422, "invalid-request", "A parameter is missing or has the wrong form.", hint=f"check {where}"
         )
     if isinstance(fault, HubError):
-        return _from_our_own(fault)
+        return _problem_of_hub_error(fault)
     if isinstance(fault, OperationalError):
         return database_unavailable()
     return ProblemDetails(
@@ -84,15 +84,15 @@ def from_fault(fault: Exception) -> ProblemDetails:
     )
 
 
-def _from_our_own(fault: HubError) -> ProblemDetails:
+def _problem_of_hub_error(fault: HubError) -> ProblemDetails:
     if isinstance(fault, NotFound) and fault.code == NotFound.code:
-        return foreign()
+        return not_found_or_foreign()
     status = next((code for kind, code in _STATUS_OF.items() if isinstance(fault, kind)), HTTPStatus.CONFLICT)
     return ProblemDetails(status, fault.code, str(fault), hint=fault.hint)
 
 
 def respond(request: Request, problem: ProblemDetails, pages: PageTemplates | None = None) -> Response:
-    """The problem as a page for a browser that asked for one, as problem details for everybody else."""
+    """Return a problem as a page if the browser accepts one, otherwise as JSON."""
     body = {
         "type": f"urn:imaging-hub:problem:{problem.code}",
         "title": HTTPStatus(problem.status_code).phrase,
@@ -109,10 +109,10 @@ def respond(request: Request, problem: ProblemDetails, pages: PageTemplates | No
 
 
 def install(app: FastAPI, pages: PageTemplates | None = None) -> None:
-    """Answer every fault of `app` in this form; an app without pages has no person before it."""
+    """Answer every exception of `app` as a problem; without `pages`, always as JSON."""
 
     def handle(request: Request, fault: Exception) -> Response:
-        return respond(request, from_fault(fault), pages)
+        return respond(request, problem_of(fault), pages)
 
     for kind in (HTTPException, RequestValidationError, HubError):
         app.add_exception_handler(kind, handle)

@@ -1,4 +1,4 @@
-"""The part of an object that a request asks for (RFC 9110 §14): one range of bytes, or the whole."""
+"""Range requests (RFC 9110 §14) for one range of bytes."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from imaging_hub.http.problems import ProblemDetails
+from imaging_hub.http.problem_details import ProblemDetails
 
 _ONE_RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
 @dataclass(frozen=True)
 class ByteSpan:
-    """Bytes `start` to `end`, the end excluded."""
+    """Bytes from `start` to `end`, without `end`."""
 
     start: int
     end: int
 
     def content_range(self, size: int) -> str:
-        """As the header says it, the end included."""
+        """Return the value of Content-Range."""
         return f"bytes {self.start}-{self.end - 1}/{size}"
 
 
-def asked_span(headers: Mapping[str, str], digest: str, size: int) -> ByteSpan | None:
-    """The span asked for; None for the whole, also when several ranges or another version are asked for.
+def parse_range(headers: Mapping[str, str], digest: str, size: int) -> ByteSpan | None:
+    """Return the requested span; None for the whole, several ranges, or another version of the object.
 
-    Raises a 416 `ProblemDetails` for a range outside the object.
+    Raises `ProblemDetails` 416 for a range outside the object.
     """
-    found = _ONE_RANGE.fullmatch(headers.get("range", "").strip())
-    if found is None or headers.get("if-range", f'"{digest}"') != f'"{digest}"':
+    match = _ONE_RANGE.fullmatch(headers.get("range", "").strip())
+    if match is None or headers.get("if-range", f'"{digest}"') != f'"{digest}"':
         return None
-    first, last = found.groups()
+    first, last = match.groups()
     if not first and not last:
         return None
     if first:

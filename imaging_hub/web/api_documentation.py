@@ -1,4 +1,4 @@
-"""The API described for people, from its own OpenAPI document; Swagger UI would come from a foreign server."""
+"""Page that describes the API from its own OpenAPI document; Swagger UI would load from a foreign server."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from imaging_hub.web.client_wheel import wheel
-from imaging_hub.web.hub import hub_of
+from imaging_hub.web.authorization import get_hub
+from imaging_hub.web.client_wheel import build_wheel
 
 pages = APIRouter(include_in_schema=False)
 
@@ -30,14 +30,14 @@ class ApiOperation:
 @pages.get("/docs")
 def documentation(request: Request) -> Response:
     """Every operation with its parameters and answers, and how to install the download client."""
-    hub = hub_of(request)
-    hub.recognise(request)  # anybody may read it; whoever is signed in keeps the navigation
+    hub = get_hub(request)
+    hub.authenticate_request(request)  # anybody may read it; whoever is signed in keeps the navigation
     document = request.app.openapi()
     groups: dict[str, list[ApiOperation]] = defaultdict(list)
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             groups[operation.get("tags", ["other"])[0]].append(_operation(method, path, operation))
-    install = wheel().install_command(hub.settings.hub_url)
+    install = build_wheel().install_command(hub.settings.hub_url)
     return hub.pages.render(request, "docs.html", {"groups": groups, "info": document["info"], "install": install})
 
 

@@ -1,4 +1,4 @@
-"""The words around every page of the hub."""
+"""Texts of the hub's pages, and their navigation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import Request
 
 from imaging_hub.permits.policy import ANYTHING, Action, Denied, RequestActor, decide
-from imaging_hub.web.hub import today
+from imaging_hub.web.authorization import today
 
 _NAVIGATION = (
     ("/", "Overview", Action.OVERVIEW_READ),
@@ -22,7 +22,7 @@ _NAVIGATION = (
     ("/audit", "Audit", Action.AUDIT_READ),
 )
 
-SITE: dict[str, Any] = {
+TEXTS: dict[str, Any] = {
     "name": "Imaging Hub",
     "tagline": "de-identified archive",
     "zone": "deidentified",
@@ -51,13 +51,13 @@ SITE: dict[str, Any] = {
 
 
 def context(request: Request) -> dict[str, Any]:
-    """What every page gets: who is there, and where they may go."""
+    """Return the context of every page: texts, the person, and the links that the person may follow."""
     person: RequestActor | None = getattr(request.state, "person", None)
-    navigation = [(href, label) for href, label, action in _NAVIGATION if person and may(person, action)]
-    return {"site": SITE, "person": person, "navigation": navigation}
+    navigation = [(href, label) for href, label, action in _NAVIGATION if person and role_allows(person, action)]
+    return {"site": TEXTS, "person": person, "navigation": navigation}
 
 
-def may(actor: RequestActor, action: Action) -> bool:
-    """Whether the role has this verb at all: what a link is shown for. The route decides again."""
+def role_allows(actor: RequestActor, action: Action) -> bool:
+    """Whether the role allows the action at all, for showing a link; the route decides again."""
     decision = decide(actor, action, ANYTHING, today=today())
     return not (isinstance(decision, Denied) and decision.reason in ("role-lacks", "account-expired"))

@@ -1,4 +1,4 @@
-"""The audit trail, for operators: its newest entries, and whether the chain holds."""
+"""The audit trail for operators: its newest entries, and whether its hash chain is intact."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from starlette.responses import Response
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import TrailEntry
 from imaging_hub.permits.policy import Action
-from imaging_hub.web.hub import HubVisit, Needs
+from imaging_hub.web.authorization import HubRequest, RequiresAction
 
 PAGE = 100
 
 api = APIRouter(prefix="/api/v1/audit", tags=["audit"])
 pages = APIRouter(include_in_schema=False)
 
-TrailReader = Annotated[HubVisit, Needs(Action.AUDIT_READ)]
+TrailReader = Annotated[HubRequest, RequiresAction(Action.AUDIT_READ)]
 EntrySequence = Annotated[int | None, Query(ge=1, lt=1 << 62)]
 
 
 @dataclass(frozen=True)
 class ChainVerification:
-    """Whether the chain holds, and where it breaks first."""
+    """Whether the hash chain is intact, and its first broken entry."""
 
     ok: bool
     entries: int | None = None
@@ -33,8 +33,8 @@ class ChainVerification:
     reason: str | None = None
 
 
-def verified(connection: Connection) -> ChainVerification:
-    """Recompute every seal."""
+def verify_chain(connection: Connection) -> ChainVerification:
+    """Recompute the hash of every entry."""
     result = trail.verify(connection)
     if isinstance(result, trail.BrokenChain):
         return ChainVerification(False, sequence=result.sequence, reason=result.reason)
@@ -42,22 +42,22 @@ def verified(connection: Connection) -> ChainVerification:
 
 
 @api.get("/entries")
-def list_entries(visit: TrailReader, before: EntrySequence = None) -> list[TrailEntry]:
+def list_entries(request: TrailReader, before: EntrySequence = None) -> list[TrailEntry]:
     """The newest entries of the trail, a hundred at a time."""
-    with visit.begin() as connection:
+    with request.begin() as connection:
         return list(trail.entries(connection, before, limit=PAGE))
 
 
 @api.get("/verification")
-def verification(visit: TrailReader) -> ChainVerification:
-    """Whether the chain holds."""
-    with visit.begin() as connection:
-        return verified(connection)
+def verification(request: TrailReader) -> ChainVerification:
+    """Whether the hash chain is intact."""
+    with request.begin() as connection:
+        return verify_chain(connection)
 
 
 @pages.get("/audit")
-def trail_page(visit: TrailReader, before: EntrySequence = None) -> Response:
+def trail_page(request: TrailReader, before: EntrySequence = None) -> Response:
     """Newest entries and the state of the chain."""
-    with visit.begin() as connection:
-        found, state = trail.entries(connection, before, limit=PAGE), verified(connection)
-    return visit.page("audit.html", entries=found, verification=state, more=len(found) == PAGE)
+    with request.begin() as connection:
+        entries, verification = trail.entries(connection, before, limit=PAGE), verify_chain(connection)
+    return request.page("audit.html", entries=entries, verification=verification, more=len(entries) == PAGE)
