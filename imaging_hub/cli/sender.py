@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +57,7 @@ def add(
     from imaging_hub.database import DatabaseRole
     from imaging_hub.gateway import senders
     from imaging_hub.gateway.tls import fingerprint
+    from imaging_hub.intake import retention
     from imaging_hub.settings import load
 
     settings = load(config)
@@ -70,7 +70,7 @@ def add(
         certificate=fingerprint(certificate) if certificate else None,
         query=senders.QueryRetrieveAddress.parse(query) if query else None,
         retrieves=retrieve,
-        keep_originals=keep_originals,
+        keep_originals=None if keep_originals is None else retention.policy(keep_originals),
         quiet_seconds=quiet,
     )
     with _database(settings).begin(DatabaseRole.GATEWAY) as connection:
@@ -94,7 +94,7 @@ def list_(
     with _database(load(config)).begin(DatabaseRole.GATEWAY) as connection:
         known = senders.list_senders(connection)
     if as_json:
-        typer.echo(json.dumps({"senders": [asdict(one) for one in known]}))
+        typer.echo(json.dumps({"senders": [senders.as_text(one) for one in known]}))
         return
     for one in known:
         typer.echo(f"{one.calling_ae_title:<16}  {one.address:<20}  {one.finess}  {one.hospital}  ({one.profile})")

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from imaging_hub.database import DatabaseLogin, database_time
 from imaging_hub.gateway import rejections, senders
 from imaging_hub.intake import receipts
+from imaging_hub.intake.completeness import ReceivedStudyState
 from imaging_hub.intake.receipts import StudyReceipt
 
 LOOK_SECONDS = 0.5
@@ -73,10 +74,10 @@ def _steps(connection: Connection, title: str, hospital: str, since: datetime) -
 
 
 def _of_study(study: StudyReceipt) -> Iterator[TrialStep]:
-    if study.state == "OPEN":
+    if study.state is ReceivedStudyState.OPEN:
         return
     yield TrialStep(f"study {study.id} is complete: {study.received} instances")
-    if study.state == "PROCESSED":
+    if study.state is ReceivedStudyState.PROCESSED:
         for reason in study.reasons:
             yield TrialStep(f"held back: {reason}", False, "the console says why, under quarantine")
         all_held = study.deidentified == 0

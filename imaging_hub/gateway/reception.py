@@ -24,6 +24,7 @@ from imaging_hub.intake.group_commit import GroupCommit
 from imaging_hub.intake.handover import HandoverClient, HandoverRequest
 from imaging_hub.intake.journal import Arrival, RecordedArrival
 from imaging_hub.intake.origin import OriginalOrigin, mark
+from imaging_hub.intake.retention import KeepOriginals
 from imaging_hub.intake.spool import FSYNC_FAILED, SpooledFile, open_spool
 from imaging_hub.intake.study_keys import OriginalOwner
 from imaging_hub.log import log
@@ -148,7 +149,8 @@ class Reception:
     def _passed(self, sent: AnnouncedInstance, found: Examination, body: IncomingDataset) -> RecordedArrival | None:
         """Have an instance whose original is never kept de-identified before the answer."""
         dataset = body.held()
-        if found.situation is not StoreSituation.STORED or sent.sender.keep_originals != "never" or dataset is None:
+        kept = sent.sender.keep_originals is not KeepOriginals.NEVER
+        if found.situation is not StoreSituation.STORED or kept or dataset is None:
             return None
         handed = HandoverRequest(
             sent.sender.hospital,

@@ -17,10 +17,11 @@ from imaging_hub.audit import trail
 from imaging_hub.audit.trail import AuditAction
 from imaging_hub.errors import HubError
 from imaging_hub.gateway.rejections import RefusalReason
+from imaging_hub.intake import retention
+from imaging_hub.intake.retention import RetentionPolicy
 
 ACTOR = "operator"
 _FINESS = re.compile(r"[0-9][0-9AB][0-9]{7}\Z")
-_KEEP = re.compile(r"never|until-released|always|[0-9]{1,5}")
 _TOKEN_BYTES = 32
 _HOSPITAL_BYTES = 100
 """A hospital's name stands in the preamble of its files, which has 128 bytes."""
@@ -42,8 +43,8 @@ class Sender:
     """Where it can be asked for studies."""
     retrieves: bool = False
     """Whether it may ask for what it sent."""
-    keep_originals: str | None = None
-    """After archiving: `never`, `until-released`, `always`, a number of days; None for what the settings say."""
+    keep_originals: RetentionPolicy | None = None
+    """How long after archiving; None for what the settings say."""
     quiet_seconds: float | None = None
     """Without news for so long, a study is complete; None for what the settings say."""
 
@@ -57,6 +58,12 @@ class SenderSummary:
     hospital: str
     finess: str
     profile: str
+
+
+def as_text(sender: Sender) -> dict[str, Any]:
+    """A sender's fields by name, how long its originals stay as people write it."""
+    kept = sender.keep_originals
+    return asdict(sender) | {"keep_originals": None if kept is None else str(kept)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +154,8 @@ def add(connection: Connection, described: Sender, *, by: str = ACTOR) -> Sender
     )
     if not _FINESS.match(sender.finess):
         raise HubError("a FINESS number has nine digits (2A, 2B for Corsica)", code="finess")
-    if sender.keep_originals is not None and not _KEEP.fullmatch(sender.keep_originals):
-        raise HubError("originals are kept never, until-released, always or some days", code="keep-originals")
     query = sender.query
-    values = asdict(sender) | {"host": query.host if query else None, "port": query.port if query else None}
+    values = as_text(sender) | {"host": query.host if query else None, "port": query.port if query else None}
     connection.execute(
         text(
             "INSERT INTO identifying.sender"
@@ -238,8 +243,13 @@ def summaries(connection: Connection) -> Sequence[SenderSummary]:
 
 def _sender(row: Row[Any]) -> Sender:
     values = dict(row._mapping)
+    kept = values.pop("keep_originals")
     host, port = values.pop("query_host"), values.pop("query_port")
-    return Sender(**values, query=QueryRetrieveAddress(host, port) if host else None)
+    return Sender(
+        **values,
+        query=QueryRetrieveAddress(host, port) if host else None,
+        keep_originals=None if kept is None else retention.policy(kept),
+    )
 
 
 def plain_address(address: str) -> str:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
+
+from imaging_hub.intake.completeness import ReceivedStudyState
+from imaging_hub.intake.journal import InstanceState
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,7 @@ class StudyReceipt:
     id: int
     hospital: str
     revision: int
-    state: str
+    state: ReceivedStudyState
     profile: str
     modalities: str
     received: int
@@ -38,7 +42,7 @@ class ReceiptLine:
     sha256: str
     """Of the file in the spool."""
     size: int
-    state: str
+    state: InstanceState
     reason: str | None
     received_at: datetime
 
@@ -64,13 +68,17 @@ def recent(connection: Connection, before: int | None = None, *, limit: int) -> 
         ),
         {"before": before, "limit": limit},
     )
-    return [StudyReceipt(*row) for row in rows]
+    return [_receipt(row) for row in rows]
 
 
 def of_study(connection: Connection, study_id: int) -> StudyReceipt | None:
     """The receipt of one study revision."""
     row = connection.execute(text(f"{_RECEIPT} WHERE s.id = :study GROUP BY s.id"), {"study": study_id}).one_or_none()
-    return StudyReceipt(*row) if row else None
+    return _receipt(row) if row else None
+
+
+def _receipt(row: Row[Any]) -> StudyReceipt:
+    return StudyReceipt(**{**row._mapping, "state": ReceivedStudyState(row.state)})
 
 
 def newest(connection: Connection, hospital: str, since: datetime | None = None) -> StudyReceipt | None:
@@ -89,12 +97,12 @@ def lines(connection: Connection, study_id: int) -> Sequence[ReceiptLine]:
     """The instances of one study revision, in order of arrival."""
     rows = connection.execute(
         text(
-            "SELECT sop_instance_uid, sop_class_uid, series_instance_uid, transfer_syntax_uid, digest, size, state,"
-            " reason, received_at FROM identifying.instance WHERE study = :study ORDER BY id"
+            "SELECT sop_instance_uid, sop_class_uid, series_instance_uid, transfer_syntax_uid, digest AS sha256,"
+            " size, state, reason, received_at FROM identifying.instance WHERE study = :study ORDER BY id"
         ),
         {"study": study_id},
     )
-    return [ReceiptLine(*row) for row in rows]
+    return [ReceiptLine(**{**row._mapping, "state": InstanceState(row.state)}) for row in rows]
 
 
 def first_original(connection: Connection, study_id: int) -> str | None:

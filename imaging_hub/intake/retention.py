@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
 
 from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import AuditAction
+from imaging_hub.errors import HubError
 from imaging_hub.intake.spool import Spool
 
 ACTOR = "intake"
 
 
+class KeepOriginals(StrEnum):
+    """How long a sender's originals stay once their instance is archived, where that is no number of days."""
+
+    NEVER = "never"  # none is written where it can be decided on in memory; any other goes at once, review or not
+    UNTIL_RELEASED = "until-released"  # until no series of theirs waits for a verdict
+    ALWAYS = "always"
+
+
+RetentionPolicy: TypeAlias = KeepOriginals | int
+"""That, or days after archiving."""
+
 ALWAYS_DAYS = 100_000
+_DAYS = re.compile(r"[0-9]{1,5}")
 _EXPIRED = """
     WITH policy AS (
       SELECT hospital, max(
         CASE coalesce(keep_originals, '')
-          WHEN 'never' THEN -1 WHEN 'until-released' THEN 0 WHEN 'always' THEN :always WHEN '' THEN :days
-          ELSE CAST(keep_originals AS int)
+          WHEN :kept_never THEN -1 WHEN :kept_until_released THEN 0 WHEN :kept_always THEN :always_days
+          WHEN '' THEN :days ELSE CAST(keep_originals AS int)
         END) AS days
       FROM identifying.sender GROUP BY hospital
     )
@@ -40,17 +56,29 @@ class ExpiredOriginal:
     digest: str
     deidentified_series_instance_uid: str | None
     at_once: bool = False
-    """Its sender has originals kept `never`: not even for a review."""
+    """Its sender has originals kept `NEVER`: not even for a review."""
+
+
+def policy(written: str) -> RetentionPolicy:
+    """The policy that people write: a word of `KeepOriginals` or days; raises `HubError`."""
+    if _DAYS.fullmatch(written):
+        return int(written)
+    try:
+        return KeepOriginals(written)
+    except ValueError:
+        raise HubError(
+            "originals are kept never, until-released, always or some days", code="keep-originals", hint="such as 30"
+        ) from None
 
 
 def keeps_none(connection: Connection, hospital: str) -> bool:
     """Whether no sender of a hospital has originals kept once they are archived."""
     found = connection.execute(
         text(
-            "SELECT coalesce(bool_and(coalesce(keep_originals, '') = 'never'), false) FROM identifying.sender"
+            "SELECT coalesce(bool_and(coalesce(keep_originals, '') = :kept_never), false) FROM identifying.sender"
             " WHERE hospital = :hospital"
         ),
-        {"hospital": hospital},
+        {"hospital": hospital, "kept_never": KeepOriginals.NEVER},
     )
     return bool(found.scalar_one())
 
@@ -61,7 +89,9 @@ def expired(connection: Connection, days: int, *, study: int | None = None, limi
     `days` is for senders that say nothing; of several senders of a hospital, the one that keeps longest decides. The
     caller takes out those whose de-identified series is still under review, unless they go at once.
     """
-    rows = connection.execute(text(_EXPIRED), {"days": days, "study": study, "limit": limit, "always": ALWAYS_DAYS})
+    words = {f"kept_{word.name.lower()}": word for word in KeepOriginals}
+    values = {"days": days, "always_days": ALWAYS_DAYS, "study": study, "limit": limit, **words}
+    rows = connection.execute(text(_EXPIRED), values)
     return [ExpiredOriginal(*row) for row in rows]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
@@ -23,7 +24,7 @@ router = APIRouter(tags=["operation"])
 
 _KIND = re.compile(r"[A-Za-z][A-Za-z_-]{1,39}")  # a code; a modality comes from data and might be anything
 
-_FIGURES: dict[str, tuple[str, Callable[[Connection], Mapping[str, int]]]] = {
+_FIGURES: dict[str, tuple[str, Callable[[Connection], Mapping[Any, int]]]] = {
     "imaging_hub_instances": ("Instances by journal state.", reception.by_state),
     "imaging_hub_quarantined": ("Instances in quarantine by reason.", reception.quarantined_by_reason),
     "imaging_hub_studies": ("Archived studies by state.", totals.studies_by_state),

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from imaging_hub.archive import reception, totals
+from imaging_hub.archive.index import ReviewState
 from imaging_hub.permits.policy import AccountRole, Action, RequestActor
 from imaging_hub.review import verdicts
 from imaging_hub.web import quarantine
@@ -48,7 +49,7 @@ def overview(connection: Connection, actor: RequestActor, small_cell: int) -> Ov
         return OverviewCounts(_told(counts, small_cell), _told(held.by_modality, small_cell), {}, {}, None)
     sees_reception = actor.role in (AccountRole.OPERATOR, AccountRole.HOSPITAL)
     received = reception.by_state(connection, own) if sees_reception else {}
-    waiting = None if own else verdicts.counts(connection).get("PENDING", 0)
+    waiting = None if own else verdicts.counts(connection).get(ReviewState.PENDING, 0)
     return OverviewCounts(counts, held.by_modality, held.by_study_state, received, waiting)
 
 

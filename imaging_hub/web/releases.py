@@ -18,6 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from imaging_hub.audit import trail
 from imaging_hub.cohorts import catalogue
 from imaging_hub.cohorts.catalogue import ReleaseView
+from imaging_hub.cohorts.release import ReleaseState
 from imaging_hub.errors import NotFound
 from imaging_hub.permits import projects
 from imaging_hub.permits.policy import Action
@@ -95,7 +96,7 @@ def release_object(visit: ReleaseDownloader, release_id: str, digest: str) -> Re
     release = _admitted(visit, release_id)
     with visit.begin() as connection:
         size = catalogue.size_of_item(connection, release_id, digest)
-    if size is None or release.state != "READY":
+    if size is None or release.state is not ReleaseState.READY:
         raise NotFound("no such release")
     return _sent(visit, release, digest, size, "application/dicom")
 

@@ -25,6 +25,7 @@ from imaging_hub.gateway import senders
 from imaging_hub.gateway.tls import server_context
 from imaging_hub.intake import completeness, handover, last_diagnosis, study_keys, usage
 from imaging_hub.intake.admission import CLOSE_AT
+from imaging_hub.intake.retention import KeepOriginals
 from imaging_hub.keys.keyring import gateway_keys, hub_keys, original_keys, project_keys
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
@@ -221,7 +222,8 @@ def _of_feeds(settings: Settings, database: Database) -> Iterator[Problem]:
             profile.load(name, [settings.profiles] if settings.profiles else [])
         except HubError as fault:
             yield Problem("profile", f"{name}: {fault}", fault.hint)
-    if any(sender.keep_originals == "never" for sender in known) and not handover.answers(settings.handover_socket):
+    keeps_none = any(sender.keep_originals is KeepOriginals.NEVER for sender in known)
+    if keeps_none and not handover.answers(settings.handover_socket):
         yield Problem(
             "inline-deidentification",
             "it does not answer: originals that are never kept lie sealed in the spool until they are archived",
