@@ -48,8 +48,8 @@ def listening(settings: Settings, database: Database, **overrides: object) -> It
     let_in(database)
     settings = settings.model_copy(update=overrides)
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        sender = senders.named(connection, CALLING)
-        token = senders.give_token(connection, sender, datetime.now(UTC) + timedelta(days=1))
+        sender = senders.find_by_title(connection, CALLING)
+        token = senders.issue_token(connection, sender, datetime.now(UTC) + timedelta(days=1))
     (port,) = free_ports(1)
     stop = threading.Event()
     with receiving(settings, database) as server:

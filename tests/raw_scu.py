@@ -218,7 +218,7 @@ def let_in(
                 hospital=hospital,
                 finess=FINESS,
                 profile="research-longitudinal",
-                keep_originals=None if keep_originals is None else retention.policy(keep_originals),
+                keep_originals=None if keep_originals is None else retention.parse_policy(keep_originals),
             ),
         )
 

@@ -1,8 +1,8 @@
-"""The console: a small web app of the identifying zone, for people of the hospital and for reviewers.
+"""The console: web app of the identifying zone, for the hospital's staff and for reviewers.
 
-It shows what came, what is held and why, what was refused and the cure, and the BEFORE of a review. Lists name
-no patient; an original is shown only one at a time, and looking at one is on the audit trail. It reads the
-identifying zone as a database role of its own, which may write nothing but the trail.
+It shows receipts, quarantine with reasons, refusals with remedies, and the BEFORE images of a review. Lists name no
+patient; an original is shown one at a time, and each look is recorded in the audit trail. Its database role reads the
+identifying zone, and writes only what the staff's actions need.
 """
 
 from __future__ import annotations

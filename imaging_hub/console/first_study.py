@@ -1,92 +1,93 @@
-"""The way of a new sender on one page: what to set at the PACS, what was refused, what came, what the profile does."""
+"""Progress of a new sender's first study: refused or accepted, received, archived."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from datetime import datetime
 
-from fastapi import APIRouter, Path
 from sqlalchemy import Connection
-from starlette.responses import Response
 
-from imaging_hub.console.reason_texts import why_held, why_refused
-from imaging_hub.console.visit import STAFF, For, Visit
-from imaging_hub.deidentification.engine import plan
-from imaging_hub.deidentification.engine.deidentifier import Deidentifier
-from imaging_hub.deidentification.identifiers import collector
-from imaging_hub.deidentification.instance import AttributeChange, Pseudonyms, Quarantined, SourceInstance
-from imaging_hub.deidentification.profile import profile
-from imaging_hub.dicom import part10, walk
-from imaging_hub.errors import HubError, NotFound
-from imaging_hub.gateway import rejections, senders
-from imaging_hub.gateway.rejections import RefusalSummary
+from imaging_hub.database import DatabaseLogin, database_time
+from imaging_hub.gateway import rejection_log, senders
 from imaging_hub.intake import receipts
-from imaging_hub.intake.spool import Spool
-from imaging_hub.settings import Settings
+from imaging_hub.intake.completeness import ReceivedStudyState
+from imaging_hub.intake.receipts import StudyReceipt
 
-router = APIRouter(include_in_schema=False)
-
-Staff = Annotated[Visit, For(STAFF)]
-AeTitleParameter = Annotated[str, Path(max_length=16)]
-PAGE = 200
-"""Refusals among which the sender's last one is looked for."""
-REFRESH_SECONDS = 5
-"""How often the page looks again while nothing has come."""
-_REHEARSED = Pseudonyms("PSEUDONYME", bytes(32), -100)
+POLL_SECONDS = 0.5
 
 
-@dataclass(frozen=True)
-class ProfileTrial:
-    """What the profile makes of one instance; a rehearsal in which nothing is written and no value is shown."""
+@dataclass(frozen=True, slots=True)
+class FirstStudyStep:
+    """One step of the progress."""
 
-    profile: str
-    changes: Sequence[AttributeChange] = ()
-    held: Quarantined | None = None
-
-
-@router.get("/senders/{title}")
-def sender(visit: Staff, title: AeTitleParameter) -> Response:
-    """The four steps for one AE title."""
-    with visit.begin() as connection:
-        known = [one for one in senders.list_senders(connection) if one.calling_ae_title == title]
-        if not known:
-            raise NotFound("Il n'y a pas de tel expéditeur.")
-        refusal = _last_refusal(connection, title)
-        receipt = receipts.newest(connection, known[0].hospital)
-        digest = receipts.first_original(connection, receipt.id) if receipt else None
-    settings = visit.console.settings
-    values: dict[str, Any] = {
-        "sender": known[0],
-        "settings": settings,
-        "refusal": refusal if refusal and (receipt is None or refusal.at > receipt.last_received_at) else None,
-        "receipt": receipt,
-        "difference": _difference(settings, visit.console.spool, known[0].profile, digest) if digest else None,
-        "refresh": REFRESH_SECONDS if receipt is None or receipt.waiting else None,
-        "why": why_held,
-    }
-    values["cure"] = why_refused(refusal.reason, title, refusal.address, settings.ae_title) if refusal else None
-    return visit.page("first_study.html", **values)
+    text: str
+    good: bool = True
+    remedy: str = ""
+    final: bool = False
+    """Whether it is the last step."""
 
 
-def _last_refusal(connection: Connection, title: str) -> RefusalSummary | None:
-    lately = rejections.recent(connection, limit=PAGE)
-    found = [one for one in lately if one.calling_ae_title == title]
-    return found[0] if found else None
+def follow_first_study(
+    login: DatabaseLogin,
+    ae_title: str,
+    seconds: float,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[FirstStudyStep]:
+    """Yield the steps as they happen, until the study is settled or `seconds` are over.
+
+    Raises `HubError` for an unknown AE title.
+    """
+    with login.begin() as connection:
+        hospital = senders.find_by_title(connection, ae_title).hospital
+        since = database_time(connection)
+    until = clock() + seconds
+    seen: set[str] = set()
+    while True:
+        with login.begin() as connection:
+            steps = list(_steps(connection, ae_title, hospital, since))
+        for step in steps:
+            if step.text not in seen:
+                seen.add(step.text)
+                yield step
+        if steps and steps[-1].final:
+            return
+        if clock() >= until:
+            break
+        sleep(POLL_SECONDS)
+    if not seen:
+        yield FirstStudyStep(
+            "nothing came, and nobody was refused", False, "check host and port at the PACS, and firewalls between"
+        )
+    else:
+        yield FirstStudyStep("the time is over", False, "imaging-hub doctor names what waits")
 
 
-def _difference(settings: Settings, spool: Spool, name: str, digest: str) -> ProfileTrial | None:
-    """Try the sender's profile on an original; None where original or profile cannot be read."""
-    try:
-        chosen = profile.load(name, [settings.profiles] if settings.profiles else [])
-        meta, encoded = part10.split(spool.read(digest))
-        known = frozenset(collector.collect(walk.read(encoded, meta.transfer_syntax_uid)))
-    except HubError:
-        return None
-    stand_ins = Pseudonyms(_REHEARSED.patient, _REHEARSED.uid_key, _REHEARSED.date_shift_days, known)
-    outcome = Deidentifier(plan.compile(chosen)).deidentify(
-        SourceInstance(encoded, meta.transfer_syntax_uid), stand_ins
-    )
-    if isinstance(outcome, Quarantined):
-        return ProfileTrial(chosen.name, held=outcome)
-    return ProfileTrial(chosen.name, outcome.changes)
+def _steps(connection: Connection, title: str, hospital: str, since: datetime) -> Iterator[FirstStudyStep]:
+    refused = rejection_log.find_last(connection, title, since)
+    study = receipts.find_newest_receipt(connection, hospital, since)
+    if refused is not None and study is None:
+        yield FirstStudyStep(
+            f"refused from {refused.address}: {refused.reason}", False, "imaging-hub doctor names the remedy"
+        )
+    if study is not None:
+        yield FirstStudyStep("the association is accepted")
+        yield from _study_steps(study)
+
+
+def _study_steps(study: StudyReceipt) -> Iterator[FirstStudyStep]:
+    if study.state is ReceivedStudyState.OPEN:
+        return
+    yield FirstStudyStep(f"study {study.id} is complete: {study.received} instances")
+    if study.state is ReceivedStudyState.PROCESSED:
+        for reason in study.reasons:
+            yield FirstStudyStep(f"held back: {reason}", False, "the console says why, under quarantine")
+        all_quarantined = study.deidentified == 0
+        yield FirstStudyStep(
+            f"profile {study.profile}: {study.deidentified} of {study.received} instances are in the archive",
+            not all_quarantined,
+            final=True,
+        )

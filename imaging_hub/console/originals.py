@@ -1,4 +1,4 @@
-"""Originals as a reviewer may see them: found by the de-identified instance they became."""
+"""Originals as people may see them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from imaging_hub.intake.journal import SpooledOriginal
 from imaging_hub.intake.spool import Spool
 
 
-def of_instance(connection: Connection, series_instance_uid: str, sop_instance_uid: str) -> SpooledOriginal:
-    """The original behind a de-identified instance; raises `NotFound`, also when it was purged."""
-    original = journal.original_of(connection, series_instance_uid, sop_instance_uid)
+def find_original(connection: Connection, series_instance_uid: str, sop_instance_uid: str) -> SpooledOriginal:
+    """Return the original of a de-identified instance. Raises `NotFound`, also when it was purged."""
+    original = journal.find_original(connection, series_instance_uid, sop_instance_uid)
     if original is None:
         raise NotFound("There is no such original.")
     if original.purged:
@@ -21,10 +21,10 @@ def of_instance(connection: Connection, series_instance_uid: str, sop_instance_u
     return original
 
 
-def readable(spool: Spool, digest: str) -> dict[str, str]:
-    """Every attribute of an original by its path, as a person reads it. All of it may identify.
+def read_attributes(spool: Spool, digest: str) -> dict[str, str]:
+    """Return every attribute of an original as text, by its path; all of it may identify the patient.
 
-    Empty for a file that cannot be parsed, which is why it may be in quarantine.
+    The result is empty for a file that cannot be parsed, which may be why it is in quarantine.
     """
     try:
         meta, encoded = part10.split(spool.read(digest))

@@ -6,30 +6,31 @@ import re
 from functools import cache
 
 from imaging_hub.deidentification import standard
-from imaging_hub.dicom import dictionary
+from imaging_hub.dicom import dictionary, tags
 
 TEXT_VRS = frozenset(("CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"))
 """VRs whose values are words."""
 ONE_VALUE_VRS = frozenset(("LT", "ST", "UR", "UT"))
 """VRs in which a backslash is a letter like others (PS3.5 §6.2)."""
 
-# Attributes that Table E.1-1 names and PS3.6 2026c has, but the dictionary of pydicom 3.0.2 not yet.
-_NEWER = {
-    0x00081301: "SQ", 0x00081302: "SQ", 0x00081303: "SQ", 0x00081304: "SQ",
-    0x00100011: "SQ", 0x00100012: "LT", 0x00100013: "LT", 0x00100014: "SQ", 0x00100015: "SQ", 0x00100016: "LT",
-    0x00100041: "SQ", 0x00100042: "LT", 0x00100043: "SQ", 0x00100044: "SQ", 0x00100045: "LT", 0x00100046: "SQ",
-    0x00100047: "UR", 0x00102162: "UC", 0x0040A034: "DT", 0x0040A035: "DT", 0x0040B034: "DT", 0x0040B036: "DT",
-    0x0040B03B: "LO", 0x0040B03F: "SH", 0x0040E012: "UR",
-}  # fmt: skip
+WRITTEN_BY_ENGINE = frozenset(
+    (
+        tags.PatientIdentityRemoved,
+        tags.DeidentificationMethod,
+        tags.DeidentificationMethodCodeSequence,
+        tags.LongitudinalTemporalInformationModified,
+    )
+)
+"""Attributes in which an instance says how it was de-identified (PS3.15 §E.1.1, PS3.3 §C.7.1.1, §C.12.1)."""
 
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?\s*([0-9A-Fa-f]{4})\)?\Z")
 
 
 @cache
 def vr_of(tag: int) -> str:
-    """VR of an attribute, `UN` when neither the dictionary nor Table E.1-1 knows it."""
+    """Look up the VR of an attribute, `UN` when neither the dictionary nor Table E.1-1 knows it."""
     vr = dictionary.vr(tag)
-    return _NEWER.get(tag, "UN") if vr == "UN" else vr
+    return tags.NEWER.get(tag, "UN") if vr == "UN" else vr
 
 
 @cache
@@ -38,9 +39,14 @@ def is_known(tag: int) -> bool:
     return bool(dictionary.keyword(tag)) or tag in standard.by_tag()
 
 
+def is_rebuilt(tag: int) -> bool:
+    """Whether the engine writes an attribute anew, or no dataset has it (groups 0000 and 0002): no rule keeps it."""
+    return tag in WRITTEN_BY_ENGINE or tag >> 16 in (0x0000, 0x0002)
+
+
 @cache
 def attribute_name(tag: int) -> str:
-    """Keyword of an attribute, or its tag `(gggg,eeee)`; of a newer attribute its name in Table E.1-1."""
+    """Look up the keyword of an attribute, or its name in Table E.1-1; its tag `(gggg,eeee)` where it has neither."""
     row = standard.by_tag().get(tag)
     word = dictionary.keyword(tag)
     if not word and row is not None:
@@ -49,7 +55,7 @@ def attribute_name(tag: int) -> str:
 
 
 def parse_attribute(text: str) -> int | None:
-    """Tag of a keyword or of a tag written `(0010,4000)` or `00104000`; None when it is neither."""
+    """Read a keyword, or a tag written `(0010,4000)` or `00104000`; None when it is neither."""
     match = _TAG.match(text.strip())
     if match is not None:
         tag = int(match[1] + match[2], 16)

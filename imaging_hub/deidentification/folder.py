@@ -26,7 +26,7 @@ from imaging_hub.deidentification.engine.plan import compile
 from imaging_hub.deidentification.identifiers import collector
 from imaging_hub.deidentification.instance import Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.deidentification.profile.profile import Profile
-from imaging_hub.dicom import part10, values, walk
+from imaging_hub.dicom import part10, tags, values, walk
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.errors import HubError, MalformedDataset
 
@@ -63,7 +63,7 @@ class FileOutcome:
     """Rules that fired, and how often."""
 
     def as_report(self, source: Path) -> dict[str, Any]:
-        """For the report: without any value of the dataset; the path is the caller's own."""
+        """Write an entry of the report: without any value of the dataset; the path is the caller's own."""
         entry: dict[str, Any] = {"file": str(self.path.relative_to(source) if source.is_dir() else self.path.name)}
         entry |= {"state": self.state}
         for name in ("reason", "attribute", "rule", "fault", "output", "rules", "needs_review"):
@@ -91,7 +91,7 @@ FolderProgress = Callable[[str, int], None]
 
 
 def files_of(source: Path) -> list[Path]:
-    """The files of a folder tree, or the one file."""
+    """List the files of a folder tree, or the one file."""
     if source.is_file():
         return [source]
     return sorted(path for path in source.rglob("*") if path.is_file())
@@ -154,7 +154,7 @@ def _tasks(headers: Iterable[_Header], key: bytes, outcomes: dict[Path, FileOutc
 
 
 def pseudonyms(key: bytes, subject: str, known: frozenset[str] = frozenset()) -> Pseudonyms:
-    """The pseudonyms of a subject under a key: always the same, and not to be turned back without it."""
+    """Derive the pseudonyms of a subject from a 256-bit key: always the same, nothing to be got back without it."""
     number = int.from_bytes(_derived(key, f"PATIENT|1|{subject}")[:10], "big")
     digits = "".join(_DIGITS[number >> shift & 31] for shift in range(75, -1, -5))
     shift = int.from_bytes(_derived(key, f"SHIFT|1|{subject}"), "big")
@@ -220,15 +220,15 @@ def _read_header(path: Path) -> _Header:
     except OSError:
         return _Header(path, "", "", "", b"", frozenset(), "unreadable-file")
     charset = values.charset_of(dataset)
-    patient_id = values.text_at(dataset, 0x00100020, charset)
-    issuer = values.text_at(dataset, 0x00100021, charset)
-    study = values.text_at(dataset, 0x0020000D) or f"file:{path}"
+    patient_id = values.text_at(dataset, tags.PatientID, charset)
+    issuer = values.text_at(dataset, tags.IssuerOfPatientID, charset)
+    study = values.text_at(dataset, tags.StudyInstanceUID) or f"file:{path}"
     subject = f"{patient_id}|{issuer}" if patient_id else f"study|{study}"
     return _Header(
         path,
         subject,
         study,
-        values.text_at(dataset, 0x00080018),
+        values.text_at(dataset, tags.SOPInstanceUID),
         digest,
         collector.collect(dataset),
     )

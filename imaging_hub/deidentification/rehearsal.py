@@ -1,7 +1,7 @@
 """A profile tried on stored files, nothing written: what it would do, what it would keep, what it would hold back.
 
-Values that stay are told by their shape, `Aaaa 99 aa`, so that the account may be shown to anybody; with
-`values=True` as they stand, for the hospital's own eyes. The riskiest come first: words that are no vocabulary, then
+Values that stay are shown by their shape, `Aaaa 99 aa`, so that the result may be shown to anybody; with
+`show_values=True` as they are, for the hospital's own eyes. The riskiest come first: words that are no vocabulary, then
 what only few patients have.
 """
 
@@ -13,24 +13,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from imaging_hub.deidentification.attribute import TEXT_VRS, attribute_name
+from imaging_hub.deidentification.attribute import TEXT_VRS, WRITTEN_BY_ENGINE, attribute_name
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.engine.plan import compile
 from imaging_hub.deidentification.folder import pseudonyms
 from imaging_hub.deidentification.identifiers.collector import collect
-from imaging_hub.deidentification.identifiers.folding import fold
-from imaging_hub.deidentification.identifiers.vocabulary import is_term
+from imaging_hub.deidentification.identifiers.vocabulary import fold, is_term
 from imaging_hub.deidentification.instance import Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.deidentification.profile.profile import Profile
-from imaging_hub.dicom import part10, values, walk
+from imaging_hub.dicom import part10, tags, values, walk
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.errors import MalformedDataset
 
-_PATIENT_ID = 0x00100020
 _WORDY = TEXT_VRS - {"CS"}
-_OWN = frozenset((0x00100010, 0x00100020, 0x00120062, 0x00120063, 0x00120064, 0x00280303))
+_OWN = WRITTEN_BY_ENGINE | {tags.PatientName, tags.PatientID}
 _WORD = re.compile(r"[^\W\d_]{2,}")
-_TOLD = 20
+_LISTED_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,7 @@ def _patients(paths: Iterable[Path], quarantined: Counter[str]) -> Iterator[tupl
         except MalformedDataset as fault:
             quarantined[f"malformed-{fault.code}"] += 1
             continue
-        subject = values.text_at(dataset, _PATIENT_ID, values.charset_of(dataset)) or str(path)
+        subject = values.text_at(dataset, tags.PatientID, values.charset_of(dataset)) or str(path)
         readable.append((path, subject))
         identifiers[subject] |= collect(dataset)
     made = {subject: pseudonyms(bytes(32), subject, frozenset(found)) for subject, found in identifiers.items()}
@@ -121,16 +119,16 @@ def _name(element: Element) -> str:
 
 
 def _riskiest(subjects: dict[tuple[str, str], set[str]], show_values: bool) -> list[KeptValue]:
-    found = [
+    texts = [
         KeptValue(attribute, value, sum(not is_term(fold(word)) for word in _WORD.findall(value)), len(who))
         for (attribute, value), who in subjects.items()
     ]
-    found.sort(key=lambda kept: (-kept.unknown_words, kept.subjects, kept.attribute, kept.value))
-    told: Counter[str] = Counter()
+    texts.sort(key=lambda kept: (-kept.unknown_words, kept.subjects, kept.attribute, kept.value))
+    listed: Counter[str] = Counter()
     result = []
-    for kept in found:
-        told[kept.attribute] += 1
-        if told[kept.attribute] <= _TOLD:
+    for kept in texts:
+        listed[kept.attribute] += 1
+        if listed[kept.attribute] <= _LISTED_MAX:
             value = kept.value if show_values else _shape(kept.value)
             result.append(KeptValue(kept.attribute, value, kept.unknown_words, kept.subjects))
     return result

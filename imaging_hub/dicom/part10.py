@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from struct import Struct, error
 
+from imaging_hub.dicom import tags
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.errors import MalformedDataset
 
@@ -28,7 +29,7 @@ class FileMeta:
 
 
 def split(data: Buffer) -> tuple[FileMeta, Buffer]:
-    """The file meta information and the encoded dataset of a DICOM file.
+    """Split a DICOM file into its file meta information and its encoded dataset.
 
     The group length (0002,0000) is not trusted: the elements of group 0002 are stepped over one
     by one. Raises `MalformedDataset`: `not-dicom` without the prefix, `no-transfer-syntax`, `truncated`.
@@ -40,10 +41,14 @@ def split(data: Buffer) -> tuple[FileMeta, Buffer]:
         values, position = _group_two(view, _PREAMBLE + 4)
     except error:
         raise MalformedDataset("The file meta information has no end.", code="truncated") from None
-    transfer_syntax_uid = _uid(values.get(0x00020010))
+    transfer_syntax_uid = _uid(values.get(tags.TransferSyntaxUID))
     if not transfer_syntax_uid:
         raise MalformedDataset("The file meta information names no transfer syntax.", code="no-transfer-syntax")
-    meta = FileMeta(_uid(values.get(0x00020002)), _uid(values.get(0x00020003)), transfer_syntax_uid)
+    meta = FileMeta(
+        _uid(values.get(tags.MediaStorageSOPClassUID)),
+        _uid(values.get(tags.MediaStorageSOPInstanceUID)),
+        transfer_syntax_uid,
+    )
     return meta, view[position:]
 
 
@@ -74,7 +79,7 @@ def _uid(value: memoryview | None) -> str:
 
 
 def file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
-    """Everything of a DICOM file before its dataset: a zero preamble, the prefix, fresh file meta information.
+    """Write what a DICOM file has before its dataset: a zero preamble, the prefix, fresh file meta information.
 
     Nothing of another file's meta information is taken over: application entity titles and
     private information identify the sender (PS3.15 §E.1.1).

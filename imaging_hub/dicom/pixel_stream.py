@@ -8,9 +8,10 @@ from __future__ import annotations
 from struct import Struct
 from typing import Self
 
+from imaging_hub.dicom import tags
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.dicom.transfer_syntax import TransferSyntax
-from imaging_hub.dicom.walk import ITEM, PIXEL_DATA, SEQUENCE_DELIMITER, UNDEFINED, WalkLimits
+from imaging_hub.dicom.walk import UNDEFINED, WalkLimits
 
 _HEADER = Struct("<HHL")
 _LENGTH = Struct("<L")
@@ -30,12 +31,12 @@ class PixelStream:
 
     @classmethod
     def at(cls, position: int, start: Buffer, syntax: TransferSyntax) -> Self | None:
-        """The pixel data at `position` of a little endian dataset that begins so; None where others or none are there.
+        """Begin with the pixel data at `position` of a little endian dataset; None where there are none, or others.
 
         Raises `struct.error` where the beginning ends in their header.
         """
         group, number, length = _HEADER.unpack_from(start, position)
-        if group << 16 | number != PIXEL_DATA:
+        if group << 16 | number != tags.PixelData:
             return None
         value = position + 8
         if not syntax.implicit:
@@ -50,7 +51,7 @@ class PixelStream:
         return stream
 
     def take(self, piece: Buffer) -> None:
-        """The next piece of the dataset."""
+        """Take the next part of the dataset."""
         position, end = 0, len(piece)
         while position < end and not self._broken:
             if self._left:
@@ -67,7 +68,7 @@ class PixelStream:
                 self._broken = True  # something follows
 
     def ends_after(self, more: int) -> bool:
-        """Whether they end `more` bytes after what was taken; False also where that cannot be told yet."""
+        """Whether the pixel data end `more` bytes after what was taken; False also where that is not known yet."""
         return not self._broken and not self._in_fragments and self._left == more
 
     def _begin_fragment(self) -> None:
@@ -75,9 +76,9 @@ class PixelStream:
         tag = group << 16 | number
         self._header = b""
         self._fragments += 1
-        if tag == SEQUENCE_DELIMITER and length == 0:
+        if tag == tags.SequenceDelimitationItem and length == 0:
             self._in_fragments = False
-        elif tag == ITEM and self._fragments <= _MOST_FRAGMENTS:
+        elif tag == tags.Item and self._fragments <= _MOST_FRAGMENTS:
             self._left = length
         else:
             self._broken = True

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from pydicom import charset as character_sets
 
+from imaging_hub.dicom import tags
 from imaging_hub.dicom.dictionary import keyword, tag, vr
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.errors import MalformedDataset
@@ -39,8 +40,6 @@ Charset: TypeAlias = "tuple[str, ...]"
 LATIN_1: Charset = ("latin-1",)
 """For datasets that name no character set: a superset of the default repertoire that decodes any byte."""
 
-SPECIFIC_CHARACTER_SET = 0x00080005
-
 _by_tag = attrgetter("tag")
 # VRs that Specific Character Set governs (PS3.5 §6.1.2.2); the others are ASCII.
 _CHARSET_VRS = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UN", "UT"))
@@ -57,7 +56,7 @@ _WORDS = {vr: struct.Struct(f"<{word}") for vr, word in _NUMBERS.items()}
 
 
 def find(dataset: Dataset, tag: int) -> Element | None:
-    """The element of `tag` in this dataset, not in its sequences."""
+    """Find the element of `tag` in this dataset, not in its sequences."""
     place = bisect_left(dataset, tag, key=_by_tag)
     if place < len(dataset) and dataset[place].tag == tag:
         return dataset[place]
@@ -65,18 +64,18 @@ def find(dataset: Dataset, tag: int) -> Element | None:
 
 
 def items(dataset: Dataset, tag: int) -> list[Dataset]:
-    """The items of a sequence; none when it is absent or not a sequence."""
+    """Return the items of a sequence; none when it is absent or not a sequence."""
     element = find(dataset, tag)
     return element.value if element is not None and isinstance(element.value, list) else []
 
 
 def charset_of(dataset: Dataset, inherited: Charset = LATIN_1) -> Charset:
-    """The character set of a dataset or item; `inherited` from what encloses it when it names none.
+    """Read the character set of a dataset or item; `inherited` from what encloses it when it names none.
 
     A defined term that nobody knows counts as Latin-1, in which every byte is some letter, so that
     text is never lost from sight.
     """
-    element = find(dataset, SPECIFIC_CHARACTER_SET)
+    element = find(dataset, tags.SpecificCharacterSet)
     if element is None or isinstance(element.value, list) or not bytes(element.value).strip(b" \0"):
         return inherited
     terms = str(element.value, "latin-1").strip(" \0").split("\\")
@@ -85,7 +84,7 @@ def charset_of(dataset: Dataset, inherited: Charset = LATIN_1) -> Charset:
 
 def is_charset_known(dataset: Dataset) -> bool:
     """Whether every defined term of the character set is one of the Standard, or there is no letter beyond ASCII."""
-    element = find(dataset, SPECIFIC_CHARACTER_SET)
+    element = find(dataset, tags.SpecificCharacterSet)
     if element is None or isinstance(element.value, list):
         return True
     terms = [_term(term) for term in str(element.value, "latin-1").split("\\")]
@@ -113,7 +112,7 @@ def _codec(text: str) -> str:
 
 
 def text(element: Element, charset: Charset = LATIN_1) -> str:
-    """The whole value as text without its padding; `\\` between values. Never fails: what cannot be decoded is `�`."""
+    """Decode a whole value without its padding; `\\` between values. Never fails: what cannot be decoded is `�`."""
     if isinstance(element.value, list):
         return ""
     value = bytes(element.value)
@@ -121,7 +120,7 @@ def text(element: Element, charset: Charset = LATIN_1) -> str:
 
 
 def decoded(value: bytes, charset: Charset) -> str:
-    """Bytes as text in a character set, whatever their VR, without padding; what cannot be decoded is `�`."""
+    """Decode bytes of whatever VR in a character set, without padding; what cannot be decoded is `�`."""
     if _ESCAPE in value:
         # Python decodes ISO 2022 IR 58 and leaves its escape sequences, glued to the words behind them.
         text: str = _ESCAPE_SEQUENCE.sub("", character_sets.decode_bytes(value, list(charset), _DELIMITERS))
@@ -131,7 +130,7 @@ def decoded(value: bytes, charset: Charset) -> str:
 
 
 def texts(element: Element, charset: Charset = LATIN_1) -> list[str]:
-    """The values as text, each without padding; the empty list for an empty value."""
+    """Decode the values of an element, each without padding; none of an empty one."""
     whole = text(element, charset)
     if not whole:
         return []
@@ -141,14 +140,14 @@ def texts(element: Element, charset: Charset = LATIN_1) -> list[str]:
 
 
 def text_at(dataset: Dataset, tag: int, charset: Charset = LATIN_1) -> str:
-    """The first value of an attribute as text, empty when it is absent or empty."""
+    """Decode the first value of an attribute, empty when it is absent or empty."""
     element = find(dataset, tag)
     values = [] if element is None else texts(element, charset)
     return values[0] if values else ""
 
 
 def numbers(element: Element) -> list[int | float]:
-    """The values as numbers: binary ones, IS and DS; raises `MalformedDataset` `bad-value` if they are none."""
+    """Read values as numbers, of binary VRs, IS and DS; raises `MalformedDataset` `bad-value` if they are none."""
     if isinstance(element.value, list):
         raise _not_numbers()
     word = _WORDS.get(element.vr)
@@ -166,7 +165,7 @@ def numbers(element: Element) -> list[int | float]:
 
 
 def number(dataset: Dataset, tag: int) -> int | float | None:
-    """The first value of an attribute as a number; None when it is absent, empty or no number."""
+    """Read the first value of an attribute as a number; None when it is absent, empty or no number."""
     element = find(dataset, tag)
     if element is None:
         return None
@@ -178,7 +177,7 @@ def number(dataset: Dataset, tag: int) -> int | float | None:
 
 
 def encode(value: str, vr: str, charset: Charset = LATIN_1) -> bytes:
-    """Text as the bytes of a value, unpadded; a letter the character set lacks becomes `?`."""
+    """Encode text as the bytes of a value, unpadded; a letter that the character set lacks becomes `?`."""
     if vr not in _CHARSET_VRS:
         return value.encode("ascii", errors="replace")
     # Only what needs no escape sequence: text that the hub writes itself is Latin.

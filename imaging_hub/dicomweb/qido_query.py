@@ -16,7 +16,7 @@ from starlette.responses import Response
 from imaging_hub.archive.filters import InstanceFilter, SeriesFilter, StudyFilter
 from imaging_hub.dicomweb import media_types
 from imaging_hub.dicomweb.archive_view import ResourceRequest
-from imaging_hub.http.problems import ProblemDetails
+from imaging_hub.http.problem_details import ProblemDetails
 
 MOST_RESULTS = 1000
 """Results of one answer; further ones are asked for by `offset`."""

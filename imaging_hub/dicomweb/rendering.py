@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from imaging_hub.archive.search import ArchivedInstance
 from imaging_hub.dicomweb import media_types
-from imaging_hub.http.problems import ProblemDetails
+from imaging_hub.http.problem_details import ProblemDetails
 from imaging_hub.pixels.rendering import FrameRenderer
 
 THUMBNAIL = 128

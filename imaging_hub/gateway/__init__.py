@@ -1,1 +1,1 @@
-"""The DICOM network and STOW-RS: which hospital sends, and the receiver that acknowledges only what is durable."""
+"""The hospital's way in: DICOM network services and STOW-RS (identifying zone)."""

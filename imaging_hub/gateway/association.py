@@ -1,8 +1,8 @@
-"""One association as its acceptor (PS3.8 §9.2), from the request to the release, in one thread that blocks.
+"""Association acceptor (PS3.8 §9.2), from the request to the release, in one blocking thread.
 
-PDUs of the negotiation are pynetdicom's; the transfer of data is ours: its reactors poll twice a
-millisecond per association and copy every fragment several times, while here a dataset goes from
-the socket into one buffer (docs/decisions/0006).
+The PDUs of the negotiation are pynetdicom's. The transfer of data is ours: pynetdicom's reactor polls twice a
+millisecond per association and copies every fragment several times, while here a dataset goes from the socket into
+one buffer (docs/decisions/0006).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from pynetdicom.presentation import PresentationContext
 from imaging_hub.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from imaging_hub.dicom.status import CONSECUTIVE_FAILURES_BEFORE_ABORT, AssociationRejection, StoreStatus
 from imaging_hub.gateway.connection import ConnectionEnded, EndReason, PeerConnection
-from imaging_hub.gateway.dimse import CommandField, CommandSet, MalformedCommandSet, parse, response
+from imaging_hub.gateway.dimse import CommandField, CommandSet, MalformedCommandSet, encode_response, parse_command_set
 from imaging_hub.gateway.incoming_dataset import IncomingDataset
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 MAXIMUM_LENGTH = 1 << 17
-"""Length of the P-DATA-TF PDUs we ask for; common senders use no more."""
+"""Maximum length of P-DATA-TF PDUs that we propose; common senders use no more."""
 _COMMAND_MAX_BYTES = 1 << 14
 
 _RQ, _P_DATA, _RELEASE_RQ, _ABORT = 0x01, 0x04, 0x05, 0x07
@@ -40,7 +40,7 @@ _IS_COMMAND, _IS_LAST = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class ProposedContext:
-    """A presentation context as proposed."""
+    """A proposed presentation context."""
 
     id: int
     abstract_syntax: str
@@ -49,7 +49,7 @@ class ProposedContext:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedContext:
-    """A presentation context as accepted."""
+    """An accepted presentation context."""
 
     id: int
     abstract_syntax: str
@@ -58,7 +58,7 @@ class AcceptedContext:
 
 @dataclass(frozen=True, slots=True)
 class RefusedContext:
-    """A presentation context as refused."""
+    """A refused presentation context."""
 
     id: int
     abstract_syntax: str
@@ -68,7 +68,7 @@ class RefusedContext:
 
 @dataclass(frozen=True, slots=True)
 class AssociationRequest:
-    """What the peer asks for."""
+    """The A-ASSOCIATE-RQ of a peer."""
 
     address: str
     calling_ae_title: str
@@ -80,18 +80,18 @@ class AssociationRequest:
 
 
 class AssociationService(Protocol):
-    """What an association does with the peer's requests."""
+    """Handlers of the requests on an association."""
 
     def negotiate(
         self, request: AssociationRequest
     ) -> AssociationRejection | Sequence[AcceptedContext | RefusedContext]:
-        """Reject the peer, or say what becomes of each presentation context."""
+        """Reject the association, or accept or refuse each presentation context."""
 
-    def head(self, request: CommandSet, transfer_syntax: str) -> bytes:
-        """What stands before the dataset in its file."""
+    def encode_file_meta(self, request: CommandSet, transfer_syntax: str) -> bytes:
+        """Return preamble and file meta information of an instance."""
 
     def store(self, request: CommandSet, transfer_syntax: str, body: IncomingDataset) -> StoreStatus:
-        """Take an instance; when this returns success, it is durable."""
+        """Store an instance; it is durable when this returns a success status."""
 
 
 class Association:
@@ -110,12 +110,12 @@ class Association:
         self._failures = 0
 
     def run(self) -> None:
-        """Serve the peer until it releases, or raise `ConnectionEnded`, after an A-ABORT where one can be sent."""
+        """Serve the peer until it releases. Raises `ConnectionEnded`, after an A-ABORT if one can be sent."""
         try:
             if self._negotiate():
-                self._converse()
-        except ConnectionEnded as over:
-            if over.reason not in (EndReason.PEER_CLOSED, EndReason.PEER_ABORTED, EndReason.EVICTED):
+                self._serve_requests()
+        except ConnectionEnded as ended:
+            if ended.reason not in (EndReason.PEER_CLOSED, EndReason.PEER_ABORTED, EndReason.EVICTED):
                 self._abort()
             raise
         finally:
@@ -125,22 +125,22 @@ class Association:
         kind, length = self._connection.next_pdu()
         if kind != _RQ:
             raise ConnectionEnded(EndReason.PEER_ABORTED if kind == _ABORT else EndReason.PROTOCOL)
-        primitive = _decode(kind, length, bytes(self._connection.read(length)))
-        request = _request(primitive, self._connection)
+        primitive = _decode_request(kind, length, bytes(self._connection.read(length)))
+        request = _parse_request(primitive, self._connection)
         answer = self._service.negotiate(request)
         if isinstance(answer, AssociationRejection):
             self._connection.send(struct.pack(">BxLxBBB", 3, 4, *answer.value))
             return False
         self._accepted = {context.id: context for context in answer if isinstance(context, AcceptedContext)}
-        self._connection.named = True
-        self._connection.send(_acceptance(primitive, answer))
+        self._connection.identified = True
+        self._connection.send(_encode_acceptance(primitive, answer))
         return True
 
-    def _converse(self) -> None:
+    def _serve_requests(self) -> None:
         while True:
-            kind, length = self._connection.next_pdu(between=self._storing is None)
+            kind, length = self._connection.next_pdu(at_message_boundary=self._storing is None)
             if kind == _P_DATA:
-                self._take(length)
+                self._receive_pdata(length)
             elif kind == _RELEASE_RQ:
                 self._connection.read(length)
                 self._connection.send(_RELEASE_RP)
@@ -148,8 +148,8 @@ class Association:
             else:
                 raise ConnectionEnded(EndReason.PEER_ABORTED if kind == _ABORT else EndReason.PROTOCOL)
 
-    def _take(self, length: int) -> None:
-        """The presentation data values of one P-DATA-TF PDU (PS3.8 §9.3.5, §E.2)."""
+    def _receive_pdata(self, length: int) -> None:
+        """Receive the presentation data values of one P-DATA-TF PDU (PS3.8 §9.3.5, §E.2)."""
         while length:
             if length < _PDV.size:
                 raise ConnectionEnded(EndReason.PROTOCOL)
@@ -159,36 +159,36 @@ class Association:
             if size < 0 or length < 0:
                 raise ConnectionEnded(EndReason.PROTOCOL)
             if control & _IS_COMMAND:
-                self._take_command(size, context_id, bool(control & _IS_LAST))
+                self._receive_command(size, context_id, bool(control & _IS_LAST))
             else:
-                self._take_dataset(size, context_id, bool(control & _IS_LAST))
+                self._receive_dataset(size, context_id, bool(control & _IS_LAST))
 
-    def _take_command(self, size: int, context_id: int, last: bool) -> None:
+    def _receive_command(self, size: int, context_id: int, last: bool) -> None:
         if self._storing is not None or len(self._command) + size > _COMMAND_MAX_BYTES:
             raise ConnectionEnded(EndReason.PROTOCOL)
         self._command += self._connection.read(size)
         if not last:
             return
         try:
-            request = parse(bytes(self._command), context_id)
+            request = parse_command_set(bytes(self._command), context_id)
         except MalformedCommandSet:
             raise ConnectionEnded(EndReason.PROTOCOL) from None
         self._command = bytearray()
         if context_id not in self._accepted:
             raise ConnectionEnded(EndReason.PROTOCOL)
-        self._begin(request)
+        self._handle_command(request)
 
-    def _begin(self, request: CommandSet) -> None:
+    def _handle_command(self, request: CommandSet) -> None:
         if request.command == CommandField.C_ECHO and not request.has_dataset:
             self._answer(request, 0)
         elif request.command == CommandField.C_STORE and request.has_dataset:
             syntax = self._accepted[request.context_id].transfer_syntax
-            self._body.begin(self._service.head(request, syntax), syntax)
+            self._body.begin(self._service.encode_file_meta(request, syntax), syntax)
             self._storing = request
         elif request.command != CommandField.C_CANCEL:
             raise ConnectionEnded(EndReason.PROTOCOL)
 
-    def _take_dataset(self, size: int, context_id: int, last: bool) -> None:
+    def _receive_dataset(self, size: int, context_id: int, last: bool) -> None:
         request = self._storing
         if request is None or context_id != request.context_id:
             raise ConnectionEnded(EndReason.PROTOCOL)
@@ -206,17 +206,17 @@ class Association:
             raise ConnectionEnded(EndReason.STORAGE)
 
     def _answer(self, request: CommandSet, status: int) -> None:
-        self._connection.send(response(request, status))
+        self._connection.send(encode_response(request, status))
 
     def _abort(self) -> None:
-        """A-ABORT from the service provider, reason not specified (PS3.8 §9.3.8)."""
+        """Send an A-ABORT from the service provider, reason not specified (PS3.8 §9.3.8)."""
         try:
             self._connection.send(bytes.fromhex("07000000000400000200"))
         except ConnectionEnded:
             return
 
 
-def _decode(kind: int, length: int, body: bytes) -> A_ASSOCIATE:
+def _decode_request(kind: int, length: int, body: bytes) -> A_ASSOCIATE:
     pdu = A_ASSOCIATE_RQ()
     try:
         pdu.decode(struct.pack(">BxL", kind, length) + body)
@@ -226,11 +226,11 @@ def _decode(kind: int, length: int, body: bytes) -> A_ASSOCIATE:
         raise ConnectionEnded(EndReason.PROTOCOL) from None
 
 
-def _request(primitive: A_ASSOCIATE, connection: PeerConnection) -> AssociationRequest:
+def _parse_request(primitive: A_ASSOCIATE, connection: PeerConnection) -> AssociationRequest:
     return AssociationRequest(
         connection.address,
-        _title(primitive.calling_ae_title),
-        _title(primitive.called_ae_title),
+        _clean_title(primitive.calling_ae_title),
+        _clean_title(primitive.called_ae_title),
         str(primitive.application_context_name or ""),
         tuple(
             ProposedContext(context.context_id, str(context.abstract_syntax), tuple(map(str, context.transfer_syntax)))
@@ -241,12 +241,12 @@ def _request(primitive: A_ASSOCIATE, connection: PeerConnection) -> AssociationR
     )
 
 
-def _title(title: str | None) -> str:
+def _clean_title(title: str | None) -> str:
     return "".join(letter for letter in title or "" if letter.isprintable()).strip()[:16]
 
 
-def _acceptance(request: A_ASSOCIATE, contexts: Sequence[AcceptedContext | RefusedContext]) -> bytes:
-    """The A-ASSOCIATE-AC PDU (PS3.8 §9.3.3)."""
+def _encode_acceptance(request: A_ASSOCIATE, contexts: Sequence[AcceptedContext | RefusedContext]) -> bytes:
+    """Encode the A-ASSOCIATE-AC PDU (PS3.8 §9.3.3)."""
     answer = A_ASSOCIATE()
     answer.application_context_name = APPLICATION_CONTEXT
     answer.calling_ae_title = request.calling_ae_title

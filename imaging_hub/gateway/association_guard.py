@@ -1,10 +1,10 @@
-"""The guard in front of the receiver: nobody holds a slot, a thread or memory for longer than the limits allow.
+"""Server in front of the DICOM receiver that bounds how long a peer may hold a slot, a thread or memory.
 
 pynetdicom 3.0.4's own server does the TLS handshake in the accept thread without a timeout, reads with blocking
 sockets, and bounds neither a PDU nor a dataset (its issues 979 and 1086; cf. fo-dicom 1468 and 1766): one silent
-TLS client stops it, ten half-sent headers fill it. Here the handshake runs in the connection's own thread;
-a PDU that was begun must be whole by a deadline; and whoever has not yet named itself makes way, oldest first,
-when slots run out. `tests/adversarial/test_gateway_tls.py` tells when the stock server no longer needs this.
+TLS client stops it, ten half-sent headers fill it. Here the handshake runs in the connection's own thread, a PDU has a
+deadline, and when slots run out, the oldest peer that has not been identified is evicted.
+`tests/adversarial/test_gateway_tls.py` fails when the stock server no longer needs this.
 """
 
 from __future__ import annotations
@@ -17,53 +17,53 @@ from collections.abc import Callable
 from contextlib import suppress
 from threading import Event, Lock, Thread
 
-from imaging_hub.gateway.connection import TICK_SECONDS, ConnectionEnded, EndReason, PeerConnection, PeerLimits
-from imaging_hub.gateway.senders import plain_address
+from imaging_hub.gateway.connection import POLL_SECONDS, ConnectionEnded, EndReason, PeerConnection, PeerLimits
+from imaging_hub.gateway.senders import normalise_address
 from imaging_hub.log import log
 
 _BACKLOG = 128
 
 
 class ConnectionSlots:
-    """Who holds a connection. When there is none left, the oldest peer that has not named itself makes way."""
+    """The open connections, up to a limit; when none is left, the oldest unidentified peer is evicted."""
 
     def __init__(self, limits: PeerLimits) -> None:
         self._limits = limits
         self._held: dict[PeerConnection, None] = {}
         self._lock = Lock()
 
-    def take(self, connection: PeerConnection) -> bool:
-        """Give `connection` a slot; False when all are held by senders at work."""
+    def acquire(self, connection: PeerConnection) -> bool:
+        """Give `connection` a slot; return False when identified senders hold all of them."""
         with self._lock:
-            of_peer = Counter(held.address for held in self._held if not held.evicted)[connection.address]
-            if of_peer >= self._limits.per_peer and not self._make_way(connection.address):
+            peer_count = Counter(held.address for held in self._held if not held.evicted)[connection.address]
+            if peer_count >= self._limits.per_peer and not self._evict_unidentified(connection.address):
                 return False
-            alive = sum(not held.evicted for held in self._held)
-            if alive >= self._limits.total and not self._make_way(None):
+            total_count = sum(not held.evicted for held in self._held)
+            if total_count >= self._limits.total and not self._evict_unidentified(None):
                 return False
             self._held[connection] = None
             return True
 
-    def give_back(self, connection: PeerConnection) -> None:
-        """The connection has ended."""
+    def release(self, connection: PeerConnection) -> None:
+        """Free the slot of a connection that has ended."""
         with self._lock:
             self._held.pop(connection, None)
 
-    def all(self) -> list[PeerConnection]:
-        """Everybody who holds a slot."""
+    def connections(self) -> list[PeerConnection]:
+        """List the connections that hold a slot."""
         with self._lock:
             return list(self._held)
 
-    def _make_way(self, address: str | None) -> bool:
+    def _evict_unidentified(self, address: str | None) -> bool:
         for held in self._held:
-            if not held.named and not held.evicted and address in (None, held.address):
+            if not held.identified and not held.evicted and address in (None, held.address):
                 held.evict()
                 return True
         return False
 
 
 class GuardedServer:
-    """Accepts connections, one thread each, and hands them to `serve` once they are through the guard."""
+    """Accepts connections, and calls `serve` for each in a thread of its own; `ended` is called when it raises."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class GuardedServer:
     ) -> None:
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._listener = socket.create_server(address, family=family, backlog=_BACKLOG)
-        self._listener.settimeout(TICK_SECONDS)
+        self._listener.settimeout(POLL_SECONDS)
         self._limits = limits
         self._context = context
         self._serve = serve
@@ -86,28 +86,28 @@ class GuardedServer:
 
     @property
     def port(self) -> int:
-        """The port listened on."""
+        """TCP port that the server listens on."""
         port: int = self._listener.getsockname()[1]
         return port
 
     def start(self) -> None:
-        """Begin to accept."""
+        """Start to accept connections."""
         self._thread.start()
 
     def stop(self, seconds: float) -> None:
-        """Accept no more; let instances under way end within `seconds`, then close."""
+        """Stop accepting, wait up to `seconds` for instances under way, then close all connections."""
         self._stopping.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         until = time.monotonic() + seconds
-        for connection in self.slots.all():
+        for connection in self.slots.connections():
             connection.stop()
-        while self.slots.all() and time.monotonic() < until:
+        while self.slots.connections() and time.monotonic() < until:
             time.sleep(0.05)
-        for connection in self.slots.all():
+        for connection in self.slots.connections():
             connection.evict()
-        self._thread.join(TICK_SECONDS * 2)
+        self._thread.join(POLL_SECONDS * 2)
 
     def _accept(self) -> None:
         while not self._stopping.is_set():
@@ -118,18 +118,18 @@ class GuardedServer:
             except OSError:
                 if self._stopping.is_set():
                     return
-                # Out of file descriptors, or the peer was gone already.
+                # Out of file descriptors, or the peer has closed already.
                 log.warning("accept-failed")
                 time.sleep(0.1)
                 continue
-            self._admit(sock, plain_address(peer[0]))
+            self._admit(sock, normalise_address(peer[0]))
 
     def _admit(self, sock: socket.socket, address: str) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.settimeout(TICK_SECONDS)
+        sock.settimeout(POLL_SECONDS)
         connection = PeerConnection(sock, address, self._limits)
-        if not self.slots.take(connection):
-            # Not in this thread: whoever writes it down may wait for a database that is away.
+        if not self.slots.acquire(connection):
+            # In another thread, since recording it may wait for a database that is away.
             Thread(target=self._ended, args=(connection, EndReason.EVICTED), name="refused", daemon=True).start()
             with suppress(OSError):
                 sock.close()
@@ -139,7 +139,7 @@ class GuardedServer:
     def _run(self, connection: PeerConnection) -> None:
         try:
             if self._context is not None:
-                connection.secure(self._context)
+                connection.start_tls(self._context)
             self._serve(connection)
         except ConnectionEnded as over:
             self._ended(connection, over.reason)
@@ -148,4 +148,4 @@ class GuardedServer:
             self._ended(connection, EndReason.PROTOCOL)
         finally:
             connection.close()
-            self.slots.give_back(connection)
+            self.slots.release(connection)

@@ -1,4 +1,4 @@
-"""What a watcher asks of the hospitals' feeds: is each alive, how long has work waited, what is held and why."""
+"""Prometheus metrics of each hospital's feed: last arrival, longest wait, instances in quarantine."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from imaging_hub.database import DatabaseLogin
-from imaging_hub.intake import feeds
+from imaging_hub.intake import feed_status
 
 
 class FeedMetrics(Collector):
-    """Read from the journal at each scrape; labels are FINESS numbers and reason codes, never a UID."""
+    """Collector that reads the journal at each scrape; labels are FINESS numbers and reason codes, never a UID."""
 
     def __init__(self, login: DatabaseLogin) -> None:
         self._login = login
 
     def describe(self) -> Iterator[Metric]:
-        """Nothing beforehand: the registry would ask the journal."""
+        """Yield nothing, since the registry would otherwise query the journal when it registers."""
         yield from ()
 
     def collect(self) -> Iterator[Metric]:
-        """Whether the journal answers and, when it does, what it says of each hospital."""
+        """Yield whether the journal answers and, if it does, the metrics of each hospital."""
         last = GaugeMetricFamily(
             "imaging_hub_feed_last_received_timestamp_seconds",
             "When a study of this hospital last grew; 0 when nothing ever came.",
@@ -39,11 +39,11 @@ class FeedMetrics(Collector):
         )
         try:
             with self._login.begin() as connection:
-                for finess, moment in feeds.last_received(connection).items():
+                for finess, moment in feed_status.last_received_at(connection).items():
                     last.add_metric([finess], moment)
-                for finess, seconds in feeds.oldest_unprocessed(connection).items():
+                for finess, seconds in feed_status.longest_wait_seconds(connection).items():
                     oldest.add_metric([finess], seconds)
-                for labels, instances in feeds.quarantined(connection).items():
+                for labels, instances in feed_status.count_quarantined(connection).items():
                     held.add_metric(labels, instances)
         except SQLAlchemyError:
             yield _journal_up(0)

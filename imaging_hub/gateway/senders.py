@@ -1,10 +1,8 @@
-"""The hospitals that may send: an application entity title, from an address or network, is one hospital."""
+"""Senders: a calling AE title from an address or network stands for one hospital."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -16,15 +14,15 @@ from sqlalchemy import Connection, Row, text
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import AuditAction
 from imaging_hub.errors import HubError
-from imaging_hub.gateway.rejections import RefusalReason
+from imaging_hub.gateway.rejection_log import RefusalReason
+from imaging_hub.http import access_token
 from imaging_hub.intake import retention
 from imaging_hub.intake.retention import RetentionPolicy
 
 ACTOR = "operator"
 _FINESS = re.compile(r"[0-9][0-9AB][0-9]{7}\Z")
-_TOKEN_BYTES = 32
 _HOSPITAL_BYTES = 100
-"""A hospital's name stands in the preamble of its files, which has 128 bytes."""
+"""Longest name of a hospital, since the preamble of its files has 128 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +38,18 @@ class Sender:
     certificate: str | None = None
     """SHA-256, in hexadecimal, of the certificate it must show over TLS; None for any that is trusted."""
     query: QueryRetrieveAddress | None = None
-    """Where it can be asked for studies."""
+    """Where its query/retrieve SCP listens, if it has one."""
     retrieves: bool = False
-    """Whether it may ask for what it sent."""
+    """Whether it may query and retrieve what it sent."""
     keep_originals: RetentionPolicy | None = None
-    """How long after archiving; None for what the settings say."""
+    """How long after archiving; None for the settings' value."""
     quiet_seconds: float | None = None
-    """Without news for so long, a study is complete; None for what the settings say."""
+    """A study that receives nothing for so long is complete; None for the settings' value."""
 
 
 @dataclass(frozen=True)
 class SenderSummary:
-    """An application entity that may send, as the console lists it; an address of one machine without its mask."""
+    """A sender in the console's list; a single address has no mask."""
 
     calling_ae_title: str
     address: str
@@ -61,7 +59,7 @@ class SenderSummary:
 
 
 def as_text(sender: Sender) -> dict[str, Any]:
-    """A sender's fields by name, how long its originals stay as people write it."""
+    """Return a sender's fields by name, `keep_originals` as text."""
     kept = sender.keep_originals
     return asdict(sender) | {"keep_originals": None if kept is None else str(kept)}
 
@@ -74,9 +72,9 @@ class QueryRetrieveAddress:
     port: int
 
     @classmethod
-    def parse(cls, written: str) -> QueryRetrieveAddress:
-        """`HOST:PORT`; raises `HubError`."""
-        host, _, port = written.rpartition(":")
+    def parse(cls, text: str) -> QueryRetrieveAddress:
+        """Parse `HOST:PORT`. Raises `HubError`."""
+        host, _, port = text.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
             raise HubError("this is not HOST:PORT", code="query-address", hint="pacs.example.fr:104")
         return cls(host.strip("[]"), int(port))
@@ -89,39 +87,43 @@ _COLUMNS = (
 )
 
 
-def identify(connection: Connection, calling_ae_title: str, address: str) -> Sender | None:
-    """The sender that calls itself so from there; of two networks that hold the address, the narrower one."""
+def find_sender(connection: Connection, calling_ae_title: str, address: str) -> Sender | None:
+    """Return the sender with that title at the address, in the narrowest matching network, or None."""
     row = connection.execute(
         text(
             f"SELECT {_COLUMNS} FROM identifying.sender"  # noqa: S608 - constant columns
             " WHERE calling_ae_title = :title AND address >>= CAST(:address AS inet)"
             " ORDER BY masklen(address) DESC LIMIT 1"
         ),
-        {"title": calling_ae_title, "address": plain_address(address)},
+        {"title": calling_ae_title, "address": normalise_address(address)},
     ).one_or_none()
-    return _sender(row) if row else None
+    return _from_row(row) if row else None
 
 
 def admit(
     connection: Connection, calling_ae_title: str, address: str, certificate: str | None
 ) -> Sender | RefusalReason:
-    """The sender that calls itself so from there, showing the certificate it is known by, if any; or why not."""
-    sender = identify(connection, calling_ae_title, address)
+    """Return the sender with that title, address and, if it needs one, certificate; otherwise the reason to refuse."""
+    sender = find_sender(connection, calling_ae_title, address)
     if sender is None:
-        return RefusalReason.WRONG_ADDRESS if is_known(connection, calling_ae_title) else RefusalReason.UNKNOWN_SENDER
+        return (
+            RefusalReason.WRONG_ADDRESS
+            if is_known_title(connection, calling_ae_title)
+            else RefusalReason.UNKNOWN_SENDER
+        )
     return sender if sender.certificate in (None, certificate) else RefusalReason.WRONG_CERTIFICATE
 
 
-def is_known(connection: Connection, calling_ae_title: str) -> bool:
-    """Whether any address may use this AE title."""
-    found = connection.execute(
+def is_known_title(connection: Connection, calling_ae_title: str) -> bool:
+    """Whether a sender with this AE title exists at any address."""
+    rows = connection.execute(
         text("SELECT 1 FROM identifying.sender WHERE calling_ae_title = :title LIMIT 1"), {"title": calling_ae_title}
     )
-    return found.first() is not None
+    return rows.first() is not None
 
 
-def bearer(connection: Connection, token_hash: str, now: datetime) -> Sender | None:
-    """The sender whose token this is; nobody when its time is over."""
+def find_by_token(connection: Connection, token_hash: str, now: datetime) -> Sender | None:
+    """Return the sender with that token hash; None when there is none or the token has expired."""
     row = connection.execute(
         text(
             f"SELECT {_COLUMNS} FROM identifying.sender"  # noqa: S608 - constant columns
@@ -129,28 +131,28 @@ def bearer(connection: Connection, token_hash: str, now: datetime) -> Sender | N
         ),
         {"hash": token_hash, "now": now},
     ).one_or_none()
-    return _sender(row) if row else None
+    return _from_row(row) if row else None
 
 
-def named(connection: Connection, calling_ae_title: str) -> Sender:
-    """The one sender of that AE title; raises `HubError` when there is none, or more than one."""
-    found = [sender for sender in list_senders(connection) if sender.calling_ae_title == calling_ae_title]
-    if not found:
+def find_by_title(connection: Connection, calling_ae_title: str) -> Sender:
+    """Return the sender of that AE title. Raises `HubError` when none exists, or it stands for several hospitals."""
+    senders = [sender for sender in list_senders(connection) if sender.calling_ae_title == calling_ae_title]
+    if not senders:
         raise HubError("no sender has this AE title", code="unknown-sender", hint="imaging-hub sender list")
-    if len({(sender.hospital, sender.finess, sender.profile) for sender in found}) > 1:
+    if len({(sender.hospital, sender.finess, sender.profile) for sender in senders}) > 1:
         raise HubError(
             "this AE title stands for several hospitals", code="ambiguous-sender", hint="give each a title of its own"
         )
-    return next((sender for sender in found if sender.query), found[0])
+    return next((sender for sender in senders if sender.query), senders[0])
 
 
 def add(connection: Connection, described: Sender, *, by: str = ACTOR) -> Sender:
-    """Let a sender in, or describe a known one anew; the sender as it is kept. Raises `HubError`."""
+    """Add or change a sender, and return it as stored. Raises `HubError` for an invalid field."""
     sender = replace(
         described,
-        calling_ae_title=_title(described.calling_ae_title),
-        address=_network(described.address),
-        hospital=_hospital(described.hospital),
+        calling_ae_title=_check_title(described.calling_ae_title),
+        address=_check_network(described.address),
+        hospital=_check_hospital(described.hospital),
     )
     if not _FINESS.match(sender.finess):
         raise HubError("a FINESS number has nine digits (2A, 2B for Corsica)", code="finess")
@@ -174,23 +176,23 @@ def add(connection: Connection, described: Sender, *, by: str = ACTOR) -> Sender
     return sender
 
 
-def _title(given: str) -> str:
-    title = given.strip()
+def _check_title(value: str) -> str:
+    title = value.strip()
     if not 1 <= len(title) <= 16 or not title.isascii() or not title.isprintable() or "\\" in title:
         raise HubError("an AE title has 1 to 16 printable ASCII characters", code="ae-title")
     return title
 
 
-def _hospital(given: str) -> str:
-    name = given.strip()
+def _check_hospital(value: str) -> str:
+    name = value.strip()
     if not name or not name.isprintable() or len(name.encode()) > _HOSPITAL_BYTES:
         raise HubError("a hospital's short name has 1 to 100 bytes", code="hospital-name")
     return name
 
 
-def _network(given: str) -> str:
+def _check_network(value: str) -> str:
     try:
-        return str(ip_network(given))
+        return str(ip_network(value))
     except ValueError:
         raise HubError(
             "the address is neither an IP address nor a network",
@@ -199,16 +201,16 @@ def _network(given: str) -> str:
         ) from None
 
 
-def give_token(connection: Connection, sender: Sender, expires_at: datetime, *, by: str = ACTOR) -> str:
-    """A new token with which the sender may use STOW-RS, in place of any it had; nobody can see it again."""
-    token = secrets.token_urlsafe(_TOKEN_BYTES)
+def issue_token(connection: Connection, sender: Sender, expires_at: datetime, *, by: str = ACTOR) -> str:
+    """Return a new token for STOW-RS, which replaces the previous one; only its hash is stored."""
+    token = access_token.generate_token()
     connection.execute(
         text(
             "UPDATE identifying.sender SET token_hash = :hash, token_expires_at = :expires"
             " WHERE calling_ae_title = :title AND address = CAST(:address AS inet)"
         ),
         {
-            "hash": hashlib.sha256(token.encode()).hexdigest(),
+            "hash": access_token.token_hash(token),
             "expires": expires_at,
             "title": sender.calling_ae_title,
             "address": sender.address,
@@ -220,18 +222,18 @@ def give_token(connection: Connection, sender: Sender, expires_at: datetime, *, 
 
 
 def list_senders(connection: Connection) -> list[Sender]:
-    """Every sender, by hospital."""
+    """List the senders, by hospital."""
     rows = connection.execute(
         text(
             f"SELECT {_COLUMNS} FROM identifying.sender"  # noqa: S608 - constant columns
             " ORDER BY hospital, calling_ae_title, address"
         )
     )
-    return [_sender(row) for row in rows]
+    return [_from_row(row) for row in rows]
 
 
-def summaries(connection: Connection) -> Sequence[SenderSummary]:
-    """Who may send, in short, by hospital."""
+def list_summaries(connection: Connection) -> Sequence[SenderSummary]:
+    """List the senders in short, by hospital."""
     rows = connection.execute(
         text(
             "SELECT calling_ae_title, abbrev(address), hospital, finess, profile FROM identifying.sender"
@@ -241,19 +243,19 @@ def summaries(connection: Connection) -> Sequence[SenderSummary]:
     return [SenderSummary(*row) for row in rows]
 
 
-def _sender(row: Row[Any]) -> Sender:
+def _from_row(row: Row[Any]) -> Sender:
     values = dict(row._mapping)
     kept = values.pop("keep_originals")
     host, port = values.pop("query_host"), values.pop("query_port")
     return Sender(
         **values,
         query=QueryRetrieveAddress(host, port) if host else None,
-        keep_originals=None if kept is None else retention.policy(kept),
+        keep_originals=None if kept is None else retention.parse_policy(kept),
     )
 
 
-def plain_address(address: str) -> str:
-    """The address as people write it: an IPv4 address that came through an IPv6 socket is IPv4."""
+def normalise_address(address: str) -> str:
+    """Return an IPv4-mapped IPv6 address as IPv4, and any address without its zone."""
     parsed = ip_address(address.partition("%")[0])
     if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)

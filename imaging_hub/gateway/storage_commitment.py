@@ -1,6 +1,6 @@
-"""Storage Commitment (PS3.4 Annex J, Push Model), only for senders whose originals are kept always (ADR 0008).
+"""Storage Commitment (PS3.4 Annex J, Push Model), for senders whose originals are kept always (ADR 0008).
 
-A sender may delete its own copy after a commitment: whoever purges must not give one.
+A sender may delete its own copy after a commitment, so none is given for an original that may be purged.
 """
 
 from __future__ import annotations
@@ -33,41 +33,43 @@ _SUCCESS, _PROCESSING_FAILURE = 0x0000, 0x0110
 _NO_SUCH_ACTION, _INVALID_ARGUMENT = 0x0123, 0x0115
 
 
-def may_be_committed(sender: Sender) -> bool:
-    """Whether a sender's originals stay for good, and it can be told."""
+def is_eligible(sender: Sender) -> bool:
+    """Whether a sender's originals are kept always and the report can be delivered."""
     return sender.keep_originals is KeepOriginals.ALWAYS and sender.query is not None
 
 
-def request(login: DatabaseLogin, sender: Sender, our_title: str, action: int | None, wanted: Dataset) -> int:
-    """Answer an N-ACTION and, where it is one, report to the sender's own receiver afterwards; the status."""
-    if action != 1:
+def handle_request(
+    login: DatabaseLogin, sender: Sender, our_title: str, action_type: int | None, action: Dataset
+) -> int:
+    """Handle an N-ACTION: return its status, and deliver the report to the sender's own port afterwards."""
+    if action_type != 1:
         return _NO_SUCH_ACTION
-    if not wanted.get("TransactionUID") or not wanted.get("ReferencedSOPSequence"):
+    if not action.get("TransactionUID") or not action.get("ReferencedSOPSequence"):
         return _INVALID_ARGUMENT
     try:
         with login.begin() as connection:
-            report = _report(connection, sender, wanted)
+            report = _build_report(connection, sender, action)
     except SQLAlchemyError:
         return _PROCESSING_FAILURE
     Thread(target=_deliver, args=(sender, our_title, report), name="commitment", daemon=True).start()
     return _SUCCESS
 
 
-def _report(connection: Connection, sender: Sender, wanted: Dataset) -> Dataset:
-    """The N-EVENT-REPORT: what is in the journal with its original is committed, whatever the rest."""
-    asked = [
-        (str(one.ReferencedSOPClassUID), str(one.ReferencedSOPInstanceUID)) for one in wanted.ReferencedSOPSequence
+def _build_report(connection: Connection, sender: Sender, action: Dataset) -> Dataset:
+    """Build the N-EVENT-REPORT, in which each instance with a kept original is committed."""
+    requested = [
+        (str(item.ReferencedSOPClassUID), str(item.ReferencedSOPInstanceUID)) for item in action.ReferencedSOPSequence
     ]
-    kept = journal.kept_originals(connection, sender.hospital, [uid for _, uid in asked])
+    kept = journal.find_kept_originals(connection, sender.hospital, [uid for _, uid in requested])
     report = Dataset()
-    report.TransactionUID = wanted.TransactionUID
-    report.ReferencedSOPSequence = [_item(pair) for pair in asked if kept.get(pair[1]) == pair[0]]
-    failed = [pair for pair in asked if kept.get(pair[1]) != pair[0]]
+    report.TransactionUID = action.TransactionUID
+    report.ReferencedSOPSequence = [_item(pair) for pair in requested if kept.get(pair[1]) == pair[0]]
+    failed = [pair for pair in requested if kept.get(pair[1]) != pair[0]]
     if failed:
         report.FailedSOPSequence = [
             _item(pair, CLASS_INSTANCE_CONFLICT if pair[1] in kept else NO_SUCH_OBJECT) for pair in failed
         ]
-    detail = {"committed": len(asked) - len(failed), "failed": len(failed)}
+    detail = {"committed": len(requested) - len(failed), "failed": len(failed)}
     trail.append(
         connection,
         f"sender:{sender.calling_ae_title}",
@@ -93,7 +95,7 @@ def _deliver(
     pauses: Sequence[float] = (0.0, _PAUSE_SECONDS, 4 * _PAUSE_SECONDS),
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Report on an association of our own; a sender that cannot be reached asks again when it has waited in vain."""
+    """Deliver the report on an association of our own; a sender that cannot be reached has to request it again."""
     if sender.query is None:
         return
     event = SOME_FAILED if "FailedSOPSequence" in report else ALL_COMMITTED

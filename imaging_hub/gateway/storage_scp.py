@@ -1,4 +1,4 @@
-"""The receiver: C-ECHO and C-STORE for known senders (PS3.4 annexes A and B)."""
+"""Storage SCP: C-ECHO and C-STORE for known senders (PS3.4 Annexes A and B)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from imaging_hub.gateway.association_guard import GuardedServer
 from imaging_hub.gateway.connection import ConnectionEnded, EndReason, PeerConnection, PeerLimits
 from imaging_hub.gateway.dimse import CommandSet
 from imaging_hub.gateway.incoming_dataset import IncomingDataset
-from imaging_hub.gateway.reception import AnnouncedInstance, Reception, head
-from imaging_hub.gateway.rejections import RefusalCause, RefusalReason, Rejections
+from imaging_hub.gateway.reception import AnnouncedInstance, Reception, encode_file_meta
+from imaging_hub.gateway.rejection_log import RefusalCause, RefusalReason, RejectionLog
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.gateway.tls import server_context
 from imaging_hub.intake import recovery
@@ -32,29 +32,34 @@ from imaging_hub.log import log
 from imaging_hub.settings import Settings
 
 DRAIN_SECONDS = 10.0
-_KEPT = frozenset(transfer_syntax.NEGOTIATED)
-_PLAIN = frozenset((transfer_syntax.IMPLICIT_VR_LITTLE_ENDIAN, transfer_syntax.EXPLICIT_VR_LITTLE_ENDIAN))
+_TRANSFER_SYNTAXES = frozenset(transfer_syntax.NEGOTIATED)
+_VERIFICATION_SYNTAXES = frozenset(
+    (transfer_syntax.IMPLICIT_VR_LITTLE_ENDIAN, transfer_syntax.EXPLICIT_VR_LITTLE_ENDIAN)
+)
 
 
 class StorageServer:
-    """One receiver on one port."""
+    """DICOM receiver on one port."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._login = database.login(DatabaseRole.GATEWAY)
         self.reception = Reception(settings, database)
         self.metrics = self.reception.metrics
-        self._rejections = Rejections(self._login, self.metrics)
+        self._rejections = RejectionLog(self._login, self.metrics)
         self._server: GuardedServer | None = None
         self.stopping = False
 
     @property
     def port(self) -> int:
-        """The port listened on."""
+        """TCP port that the server listens on."""
         return self._server.port if self._server else self._settings.dicom_port
 
     def start(self) -> None:
-        """Put right what a sudden end left behind, then accept senders."""
+        """Recover from a crash, then accept senders.
+
+        Raises `StorageUnavailable` when the journal does not answer, `SettingsError` for unusable TLS files.
+        """
         self._settings.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         context = server_context(self._settings)
         try:
@@ -70,16 +75,16 @@ class StorageServer:
         self.reception.start()
         self._server = GuardedServer(
             (self._settings.bind_address, self._settings.dicom_port),
-            PeerLimits.of(self._settings),
+            PeerLimits.from_settings(self._settings),
             context,
             self._serve,
-            self._rejections.ended,
+            self._rejections.record_end,
         )
         self._server.start()
         log.info("gateway-started", port=self.port)
 
     def stop(self) -> None:
-        """Accept no more, answer what is under way, end."""
+        """Stop accepting, finish the instances under way, and stop."""
         self.stopping = True
         if self._server:
             self._server.stop(DRAIN_SECONDS)
@@ -92,10 +97,10 @@ class StorageServer:
             Association(
                 connection, session, IncomingDataset(self.reception.spool), self._settings.dataset_max_bytes
             ).run()
-        session.summarise("released")
+        session.log_summary("released")
 
-    def identify(self, request: AssociationRequest) -> Sender | RefusalReason:
-        """The sender behind an association request, or why there is none."""
+    def admit(self, request: AssociationRequest) -> Sender | RefusalReason:
+        """Return the sender of an association request, or the reason to refuse it."""
         if request.application_context != APPLICATION_CONTEXT:
             return RefusalReason.NOT_DICOM_CONTEXT
         if request.called_ae_title != self._settings.ae_title:
@@ -104,13 +109,17 @@ class StorageServer:
             return RefusalReason.SHUTTING_DOWN
         try:
             with self._login.begin() as connection:
-                found = senders.admit(connection, request.calling_ae_title, request.address, request.certificate)
-            return found if isinstance(found, RefusalReason) or self.reception.accepting() else RefusalReason.SPOOL_FULL
+                result = senders.admit(connection, request.calling_ae_title, request.address, request.certificate)
+            return (
+                result
+                if isinstance(result, RefusalReason) or self.reception.is_accepting()
+                else RefusalReason.SPOOL_FULL
+            )
         except SQLAlchemyError:
             return RefusalReason.DATABASE_AWAY
 
-    def refuse(self, *causes: RefusalCause) -> None:
-        """Write down what was refused."""
+    def record_refusals(self, *causes: RefusalCause) -> None:
+        """Record refused associations or presentation contexts."""
         self._rejections.record(*causes)
 
 
@@ -127,7 +136,7 @@ _REJECTION = {
 
 
 class _Session:
-    """What one association does: the `Service` of its sender."""
+    """The `AssociationService` of one association."""
 
     def __init__(self, server: StorageServer, address: str) -> None:
         self._server = server
@@ -138,37 +147,41 @@ class _Session:
     def negotiate(
         self, request: AssociationRequest
     ) -> AssociationRejection | Sequence[AcceptedContext | RefusedContext]:
-        """Only known senders; all their storage SOP Classes, in every transfer syntax that can be kept."""
-        found = self._server.identify(request)
-        if isinstance(found, RefusalReason):
-            self._server.refuse(RefusalCause(self._address, request.calling_ae_title, request.called_ae_title, found))
-            return _REJECTION[found]
-        self._sender = found
+        """Reject an unknown sender; accept every storage SOP Class in a supported transfer syntax."""
+        result = self._server.admit(request)
+        if isinstance(result, RefusalReason):
+            self._server.record_refusals(
+                RefusalCause(self._address, request.calling_ae_title, request.called_ae_title, result)
+            )
+            return _REJECTION[result]
+        self._sender = result
         contexts = [_negotiate(proposal) for proposal in request.contexts]
         refused = [
-            RefusalCause(self._address, request.calling_ae_title, request.called_ae_title, *_why(context, proposal))
+            RefusalCause(
+                self._address, request.calling_ae_title, request.called_ae_title, *_refusal_cause(context, proposal)
+            )
             for context, proposal in zip(contexts, request.contexts, strict=True)
             if isinstance(context, RefusedContext)
         ]
         if refused:
-            self._server.refuse(*refused)
+            self._server.record_refusals(*refused)
         return contexts
 
-    def head(self, request: CommandSet, transfer_syntax: str) -> bytes:
-        """What stands before the dataset in its file."""
-        return head(self._sent(request, transfer_syntax))
+    def encode_file_meta(self, request: CommandSet, transfer_syntax: str) -> bytes:
+        """Return preamble and file meta information of an instance."""
+        return encode_file_meta(self._announce(request, transfer_syntax))
 
     def store(self, request: CommandSet, transfer_syntax: str, body: IncomingDataset) -> StoreStatus:
-        """Take an instance and say what the Standard has the sender told."""
+        """Store an instance and return its C-STORE status (PS3.4 §B.2.3)."""
         try:
-            situation = self._server.reception.store(self._sent(request, transfer_syntax), body).situation
+            situation = self._server.reception.store(self._announce(request, transfer_syntax), body).situation
         except StorageUnavailable:
             situation = StoreSituation.NO_SPACE
         self._outcomes[situation] = self._outcomes.get(situation, 0) + 1
         return STORE_STATUS[situation]
 
-    def summarise(self, outcome: str) -> None:
-        """One event for the whole association."""
+    def log_summary(self, outcome: str) -> None:
+        """Log one event with the counts of the association."""
         if self._sender is None:
             return
         failed = (StoreSituation.NO_SPACE, StoreSituation.MALFORMED, StoreSituation.UID_MISMATCH)
@@ -183,27 +196,27 @@ class _Session:
             failed=sum(self._outcomes.get(situation, 0) for situation in failed),
         )
 
-    def _sent(self, request: CommandSet, transfer_syntax: str) -> AnnouncedInstance:
+    def _announce(self, request: CommandSet, transfer_syntax: str) -> AnnouncedInstance:
         if self._sender is None:
             raise ConnectionEnded(EndReason.PROTOCOL)
         return AnnouncedInstance(self._sender, request.sop_class_uid, request.sop_instance_uid, transfer_syntax)
 
 
 def _negotiate(proposal: ProposedContext) -> AcceptedContext | RefusedContext:
-    """Accept a context whose SOP Class is kept, or Verification; of its transfer syntaxes the first that we keep."""
+    """Accept Verification or a storage SOP Class, with the first proposed transfer syntax that we support."""
     abstract = proposal.abstract_syntax
     if not (abstract == sop_class.VERIFICATION or sop_class.is_kept(abstract)):
         return RefusedContext(proposal.id, abstract, 3)
-    known = _PLAIN if abstract == sop_class.VERIFICATION else _KEPT
-    usable = [syntax for syntax in proposal.transfer_syntaxes if syntax in known]
-    if not usable:
+    negotiable = _VERIFICATION_SYNTAXES if abstract == sop_class.VERIFICATION else _TRANSFER_SYNTAXES
+    supported = [syntax for syntax in proposal.transfer_syntaxes if syntax in negotiable]
+    if not supported:
         return RefusedContext(proposal.id, abstract, 4)
-    # Big endian is retired; a sender that offers something else beside it can send that.
-    usable.sort(key=lambda syntax: syntax == transfer_syntax.EXPLICIT_VR_BIG_ENDIAN)
-    return AcceptedContext(proposal.id, abstract, usable[0])
+    # Big Endian is retired, and taken only when nothing else is proposed.
+    supported.sort(key=lambda syntax: syntax == transfer_syntax.EXPLICIT_VR_BIG_ENDIAN)
+    return AcceptedContext(proposal.id, abstract, supported[0])
 
 
-def _why(refused: RefusedContext, proposal: ProposedContext) -> tuple[RefusalReason, str]:
+def _refusal_cause(refused: RefusedContext, proposal: ProposedContext) -> tuple[RefusalReason, str]:
     if refused.result == 3:
         return RefusalReason.SOP_CLASS, refused.abstract_syntax[:64]
     return RefusalReason.TRANSFER_SYNTAX, (proposal.transfer_syntaxes or ("",))[0][:64]

@@ -1,7 +1,7 @@
-"""STOW-RS (PS3.18 §10.5): instances by HTTP, through the same spool and journal as those of an association.
+"""STOW-RS (PS3.18 §10.5): reception of instances over HTTP, into the same spool and journal as by C-STORE.
 
-The request is read as it comes, so that a study of any size costs the memory of one instance. Only parts of
-type application/dicom are taken: nothing is fetched from addresses in metadata (`BulkDataURI`).
+The request is parsed as a stream, so that a study of any size needs the memory of one instance. Only parts of type
+application/dicom are accepted, so that nothing is fetched from addresses in metadata (`BulkDataURI`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from imaging_hub.database import DatabaseLogin
 from imaging_hub.dicom import uid
 from imaging_hub.dicom.status import STORE_STATUS, StoreSituation, StoreStatus
 from imaging_hub.gateway import senders
-from imaging_hub.gateway.dicom_file import IncomingFileReader, ReceivedFile
+from imaging_hub.gateway.incoming_dicom_file import IncomingFileReader, ReceivedFile
 from imaging_hub.gateway.reception import Reception
 from imaging_hub.gateway.senders import Sender
-from imaging_hub.http.problems import ProblemDetails
-from imaging_hub.http.sessions import token_hash
+from imaging_hub.http.access_token import token_hash
+from imaging_hub.http.problem_details import ProblemDetails
 from imaging_hub.settings import Settings
 
 DICOM = b"application/dicom"
@@ -38,18 +38,18 @@ _FAILED, _REFERENCED = "00081198", "00081199"
 
 
 @dataclass
-class _Request:
-    """A multipart/related request while it is read: the callbacks of its parser, and what came of each part."""
+class _MultipartReader:
+    """Callbacks for the parser of a multipart/related request, and the result of each part."""
 
     file: IncomingFileReader
     study: str | None
     received: list[ReceivedFile] = field(default_factory=list)
     _name: bytes = b""
     _value: bytes = b""
-    _taken: bool = True
+    _is_dicom: bool = True
 
     def callbacks(self) -> dict[str, Callable[..., None]]:
-        """What `MultipartParser` is to call."""
+        """Return the callbacks for `MultipartParser`."""
         return {
             "on_part_begin": self._begin,
             "on_header_field": self._header_name,
@@ -61,7 +61,7 @@ class _Request:
 
     def _begin(self) -> None:
         self.file.discard()
-        self._taken, self._name, self._value = True, b"", b""
+        self._is_dicom, self._name, self._value = True, b"", b""
 
     def _header_name(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
@@ -71,15 +71,15 @@ class _Request:
 
     def _header(self) -> None:
         if self._name.lower() == b"content-type":
-            self._taken = parse_options_header(self._value)[0] == DICOM
+            self._is_dicom = parse_options_header(self._value)[0] == DICOM
         self._name, self._value = b"", b""
 
     def _data(self, data: bytes, start: int, end: int) -> None:
-        if self._taken:
+        if self._is_dicom:
             self.file.write(memoryview(data)[start:end])
 
     def _end(self) -> None:
-        if not self._taken:
+        if not self._is_dicom:
             raise ProblemDetails(
                 415, "part-type", "A part is not application/dicom.", hint="send DICOM files; metadata is not taken"
             )
@@ -87,40 +87,40 @@ class _Request:
 
 
 def router(settings: Settings, login: DatabaseLogin, reception: Reception) -> APIRouter:
-    """The two resources of the Store transaction."""
+    """Create the routes of the two resources of the Store transaction."""
     routes = APIRouter()
 
     @routes.post("/studies")
     @routes.post("/studies/{study}")
     async def store(request: Request, study: str | None = None) -> JSONResponse:
-        """Store the instances of a request; of a study, when the address names one."""
+        """Store the instances of a request, which have to belong to the study in the path, if any."""
         sender = await run_in_threadpool(_sender, login, request)
         if study is not None and not uid.is_valid(study):
             raise ProblemDetails(400, "study-uid", "The address names no valid Study Instance UID.")
         boundary = _boundary(request)
-        if not await run_in_threadpool(reception.accepting):
-            raise _unavailable()
-        reading = _Request(IncomingFileReader(reception, sender, settings.dataset_max_bytes), study)
-        parser = MultipartParser(boundary, reading.callbacks())  # type: ignore[arg-type]
+        if not await run_in_threadpool(reception.is_accepting):
+            raise _no_room()
+        reader = _MultipartReader(IncomingFileReader(reception, sender, settings.dataset_max_bytes), study)
+        parser = MultipartParser(boundary, reader.callbacks())  # type: ignore[arg-type]
         try:
-            async for piece in request.stream():
-                await run_in_threadpool(parser.write, piece)
+            async for chunk in request.stream():
+                await run_in_threadpool(parser.write, chunk)
             await run_in_threadpool(parser.finalize)
         except MultipartParseError:
-            raise _malformed() from None
+            raise _malformed_request() from None
         finally:
-            reading.file.discard()
-        return _answer(reading)
+            reader.file.discard()
+        return _respond(reader)
 
     return routes
 
 
 def _sender(login: DatabaseLogin, request: Request) -> Sender:
-    """Whose token the request brings."""
+    """Return the sender whose token the request has. Raises `ProblemDetails` 401."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
         with login.begin() as connection:
-            sender = senders.bearer(connection, token_hash(token.strip()), datetime.now(UTC))
+            sender = senders.find_by_token(connection, token_hash(token.strip()), datetime.now(UTC))
         if sender is not None:
             return sender
     raise ProblemDetails(
@@ -140,45 +140,45 @@ def _boundary(request: Request) -> bytes:
         )
     boundary = options.get(b"boundary", b"")
     if not 1 <= len(boundary) <= _BOUNDARY_MAX_BYTES:
-        raise _malformed()
+        raise _malformed_request()
     return boundary
 
 
-def _answer(reading: _Request) -> JSONResponse:
-    """200 when all were stored, 202 when some were, 409 when none was (PS3.18 §10.5.3.1)."""
-    failed = [one for one in reading.received if _status(one) is not StoreStatus.SUCCESS]
-    if not reading.received:
-        raise _malformed()
-    if all(one.received.situation is StoreSituation.NO_SPACE for one in reading.received):
-        raise _unavailable()
-    stored = [_item(one) for one in reading.received if one not in failed]
+def _respond(reader: _MultipartReader) -> JSONResponse:
+    """Answer 200 when all were stored, 202 for some, 409 for none (PS3.18 §10.5.3.1)."""
+    failed = [file for file in reader.received if _status_of(file) is not StoreStatus.SUCCESS]
+    if not reader.received:
+        raise _malformed_request()
+    if all(file.received.situation is StoreSituation.NO_SPACE for file in reader.received):
+        raise _no_room()
+    stored = [_item(file) for file in reader.received if file not in failed]
     body: dict[str, Any] = {}
     if failed:
-        body[_FAILED] = {"vr": "SQ", "Value": [_item(one, _status(one)) for one in failed]}
+        body[_FAILED] = {"vr": "SQ", "Value": [_item(file, _status_of(file)) for file in failed]}
     if stored:
         body[_REFERENCED] = {"vr": "SQ", "Value": stored}
     code = 200 if not failed else 202 if stored else 409
     return JSONResponse(body, code, media_type=DICOM_JSON)
 
 
-def _status(one: ReceivedFile) -> StoreStatus:
-    return STORE_STATUS[one.received.situation]
+def _status_of(file: ReceivedFile) -> StoreStatus:
+    return STORE_STATUS[file.received.situation]
 
 
-def _item(one: ReceivedFile, failure: StoreStatus | None = None) -> dict[str, Any]:
-    """One item of a Referenced or Failed SOP Sequence; a UID that is none is left out."""
-    named = {_CLASS: one.sop_class_uid, _INSTANCE: one.sop_instance_uid}
-    item: dict[str, Any] = {tag: {"vr": "UI", "Value": [given]} for tag, given in named.items() if uid.is_valid(given)}
+def _item(file: ReceivedFile, failure: StoreStatus | None = None) -> dict[str, Any]:
+    """Return one item of a Referenced or Failed SOP Sequence, without invalid UIDs."""
+    uids = {_CLASS: file.sop_class_uid, _INSTANCE: file.sop_instance_uid}
+    item: dict[str, Any] = {tag: {"vr": "UI", "Value": [value]} for tag, value in uids.items() if uid.is_valid(value)}
     if failure is not None:
         item[_REASON] = {"vr": "US", "Value": [int(failure)]}
     return item
 
 
-def _malformed() -> ProblemDetails:
+def _malformed_request() -> ProblemDetails:
     return ProblemDetails(400, "multipart", "The request is no multipart/related message with at least one part.")
 
 
-def _unavailable() -> ProblemDetails:
+def _no_room() -> ProblemDetails:
     return ProblemDetails(
         503,
         "no-room",

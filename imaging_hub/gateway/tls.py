@@ -1,4 +1,4 @@
-"""DICOM over TLS (PS3.15 §B.12: BCP 195): TLS 1.2 at least, the sender's certificate where authorities are named."""
+"""DICOM over TLS (PS3.15 §B.12, BCP 195): TLS 1.2 at least, and senders' certificates if authorities are set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imaging_hub.settings import Settings
 
 
 def server_context(settings: Settings) -> ssl.SSLContext | None:
-    """The context for accepting senders; None when DICOM runs without TLS."""
+    """Create the TLS context of the server; None without TLS. Raises `SettingsError` for unusable files."""
     if settings.dicom_tls_certificate is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -33,8 +33,8 @@ def server_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def fingerprint(certificate: Path) -> str:
-    """SHA-256, in hexadecimal, of the first certificate in a PEM file; raises `SettingsError`."""
+def certificate_fingerprint(certificate: Path) -> str:
+    """Return the SHA-256, in hexadecimal, of the first certificate in a PEM file. Raises `SettingsError`."""
     try:
         pem = certificate.read_text("ascii")
         start = pem.index("-----BEGIN CERTIFICATE-----")

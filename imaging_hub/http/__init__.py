@@ -1,1 +1,1 @@
-"""What the hub's pages and the hospital's console both speak: HTTP. Knows neither zone and no table."""
+"""Web kit of every app: pages, sessions, authentication, health, errors. It knows neither zone."""

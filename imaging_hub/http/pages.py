@@ -1,4 +1,4 @@
-"""HTML pages: Jinja2 with autoescaping and no undefined names, one small stylesheet, no inline script or style."""
+"""HTML pages: Jinja2 with autoescaping and without undefined names; no inline script or style."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATIC = _HERE / "static"
 
 
 class PageTemplates:
-    """The pages of one app: its own templates first, then those that both apps share."""
+    """The templates of one app, and behind them those that all apps share."""
 
     def __init__(self, folder: Path, context: Callable[[Request], dict[str, Any]]) -> None:
         self._context = context
@@ -40,14 +40,14 @@ class PageTemplates:
         status: int = 200,
         headers: Mapping[str, str] | None = None,
     ) -> HTMLResponse:
-        """One page; `values` win over what every page gets."""
+        """Render a page; `values` override the context that every page gets."""
         known = {"request": request, **self._context(request), **(values or {})}
         html = self._environment.get_template(template).render(known)
         return HTMLResponse(html, status, dict(headers or {}))
 
 
 def in_bytes(size: int | None) -> str:
-    """A size for people: `1.4 GB`, powers of ten as disks are sold."""
+    """Format a size for people in powers of ten: `1.4 GB`."""
     amount = float(size or 0)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 1000:
@@ -57,12 +57,12 @@ def in_bytes(size: int | None) -> str:
 
 
 def in_thousands(number: int | None) -> str:
-    """`12 345` with thin no-break spaces, as both languages accept it; nothing known is a dash."""
+    """Format a number with thin no-break spaces, as French and English accept: `12 345`; None is a dash."""
     return "–" if number is None else f"{number:,}".replace(",", "\u202f")
 
 
 def moment(at: datetime | None) -> str:
-    """A moment to the minute, in UTC and said so."""
+    """Format a time to the minute, in UTC."""
     if at is None:
         return "–"
     utc = at.astimezone(UTC)
@@ -70,5 +70,5 @@ def moment(at: datetime | None) -> str:
 
 
 def short(uid: str) -> str:
-    """The end of a UID or digest, enough to tell rows apart; the whole stands in the link's title."""
+    """Return the end of a UID or digest, enough to tell rows apart."""
     return uid if len(uid) <= 12 else f"…{uid[-10:]}"

@@ -1,25 +1,30 @@
-"""What stands around every request: safe headers, a bound on bodies, and no traceback that could quote a value.
+"""Protection of every app: security headers, a limit for bodies, and no traceback that could quote a value.
 
-Plain ASGI, so that a streamed download passes through without being gathered in memory.
+It is plain ASGI, so that a streamed download is not gathered in memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from imaging_hub.http.problems import ProblemDetails, from_fault
+from imaging_hub.http import problem_details
+from imaging_hub.http.pages import PageTemplates
+from imaging_hub.http.problem_details import ProblemDetails, problem_of
 from imaging_hub.log import log
 
-_DISCARD_BYTES = 16 << 20  # of a refused body: how much is read so that its sender can read the answer
+BODY_MAX_BYTES = 1 << 20
+"""Default limit of a request's body."""
+_DISCARD_BYTES = 16 << 20  # read of a refused body, so that its sender can read the response
 
 
 def content_security_policy(partner: str = "") -> str:
-    """Only our own files run or show; images and data may also come from `partner`, the other zone's origin."""
+    """Return a policy that allows only our own files; images and data may also come from the origin `partner`."""
     also = f" {partner}" if partner else ""
     return (
         f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'{also}; connect-src 'self'{also};"
@@ -27,15 +32,31 @@ def content_security_policy(partner: str = "") -> str:
     )
 
 
+def protect(
+    app: FastAPI, pages: PageTemplates | None = None, *, partner: str = "", body_max_bytes: int = BODY_MAX_BYTES
+) -> None:
+    """Answer every exception of `app` as a problem and add the middleware; call it after all other middleware.
+
+    Without `pages`, every problem is JSON. `partner` is as in `content_security_policy`.
+    """
+    problem_details.install(app, pages)
+    app.add_middleware(
+        RequestProtection,
+        policy=content_security_policy(partner),
+        respond=lambda request, problem: problem_details.respond(request, problem, pages),
+        body_max_bytes=body_max_bytes,
+    )
+
+
 class RequestProtection:
-    """ASGI middleware of both apps; `respond` turns a problem into a response."""
+    """ASGI middleware; `respond` turns a problem into a response."""
 
     def __init__(
         self,
         app: ASGIApp,
         policy: str,
         respond: Callable[[Request, ProblemDetails], Response],
-        body_max_bytes: int = 1 << 20,
+        body_max_bytes: int = BODY_MAX_BYTES,
     ) -> None:
         self.app = app
         self.policy = policy
@@ -43,7 +64,7 @@ class RequestProtection:
         self.body_max_bytes = body_max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; whatever fails inside becomes a 500 that names nothing."""
+        """Serve one request; an exception becomes a 500 that does not name its cause."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -64,8 +85,8 @@ class RequestProtection:
             _refuse_nul(scope)
             await self.app(scope, body.receive, guarded)
         except Exception as fault:
-            # Nothing from below may reach a log with its values.
-            problem = from_fault(fault)
+            # The exception may quote a value, which must not reach a log.
+            problem = problem_of(fault)
             if problem.status_code == 500:
                 cause = fault.__cause__ or fault  # starlette wraps what fails after a response began
                 log.error("request-failed", exc_info=cause)
@@ -84,7 +105,7 @@ class RequestProtection:
 
 
 class _Body:
-    """What arrives of one request, counted as it arrives: an announced length may lie."""
+    """The body of one request, counted as it arrives, since an announced length may be wrong."""
 
     def __init__(self, scope: Scope, receive: Receive, max_bytes: int) -> None:
         self._receive = receive
@@ -95,26 +116,26 @@ class _Body:
         self.refused = False
 
     async def receive(self) -> Message:
-        """Hand on the next message, or raise the problem that the body is."""
+        """Return the next message. Raises `ProblemDetails` 413 or 415."""
         message = await self._next()
         too_large = self._seen > self._max_bytes
-        packed = self._seen > 0 and self._encoding != "identity"
-        self.refused = too_large or packed
+        compressed = self._seen > 0 and self._encoding != "identity"
+        self.refused = too_large or compressed
         if too_large:
             raise ProblemDetails(
                 413, "too-large", "The request is too large.", hint=f"send less than {self._max_bytes >> 20} MiB"
             )
-        if packed:
+        if compressed:
             raise ProblemDetails(415, "content-encoding", "Compressed requests are not taken.", hint="send it plain")
         return message
 
     async def discard(self) -> bool:
-        """Read past what is still coming; False where that is too much, and the connection must not be used again.
+        """Read the rest of the body; return False if it is too much, and the connection has to be closed.
 
-        A server that closes with bytes unread resets the connection, and with it may go the answer (RFC 9112 §9.6).
+        A server that closes with bytes unread resets the connection, which may lose the response (RFC 9112 §9.6).
         """
-        enough = max(_DISCARD_BYTES, self._seen)
-        while not self._ended and self._seen <= enough:
+        limit = max(_DISCARD_BYTES, self._seen)
+        while not self._ended and self._seen <= limit:
             await self._next()
         return self._ended
 

@@ -1,9 +1,8 @@
-"""Who sends a request: a token in the Authorization header, or a browser session that holds it in a cookie.
+"""Credentials of a request: a bearer token, or a browser session that has the token in a cookie.
 
-The cookie is HttpOnly and SameSite=Strict and carries `nonce.token`: nothing is kept on the server, so a
-revoked or expired account ends its sessions at the next request. Cookies ignore ports, so hub and console
-name theirs differently; give the two zones host names of their own in production, and neither ever
-receives the other's cookie.
+The cookie is HttpOnly and SameSite=Strict and carries `nonce.token`. Nothing is kept on the server, so that a revoked
+or expired account ends its sessions at the next request. Cookies ignore ports, so hub and console name theirs
+differently; in production, give them host names of their own, and neither receives the other's cookie.
 """
 
 from __future__ import annotations
@@ -16,39 +15,38 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
-from imaging_hub.http.problems import ProblemDetails
+from imaging_hub.http.access_token import token_hash
+from imaging_hub.http.problem_details import ProblemDetails
 
-HOURS = 12  # a working day; closing the browser ends it sooner
-
-
-def token_hash(token: str) -> str:
-    """What the account tables hold of a token: SHA-256, enough for 256 random bits."""
-    return hashlib.sha256(token.encode()).hexdigest()
+COOKIE_HOURS = 12  # a working day
 
 
 @dataclass(frozen=True)
 class RequestCredentials:
-    """What a request brought to say who it is."""
+    """Hash of the token in a request, and an id of the session."""
 
     token_hash: str
     session: str
-    """Tells two sessions of one person apart; of a bearer token, the token itself is the session."""
+    """Tells the sessions of one person apart; with a bearer token, the token's hash."""
 
 
 @dataclass(frozen=True)
 class BrowserSessions:
-    """The browser sessions of one app."""
+    """Browser sessions of one app."""
 
     cookie: str
     secure: bool
 
     @classmethod
     def named(cls, cookie: str, origin: str) -> BrowserSessions:
-        """Sessions under `cookie`, sent over TLS only where `origin` is https."""
+        """Create sessions with the cookie `cookie`, which is sent over TLS only if `origin` is https."""
         return cls(cookie, origin.startswith("https://"))
 
     def credentials(self, request: Request) -> RequestCredentials | None:
-        """Token of the request, or None. Raises `ProblemDetails` on a change by cookie that came from elsewhere."""
+        """Return the credentials of a request, or None.
+
+        Raises `ProblemDetails` 403 for a change by cookie that another origin's page requests.
+        """
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token:
             digest = token_hash(token.strip())
@@ -57,31 +55,31 @@ class BrowserSessions:
         if not token:
             return None
         if request.method not in ("GET", "HEAD", "OPTIONS"):
-            refuse_foreign(request)
+            refuse_cross_origin(request)
         digest = token_hash(token)
         return RequestCredentials(digest, hashlib.sha256(f"{nonce}.{digest}".encode()).hexdigest())
 
     def open(self, response: Response, token: str) -> None:
-        """Begin a session for the bearer of `token`, who has been checked."""
+        """Start a session for `token`, which has been verified."""
         response.set_cookie(
             self.cookie,
             f"{secrets.token_urlsafe(12)}.{token}",
-            max_age=HOURS * 3600,
+            max_age=COOKIE_HOURS * 3600,
             httponly=True,
             secure=self.secure,
             samesite="strict",
         )
 
     def close(self, response: Response) -> None:
-        """End the session in this browser."""
+        """End the session of this browser."""
         response.delete_cookie(self.cookie, httponly=True, secure=self.secure, samesite="strict")
 
 
-def refuse_foreign(request: Request) -> None:
-    """Refuse a change that another origin's page asked for (CSRF).
+def refuse_cross_origin(request: Request) -> None:
+    """Raise `ProblemDetails` 403 for a change that another origin's page requests (CSRF).
 
-    Our own pages send no referrer, and a form of such a page sends `Origin: null`: there the browser's
-    `Sec-Fetch-Site` speaks. Hub and console are one *site*, so `same-site` is not enough.
+    Our pages send no referrer, so that their forms send `Origin: null`; then `Sec-Fetch-Site` decides. Hub and console
+    are one *site*, so that `same-site` does not suffice.
     """
     if request.headers.get("sec-fetch-site") == "same-origin":
         return
@@ -93,5 +91,5 @@ def refuse_foreign(request: Request) -> None:
 
 
 def local_path(path: str) -> str:
-    """Where to go after signing in: a path of this app, never another site (`//host`, `https:`, `\\host`)."""
+    """Return `path` if it is a path of this app, otherwise `/`: never another site (`//host`, `https:`, `\\host`)."""
     return path if path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() else "/"

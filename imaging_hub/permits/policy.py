@@ -75,6 +75,24 @@ class DenialReason(StrEnum):
 COUNTS_A_DAY = 200
 """Flowcharts that one account may ask for in a day."""
 
+MESSAGES: Mapping[DenialReason, str] = {
+    DenialReason.ACCOUNT_EXPIRED: "This account has expired.",
+    DenialReason.ROLE_LACKS: "This account's role does not do this.",
+    DenialReason.OTHER_HOSPITAL: "This is of another hospital.",
+    DenialReason.NO_PERMIT: "There is no such permit.",
+    DenialReason.NOT_A_HOLDER: "The permit does not name this account.",
+    DenialReason.PERMIT_REVOKED: "The permit was withdrawn.",
+    DenialReason.PERMIT_NOT_YET: "The permit is not in force yet.",
+    DenialReason.PERMIT_EXPIRED: "The permit has expired.",
+    DenialReason.OTHER_PROJECT: "The permit is of another project.",
+    DenialReason.SCOPE_EXCEEDED: "The permit's scope does not cover this.",
+    DenialReason.REJECTED_IN_REVIEW: "A series of it was rejected in review.",
+    DenialReason.NOT_REVIEWED: "A series of it is still waiting for review.",
+    DenialReason.CHANGED_SINCE_FROZEN: "A series of it has changed since it was frozen.",
+    DenialReason.SUBJECT_OPPOSES: "A person in it has opposed the use of their data.",
+    DenialReason.BUDGET_SPENT: "This account has asked for its counts of today.",
+}
+
 HINTS: Mapping[DenialReason, str] = {
     DenialReason.ACCOUNT_EXPIRED: "ask the operator to renew the account: imaging-hub account add",
     DenialReason.ROLE_LACKS: "this needs another role; ask the operator",
@@ -174,6 +192,11 @@ class Denied:
     """How many series stand in the way, where it is about reviews."""
 
     @property
+    def message(self) -> str:
+        """What the denial means, for whoever may know of the resource."""
+        return MESSAGES[self.reason]
+
+    @property
     def hint(self) -> str:
         """What the person can do about it."""
         return HINTS[self.reason]
@@ -220,7 +243,7 @@ _FOR_OPERATION = frozenset({_A.RELEASE_READ})
 def decide(
     actor: RequestActor,
     action: Action,
-    resource: RequestedResource = ANYTHING,
+    resource: RequestedResource,
     *,
     permit: Permit | None = None,
     today: date,

@@ -21,18 +21,13 @@ from typing import Literal
 
 from stdnum.fr import nir
 
-from imaging_hub.dicom import values
+from imaging_hub.dicom import tags, values
 from imaging_hub.dicom.elements import Dataset
 from imaging_hub.pseudonymisation import traits
 from imaging_hub.pseudonymisation.traits import Sex, ascii_at
 
 Environment = Literal["production", "demonstration"]
 
-_PATIENT_ID = 0x00100020
-_ISSUER_QUALIFIERS = 0x00100024
-_OTHER_PATIENT_IDS = 0x00101002
-_UNIVERSAL_ENTITY_ID = 0x00400032
-_IDENTIFIER_TYPE_CODE = 0x00400035
 
 # stdnum drops separators before it checks; here a separator is a defect of the identifier.
 _SHAPE = re.compile(r"[0-9]{5}(?:[0-9]{2}|2[AB])[0-9]{8}")
@@ -121,11 +116,11 @@ def _refusal(candidate: _Candidate, environment: Environment) -> str:
 def _candidates(dataset: Dataset) -> list[_Candidate]:
     """Every identifier under an issuer OID of the INS, wherever it lies."""
     found = []
-    for holder in (dataset, *_items(dataset, _OTHER_PATIENT_IDS)):
-        for issuer in _items(holder, _ISSUER_QUALIFIERS):
-            known = _issuers().get(ascii_at(issuer, _UNIVERSAL_ENTITY_ID))
+    for holder in (dataset, *_items(dataset, tags.OtherPatientIDsSequence)):
+        for issuer in _items(holder, tags.IssuerOfPatientIDQualifiersSequence):
+            known = _issuers().get(ascii_at(issuer, tags.UniversalEntityID))
             if known is not None:
-                value, code = ascii_at(holder, _PATIENT_ID), ascii_at(issuer, _IDENTIFIER_TYPE_CODE)
+                value, code = ascii_at(holder, tags.PatientID), ascii_at(issuer, tags.IdentifierTypeCode)
                 found.append(_Candidate(value, known["kind"], known["environment"], code))
     return found
 

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from imaging_hub.dicom import values
+from imaging_hub.dicom import tags, values
 from imaging_hub.dicom.elements import Dataset
 
 Sex = Literal["1", "2"]
 
-_PATIENT_BIRTH_DATE = 0x00100030
-_PATIENT_SEX = 0x00100040
 _SEX: dict[str, Sex] = {"M": "1", "F": "2"}
 
 
@@ -39,12 +37,12 @@ def read(dataset: Dataset) -> PatientTraits | None:
 
 def birth_date(dataset: Dataset) -> date | None:
     """Patient's Birth Date, None where it is no day."""
-    return day(ascii_at(dataset, _PATIENT_BIRTH_DATE))
+    return day(ascii_at(dataset, tags.PatientBirthDate))
 
 
 def sex_of(dataset: Dataset) -> Sex | None:
     """Patient's Sex; `O` is neither."""
-    return _SEX.get(ascii_at(dataset, _PATIENT_SEX))
+    return _SEX.get(ascii_at(dataset, tags.PatientSex))
 
 
 def ascii_at(dataset: Dataset, tag: int) -> str:

@@ -80,9 +80,9 @@ class ReconciledMonth:
 
 
 def reconcile(
-    connection: Connection, tables: Path, codes: ProcedureCodes, finess: str | None = None
+    connection: Connection, tables: Path, codes: ProcedureCodes, finess: str | None
 ) -> Sequence[ReconciledMonth]:
-    """Every hospital and month, or those of one hospital; raises `LinkageError` when no SNDS tables are loaded."""
+    """The months of one hospital, of every one for None; raises `LinkageError` when no SNDS tables are loaded."""
     load = loading.current(tables)
     acts = [{"code": act.code, "modality": act.modality} for act in imaging_acts().values()]
     with duckdb.connect() as database:

@@ -17,9 +17,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, FastAPI, Header
 from pydantic import BaseModel, Field, StringConstraints
 
-from imaging_hub.http import problems
-from imaging_hub.http.problems import ProblemDetails
-from imaging_hub.http.protection import RequestProtection, content_security_policy
+from imaging_hub.http import health
+from imaging_hub.http.problem_details import ProblemDetails
+from imaging_hub.http.protection import protect
 from imaging_hub.keys.keyring import access_key
 from imaging_hub.log import log
 from imaging_hub.trust import epochs
@@ -94,26 +94,15 @@ def create_app(vault: Vault) -> FastAPI:
 
     app = FastAPI(title="Third party", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 
-    @app.get("/healthz")
-    def alive() -> dict[str, str]:
-        """The process answers."""
-        return {"status": "ok"}
-
-    for part in (_subjects, _deliveries, _epochs):
-        app.include_router(part(vault), dependencies=[Depends(caller)])
-    problems.install(app)
-    app.add_middleware(RequestProtection, policy=content_security_policy(), respond=problems.respond)
+    app.include_router(health.liveness_route())
+    for part in (health.readiness_route(vault.check), _subjects(vault), _deliveries(vault), _epochs(vault)):
+        app.include_router(part, dependencies=[Depends(caller)])
+    protect(app)
     return app
 
 
 def _subjects(vault: Vault) -> APIRouter:
     router = APIRouter()
-
-    @router.get("/readyz")
-    def ready() -> dict[str, str]:
-        """Subjects can be given; otherwise the problem says why not."""
-        vault.check()
-        return {"status": "ready"}
 
     @router.post("/v1/subjects")
     def subject(known: KnownPerson) -> dict[str, str]:

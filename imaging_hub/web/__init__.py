@@ -1,1 +1,1 @@
-"""The hub's API and pages: the de-identified zone as people and programs see it. Cannot read an identity."""
+"""API and pages of the hub: the de-identified zone. Its database role cannot read an identity."""

@@ -1,4 +1,4 @@
-"""The hub's web app, put together: API under /api/v1, DICOMweb under /dicom-web, pages under /."""
+"""Web app of the hub: API under /api/v1, DICOMweb under /dicom-web, pages under /."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from imaging_hub import __version__
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicomweb import routes
-from imaging_hub.http import problems
+from imaging_hub.http import health, login
 from imaging_hub.http.pages import STATIC, PageTemplates
-from imaging_hub.http.protection import RequestProtection, content_security_policy
-from imaging_hub.http.recent_entries import RecentEntries
+from imaging_hub.http.protection import protect
+from imaging_hub.http.recent_audit_entries import RecentAuditEntries
 from imaging_hub.http.sessions import BrowserSessions
+from imaging_hub.permits.policy import Action
 from imaging_hub.pixels.rendering import FrameRenderer
 from imaging_hub.settings import Settings
 from imaging_hub.web import (
+    api_documentation,
+    audit_trail,
     client_wheel,
     cohorts,
-    documentation,
-    health,
     linkage,
-    login,
+    metrics,
     overview,
+    page_texts,
     permits,
     quarantine,
     reconciliation,
     releases,
     reviews,
-    site,
     studies,
-    trail,
 )
-from imaging_hub.web.hub import Hub, Needs
+from imaging_hub.web.authorization import ActionPermission, Hub, RequiresAction
 
-_RESOURCES = (overview, studies, quarantine, reconciliation, linkage, reviews, cohorts, releases, permits, trail)
+_RESOURCES = (overview, studies, quarantine, reconciliation, linkage, reviews, cohorts, releases, permits, audit_trail)
 
 
 def create_app(settings: Settings, database: Database) -> FastAPI:
-    """The app of one hub; it reaches the database as the web's role only."""
+    """Create the app of one hub, which uses the database role `web` only."""
     app = FastAPI(
         title="Imaging Hub",
         version=__version__,
@@ -49,25 +49,33 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    pages = PageTemplates(Path(__file__).parent / "templates", site.context)
+    pages = PageTemplates(Path(__file__).parent / "templates", page_texts.context)
     objects = ObjectStore(settings.objects)
-    sessions = BrowserSessions.named("imaging_hub", settings.hub_url)
-    app.state.hub = Hub(settings, database, objects, pages, sessions, FrameRenderer(objects.get), RecentEntries())
+    database_login = database.login(DatabaseRole.WEB)
+    hub = app.state.parts = Hub(
+        login=database_login,
+        pages=pages,
+        sessions=BrowserSessions.named("imaging_hub", settings.hub_url),
+        recent_entries=RecentAuditEntries(),
+        settings=settings,
+        objects=objects,
+        pictures=FrameRenderer(objects.get),
+    )
     for resource in _RESOURCES:
         app.include_router(resource.api)
         app.include_router(resource.pages)
-    app.include_router(login.pages)
-    app.include_router(documentation.pages)
+    app.include_router(login.routes(hub))
+    app.include_router(api_documentation.pages)
+    for part in (
+        health.liveness_route(),
+        health.readiness_route(hub.check_database),
+        health.metrics_route(lambda: metrics.exposition(hub), ActionPermission(Action.METRICS_READ)),
+    ):
+        app.include_router(part, tags=["operation"])
     app.include_router(client_wheel.pages)
-    app.include_router(health.router)
     app.include_router(
-        routes.router(database.login(DatabaseRole.WEB), objects, Needs, origin=settings.hub_url), prefix="/dicom-web"
+        routes.router(database_login, objects, RequiresAction, origin=settings.hub_url), prefix="/dicom-web"
     )
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    problems.install(app, pages)
-    app.add_middleware(
-        RequestProtection,
-        policy=content_security_policy(settings.console_url),
-        respond=lambda request, problem: problems.respond(request, problem, pages),
-    )
+    protect(app, pages, partner=settings.console_url)
     return app

@@ -1,6 +1,6 @@
-"""The download client to install: this very package as a wheel, since it is on no package index.
+"""The download client as a wheel of this package, since it is on no package index.
 
-It is made of the files that run here, at the first request, and is the same bytes for the same files.
+It is built at the first request from the files that run here; the same files give the same bytes.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 import imaging_hub
-from imaging_hub.http.problems import foreign
+from imaging_hub.http.problem_details import not_found_or_foreign
 
 pages = APIRouter(include_in_schema=False)
 
 _NAME = "imaging_hub"
 _PACKAGE = Path(imaging_hub.__file__).parent
-BESIDE = {
+MOVED_FOLDERS = {
     "imaging_hub/deidentification/profiles": "anonymization_profiles",
     "imaging_hub/cohorts/worked": "docs/cohorts",
 }
-"""Folders of a wheel that a checkout has elsewhere."""
+"""Folders in a wheel, and where a checkout has them."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _FORM = "Wheel-Version: 1.0\nGenerator: imaging-hub\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
@@ -44,17 +44,17 @@ class Wheel:
     """SHA-256."""
 
     def install_command(self, origin: str) -> str:
-        """The line that installs it from the hub at `origin`; pip refuses other bytes than these."""
+        """Return the command that installs it from the hub at `origin`; pip refuses a wheel with another hash."""
         return f"pip install {origin}/client/{self.name}#sha256={self.digest}"
 
 
 @cache
-def wheel() -> Wheel:
-    """This package as a wheel (PyPA binary distribution format); raises `PackageNotFoundError` when not installed."""
+def build_wheel() -> Wheel:
+    """Build the wheel of this package (PyPA binary format). Raises `PackageNotFoundError` if not installed."""
     installed = distribution(_NAME)
     about = f"{_NAME}-{installed.version}.dist-info"
     files = dict(_files(_PACKAGE, _NAME))
-    for inside, beside in BESIDE.items():
+    for inside, beside in MOVED_FOLDERS.items():
         if not (_PACKAGE.parent / inside).exists():
             files |= _files(_PACKAGE.parent / beside, inside)
     for file in sorted(installed.files or ()):
@@ -62,17 +62,19 @@ def wheel() -> Wheel:
             files[file.as_posix()] = file.read_binary()
     files[f"{about}/WHEEL"] = _FORM.encode()
     record = f"{about}/RECORD"
-    files[record] = "".join([*(_recorded(name, content) for name, content in files.items()), f"{record},,\n"]).encode()
-    content = _zipped(files)
+    files[record] = "".join(
+        [*(_record_line(name, content) for name, content in files.items()), f"{record},,\n"]
+    ).encode()
+    content = _zip(files)
     return Wheel(f"{_NAME}-{installed.version}-py3-none-any.whl", content, hashlib.sha256(content).hexdigest())
 
 
 @pages.get("/client/{name}")
 def client(name: str) -> Response:
-    """The wheel, for everybody; another name, such as one of another version, is not there."""
-    if name != wheel().name:
-        raise foreign()
-    return Response(wheel().content, media_type="application/octet-stream")
+    """Return the wheel, to everybody; 404 for another name, such as that of another version."""
+    if name != build_wheel().name:
+        raise not_found_or_foreign()
+    return Response(build_wheel().content, media_type="application/octet-stream")
 
 
 def _files(folder: Path, inside: str) -> Iterator[tuple[str, bytes]]:
@@ -81,12 +83,12 @@ def _files(folder: Path, inside: str) -> Iterator[tuple[str, bytes]]:
             yield f"{inside}/{path.relative_to(folder).as_posix()}", path.read_bytes()
 
 
-def _recorded(name: str, content: bytes) -> str:
+def _record_line(name: str, content: bytes) -> str:
     digest = urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
     return f"{name},sha256={digest},{len(content)}\n"
 
 
-def _zipped(files: dict[str, bytes]) -> bytes:
+def _zip(files: dict[str, bytes]) -> bytes:
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in files.items():

@@ -1,4 +1,4 @@
-"""Cohorts: what a definition would give, and the frozen ones."""
+"""Cohorts: check, count and freeze a definition, and list frozen cohorts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from imaging_hub.cohorts.plan import plan
 from imaging_hub.errors import DefinitionError, HubError, NotFound
 from imaging_hub.permits import projects
 from imaging_hub.permits.policy import Action, RequestActor
-from imaging_hub.web.hub import Needs, Visit, allowed, today
+from imaging_hub.web.authorization import HubRequest, RequiresAction, allowed_or_raise, today
 
 if TYPE_CHECKING:
     from imaging_hub.cohorts import frozen as freezing
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 api = APIRouter(prefix="/api/v1/cohorts", tags=["cohorts"])
 pages = APIRouter(include_in_schema=False)
 
-CohortReader = Annotated[Visit, Needs(Action.COHORT_READ)]
-CohortChecker = Annotated[Visit, Needs(Action.COHORT_CHECK)]
-CohortCounter = Annotated[Visit, Needs(Action.COHORT_COUNT)]
-CohortFreezer = Annotated[Visit, Needs(Action.COHORT_FREEZE)]
+CohortReader = Annotated[HubRequest, RequiresAction(Action.COHORT_READ)]
+CohortChecker = Annotated[HubRequest, RequiresAction(Action.COHORT_CHECK)]
+CohortCounter = Annotated[HubRequest, RequiresAction(Action.COHORT_COUNT)]
+CohortFreezer = Annotated[HubRequest, RequiresAction(Action.COHORT_FREEZE)]
 DefinitionText = Annotated[str, Form(max_length=200_000)]
 
 
@@ -57,7 +57,7 @@ class StepView:
 
 @dataclass(frozen=True)
 class FlowchartView:
-    """A flowchart with small cells held back."""
+    """A flowchart with small cells suppressed."""
 
     flowchart: list[StepView]
     series: str
@@ -66,7 +66,7 @@ class FlowchartView:
 
 @dataclass(frozen=True)
 class FrozenCohortView:
-    """A cohort that can be released; `new` is false when the same was frozen before."""
+    """A frozen cohort; `new` is False when the same was frozen before."""
 
     id: str
     new: bool
@@ -77,7 +77,7 @@ class FrozenCohortView:
 
 @dataclass(frozen=True)
 class CheckedDefinition:
-    """A definition that is right, and what it would look at."""
+    """A valid definition, with the modalities and domains that it uses."""
 
     cohort: str
     digest: str
@@ -85,143 +85,149 @@ class CheckedDefinition:
     domains: list[str]
 
 
-def _cohort(connection: Connection, actor: RequestActor, cohort_id: str) -> CohortView:
-    found = catalogue.cohorts(connection, actor, cohort_id)
-    if not found:
+def _find_cohort(connection: Connection, actor: RequestActor, cohort_id: str) -> CohortView:
+    cohorts = catalogue.cohorts(connection, actor, cohort_id)
+    if not cohorts:
         raise NotFound("no such cohort")
-    return found[0]
+    return cohorts[0]
 
 
 @api.get("")
-def list_cohorts(visit: CohortReader) -> list[CohortView]:
+def list_cohorts(request: CohortReader) -> list[CohortView]:
     """Frozen cohorts of your projects, the newest first."""
-    with visit.begin() as connection:
-        return list(catalogue.cohorts(connection, visit.actor))
+    with request.begin() as connection:
+        return list(catalogue.cohorts(connection, request.person))
 
 
 @api.get("/{cohort_id}")
-def show_cohort(visit: CohortReader, cohort_id: str) -> CohortView:
+def show_cohort(request: CohortReader, cohort_id: str) -> CohortView:
     """One frozen cohort with its flowchart."""
-    with visit.begin() as connection:
-        return _cohort(connection, visit.actor, cohort_id)
+    with request.begin() as connection:
+        return _find_cohort(connection, request.person, cohort_id)
 
 
 @api.post("/check")
-def check(visit: CohortChecker, asked: DefinitionIn) -> CheckedDefinition:
-    """Whether a definition is right; 422 with file, line and cure when it is not."""
+def check(request: CohortChecker, asked: DefinitionIn) -> CheckedDefinition:
+    """Check a definition; 422 with file, line and remedy for an error."""
     wanted = plan(parse(asked.definition))
     return CheckedDefinition(wanted.cohort, wanted.digest, sorted(wanted.modalities), sorted(wanted.domains))
 
 
 @api.post("/count")
-def count(visit: CohortCounter, asked: DefinitionIn) -> FlowchartView:
-    """How many there would be, rounded; held back is what could tell of few people, beside earlier counts too."""
-    return _told(_counted(visit, asked.definition))
+def count(request: CohortCounter, asked: DefinitionIn) -> FlowchartView:
+    """Count a definition, rounded; a count is suppressed if it could tell of few people, beside earlier ones too."""
+    return _view_of(_count(request, asked.definition))
 
 
 @api.post("")
-def freeze(visit: CohortFreezer, asked: FreezeIn) -> FrozenCohortView:
-    """Freeze a definition on the data as they are now; the same in gives the same cohort."""
-    frozen = _frozen(visit, asked.definition, asked.permit)
-    told = _told(frozen.flowchart)
+def freeze(request: CohortFreezer, asked: FreezeIn) -> FrozenCohortView:
+    """Freeze a definition on the present data; the same definition and data give the same cohort."""
+    frozen = _freeze(request, asked.definition, asked.permit)
+    told = _view_of(frozen.flowchart)
     return FrozenCohortView(frozen.id, frozen.new, told.flowchart, told.series, told.data_version)
 
 
 @pages.get("/cohorts")
-def cohorts_page(visit: CohortReader) -> Response:
-    """Frozen cohorts, and the form that counts a new definition."""
-    return _form(visit, "")
+def cohorts_page(request: CohortReader) -> Response:
+    """Frozen cohorts, and the form to count a definition."""
+    return _cohorts_page(request, "")
 
 
 @pages.post("/cohorts/count")
 def count_form(
-    visit: CohortCounter, definition: DefinitionText = "", file: Annotated[UploadFile | None, File()] = None
+    request: CohortCounter, definition: DefinitionText = "", file: Annotated[UploadFile | None, File()] = None
 ) -> Response:
-    """Count the definition in the form, or in the file that came with it."""
-    given = _uploaded(file) or definition
+    """Count the definition of the form or of the uploaded file."""
+    given = _read_upload(file) or definition
     try:
-        return _form(visit, given, flowchart=_counted(visit, given))
+        return _cohorts_page(request, given, flowchart=_count(request, given))
     except HubError as fault:
-        return _form(visit, given, fault=fault)
+        return _cohorts_page(request, given, fault=fault)
 
 
 @pages.post("/cohorts/freeze")
 def freeze_form(
-    visit: CohortFreezer, definition: DefinitionText, permit: Annotated[str, Form(max_length=64)]
+    request: CohortFreezer, definition: DefinitionText, permit: Annotated[str, Form(max_length=64)]
 ) -> Response:
-    """Freeze what was counted."""
+    """Freeze the definition that was counted."""
     try:
-        frozen = _frozen(visit, definition, permit)
+        frozen = _freeze(request, definition, permit)
     except HubError as fault:
-        return _form(visit, definition, fault=fault)
+        return _cohorts_page(request, definition, fault=fault)
     return RedirectResponse(f"/cohorts/{frozen.id}", 303)
 
 
 @pages.get("/cohorts/{cohort_id}")
-def cohort_page(visit: CohortReader, cohort_id: str) -> Response:
-    """One frozen cohort, its flowchart, and the release one can ask for."""
-    with visit.begin() as connection:
-        cohort = _cohort(connection, visit.actor, cohort_id)
-        permits = projects.permits(connection, holder=visit.actor.name, project=cohort.project)
+def cohort_page(request: CohortReader, cohort_id: str) -> Response:
+    """One frozen cohort with its flowchart, and the form to request a release."""
+    with request.begin() as connection:
+        cohort = _find_cohort(connection, request.person, cohort_id)
+        permits = projects.permits(connection, holder=request.person.name, project=cohort.project)
         reviews = catalogue.series_by_review_state(connection, cohort_id)
-    return visit.page("cohort.html", cohort=cohort, permits=permits, reviews=reviews)
+    return request.page("cohort.html", cohort=cohort, permits=permits, reviews=reviews)
 
 
-def _form(
-    visit: Visit, definition: str, *, flowchart: Flowchart | None = None, fault: HubError | None = None
+def _cohorts_page(
+    request: HubRequest, definition: str, *, flowchart: Flowchart | None = None, fault: HubError | None = None
 ) -> Response:
-    with visit.begin() as connection:
-        found = catalogue.cohorts(connection, visit.actor)
-        permits = projects.permits(connection, holder=visit.actor.name)
+    with request.begin() as connection:
+        cohorts = catalogue.cohorts(connection, request.person)
+        permits = projects.permits(connection, holder=request.person.name)
     status = 422 if fault else 200
-    return visit.page(
-        "cohorts.html", status, cohorts=found, permits=permits, definition=definition, flowchart=flowchart, fault=fault
+    return request.page(
+        "cohorts.html",
+        status,
+        cohorts=cohorts,
+        permits=permits,
+        definition=definition,
+        flowchart=flowchart,
+        fault=fault,
     )
 
 
-def _uploaded(file: UploadFile | None) -> str:
-    """The text of an uploaded file; the browser sends an empty one when none was chosen."""
+def _read_upload(file: UploadFile | None) -> str:
+    """Return the text of an uploaded file, which is empty if none was chosen."""
     try:
         return file.file.read().decode() if file is not None and file.filename else ""
     except UnicodeDecodeError:
         raise DefinitionError("definition:1: the file is not text; save it as UTF-8") from None
 
 
-def _counted(visit: Visit, definition: str) -> Flowchart:
+def _count(request: HubRequest, definition: str) -> Flowchart:
     from imaging_hub.cohorts import flowchart  # an analytic engine: the first page need not wait for it
 
-    settings = visit.hub.settings
-    with visit.begin() as connection:
+    settings = request.app.settings
+    with request.begin() as connection:
         counted = flowchart.count(
             connection,
             parse(definition),
-            actor=visit.actor,
+            actor=request.person,
             tables=settings.tables,
             small_cell=settings.small_cell,
             spark=settings.spark,
             today=today(),
         )
-    return allowed(counted)
+    return allowed_or_raise(counted)
 
 
-def _frozen(visit: Visit, definition: str, permit_id: str) -> freezing.FrozenCohort:
+def _freeze(request: HubRequest, definition: str, permit_id: str) -> freezing.FrozenCohort:
     from imaging_hub.cohorts import frozen as freezing
 
-    settings = visit.hub.settings
-    with visit.begin() as connection:
+    settings = request.app.settings
+    with request.begin() as connection:
         frozen = freezing.freeze(
             connection,
             definition,
-            actor=visit.actor,
+            actor=request.person,
             permit=projects.permit(connection, permit_id),
             tables=settings.tables,
             small_cell=settings.small_cell,
             spark=settings.spark,
             today=today(),
         )
-    return allowed(frozen)
+    return allowed_or_raise(frozen)
 
 
-def _told(counted: Flowchart) -> FlowchartView:
+def _view_of(counted: Flowchart) -> FlowchartView:
     steps = [StepView(step.name, step.subjects, step.missing) for step in counted.steps]
     return FlowchartView(steps, counted.series, counted.data_version)

@@ -1,4 +1,4 @@
-"""Proposed links between subjects and persons of the SNDS: what agrees, and what two people say of it."""
+"""Proposed links between subjects and persons of the SNDS: their evidence, and the opinions of two people."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from imaging_hub.errors import NotFound
-from imaging_hub.http.problems import ProblemDetails
+from imaging_hub.http.problem_details import ProblemDetails
 from imaging_hub.permits.policy import Action
 from imaging_hub.snds import clerical_review
 from imaging_hub.snds.clerical_review import LinkEvidence, LinkProposal, ProposalOpinion, ProposalOutcome
 from imaging_hub.snds.procedure_codes import ProcedureCodes
-from imaging_hub.web.hub import Needs, Visit
+from imaging_hub.web.authorization import HubRequest, RequiresAction
 
 api = APIRouter(prefix="/api/v1", tags=["linkage"])
 pages = APIRouter(include_in_schema=False)
 
-LinkReviewer = Annotated[Visit, Needs(Action.LINK_REVIEW)]
+LinkReviewer = Annotated[HubRequest, RequiresAction(Action.LINK_REVIEW)]
 SubjectPseudonym = Annotated[str, Path(pattern=r"^[\w.-]{1,64}$")]
 
-_REFUSED = {
+_PROBLEM_OF_OUTCOME = {
     ProposalOutcome.NOT_TWICE: (
         "not-twice",
         "You have said something of this pair already.",
@@ -35,76 +35,76 @@ _REFUSED = {
 
 
 class OpinionIn(BaseModel):
-    """An opinion as a program gives it."""
+    """An opinion by the API."""
 
     opinion: ProposalOpinion
 
 
 class ProposalOutcomeView(BaseModel):
-    """What became of the proposal."""
+    """The state of the proposal after the opinion."""
 
     outcome: ProposalOutcome
 
 
-def _evidence(visit: Visit, pseudonym: str) -> LinkEvidence:
-    settings = visit.hub.settings
+def _evidence(request: HubRequest, pseudonym: str) -> LinkEvidence:
+    settings = request.app.settings
     codes = ProcedureCodes.read(settings.procedure_codes)
-    with visit.begin() as connection:
-        found = clerical_review.evidence(connection, settings.tables, codes, pseudonym, visit.actor.name)
-    if found is None:
+    with request.begin() as connection:
+        evidence = clerical_review.evidence(connection, settings.tables, codes, pseudonym, request.person.name)
+    if evidence is None:
         raise NotFound("no such proposal", hint="it may be decided; look at the list")
-    return found
+    return evidence
 
 
-def _decided(visit: Visit, pseudonym: str, opinion: ProposalOpinion) -> ProposalOutcome:
-    with visit.begin() as connection:
-        settled = clerical_review.decide(connection, pseudonym, opinion, account=visit.actor.name)
-    if settled is ProposalOutcome.GONE:
+def _decide(request: HubRequest, pseudonym: str, opinion: ProposalOpinion) -> ProposalOutcome:
+    with request.begin() as connection:
+        outcome = clerical_review.decide(connection, pseudonym, opinion, account=request.person.name)
+    if outcome is ProposalOutcome.GONE:
         raise NotFound("no such proposal", hint="it may be decided; look at the list")
-    if settled in _REFUSED:
-        code, what, hint = _REFUSED[settled]
-        raise ProblemDetails(409, code, what, hint=hint)
-    return settled
+    if outcome in _PROBLEM_OF_OUTCOME:
+        code, message, hint = _PROBLEM_OF_OUTCOME[outcome]
+        raise ProblemDetails(409, code, message, hint=hint)
+    return outcome
 
 
-def _queue(visit: Visit) -> Sequence[LinkProposal]:
-    with visit.begin() as connection:
-        return clerical_review.queue(connection, visit.actor.name)
+def _queue(request: HubRequest) -> Sequence[LinkProposal]:
+    with request.begin() as connection:
+        return clerical_review.queue(connection, request.person.name)
 
 
 @api.get("/link-proposals")
-def list_proposals(visit: LinkReviewer) -> list[LinkProposal]:
-    """Pairs that wait for people, those you can decide on first."""
-    return list(_queue(visit))
+def list_proposals(request: LinkReviewer) -> list[LinkProposal]:
+    """Pairs that wait for an opinion, yours first."""
+    return list(_queue(request))
 
 
 @api.get("/link-proposals/{pseudonym}")
-def show_proposal(visit: LinkReviewer, pseudonym: SubjectPseudonym) -> LinkEvidence:
-    """What agrees of a pair, exam by exam."""
-    return _evidence(visit, pseudonym)
+def show_proposal(request: LinkReviewer, pseudonym: SubjectPseudonym) -> LinkEvidence:
+    """The exams of a pair that agree."""
+    return _evidence(request, pseudonym)
 
 
 @api.post("/link-proposals/{pseudonym}")
-def give_opinion(visit: LinkReviewer, pseudonym: SubjectPseudonym, body: OpinionIn) -> ProposalOutcomeView:
-    """Say whether both are one person; two who say so make a link, anything else sets it aside."""
-    return ProposalOutcomeView(outcome=_decided(visit, pseudonym, body.opinion))
+def give_opinion(request: LinkReviewer, pseudonym: SubjectPseudonym, body: OpinionIn) -> ProposalOutcomeView:
+    """Say whether both are one person; two who agree make a link, otherwise the proposal is discarded."""
+    return ProposalOutcomeView(outcome=_decide(request, pseudonym, body.opinion))
 
 
 @pages.get("/linkage")
-def queue_page(visit: LinkReviewer, done: Annotated[ProposalOutcome | None, Query()] = None) -> Response:
-    """The queue."""
-    return visit.page("linkage.html", proposals=_queue(visit), done=done)
+def queue_page(request: LinkReviewer, done: Annotated[ProposalOutcome | None, Query()] = None) -> Response:
+    """The queue as a page."""
+    return request.page("linkage.html", proposals=_queue(request), done=done)
 
 
 @pages.get("/linkage/{pseudonym}")
-def proposal_page(visit: LinkReviewer, pseudonym: SubjectPseudonym) -> Response:
-    """Both sides of a pair, and the question."""
-    return visit.page("proposal.html", found=_evidence(visit, pseudonym))
+def proposal_page(request: LinkReviewer, pseudonym: SubjectPseudonym) -> Response:
+    """Both sides of a pair, and the form for the opinion."""
+    return request.page("proposal.html", found=_evidence(request, pseudonym))
 
 
 @pages.post("/linkage/{pseudonym}")
 def opinion_form(
-    visit: LinkReviewer, pseudonym: SubjectPseudonym, opinion: Annotated[ProposalOpinion, Form()]
+    request: LinkReviewer, pseudonym: SubjectPseudonym, opinion: Annotated[ProposalOpinion, Form()]
 ) -> Response:
-    """Take the opinion and go back to the queue."""
-    return RedirectResponse(f"/linkage?done={_decided(visit, pseudonym, opinion)}", 303)
+    """Record the opinion and go back to the queue."""
+    return RedirectResponse(f"/linkage?done={_decide(request, pseudonym, opinion)}", 303)

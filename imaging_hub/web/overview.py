@@ -1,4 +1,4 @@
-"""The first page: what came in, what waits for whom, and what you can do next."""
+"""The first page: counts of what was received and archived, and of what waits for a verdict."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from imaging_hub.archive.index import ReviewState
 from imaging_hub.permits.policy import AccountRole, Action, RequestActor
 from imaging_hub.review import verdicts
 from imaging_hub.web import quarantine
-from imaging_hub.web.hub import Needs, Visit
+from imaging_hub.web.authorization import HubRequest, RequiresAction
 
 api = APIRouter(prefix="/api/v1", tags=["overview"])
 pages = APIRouter(include_in_schema=False)
 
-OverviewReader = Annotated[Visit, Needs(Action.OVERVIEW_READ)]
+OverviewReader = Annotated[HubRequest, RequiresAction(Action.OVERVIEW_READ)]
 
 
 @dataclass(frozen=True)
 class OverviewCounts:
-    """Counts for the first page. A text `<11` stands for a count too small to be told to this person."""
+    """Counts of the first page; a text `<11` replaces a count too small for this account."""
 
     totals: Mapping[str, int | str]
     series_by_modality: Mapping[str, int | str]
@@ -35,39 +35,41 @@ class OverviewCounts:
     waiting_for_review: int | None
 
 
-def overview(connection: Connection, actor: RequestActor, small_cell: int) -> OverviewCounts:
-    """Counts as this actor may know them: a hospital its own, a researcher none below `small_cell`."""
-    own = quarantine.own_hospital(actor)
-    held = totals.of_archive(connection) if own is None else totals.of_hospital(connection, own)
+def count_overview(connection: Connection, actor: RequestActor, small_cell: int) -> OverviewCounts:
+    """Count what this account may see: a hospital its own, a researcher no count below `small_cell`."""
+    hospital = quarantine.visible_hospital(actor)
+    content = totals.of_archive(connection) if hospital is None else totals.of_hospital(connection, hospital)
     counts = {
-        "subjects": held.subjects,
-        "studies": held.studies,
-        "series": held.series,
-        "instances": held.instances,
+        "subjects": content.subjects,
+        "studies": content.studies,
+        "series": content.series,
+        "instances": content.instances,
     }
     if actor.role is AccountRole.RESEARCHER:
-        return OverviewCounts(_told(counts, small_cell), _told(held.by_modality, small_cell), {}, {}, None)
+        return OverviewCounts(
+            _suppress_small(counts, small_cell), _suppress_small(content.by_modality, small_cell), {}, {}, None
+        )
     sees_reception = actor.role in (AccountRole.OPERATOR, AccountRole.HOSPITAL)
-    received = reception.by_state(connection, own) if sees_reception else {}
-    waiting = None if own else verdicts.counts(connection).get(ReviewState.PENDING, 0)
-    return OverviewCounts(counts, held.by_modality, held.by_study_state, received, waiting)
+    received = reception.by_state(connection, hospital) if sees_reception else {}
+    waiting = None if hospital else verdicts.counts(connection).get(ReviewState.PENDING, 0)
+    return OverviewCounts(counts, content.by_modality, content.by_study_state, received, waiting)
 
 
-def _told(counts: Mapping[str, int], small_cell: int) -> dict[str, int | str]:
+def _suppress_small(counts: Mapping[str, int], small_cell: int) -> dict[str, int | str]:
     return {name: count if count == 0 or count >= small_cell else f"<{small_cell}" for name, count in counts.items()}
 
 
 @api.get("/overview")
-def show_overview(visit: OverviewReader) -> OverviewCounts:
-    """What the hub holds and what waits."""
-    with visit.begin() as connection:
-        return overview(connection, visit.actor, visit.hub.settings.small_cell)
+def show_overview(request: OverviewReader) -> OverviewCounts:
+    """Counts of the hub's content and of what waits for a verdict."""
+    with request.begin() as connection:
+        return count_overview(connection, request.person, request.app.settings.small_cell)
 
 
 @pages.get("/")
-def overview_page(visit: OverviewReader) -> Response:
-    """The same for people."""
-    with visit.begin() as connection:
-        seen = overview(connection, visit.actor, visit.hub.settings.small_cell)
-    settings = visit.hub.settings
-    return visit.page("overview.html", overview=seen, small_cell=settings.small_cell, console=settings.console_url)
+def overview_page(request: OverviewReader) -> Response:
+    """The same as a page."""
+    with request.begin() as connection:
+        counts = count_overview(connection, request.person, request.app.settings.small_cell)
+    settings = request.app.settings
+    return request.page("overview.html", overview=counts, small_cell=settings.small_cell, console=settings.console_url)

@@ -1,4 +1,4 @@
-"""Projects and their permits: who may take what, until when."""
+"""Projects and their permits."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from starlette.responses import Response
 from imaging_hub.permits import projects
 from imaging_hub.permits.policy import AccountRole, Action, Permit, PermitState, RequestActor
 from imaging_hub.permits.projects import Project
-from imaging_hub.web.hub import Needs, Visit, today
+from imaging_hub.web.authorization import HubRequest, RequiresAction, today
 
 api = APIRouter(prefix="/api/v1", tags=["permits"])
 pages = APIRouter(include_in_schema=False)
 
-ProjectReader = Annotated[Visit, Needs(Action.PROJECT_READ)]
-PermitReader = Annotated[Visit, Needs(Action.PERMIT_READ)]
+ProjectReader = Annotated[HubRequest, RequiresAction(Action.PROJECT_READ)]
+PermitReader = Annotated[HubRequest, RequiresAction(Action.PERMIT_READ)]
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class PermitView:
     holders: list[str]
 
 
-def visible(connection: Connection, actor: RequestActor) -> list[PermitView]:
-    """The permits of which the actor is a holder; an operator sees all."""
+def list_visible(connection: Connection, actor: RequestActor) -> list[PermitView]:
+    """List the permits that the account holds; all for an operator."""
     holder = None if actor.role is AccountRole.OPERATOR else actor.name
     return [_view(permit) for permit in projects.permits(connection, holder=holder)]
 
@@ -56,22 +56,22 @@ def _view(permit: Permit) -> PermitView:
 
 
 @api.get("/projects")
-def list_projects(visit: ProjectReader) -> list[Project]:
+def list_projects(request: ProjectReader) -> list[Project]:
     """The public register of projects."""
-    with visit.begin() as connection:
+    with request.begin() as connection:
         return list(projects.every(connection))
 
 
 @api.get("/permits")
-def list_permits(visit: PermitReader) -> list[PermitView]:
+def list_permits(request: PermitReader) -> list[PermitView]:
     """Permits you hold; all of them for an operator."""
-    with visit.begin() as connection:
-        return visible(connection, visit.actor)
+    with request.begin() as connection:
+        return list_visible(connection, request.person)
 
 
 @pages.get("/permits")
-def permits_page(visit: PermitReader) -> Response:
+def permits_page(request: PermitReader) -> Response:
     """Projects with the permits you may see."""
-    with visit.begin() as connection:
-        register, held = projects.every(connection), visible(connection, visit.actor)
-    return visit.page("permits.html", projects=register, permits=held)
+    with request.begin() as connection:
+        register, held = projects.every(connection), list_visible(connection, request.person)
+    return request.page("permits.html", projects=register, permits=held)

@@ -1,4 +1,4 @@
-"""What did not pass the door: counts and reasons. The instances themselves stay with the hospital's console."""
+"""Counts of quarantined instances by reason; the instances themselves are shown by the hospital's console."""
 
 from __future__ import annotations
 
@@ -10,31 +10,38 @@ from starlette.responses import Response
 from imaging_hub.archive import reception
 from imaging_hub.archive.reception import QuarantineCount
 from imaging_hub.permits.policy import AccountRole, Action, RequestActor
-from imaging_hub.web.hub import Needs, Visit
+from imaging_hub.reasons.quarantine import explain
+from imaging_hub.web.authorization import HubRequest, RequiresAction
 
 api = APIRouter(prefix="/api/v1", tags=["reception"])
 pages = APIRouter(include_in_schema=False)
 
-QuarantineReader = Annotated[Visit, Needs(Action.QUARANTINE_READ)]
+QuarantineReader = Annotated[HubRequest, RequiresAction(Action.QUARANTINE_READ)]
 
 
-def own_hospital(actor: RequestActor) -> str | None:
-    """The only hospital that this account sees; None for those who see all."""
+def visible_hospital(actor: RequestActor) -> str | None:
+    """Return the FINESS number of the only hospital that this account sees; None for all."""
     return (actor.finess or "none") if actor.role is AccountRole.HOSPITAL else None
 
 
 @api.get("/quarantine")
-def list_held(visit: QuarantineReader) -> list[QuarantineCount]:
+def list_held(request: QuarantineReader) -> list[QuarantineCount]:
     """Instances in quarantine by hospital, reason and modality."""
-    with visit.begin() as connection:
-        return list(reception.quarantined(connection, own_hospital(visit.actor)))
+    with request.begin() as connection:
+        return list(reception.quarantined(connection, visible_hospital(request.person)))
 
 
 @pages.get("/quarantine")
-def quarantine_page(visit: QuarantineReader) -> Response:
-    """The same for people, with the way to the console."""
-    own = own_hospital(visit.actor)
-    with visit.begin() as connection:
-        held = reception.quarantined(connection, own)
-        received = reception.by_state(connection, own)
-    return visit.page("quarantine.html", held=held, received=received, console=visit.hub.settings.console_url)
+def quarantine_page(request: QuarantineReader) -> Response:
+    """The same as a page, with a link to the console."""
+    hospital = visible_hospital(request.person)
+    with request.begin() as connection:
+        quarantined = reception.quarantined(connection, hospital)
+        received = reception.by_state(connection, hospital)
+    return request.page(
+        "quarantine.html",
+        quarantined=quarantined,
+        received=received,
+        why=explain,
+        console=request.app.settings.console_url,
+    )

@@ -1,4 +1,4 @@
-"""How far images and claims agree, by hospital and month: what is not sent, and what is not billed."""
+"""Agreement of images and claims by hospital and month: exams without images, studies without a claim."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from imaging_hub.errors import LinkageError
 from imaging_hub.permits.policy import Action
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.snds.reconciliation import ReconciledMonth, reconcile
-from imaging_hub.web.hub import Needs, Visit
-from imaging_hub.web.quarantine import own_hospital
+from imaging_hub.web.authorization import HubRequest, RequiresAction
+from imaging_hub.web.quarantine import visible_hospital
 
 api = APIRouter(prefix="/api/v1", tags=["reception"])
 pages = APIRouter(include_in_schema=False)
 
-ReconciliationReader = Annotated[Visit, Needs(Action.RECONCILIATION_READ)]
+ReconciliationReader = Annotated[HubRequest, RequiresAction(Action.RECONCILIATION_READ)]
 
 
 @dataclass(frozen=True)
 class ReconciliationMonth:
-    """One hospital in one month, as it may be shown."""
+    """Counts of one hospital in one month, small ones suppressed."""
 
     finess: str
     month: str
@@ -35,43 +35,43 @@ class ReconciliationMonth:
     without_claim: str
 
 
-def months(visit: Visit) -> Sequence[ReconciliationMonth]:
-    """What this account may see; a hospital's sees its own."""
-    settings = visit.hub.settings
+def list_visible_months(request: HubRequest) -> Sequence[ReconciliationMonth]:
+    """List the months that this account may see."""
+    settings = request.app.settings
     codes = ProcedureCodes.read(settings.procedure_codes)
     try:
-        with visit.begin() as connection:
-            found = reconcile(connection, settings.tables, codes, own_hospital(visit.actor))
+        with request.begin() as connection:
+            reconciled = reconcile(connection, settings.tables, codes, visible_hospital(request.person))
     except LinkageError as fault:
         if fault.code != "nothing-loaded":
             raise
         return []
-    return [_shown(one, settings.small_cell) for one in found]
+    return [_suppress_small(month, settings.small_cell) for month in reconciled]
 
 
-def _shown(one: ReconciledMonth, k: int) -> ReconciliationMonth:
-    """Of a whole and its part neither is shown when the part, or what is left, is few."""
-    billed, without_images = _pair(one.billed, one.without_images, k)
-    studies, without_claim = _pair(one.studies, one.without_claim, k)
-    return ReconciliationMonth(one.finess, f"{one.month:%Y-%m}", billed, without_images, studies, without_claim)
+def _suppress_small(month: ReconciledMonth, k: int) -> ReconciliationMonth:
+    """Suppress a part if it or the rest of its whole is few."""
+    billed, without_images = _suppress_pair(month.billed, month.without_images, k)
+    studies, without_claim = _suppress_pair(month.studies, month.without_claim, k)
+    return ReconciliationMonth(month.finess, f"{month.month:%Y-%m}", billed, without_images, studies, without_claim)
 
 
-def _pair(whole: int, part: int, k: int) -> tuple[str, str]:
-    told = counts.one(whole, k)
+def _suppress_pair(whole: int, part: int, k: int) -> tuple[str, str]:
+    whole_shown = counts.one(whole, k)
     if whole < k:
-        return told, told
-    return told, str(part) if part >= k and whole - part >= k else "withheld"
+        return whole_shown, whole_shown
+    return whole_shown, str(part) if part >= k and whole - part >= k else "withheld"
 
 
 @api.get("/reconciliation")
-def list_months(visit: ReconciliationReader) -> list[ReconciliationMonth]:
-    """Exams billed without images, and studies without a claim, of linked subjects by hospital and month."""
-    return list(months(visit))
+def list_months(request: ReconciliationReader) -> list[ReconciliationMonth]:
+    """Exams billed without images, and studies without a claim, of linked subjects, by hospital and month."""
+    return list(list_visible_months(request))
 
 
 @pages.get("/reconciliation")
-def reconciliation_page(visit: ReconciliationReader) -> Response:
-    """The same for people, without the months of which nothing may be shown."""
-    found = months(visit)
-    telling = [one for one in found if one.billed.isdigit() or one.studies.isdigit()]
-    return visit.page("reconciliation.html", months=telling, held_back=len(found) - len(telling))
+def reconciliation_page(request: ReconciliationReader) -> Response:
+    """The same as a page, without the months that are suppressed entirely."""
+    shown = list_visible_months(request)
+    with_counts = [month for month in shown if month.billed.isdigit() or month.studies.isdigit()]
+    return request.page("reconciliation.html", months=with_counts, held_back=len(shown) - len(with_counts))

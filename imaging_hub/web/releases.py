@@ -1,7 +1,6 @@
-"""Releases: state, manifest and objects for those whose permit is in force *at this request* (reliability.md A17, A18).
+"""Releases: state, manifest and objects while their permit is in force *at this request* (A17, A18).
 
-The permit, its holders and the verdicts are read again every time: a revocation bites at the next request,
-also in the middle of a download.
+Permit, holders and verdicts are read again at each request, so that a revocation also stops a download under way.
 """
 
 from __future__ import annotations
@@ -22,144 +21,138 @@ from imaging_hub.cohorts.release import ReleaseState
 from imaging_hub.errors import NotFound
 from imaging_hub.permits import projects
 from imaging_hub.permits.policy import Action
-from imaging_hub.web.byterange import ByteSpan, asked_span
-from imaging_hub.web.client_wheel import wheel
-from imaging_hub.web.hub import Needs, Visit, allowed, today
+from imaging_hub.web.authorization import HubRequest, RequiresAction, allowed_or_raise, today
+from imaging_hub.web.byte_range import ByteSpan, parse_range
+from imaging_hub.web.client_wheel import build_wheel
 
 api = APIRouter(prefix="/api/v1/releases", tags=["releases"])
 pages = APIRouter(include_in_schema=False)
 
-ReleaseReader = Annotated[Visit, Needs(Action.RELEASE_READ)]
-ReleaseDownloader = Annotated[Visit, Needs(Action.RELEASE_DOWNLOAD)]
+ReleaseReader = Annotated[HubRequest, RequiresAction(Action.RELEASE_READ)]
+ReleaseDownloader = Annotated[HubRequest, RequiresAction(Action.RELEASE_DOWNLOAD)]
 
-ReleaseRequester = Annotated[Visit, Needs(Action.RELEASE_REQUEST)]
+ReleaseRequester = Annotated[HubRequest, RequiresAction(Action.RELEASE_REQUEST)]
 
 
 @dataclass(frozen=True)
 class RequestedReleaseView:
-    """A release that a worker will prepare, or has; `new` is false when the same was asked for before."""
+    """A requested release; `new` is False when the same was requested before."""
 
     id: str
     new: bool
 
 
 class ReleaseIn(BaseModel):
-    """What to release, and under what."""
+    """Cohort and permit of a release."""
 
     cohort: str = Field(max_length=64)
     permit: str = Field(max_length=64)
 
 
-def _admitted(visit: Visit, release_id: str) -> ReleaseView:
-    with visit.begin() as connection:
+def _require_release(request: HubRequest, release_id: str) -> ReleaseView:
+    with request.begin() as connection:
         release = catalogue.release(connection, release_id)
         if release is None:
             raise NotFound("no such release")
         resource = catalogue.as_resource(connection, release)
         permit = projects.permit(connection, release.permit)
-    visit.require(resource, permit, obj=release_id)
+    request.require(resource, permit, obj=release_id)
     return release
 
 
 @api.get("")
-def list_releases(visit: ReleaseReader) -> list[ReleaseView]:
+def list_releases(request: ReleaseReader) -> list[ReleaseView]:
     """Your releases, the newest first."""
-    with visit.begin() as connection:
-        return list(catalogue.releases(connection, visit.actor))
+    with request.begin() as connection:
+        return list(catalogue.releases(connection, request.person))
 
 
 @api.post("")
-def request_release(visit: ReleaseRequester, asked: ReleaseIn) -> RequestedReleaseView:
-    """Ask for a release of a frozen cohort; a worker prepares it. Asking twice is one release."""
-    return _requested(visit, asked.cohort, asked.permit)
+def request_release(request: ReleaseRequester, asked: ReleaseIn) -> RequestedReleaseView:
+    """Request a release of a frozen cohort, which a worker prepares. Requesting it twice gives one release."""
+    return _request_release(request, asked.cohort, asked.permit)
 
 
 @api.get("/{release_id}")
-def show_release(visit: ReleaseReader, release_id: str) -> ReleaseView:
+def show_release(request: ReleaseReader, release_id: str) -> ReleaseView:
     """One release: `PREPARING`, `READY` or `FAILED`, with its size."""
-    return _admitted(visit, release_id)
+    return _require_release(request, release_id)
 
 
 @api.get("/{release_id}/manifest", response_class=Response)
-def manifest(visit: ReleaseDownloader, release_id: str) -> Response:
+def manifest(request: ReleaseDownloader, release_id: str) -> Response:
     """The manifest as Parquet: `path`, `digest`, `size` and more, a row for each file."""
-    release = _admitted(visit, release_id)
+    release = _require_release(request, release_id)
     if release.manifest_digest is None:
         raise NotFound("This release is not ready.", code="not-ready", hint="ask again in a minute")
-    size = visit.hub.objects.size(release.manifest_digest)
-    return _sent(visit, release, release.manifest_digest, size, "application/vnd.apache.parquet")
+    size = request.app.objects.size(release.manifest_digest)
+    return _stream(request, release, release.manifest_digest, size, "application/vnd.apache.parquet")
 
 
 @api.get("/{release_id}/objects/{digest}", response_class=Response)
-def release_object(visit: ReleaseDownloader, release_id: str, digest: str) -> Response:
-    """One file of the release by its SHA-256; `Range` is honoured, so a broken download goes on."""
-    release = _admitted(visit, release_id)
-    with visit.begin() as connection:
+def release_object(request: ReleaseDownloader, release_id: str, digest: str) -> Response:
+    """One file of the release by its SHA-256, with `Range`, so that an interrupted download can continue."""
+    release = _require_release(request, release_id)
+    with request.begin() as connection:
         size = catalogue.size_of_item(connection, release_id, digest)
     if size is None or release.state is not ReleaseState.READY:
         raise NotFound("no such release")
-    return _sent(visit, release, digest, size, "application/dicom")
+    return _stream(request, release, digest, size, "application/dicom")
 
 
-def _sent(visit: Visit, release: ReleaseView, digest: str, size: int, media_type: str) -> Response:
-    """An object or the part asked for, streamed: memory does not grow with the file."""
-    _remember_download(visit, release)
+def _stream(request: HubRequest, release: ReleaseView, digest: str, size: int, media_type: str) -> Response:
+    """Stream an object or the requested range, in constant memory."""
+    request.record_action(
+        trail.AuditAction.RELEASE_DOWNLOADED,
+        release.id,
+        {"permit": release.permit, "manifest_digest": release.manifest_digest},
+    )
     headers = {"ETag": f'"{digest}"', "Accept-Ranges": "bytes", "Content-Disposition": "attachment"}
-    span = asked_span(visit.request.headers, digest, size)
+    span = parse_range(request.http.headers, digest, size)
     if span is None:
         headers["Content-Length"] = str(size)
-        return StreamingResponse(_pieces(visit, digest, None), 200, headers, media_type)
+        return StreamingResponse(_chunks(request, digest, None), 200, headers, media_type)
     headers |= {"Content-Length": str(span.end - span.start), "Content-Range": span.content_range(size)}
-    return StreamingResponse(_pieces(visit, digest, span), 206, headers, media_type)
+    return StreamingResponse(_chunks(request, digest, span), 206, headers, media_type)
 
 
-def _pieces(visit: Visit, digest: str, span: ByteSpan | None) -> Iterator[bytes]:
+def _chunks(request: HubRequest, digest: str, span: ByteSpan | None) -> Iterator[bytes]:
     if span is None:
-        return visit.hub.objects.stream(digest)
-    return visit.hub.objects.stream(digest, span.start, span.end)
+        return request.app.objects.stream(digest)
+    return request.app.objects.stream(digest, span.start, span.end)
 
 
-def _remember_download(visit: Visit, release: ReleaseView) -> None:
-    """One entry on the trail for a session, a release and a day, before the first byte leaves."""
-    what = (visit.session, release.id, today().isoformat())
-    if visit.hub.remembered.is_new(*what):
-        with visit.begin() as connection:
-            detail = {"permit": release.permit, "manifest_digest": release.manifest_digest}
-            trail.append(connection, visit.actor.name, trail.AuditAction.RELEASE_DOWNLOADED, release.id, detail)
-        visit.hub.remembered.done(*what)
-
-
-def _requested(visit: Visit, cohort: str, permit: str) -> RequestedReleaseView:
+def _request_release(request: HubRequest, cohort: str, permit: str) -> RequestedReleaseView:
     from imaging_hub.cohorts import release as releasing  # an analytic engine: the first page need not wait for it
 
-    with visit.begin() as connection:
+    with request.begin() as connection:
         if projects.permit(connection, permit) is None:
             raise NotFound("no such permit")
-        requested = releasing.request(connection, actor=visit.actor, cohort=cohort, permit_id=permit, today=today())
-    release = allowed(requested)
+        requested = releasing.request(connection, actor=request.person, cohort=cohort, permit_id=permit, today=today())
+    release = allowed_or_raise(requested)
     return RequestedReleaseView(release.id, release.new)
 
 
 @pages.post("/cohorts/{cohort_id}/releases")
-def release_form(visit: ReleaseRequester, cohort_id: str, permit: Annotated[str, Form(max_length=64)]) -> Response:
-    """Ask for a release and go to its page."""
-    return RedirectResponse(f"/releases/{_requested(visit, cohort_id, permit).id}", 303)
+def release_form(request: ReleaseRequester, cohort_id: str, permit: Annotated[str, Form(max_length=64)]) -> Response:
+    """Request a release and go to its page."""
+    return RedirectResponse(f"/releases/{_request_release(request, cohort_id, permit).id}", 303)
 
 
 @pages.get("/releases")
-def releases_page(visit: ReleaseReader) -> Response:
+def releases_page(request: ReleaseReader) -> Response:
     """Your releases."""
-    with visit.begin() as connection:
-        found = catalogue.releases(connection, visit.actor)
-    return visit.page("releases.html", releases=found)
+    with request.begin() as connection:
+        releases = catalogue.releases(connection, request.person)
+    return request.page("releases.html", releases=releases)
 
 
 @pages.get("/releases/{release_id}")
-def release_page(visit: ReleaseReader, release_id: str) -> Response:
-    """One release with the command that fetches it."""
-    release = _admitted(visit, release_id)
-    with visit.begin() as connection:
+def release_page(request: ReleaseReader, release_id: str) -> Response:
+    """One release with the commands that install the client and download it."""
+    release = _require_release(request, release_id)
+    with request.begin() as connection:
         permit = projects.permit(connection, release.permit)
-    origin = visit.hub.settings.hub_url
-    install = wheel().install_command(origin)
-    return visit.page("release.html", release=release, permit=permit, origin=origin, install=install)
+    origin = request.app.settings.hub_url
+    install = build_wheel().install_command(origin)
+    return request.page("release.html", release=release, permit=permit, origin=origin, install=install)

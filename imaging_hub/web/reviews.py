@@ -1,6 +1,6 @@
-"""The radiologist's look: the queue, AFTER pictures with what changed and why, and the verdict.
+"""Review by radiologists: the queue, AFTER images with the changed attributes, and the verdict.
 
-BEFORE never passes here: the page loads it from the hospital's console, with the console's own session.
+BEFORE images are loaded from the hospital's console with the console's own session, and never pass through the hub.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from imaging_hub.archive.filters import SeriesFilter
 from imaging_hub.archive.index import ReviewState
 from imaging_hub.archive.slices import SeriesSlice
 from imaging_hub.errors import NotFound
-from imaging_hub.http.problems import ProblemDetails
+from imaging_hub.http.problem_details import ProblemDetails
 from imaging_hub.permits.policy import Action
 from imaging_hub.review import differences, verdicts
 from imaging_hub.review.differences import AttributeDifference
@@ -33,21 +33,21 @@ from imaging_hub.review.verdicts import (
     VerdictRecorded,
     WaitingSeries,
 )
-from imaging_hub.web.hub import Needs, Visit
+from imaging_hub.web.authorization import HubRequest, RequiresAction
 
 api = APIRouter(prefix="/api/v1", tags=["review"])
 pages = APIRouter(include_in_schema=False)
 
-ReviewReader = Annotated[Visit, Needs(Action.REVIEW_READ)]
-ReviewDecider = Annotated[Visit, Needs(Action.REVIEW_DECIDE)]
-PictureReader = Annotated[Visit, Needs(Action.PIXELS_READ)]
-SeriesUid = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$")]
-FrameNumber = Annotated[float | None, Query(ge=-1e6, le=1e6, allow_inf_nan=False)]
+ReviewReader = Annotated[HubRequest, RequiresAction(Action.REVIEW_READ)]
+ReviewDecider = Annotated[HubRequest, RequiresAction(Action.REVIEW_DECIDE)]
+PictureReader = Annotated[HubRequest, RequiresAction(Action.PIXELS_READ)]
+UidParameter = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$")]
+WindowCenter = Annotated[float | None, Query(ge=-1e6, le=1e6, allow_inf_nan=False)]
 ContentDigest = Annotated[str, Form(pattern=r"^[0-9a-f]{64}$")]
 
 
 class VerdictIn(BaseModel):
-    """A verdict as a program gives it."""
+    """A verdict by the API."""
 
     verdict: GivenVerdict
     content_digest: str = Field(pattern="^[0-9a-f]{64}$", description="The series' content that was looked at.")
@@ -57,7 +57,7 @@ class VerdictIn(BaseModel):
 
 @dataclass(frozen=True)
 class ReviewPage:
-    """What is needed to look at a series."""
+    """A series with its slices, changes and verdicts."""
 
     series: search.ArchivedSeries
     slices: Sequence[SeriesSlice]
@@ -65,19 +65,23 @@ class ReviewPage:
     verdicts: Sequence[verdicts.Verdict]
 
 
-def _review(visit: Visit, series_uid: str, number: int | None = None) -> tuple[ReviewPage, SeriesSlice | None]:
-    """The series, with the attributes of its middle slice or of the one asked for."""
-    with visit.begin() as connection:
-        found = search.series(connection, SeriesFilter(series_uids=[series_uid]))
-        if not found:
+def _review(request: HubRequest, series_uid: str, number: int | None = None) -> tuple[ReviewPage, SeriesSlice | None]:
+    """Return the series with the changes of slice `number`, by default of its middle slice."""
+    with request.begin() as connection:
+        series = search.series(connection, SeriesFilter(series_uids=[series_uid]))
+        if not series:
             raise NotFound("no such series")
-        held = slices.of_series(connection, series_uid)
-        shown = held[min(len(held) // 2 if number is None else number, len(held) - 1)] if held else None
+        series_slices = slices.of_series(connection, series_uid)
+        shown = (
+            series_slices[min(len(series_slices) // 2 if number is None else number, len(series_slices) - 1)]
+            if series_slices
+            else None
+        )
         changed = differences.of_series(connection, series_uid, shown.sop_instance_uid if shown else None)
-        return ReviewPage(found[0], held, changed, verdicts.history(connection, series_uid)), shown
+        return ReviewPage(series[0], series_slices, changed, verdicts.history(connection, series_uid)), shown
 
 
-def _settle(outcome: VerdictOutcome) -> None:
+def _raise_unless_recorded(outcome: VerdictOutcome) -> None:
     if isinstance(outcome, SeriesChanged):
         raise ProblemDetails(
             409, "content-changed", "The series has changed since you looked.", hint="look at it again"
@@ -87,87 +91,95 @@ def _settle(outcome: VerdictOutcome) -> None:
 
 
 def _decide(
-    visit: Visit, series_uid: str, digest: str, reason: RejectionReason | None, basis: VerdictBasis, *, approved: bool
+    request: HubRequest,
+    series_uid: str,
+    digest: str,
+    reason: RejectionReason | None,
+    basis: VerdictBasis,
+    *,
+    approved: bool,
 ) -> None:
-    who = visit.actor.name
-    with visit.begin() as connection:
+    reviewer = request.person.name
+    with request.begin() as connection:
         if approved:
-            outcome = verdicts.approve(connection, series_uid, digest, reviewer=who, basis=basis)
+            outcome = verdicts.approve(connection, series_uid, digest, reviewer=reviewer, basis=basis)
         elif reason is None:
             raise ProblemDetails(
                 422, "reason-missing", "A rejection needs its reason.", hint="choose one from the list"
             )
         else:
-            outcome = verdicts.reject(connection, series_uid, digest, reason=reason, reviewer=who, basis=basis)
-    _settle(outcome)
+            outcome = verdicts.reject(connection, series_uid, digest, reason=reason, reviewer=reviewer, basis=basis)
+    _raise_unless_recorded(outcome)
 
 
 @api.get("/reviews")
-def list_waiting(visit: ReviewReader) -> list[WaitingSeries]:
-    """Series that wait for a verdict, the riskiest first."""
-    with visit.begin() as connection:
+def list_waiting(request: ReviewReader) -> list[WaitingSeries]:
+    """Series that wait for a verdict, highest risk first."""
+    with request.begin() as connection:
         return list(verdicts.queue(connection))
 
 
 @api.get("/reviews/{series_instance_uid}")
-def show_review(visit: ReviewReader, series_instance_uid: SeriesUid) -> ReviewPage:
-    """A series with what changed in it, by which rule, and the verdicts on it."""
-    return _review(visit, series_instance_uid)[0]
+def show_review(request: ReviewReader, series_instance_uid: UidParameter) -> ReviewPage:
+    """A series with its changes, the rules behind them, and its verdicts."""
+    return _review(request, series_instance_uid)[0]
 
 
 @api.post("/reviews/{series_instance_uid}", status_code=204, response_class=Response)
-def give_verdict(visit: ReviewDecider, series_instance_uid: SeriesUid, body: VerdictIn) -> Response:
-    """Approve or reject the series' present content."""
+def give_verdict(request: ReviewDecider, series_instance_uid: UidParameter, body: VerdictIn) -> Response:
+    """Approve or reject the present content of a series."""
     approved = body.verdict is ReviewState.APPROVED
-    _decide(visit, series_instance_uid, body.content_digest, body.reason, body.basis, approved=approved)
+    _decide(request, series_instance_uid, body.content_digest, body.reason, body.basis, approved=approved)
     return Response(status_code=204)
 
 
 @pages.get("/reviews")
-def queue_page(visit: ReviewReader, done: Annotated[str, Query(max_length=64, pattern=r"^[0-9.]*$")] = "") -> Response:
-    """The queue."""
-    with visit.begin() as connection:
+def queue_page(
+    request: ReviewReader, done: Annotated[str, Query(max_length=64, pattern=r"^[0-9.]*$")] = ""
+) -> Response:
+    """The queue as a page."""
+    with request.begin() as connection:
         waiting, counted = verdicts.queue(connection), verdicts.counts(connection)
-    return visit.page("reviews.html", waiting=waiting, counts=counted, done=done)
+    return request.page("reviews.html", waiting=waiting, counts=counted, done=done)
 
 
 @pages.get("/reviews/{series_instance_uid}")
 def review_page(
-    visit: ReviewReader,
-    series_instance_uid: SeriesUid,
+    request: ReviewReader,
+    series_instance_uid: UidParameter,
     n: Annotated[int | None, Query(ge=0, lt=1 << 31)] = None,
     done: Annotated[str, Query(max_length=64, pattern=r"^[0-9.]*$")] = "",
 ) -> Response:
-    """BEFORE and AFTER side by side, the differences, and the verdict."""
-    review, shown = _review(visit, series_instance_uid, n)
-    with visit.begin() as connection:
+    """BEFORE and AFTER side by side, the changes, and the form for the verdict."""
+    review, shown = _review(request, series_instance_uid, n)
+    with request.begin() as connection:
         waiting = [other.series_instance_uid for other in verdicts.queue(connection)]
-    return visit.page(
+    return request.page(
         "review.html",
         review=review,
         shown=shown,
-        window=visit.hub.pictures.window(shown.digest) if shown else None,
+        window=request.app.pictures.window(shown.digest) if shown else None,
         reasons=REASONS,
         waiting=waiting,
         done=done,
-        console=visit.hub.settings.console_url,
+        console=request.app.settings.console_url,
     )
 
 
 @pages.post("/reviews/{series_instance_uid}")
 def verdict_form(
     *,
-    visit: ReviewDecider,
-    series_instance_uid: SeriesUid,
+    request: ReviewDecider,
+    series_instance_uid: UidParameter,
     verdict: Annotated[GivenVerdict, Form()],
     content_digest: ContentDigest,
     basis: Annotated[VerdictBasis, Form()],
     reason: Annotated[RejectionReason | None, Form()] = None,
 ) -> Response:
-    """Take the verdict and go on to the next series."""
+    """Record the verdict and go to the next series."""
     approved = verdict is ReviewState.APPROVED
-    _decide(visit, series_instance_uid, content_digest, reason, basis, approved=approved)
-    with visit.begin() as connection:
+    _decide(request, series_instance_uid, content_digest, reason, basis, approved=approved)
+    with request.begin() as connection:
         following = next(iter(verdicts.queue(connection, limit=1)), None)
     path = f"/reviews/{following.series_instance_uid}" if following else "/reviews"
     return RedirectResponse(f"{path}?done={series_instance_uid}", 303)
@@ -176,16 +188,16 @@ def verdict_form(
 @pages.get("/reviews/{series_instance_uid}/after/{sop_instance_uid}/{frame}.png")
 def after_picture(
     *,
-    visit: PictureReader,
-    series_instance_uid: SeriesUid,
-    sop_instance_uid: SeriesUid,
+    request: PictureReader,
+    series_instance_uid: UidParameter,
+    sop_instance_uid: UidParameter,
     frame: Annotated[int, Path(ge=0, lt=1 << 31)],
-    center: FrameNumber = None,
+    center: WindowCenter = None,
     width: Annotated[float | None, Query(gt=0, le=1e6, allow_inf_nan=False)] = None,
 ) -> Response:
     """One frame of the archived instance, re-encoded as PNG."""
-    with visit.begin() as connection:
-        held = slices.find(connection, series_instance_uid, sop_instance_uid)
-    if held is None or frame >= held.frames:
+    with request.begin() as connection:
+        series_slice = slices.find(connection, series_instance_uid, sop_instance_uid)
+    if series_slice is None or frame >= series_slice.frames:
         raise NotFound("no such picture")
-    return Response(visit.hub.pictures.png(held.digest, frame, center, width), media_type="image/png")
+    return Response(request.app.pictures.png(series_slice.digest, frame, center, width), media_type="image/png")

@@ -1,4 +1,4 @@
-"""Studies and their series: what the archive holds, as the one who asks may see it."""
+"""Studies and series of the archive, as far as the account may see them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from imaging_hub.archive.index import ArchivedStudyState
 from imaging_hub.archive.search import ArchivedSeries, ArchivedStudy
 from imaging_hub.errors import NotFound
 from imaging_hub.permits.policy import AccountRole, Action, RequestActor, RequestedResource
-from imaging_hub.web.hub import Needs, Visit
+from imaging_hub.web.authorization import HubRequest, RequiresAction
 
 PAGE = 50
 
 api = APIRouter(prefix="/api/v1", tags=["studies"])
 pages = APIRouter(include_in_schema=False)
 
-StudyReader = Annotated[Visit, Needs(Action.STUDIES_READ)]
-SeriesReader = Annotated[Visit, Needs(Action.SERIES_READ)]
+StudyReader = Annotated[HubRequest, RequiresAction(Action.STUDIES_READ)]
+SeriesReader = Annotated[HubRequest, RequiresAction(Action.SERIES_READ)]
 PageOffset = Annotated[int, Query(ge=0, le=10_000_000)]
 
 
 class StudyListQuery(BaseModel):
-    """The filters of the list; an empty one asks nothing."""
+    """Filters of the list; an empty one selects all."""
 
     modality: str = Field("", max_length=16)
     state: str = Field("", max_length=16)
@@ -36,7 +36,7 @@ class StudyListQuery(BaseModel):
 
 
 def _filter(actor: RequestActor, asked: StudyListQuery) -> StudyFilter:
-    """The question, narrowed in the query itself to the hospital of a hospital's account."""
+    """Build the filter, restricted to the hospital of a hospital's account."""
     return StudyFilter(
         modalities=(asked.modality.upper(),) if asked.modality else (),
         state=asked.state,
@@ -46,62 +46,62 @@ def _filter(actor: RequestActor, asked: StudyListQuery) -> StudyFilter:
     )
 
 
-def _study(visit: Visit, uid: str) -> tuple[ArchivedStudy, list[ArchivedSeries]]:
-    with visit.begin() as connection:
-        found = search.studies(connection, StudyFilter(study_uids=[uid]))
-        held = search.series_of(connection, uid)
-    if not found:
+def _study(request: HubRequest, uid: str) -> tuple[ArchivedStudy, list[ArchivedSeries]]:
+    with request.begin() as connection:
+        studies = search.studies(connection, StudyFilter(study_uids=[uid]))
+        series = search.series_of(connection, uid)
+    if not studies:
         raise NotFound("no such study")
-    visit.require(RequestedResource(finess=found[0].finess))
-    return found[0], held
+    request.require(RequestedResource(finess=studies[0].finess))
+    return studies[0], series
 
 
 @api.get("/studies")
 def list_studies(
-    visit: StudyReader,
+    request: StudyReader,
     asked: Annotated[StudyListQuery, Depends()],
     offset: PageOffset = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = PAGE,
 ) -> list[ArchivedStudy]:
-    """Studies in the archive, the latest first; dates are the shifted ones."""
-    with visit.begin() as connection:
-        return search.studies(connection, _filter(visit.actor, asked), limit=limit, offset=offset)
+    """Studies in the archive, the latest first; dates are shifted."""
+    with request.begin() as connection:
+        return search.studies(connection, _filter(request.person, asked), limit=limit, offset=offset)
 
 
 @api.get("/studies/{study_instance_uid}")
-def show_study(visit: StudyReader, study_instance_uid: str) -> ArchivedStudy:
+def show_study(request: StudyReader, study_instance_uid: str) -> ArchivedStudy:
     """One study."""
-    return _study(visit, study_instance_uid)[0]
+    return _study(request, study_instance_uid)[0]
 
 
 @api.get("/studies/{study_instance_uid}/series")
-def list_series(visit: StudyReader, study_instance_uid: str) -> list[ArchivedSeries]:
-    """The series of one study, with the attributes that cohorts ask for."""
-    return _study(visit, study_instance_uid)[1]
+def list_series(request: StudyReader, study_instance_uid: str) -> list[ArchivedSeries]:
+    """The series of one study, with the attributes for cohorts."""
+    return _study(request, study_instance_uid)[1]
 
 
 @api.get("/series/{series_instance_uid}")
-def show_series(visit: SeriesReader, series_instance_uid: str) -> ArchivedSeries:
+def show_series(request: SeriesReader, series_instance_uid: str) -> ArchivedSeries:
     """One series."""
-    with visit.begin() as connection:
-        found = search.series(connection, SeriesFilter(series_uids=[series_instance_uid]))
-        study = search.studies(connection, StudyFilter(study_uids=[found[0].study_instance_uid])) if found else []
-    if not found or not study:
+    with request.begin() as connection:
+        series = search.series(connection, SeriesFilter(series_uids=[series_instance_uid]))
+        study = search.studies(connection, StudyFilter(study_uids=[series[0].study_instance_uid])) if series else []
+    if not series or not study:
         raise NotFound("no such series")
-    visit.require(RequestedResource(finess=study[0].finess))
-    return found[0]
+    request.require(RequestedResource(finess=study[0].finess))
+    return series[0]
 
 
 @pages.get("/studies")
-def studies_page(visit: StudyReader, asked: Annotated[StudyListQuery, Depends()], offset: PageOffset = 0) -> Response:
+def studies_page(request: StudyReader, asked: Annotated[StudyListQuery, Depends()], offset: PageOffset = 0) -> Response:
     """The list with its filters."""
-    with visit.begin() as connection:
-        found = search.studies(connection, _filter(visit.actor, asked), limit=PAGE + 1, offset=offset)
+    with request.begin() as connection:
+        studies = search.studies(connection, _filter(request.person, asked), limit=PAGE + 1, offset=offset)
         modalities = sorted(totals.series_by_modality(connection))
-    return visit.page(
+    return request.page(
         "studies.html",
-        studies=found[:PAGE],
-        more=len(found) > PAGE,
+        studies=studies[:PAGE],
+        more=len(studies) > PAGE,
         offset=offset,
         size=PAGE,
         asked=asked.model_dump(),
@@ -111,7 +111,7 @@ def studies_page(visit: StudyReader, asked: Annotated[StudyListQuery, Depends()]
 
 
 @pages.get("/studies/{study_instance_uid}")
-def study_page(visit: StudyReader, study_instance_uid: str) -> Response:
+def study_page(request: StudyReader, study_instance_uid: str) -> Response:
     """One study with its series."""
-    study, held = _study(visit, study_instance_uid)
-    return visit.page("study.html", study=study, series=held)
+    study, series = _study(request, study_instance_uid)
+    return request.page("study.html", study=study, series=series)

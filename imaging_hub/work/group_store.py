@@ -22,7 +22,7 @@ class GroupStore:
         self._disk = Lock()
 
     def put(self, buffers: Sequence[Buffer]) -> StoredObject:
-        """As `ObjectStore.put`: durable on return; raises `StorageUnavailable`."""
+        """Store as `ObjectStore.put` does: durable on return; raises `StorageUnavailable`."""
         stored: Future[StoredObject] = Future()
         with self._queue:
             self._waiting.append((buffers, stored))

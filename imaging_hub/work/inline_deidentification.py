@@ -21,24 +21,24 @@ from imaging_hub.archive.index import StoredInstance
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
-from imaging_hub.deidentification.engine.plan import Plan
+from imaging_hub.deidentification.engine.plan import Plan, PlanCache
 from imaging_hub.deidentification.identifiers.collector import IdentifierCollector
 from imaging_hub.deidentification.instance import AttributeChange, Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.dicom.elements import Buffer, Dataset
 from imaging_hub.errors import HubError
-from imaging_hub.intake import handover, retention, study_identifiers
-from imaging_hub.intake.handover import HandoverRequest
-from imaging_hub.intake.study_keys import OriginalOwner, StudyKey, open_vault
+from imaging_hub.intake import deidentification_socket, patient_identifiers, retention
+from imaging_hub.intake.deidentification_socket import HandoverRequest
+from imaging_hub.intake.study_keys import OriginalOwner, StudyKey, open_study_keys
 from imaging_hub.keys.keyring import gateway_keys, hub_keys
 from imaging_hub.log import log
-from imaging_hub.pseudonymisation import identity, ins, pseudonyms, traits
+from imaging_hub.pseudonymisation import identity, ins, traits
 from imaging_hub.pseudonymisation.identity import ContestedIdentity
 from imaging_hub.pseudonymisation.ins import QualifiedIns, UnqualifiedIns
+from imaging_hub.pseudonymisation.pseudonyms import for_subject
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.work.group_store import GroupStore
 from imaging_hub.work.inline_outcome import InlineOutcome, OutcomeSealer
-from imaging_hub.work.plan_cache import PlanCache
 
 REMEMBERED = 64
 """Studies that arrive at once."""
@@ -57,7 +57,7 @@ class _Study:
     label: str
     plan: Plan
     key: StudyKey
-    envelopes: OutcomeSealer
+    sealer: OutcomeSealer
     since: float
 
 
@@ -68,15 +68,15 @@ class InlineDeidentifier:
         self._settings = settings
         self._login = database.login(DatabaseRole.WORKER)
         self._third_party = third_party
-        self._vault = open_vault(settings, self._login)
+        self._study_keys = open_study_keys(settings, self._login)
         self._storing = GroupStore(ObjectStore(settings.objects))
         self._hub_keys = hub_keys(settings.keys)
-        self._plans = PlanCache(settings)
+        self._plans = PlanCache(settings.profile_folders)
         self._studies: OrderedDict[OriginalOwner, _Study] = OrderedDict()
         self._lock = Lock()
 
     def deidentify(self, handed: HandoverRequest, dataset: Buffer, session: InlineSession) -> bytes | None:
-        """The sealed outcome of an instance that passed, its object durable; None where it has to take the spool."""
+        """De-identify an instance and store its object; its sealed outcome, or None where it has to take the spool."""
         try:
             return self._deidentify(handed, dataset, session)
         except (HubError, SQLAlchemyError, OSError) as fault:
@@ -100,7 +100,7 @@ class InlineDeidentifier:
             return None
         change_list = session.change_list(outcome.changes, self._kept)
         stored = self._storing.put(outcome.part10)
-        return study.envelopes.seal(
+        return study.sealer.seal(
             InlineOutcome(
                 admission=StoredInstance(
                     replace(outcome, part10=(), changes=()), stored.digest, stored.size, change_list
@@ -122,11 +122,11 @@ class InlineDeidentifier:
         if known is not None and time.monotonic() - known.since < FRESH_SECONDS:
             return known
         label, plan = self._plans.of(handed.profile)
-        key = self._vault.of(owner)
+        key = self._study_keys.get_key(owner)
         with self._login.begin() as connection:
-            if not retention.keeps_none(connection, handed.hospital):
+            if not retention.keeps_no_originals(connection, handed.hospital):
                 return None
-            who = identity.register(
+            subject = identity.register(
                 connection,
                 gateway_keys(self._settings.keys),  # as it is now: it may have been renewed
                 self._third_party,
@@ -134,12 +134,12 @@ class InlineDeidentifier:
                 patient_id=handed.patient_id,
                 reading=reading,
             )
-            if isinstance(who, ContestedIdentity) or opposition.stands(connection, who.sid):
+            if isinstance(subject, ContestedIdentity) or opposition.stands(connection, subject.sid):
                 return None
-            named = study_identifiers.unite(connection, key, frozenset())
-        stand_ins = replace(pseudonyms.for_subject(self._hub_keys, who.sid, handed.hospital), identifiers=named)
-        envelopes, now = OutcomeSealer(self._hub_keys, key), time.monotonic()
-        made = _Study(handed.patient_id, reading, who.sid, stand_ins, label, plan, key, envelopes, now)
+            named = patient_identifiers.merge_identifiers(connection, key, frozenset())
+        pseudonyms = replace(for_subject(self._hub_keys, subject.sid, handed.hospital), identifiers=named)
+        sealer, now = OutcomeSealer(self._hub_keys, key), time.monotonic()
+        made = _Study(handed.patient_id, reading, subject.sid, pseudonyms, label, plan, key, sealer, now)
         return self._remember(owner, made)
 
     def _knowing(self, owner: OriginalOwner, study: _Study, identifiers: frozenset[str]) -> _Study:
@@ -147,7 +147,7 @@ class InlineDeidentifier:
         if identifiers <= study.pseudonyms.identifiers:
             return study
         with self._login.begin() as connection:
-            named = study_identifiers.unite(connection, study.key, identifiers)
+            named = patient_identifiers.merge_identifiers(connection, study.key, identifiers)
         return self._remember(owner, replace(study, pseudonyms=replace(study.pseudonyms, identifiers=named)))
 
     def _kept(self, changes: Sequence[AttributeChange]) -> str:
@@ -179,36 +179,36 @@ class InlineSession:
         return self._collector.found
 
     def read(self, owner: OriginalOwner, dataset: Buffer, transfer_syntax_uid: str) -> Dataset:
-        """The header of an instance, its identifiers collected."""
+        """Read the header of an instance and collect its identifiers."""
         if owner != self._owner:
             self._owner, self._collector = owner, IdentifierCollector()
         start = self._collector.read_start(dataset, len(dataset), transfer_syntax_uid)
         return self._collector.read(dataset, transfer_syntax_uid) if start is None else start
 
     def change_list(self, changes: Sequence[AttributeChange], keep: Callable[[Sequence[AttributeChange]], str]) -> str:
-        """The digest of a list of changes, kept by `keep` unless it is that of the instance before."""
+        """Return the digest of a list of changes, kept by `keep` unless it is that of the instance before."""
         if changes != self._changes[0] or not self._changes[1]:
             self._changes = (changes, keep(changes))
         return self._changes[1]
 
     def engine(self, label: str, plan: Plan) -> Deidentifier:
-        """The engine of a plan."""
+        """Return the engine of a plan, the same while `label` is."""
         if self._engine is None or label != self._label:
             self._engine, self._label = Deidentifier(plan), label
         return self._engine
 
 
 def run(settings: Settings, database: Database) -> None:
-    """Let instances through until asked to stop."""
+    """De-identify what the gateway hands over, until asked to stop."""
     deidentifier = InlineDeidentifier(settings, database, ThirdParty.connect(settings))
-    listening = handover.listen(settings.handover_socket)
+    listening = deidentification_socket.listen(settings.handover_socket)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: listening.shutdown(socket.SHUT_RDWR))
     serve(listening, deidentifier)
 
 
 def serve(listening: socket.socket, deidentifier: InlineDeidentifier) -> None:
-    """A thread a gateway's connection, until the socket is shut down."""
+    """Run a thread for each connection of the gateway, until the socket is shut down."""
     with listening:
         while True:
             try:
@@ -223,7 +223,7 @@ def _attend(line: socket.socket, deidentifier: InlineDeidentifier) -> None:
     with line:
         while True:
             try:
-                handed, dataset = handover.receive(line)
-                handover.answer(line, deidentifier.deidentify(handed, dataset, session))
+                handed, dataset = deidentification_socket.receive_request(line)
+                deidentification_socket.send_outcome(line, deidentifier.deidentify(handed, dataset, session))
             except OSError:
                 return

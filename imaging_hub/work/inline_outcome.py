@@ -15,7 +15,7 @@ from datetime import date
 from typing import Any
 
 from imaging_hub.archive.index import StoredInstance
-from imaging_hub.deidentification.identifiers import second_look
+from imaging_hub.deidentification.identifiers import residual_check
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Quarantined
 from imaging_hub.errors import KeyringError, SealBroken
 from imaging_hub.intake.journal import SEND_AGAIN
@@ -41,7 +41,7 @@ class InlineOutcome:
     traits: PatientTraits | None
 
     def refused(self, sid: str, profile: str, named: frozenset[str]) -> Quarantined | None:
-        """Why it cannot be admitted, now that its study is whole; None where it can.
+        """Say why it cannot be admitted, now that its study is whole; None where it can.
 
         `sid` and `profile` are those of the study, `named` all that its patient is named by: what was not known yet
         when the instance passed is looked for in what would leave. Only an original could be de-identified anew.
@@ -50,7 +50,7 @@ class InlineOutcome:
             return Quarantined(SEND_AGAIN, rule="study")
         learnt = named - self.searched
         instance = self.admission.instance
-        hit = second_look.look(instance.header, instance.transfer_syntax_uid, learnt) if learnt else None
+        hit = residual_check.check_again(instance.header, instance.transfer_syntax_uid, learnt) if learnt else None
         return None if hit is None else Quarantined(SEND_AGAIN, hit.path, "residual-identifier")
 
 
@@ -63,11 +63,11 @@ class OutcomeSealer:
         )
 
     def seal(self, outcome: InlineOutcome) -> bytes:
-        """An outcome for the gateway to keep."""
+        """Seal an outcome for the gateway to keep."""
         return self._cipher.seal(zlib.compress(json.dumps(_written(outcome)).encode(), 1))
 
     def open(self, sealed: bytes) -> InlineOutcome:
-        """What was sealed; raises `KeyringError` where it was sealed under another key, or changed since."""
+        """Open what was sealed; raises `KeyringError` where it was sealed under another key, or changed since."""
         try:
             compressed = self._cipher.open(sealed)
         except SealBroken:

@@ -27,7 +27,7 @@ STALLED_SECONDS = 20.0
 
 
 def connect(database: Database, pipeline: StudyPipeline) -> App:
-    """The queue's application, its tasks bound to `pipeline`."""
+    """Make the queue's application, its tasks bound to `pipeline`."""
     connector = PsycopgConnector(
         conninfo=database.conninfo(DatabaseRole.WORKER),
         kwargs={"options": "-c search_path=work"},
@@ -82,7 +82,7 @@ async def enqueue(app: App, task: str, **row: int | str) -> None:
 
 
 def workers_alive(connection: Connection) -> int:
-    """How many workers gave a sign of life lately."""
+    """Count the workers that gave a sign of life lately."""
     count = connection.execute(
         text(
             "SELECT count(*) FROM work.procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => :s)"

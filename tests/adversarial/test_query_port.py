@@ -16,7 +16,7 @@ from running_hub import free_ports
 
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import senders
-from imaging_hub.gateway.query_scp import QueryRetrieveScp
+from imaging_hub.gateway.query_retrieve_scp import QueryRetrieveScp
 from imaging_hub.gateway.senders import QueryRetrieveAddress
 from imaging_hub.metrics import GatewayMetrics
 from imaging_hub.settings import Settings

@@ -40,8 +40,8 @@ def originals() -> list[Path]:
 
 def test_damaged_instances_are_answered_and_end_in_one_state(gateway: GatewayProcess, database: Database) -> None:
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        sender = senders.named(connection, "HOSPITAL")
-        token = senders.give_token(connection, sender, datetime.now(UTC) + timedelta(days=1))
+        sender = senders.find_by_title(connection, "HOSPITAL")
+        token = senders.issue_token(connection, sender, datetime.now(UTC) + timedelta(days=1))
     account = reception_fuzz.instances(gateway, database, token, originals(), INSTANCES, SEED)
     assert account.wrong == []
     assert account.answers.total() == INSTANCES

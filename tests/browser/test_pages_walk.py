@@ -75,8 +75,10 @@ def test_a_researcher_goes_from_cohort_to_download(visitor: Callable[..., Any]) 
     release = page.url.rpartition("/")[2]
     prepare(story, release)
     page.reload()
-    assert f"imaging-hub download {release}" in page.locator("pre.command").inner_text()
-    assert story.settings.hub_url in page.locator("pre.command").inner_text()
+    install, download = page.locator("pre.command").all_inner_texts()
+    assert install.startswith(f"pip install {story.settings.hub_url}/client/")
+    assert f"imaging-hub download {release}" in download
+    assert story.settings.hub_url in download
 
 
 def test_a_researcher_is_told_why_a_release_is_refused(visitor: Callable[..., Any]) -> None:

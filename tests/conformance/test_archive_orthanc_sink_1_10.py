@@ -100,7 +100,7 @@ def test_a_sink_that_comes_back_is_waited_for(
 ) -> None:
     archive(database, [deidentified(slice_of(STUDY, "2.25.200", 1))], objects)
     sink = OrthancSink(f"http://127.0.0.1:{free_port}", objects, pauses_seconds=(0.5,) * 60)
-    sending = threading.Thread(target=sink.send_study, args=(database, STUDY))
+    sending = threading.Thread(target=sink.send_study, args=(database.login(DatabaseRole.WORKER), STUDY))
     sending.start()
     with orthanc(tmp_path / "orthanc", free_port) as peer:
         sending.join()

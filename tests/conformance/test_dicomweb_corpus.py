@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from archived import archive
+from dicomweb_server import everybody
 from fastapi import FastAPI
 from pydicom import Dataset, dcmread
 from pydicom.encaps import generate_frames
@@ -23,7 +24,7 @@ from imaging_hub.deidentification.profile import profile
 from imaging_hub.dicom import part10
 from imaging_hub.dicomweb import routes
 from imaging_hub.errors import MalformedDataset
-from imaging_hub.http import problems
+from imaging_hub.http import problem_details
 from imaging_hub.http.pages import PageTemplates
 
 _EVERY = 6
@@ -36,8 +37,8 @@ def test_real_instances_are_served_as_they_are_stored(database: Database, corpus
     for patient, instances in _deidentified(corpus).items():
         archive(database, instances, objects, sid=patient, pseudonym=patient)
     app = FastAPI()
-    app.include_router(routes.router(database.login(DatabaseRole.WEB), objects), prefix="/dicom-web")
-    problems.install(app, PageTemplates(tmp_path, lambda _: {}))
+    app.include_router(routes.router(database.login(DatabaseRole.WEB), objects, everybody), prefix="/dicom-web")
+    problem_details.install(app, PageTemplates(tmp_path, lambda _: {}))
     client = TestClient(app)
     with database.begin(DatabaseRole.WEB) as connection:
         found = search.instances(connection)

@@ -19,7 +19,7 @@ from pydicom import dcmread
 
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicomweb import routes
-from imaging_hub.http import problems
+from imaging_hub.http import problem_details
 from imaging_hub.http.pages import PageTemplates
 from imaging_hub.permits.policy import AccountRole, Action, RequestActor
 
@@ -285,11 +285,11 @@ def test_a_hospital_sees_its_own_studies_only(
 
     def require(action: Action) -> Any:
         asked.append(action)
-        return Depends(lambda: SimpleNamespace(actor=RequestActor("someone", role, finess)))
+        return Depends(lambda: SimpleNamespace(person=RequestActor("someone", role, finess)))
 
     app = FastAPI()
     app.include_router(routes.router(database.login(DatabaseRole.WEB), hub.objects, require), prefix="/dicom-web")
-    problems.install(app, PageTemplates(tmp_path, lambda _: {}))
+    problem_details.install(app, PageTemplates(tmp_path, lambda _: {}))
     client = TestClient(app)
     assert set(asked) == {Action.STUDIES_READ, Action.SERIES_READ, Action.PIXELS_READ}
     for level in ("/studies", "/series", "/instances"):

@@ -26,7 +26,7 @@ from running_hub import free_ports
 
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import senders
-from imaging_hub.gateway.query_scp import QueryRetrieveScp
+from imaging_hub.gateway.query_retrieve_scp import QueryRetrieveScp
 from imaging_hub.gateway.senders import QueryRetrieveAddress
 from imaging_hub.settings import Settings
 
@@ -181,7 +181,7 @@ def test_dcmtk_sends_over_tls_with_the_certificate_of_its_hospital(
     authority, key = a_certificate(tmp_path, "authority")
     issuer = (named("authority"), key)
     ours, hospital, other = (a_certificate(tmp_path, name, issuer)[0] for name in ("ours", "hospital", "other"))
-    from imaging_hub.gateway.tls import fingerprint
+    from imaging_hub.gateway.tls import certificate_fingerprint
 
     with database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
@@ -192,7 +192,7 @@ def test_dcmtk_sends_over_tls_with_the_certificate_of_its_hospital(
                 hospital="chu-test",
                 finess="750000001",
                 profile="research-longitudinal",
-                certificate=fingerprint(hospital),
+                certificate=certificate_fingerprint(hospital),
             ),
         )
     tls = {"dicom_tls_certificate": ours, "dicom_tls_key": ours, "dicom_tls_client_ca": authority}

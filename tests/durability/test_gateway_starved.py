@@ -109,7 +109,9 @@ def test_a_disk_that_does_not_confirm_what_came_by_http_ends_the_gateway_too(
 ) -> None:
     let_in(database)
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        token = senders.give_token(connection, senders.named(connection, CALLING), datetime.now(UTC) + timedelta(1))
+        token = senders.issue_token(
+            connection, senders.find_by_title(connection, CALLING), datetime.now(UTC) + timedelta(1)
+        )
     dicom, http = free_ports(2)
     gateway = GatewayProcess(
         settings.model_copy(update={"dicom_port": dicom, "gateway_port": http, "spool_reserve_bytes": 0}),

@@ -15,8 +15,6 @@ from web_story import HOSTILE_DESCRIPTION, WebStory, a_web_story, freeze, prepar
 from imaging_hub.database import Database
 from imaging_hub.http.pages import STATIC
 from imaging_hub.http.sessions import local_path
-from imaging_hub.http.sessions import token_hash as console_hash
-from imaging_hub.permits.accounts import token_hash as hub_hash
 from imaging_hub.settings import Settings
 
 PAGES = {
@@ -271,10 +269,6 @@ def test_an_after_picture_follows_the_window(story: WebStory) -> None:
         assert client.get(f"{base}/1.png").status_code == 404
         for wrong in ("center=nan&width=1", "center=1&width=0", "center=x&width=1"):
             assert client.get(f"{base}/0.png?{wrong}").status_code == 422
-
-
-def test_both_apps_hash_a_token_alike() -> None:
-    assert console_hash("a token") == hub_hash("a token")
 
 
 def test_a_path_to_go_to_is_of_this_app() -> None:

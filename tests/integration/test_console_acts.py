@@ -18,11 +18,11 @@ from sqlalchemy import text
 from web_story import served
 
 from imaging_hub.cli.serve import prepare
-from imaging_hub.console import create_console, operators, sender_trial
-from imaging_hub.console.sender_trial import TrialStep
+from imaging_hub.console import create_console, first_study
+from imaging_hub.console.first_study import FirstStudyStep
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import HubError
-from imaging_hub.gateway import senders
+from imaging_hub.gateway import operators, senders
 from imaging_hub.gateway.senders import QueryRetrieveAddress
 from imaging_hub.intake import completeness
 from imaging_hub.intake.retention import KeepOriginals
@@ -63,8 +63,8 @@ class Site:
     def process(self) -> None:
         """Close what is open and process whatever waits."""
         with self.database.begin(DatabaseRole.WORKER) as connection:
-            completeness.complete_studies(connection, -1)
-            waiting = completeness.awaiting(connection)
+            completeness.close_quiet_studies(connection, -1)
+            waiting = completeness.list_complete_studies(connection)
         for study in waiting:
             self.pipeline.process_study(study)
 
@@ -84,7 +84,7 @@ def site(settings: Settings, database: Database, third_party: ThirdParty, tmp_pa
     let_in(database)
     until = datetime.now(UTC) + timedelta(days=1)
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        tokens = {role: operators.add(connection, role, role, until, by="test") for role in ("hospital", "radiologist")}
+        tokens = {role: operators.add(connection, role, role, until, by="test") for role in operators.OperatorRole}
         connection.execute(text("UPDATE identifying.sender SET profile = 'strict'"))
     with receiving(settings, database) as server, served((create_console(settings, database), console)):
         yield Site(settings, database, server.port, StudyPipeline(settings, database, third_party), tokens)
@@ -193,7 +193,7 @@ def test_a_study_is_processed_when_staff_say_that_it_is_complete(site: Site) -> 
     assert site.ask("POST", "/studies/1/complete").status_code == 303
     assert site.ask("POST", "/studies/1/complete").status_code == 409
     with site.database.begin(DatabaseRole.WORKER) as connection:
-        assert completeness.awaiting(connection) == [1]
+        assert completeness.list_complete_studies(connection) == [1]
     assert "hospital study-received" in site.audited()
 
 
@@ -259,7 +259,7 @@ def test_a_first_study_is_followed_on_one_page(site: Site) -> None:
     assert site.ask("GET", "/senders/NOBODY").status_code == 404
 
 
-def follow(site: Site, *doing: Callable[[], object]) -> list[TrialStep]:
+def follow(site: Site, *doing: Callable[[], object]) -> list[FirstStudyStep]:
     """The steps that a trial of the sender tells while things are done between its looks."""
     still = list(doing)
 
@@ -269,7 +269,7 @@ def follow(site: Site, *doing: Callable[[], object]) -> list[TrialStep]:
 
     clock = iter(range(100))
     return list(
-        sender_trial.follow(
+        first_study.follow_first_study(
             site.database.login(DatabaseRole.GATEWAY), "HOSPITAL", 10, clock=lambda: next(clock), sleep=sleep
         )
     )
@@ -301,7 +301,7 @@ def test_a_trial_says_what_was_held_back(site: Site) -> None:
 
 def test_a_trial_in_which_nothing_comes_says_so(site: Site) -> None:
     (step,) = follow(site)
-    assert (step.good, "firewalls" in step.cure) == (False, True)
+    assert (step.good, "firewalls" in step.remedy) == (False, True)
     with pytest.raises(HubError) as fault:
-        list(sender_trial.follow(site.database.login(DatabaseRole.GATEWAY), "NOBODY", 1))
+        list(first_study.follow_first_study(site.database.login(DatabaseRole.GATEWAY), "NOBODY", 1))
     assert fault.value.code == "unknown-sender"

@@ -73,7 +73,7 @@ def _arrive(
 def _process(pipeline: StudyPipeline, database: Database) -> list[int]:
     """Close the study, whatever its quiet period, and process it."""
     with database.begin(DatabaseRole.WORKER) as connection:
-        studies = completeness.complete_studies(connection, -1)
+        studies = completeness.close_quiet_studies(connection, -1)
     for study in studies:
         pipeline.process_study(study)
     return studies
@@ -118,7 +118,7 @@ def test_a_study_whose_object_is_gone_before_it_is_indexed_is_tried_again(
 ) -> None:
     _arrive(settings, database, 1)
     with database.begin(DatabaseRole.WORKER) as connection:
-        (study,) = completeness.complete_studies(connection, -1)
+        (study,) = completeness.close_quiet_studies(connection, -1)
     with ThreadPoolExecutor(1) as worker:
         with database.begin(DatabaseRole.OWNER) as connection:
             connection.execute(text("SELECT 1 FROM identifying.study FOR UPDATE"))
@@ -146,7 +146,7 @@ def test_two_workers_at_once_archive_a_study_once(
     for number in range(ROUNDS):
         _arrive(settings, database, number)
         with database.begin(DatabaseRole.WORKER) as connection:
-            (study,) = completeness.complete_studies(connection, -1)
+            (study,) = completeness.close_quiet_studies(connection, -1)
         meet = threading.Barrier(len(workers))
 
         def work(worker: StudyPipeline, study: int = study, meet: threading.Barrier = meet) -> None:
@@ -227,7 +227,7 @@ def test_what_cannot_be_processed_is_given_up_with_a_reason(
 ) -> None:
     _arrive(settings, database, 1)
     with database.begin(DatabaseRole.WORKER) as connection:
-        (study,) = completeness.complete_studies(connection, -1)
+        (study,) = completeness.close_quiet_studies(connection, -1)
     pipeline.give_up(study)
     assert _states(database) == {"processing-failed": 1}
 
@@ -246,7 +246,7 @@ def test_where_the_engine_fails_is_logged_once_a_place_and_counted_and_no_value_
     for number in range(3):
         _arrive(settings, database, number)
     with database.begin(DatabaseRole.WORKER) as connection:
-        (study,) = completeness.complete_studies(connection, -1)
+        (study,) = completeness.close_quiet_studies(connection, -1)
     _worked_on(database, pipeline, study)
     assert _states(database) == {"engine-fault": 3}
     (event,) = [event for event in logged if event["event"] == "engine-fault"]
@@ -314,7 +314,7 @@ def test_a_third_party_that_goes_while_a_study_is_processed_costs_it_no_attempt(
     prepare(settings).dispose()
     _arrive(settings, database, 1)
     with database.begin(DatabaseRole.WORKER) as connection:
-        (study,) = completeness.complete_studies(connection, -1)
+        (study,) = completeness.close_quiet_studies(connection, -1)
     flighty = ThirdParty(httpx.Client(transport=httpx.MockTransport(_away), base_url="http://third-party"))
     _worked_on(database, StudyPipeline(settings, database, flighty), study)
     assert _states(database) == {"RECEIVED": 1}
@@ -328,6 +328,6 @@ def test_no_study_is_due_while_the_third_party_is_away(settings: Settings, datab
     prepare(settings).dispose()
     _arrive(settings, database, 1)
     with database.begin(DatabaseRole.WORKER) as connection:
-        completeness.complete_studies(connection, -1)
+        completeness.close_quiet_studies(connection, -1)
     assert not StudyPipeline(settings, database, ThirdParty(httpx.Client(base_url="http://127.0.0.1:1"))).due().studies
     assert _states(database) == {"RECEIVED": 1}

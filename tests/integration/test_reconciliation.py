@@ -13,7 +13,7 @@ from imaging_hub.settings import Settings
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.snds.reconciliation import ReconciledMonth, reconcile
 from imaging_hub.synthetic.patients import HospitalStudy
-from imaging_hub.web.reconciliation import _shown
+from imaging_hub.web.reconciliation import _suppress_small
 from tests.linked_population import Linked, link_population
 from tests.web_story import a_web_story
 
@@ -117,16 +117,16 @@ def test_without_a_procedure_code_the_modality_has_to_agree(database: Database, 
 
 def test_small_numbers_are_held_back() -> None:
     month = date(2019, 3, 1)
-    assert (_shown(ReconciledMonth("1", month, 40, 15, 10, 3), 11).without_images) == "15"
-    shown = _shown(ReconciledMonth("1", month, 40, 35, 30, 4), 11)
+    assert (_suppress_small(ReconciledMonth("1", month, 40, 15, 10, 3), 11).without_images) == "15"
+    shown = _suppress_small(ReconciledMonth("1", month, 40, 35, 30, 4), 11)
     assert (shown.billed, shown.without_images, shown.studies, shown.without_claim) == (
         "40",
         "withheld",
         "30",
         "withheld",
     )
-    assert _shown(ReconciledMonth("1", month, 10, 10, 0, 0), 11).billed == "<11"
-    assert _shown(ReconciledMonth("1", month, 10, 10, 0, 0), 11).without_images == "<11"
+    assert _suppress_small(ReconciledMonth("1", month, 10, 10, 0, 0), 11).billed == "<11"
+    assert _suppress_small(ReconciledMonth("1", month, 10, 10, 0, 0), 11).without_images == "<11"
 
 
 def test_the_page_leaves_out_what_may_not_be_shown_and_a_hospital_sees_its_own(

@@ -16,7 +16,7 @@ from running_hub import free_ports
 
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import senders
-from imaging_hub.gateway.query_scp import QueryRetrieveScp
+from imaging_hub.gateway.query_retrieve_scp import QueryRetrieveScp
 from imaging_hub.gateway.senders import QueryRetrieveAddress
 from imaging_hub.intake import retention
 from imaging_hub.metrics import GatewayMetrics
@@ -65,7 +65,7 @@ class Modality:
                     profile="basic",
                     query=QueryRetrieveAddress("127.0.0.1", self.receives_on),
                     retrieves=True,
-                    keep_originals=None if policy is None else retention.policy(policy),
+                    keep_originals=None if policy is None else retention.parse_policy(policy),
                 ),
             )
 
@@ -107,7 +107,7 @@ def test_what_is_kept_always_is_committed(modality: Modality) -> None:
     assert (event, report.TransactionUID) == (1, "1.2.3.99")
     assert [item.ReferencedSOPInstanceUID for item in report.ReferencedSOPSequence] == uids
     with modality.database.begin(DatabaseRole.WORKER) as connection:
-        assert retention.expired(connection, 0) == []
+        assert retention.list_expired(connection, 0) == []
 
 
 def test_what_is_not_there_is_not_committed(modality: Modality) -> None:

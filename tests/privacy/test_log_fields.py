@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 import imaging_hub
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.keys.aead import AuthenticatedCipher
-from imaging_hub.log import WITHHELD, allow
+from imaging_hub.log import WITHHELD, filter_fields
 from imaging_hub.settings import Settings
 
 CANARY = "DUPONT"
@@ -44,22 +44,22 @@ CANARY = "DUPONT"
     ],
 )
 def test_nothing_but_the_allow_list_is_logged(fields: dict[str, object]) -> None:
-    assert CANARY not in json.dumps(allow(None, "info", dict(fields)))
+    assert CANARY not in json.dumps(filter_fields(None, "info", dict(fields)))
 
 
 def test_what_is_allowed_stays() -> None:
     fields = {"event": "instance", "row": 7, "reason": "truncated", "finess": "750000001", "address": "10.0.0.1"}
-    assert allow(None, "info", dict(fields)) == fields
-    assert allow(None, "info", {"event": "x", "reason": "1.2.840.113619.2.55"})["reason"] == WITHHELD
+    assert filter_fields(None, "info", dict(fields)) == fields
+    assert filter_fields(None, "info", {"event": "x", "reason": "1.2.840.113619.2.55"})["reason"] == WITHHELD
 
 
 def test_an_exception_is_logged_by_its_type_and_place_and_not_by_its_message() -> None:
     with pytest.raises(ValueError, match="256") as failed:
         AuthenticatedCipher(CANARY.encode())
-    found = allow(None, "error", {"event": "x", "exc_info": failed.value})
+    found = filter_fields(None, "error", {"event": "x", "exc_info": failed.value})
     assert found["fault"] == "ValueError"
     assert re.fullmatch(r"keys\.aead:[0-9]+", found["place"])
-    assert allow(None, "error", {"event": "x", "fault": "_Private", "place": found["place"]}) == {
+    assert filter_fields(None, "error", {"event": "x", "fault": "_Private", "place": found["place"]}) == {
         "event": "x", "fault": "_Private", "place": found["place"]
     }  # fmt: skip
 
@@ -70,7 +70,7 @@ def test_every_field_that_is_logged_is_on_the_list() -> None:
     calls = [node for path in sources for node in ast.walk(ast.parse(path.read_text("utf-8"))) if _logs(node)]
     named = {keyword.arg: 1 for call in calls for keyword in call.keywords if keyword.arg not in (None, "exc_info")}
     assert len(calls) > 30
-    assert set(named) - set(allow(None, "info", {"event": "x", **named})) == set()
+    assert set(named) - set(filter_fields(None, "info", {"event": "x", **named})) == set()
 
 
 def _logs(node: ast.AST) -> TypeGuard[ast.Call]:

@@ -14,14 +14,14 @@ import pytest
 
 from imaging_hub import __version__
 from imaging_hub.web import client_wheel
-from imaging_hub.web.client_wheel import wheel
+from imaging_hub.web.client_wheel import build_wheel
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_pip_installs_it_and_it_runs(tmp_path: Path) -> None:
-    built = tmp_path / wheel().name
-    built.write_bytes(wheel().content)
+    built = tmp_path / build_wheel().name
+    built.write_bytes(build_wheel().content)
     target = tmp_path / "installed"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", target, built]
     subprocess.run(pip, check=True, timeout=120)
@@ -35,12 +35,12 @@ def test_pip_installs_it_and_it_runs(tmp_path: Path) -> None:
 
 
 def test_it_holds_what_a_built_wheel_holds() -> None:
-    names = set(zipfile.ZipFile(BytesIO(wheel().content)).namelist())
+    names = set(zipfile.ZipFile(BytesIO(build_wheel().content)).namelist())
     inside = {path.relative_to(ROOT).as_posix() for path in (ROOT / "imaging_hub").rglob("*.*") if path.is_file()}
     assert {name for name in inside if "__pycache__" not in name} <= names
     beside = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert {inside: outside for outside, inside in beside["force-include"].items()} == client_wheel.BESIDE
-    for folder, outside in client_wheel.BESIDE.items():
+    assert {inside: outside for outside, inside in beside["force-include"].items()} == client_wheel.MOVED_FOLDERS
+    for folder, outside in client_wheel.MOVED_FOLDERS.items():
         assert {f"{folder}/{path.name}" for path in (ROOT / outside).iterdir()} <= names
     about = f"imaging_hub-{__version__}.dist-info"
     assert {f"{about}/{file}" for file in ("METADATA", "WHEEL", "RECORD", "entry_points.txt")} <= names
@@ -48,9 +48,9 @@ def test_it_holds_what_a_built_wheel_holds() -> None:
 
 
 def test_it_is_the_same_bytes_every_time() -> None:
-    first = wheel()
-    wheel.cache_clear()
-    assert wheel() == first
+    first = build_wheel()
+    build_wheel.cache_clear()
+    assert build_wheel() == first
 
 
 @pytest.mark.parametrize(("verb", "missing"), [("doctor", "pydantic_settings"), ("project list", "sqlalchemy")])

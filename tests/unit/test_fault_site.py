@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from imaging_hub.deidentification import standard
-from imaging_hub.fault_site import FaultSite
+from imaging_hub.errors import FaultSite
 from imaging_hub.keys.aead import AuthenticatedCipher
 
 CANARY = "DUPONT"

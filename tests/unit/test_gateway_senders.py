@@ -7,8 +7,8 @@ import pytest
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import HubError
 from imaging_hub.gateway import senders
-from imaging_hub.gateway.rejections import CAUSES, RefusalCause, RefusalReason, Rejections
-from imaging_hub.intake.admission import SpoolAdmission, SpoolLoad
+from imaging_hub.gateway.rejection_log import REMEMBERED_CAUSES, RefusalCause, RefusalReason, RejectionLog
+from imaging_hub.intake.spool_capacity import SpoolCapacity, SpoolUsage
 from imaging_hub.metrics import GatewayMetrics
 from imaging_hub.settings import Settings
 
@@ -24,7 +24,7 @@ def test_the_narrower_network_wins_and_both_families_are_known(database: Databas
         senders.add(connection, senders.Sender(calling_ae_title="CT1", address="2001:db8::/64", **_CHU))
 
         def hospital(title: str, address: str) -> str | None:
-            found = senders.identify(connection, title, address)
+            found = senders.find_sender(connection, title, address)
             return found.hospital if found else None
 
         assert hospital("CT1", "10.1.2.3") == "clinic"
@@ -58,34 +58,37 @@ def test_a_sender_described_wrongly_is_refused_with_its_cure(
 
 def test_rejections_are_bounded_whoever_knocks(database: Database) -> None:
     now = [0.0]
-    rejections = Rejections(database.login(DatabaseRole.GATEWAY), GatewayMetrics(), clock=lambda: now[0])
-    for number in range(2 * CAUSES):
+    rejections = RejectionLog(database.login(DatabaseRole.GATEWAY), GatewayMetrics(), clock=lambda: now[0])
+    for number in range(2 * REMEMBERED_CAUSES):
         rejections.record(RefusalCause("10.0.0.1", f"AE{number}", "HUB", RefusalReason.UNKNOWN_SENDER))
     now[0] = 61.0
     rejections.record(RefusalCause("10.0.0.1", "AE0", "HUB", RefusalReason.UNKNOWN_SENDER))
     with database.begin(DatabaseRole.OWNER) as connection:
-        assert connection.exec_driver_sql("SELECT count(*) FROM identifying.rejection").scalar_one() == CAUSES + 1
+        assert (
+            connection.exec_driver_sql("SELECT count(*) FROM identifying.rejection").scalar_one()
+            == REMEMBERED_CAUSES + 1
+        )
 
 
 def test_watermarks_have_hysteresis(settings: Settings) -> None:
     settings.spool.mkdir(parents=True)
     quota, now, used = 1 << 20, [0.0], [0.0]
-    admission = SpoolAdmission(
+    admission = SpoolCapacity(
         settings.model_copy(update={"spool_max_bytes": quota, "spool_reserve_bytes": 0}),
-        count=lambda: SpoolLoad(int(used[0] * quota), 0),
+        measure=lambda: SpoolUsage(int(used[0] * quota), 0),
         clock=lambda: now[0],
     )
     seen = []
     for share in (0.5, 0.8, 0.9, 0.8, 0.72, 0.69, 0.8):
         used[0] = share
         now[0] += 60
-        seen.append(admission.accepting())
+        seen.append(admission.is_accepting())
     assert seen == [True, True, False, False, False, True, True]
 
 
 def test_a_disk_below_its_reserve_turns_senders_away(settings: Settings) -> None:
     settings.spool.mkdir(parents=True)
-    admission = SpoolAdmission(
-        settings.model_copy(update={"spool_reserve_bytes": 1 << 60}), count=lambda: SpoolLoad(0, 0)
+    admission = SpoolCapacity(
+        settings.model_copy(update={"spool_reserve_bytes": 1 << 60}), measure=lambda: SpoolUsage(0, 0)
     )
-    assert not admission.accepting()
+    assert not admission.is_accepting()

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from imaging_hub.http import problems
+from imaging_hub.http import problem_details
 from imaging_hub.http.protection import RequestProtection
 from imaging_hub.keys.aead import AuthenticatedCipher
 
@@ -23,7 +23,7 @@ def test_a_fault_is_logged_by_type_and_place_and_answered_without_either(logged:
         AuthenticatedCipher(b"")
         raise ValueError(CANARY)
 
-    guard = Middleware(RequestProtection, policy="default-src 'none'", respond=problems.respond)
+    guard = Middleware(RequestProtection, policy="default-src 'none'", respond=problem_details.respond)
     app = Starlette(routes=[Route(f"/{CANARY}", fails)], middleware=[guard])
     answer = TestClient(app).get(f"/{CANARY}?name={CANARY}")
     assert answer.status_code == 500

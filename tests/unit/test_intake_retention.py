@@ -44,14 +44,14 @@ def test_only_what_the_caller_lets_go_is_purged(settings: Settings, database: Da
     spool = spool_of(settings, database)
     first, second = _archived(database, spool, 1), _archived(database, spool, 2)
     with database.begin(DatabaseRole.WORKER) as connection:
-        found = retention.expired(connection, days=30)
+        found = retention.list_expired(connection, days=30)
         assert [original.id for original in found] == [first, second]
-        assert retention.expired(connection, days=32) == []
+        assert retention.list_expired(connection, days=32) == []
         assert retention.purge(connection, spool, found[:1]) == 1
     with database.begin(DatabaseRole.WORKER) as connection:
-        assert [original.id for original in retention.expired(connection, days=30)] == [second]
+        assert [original.id for original in retention.list_expired(connection, days=30)] == [second]
         assert trail.verify(connection) == 1
-        assert journal.counts(connection) == {(InstanceState.ARCHIVED, None): 2}
+        assert journal.count_by_state(connection) == {(InstanceState.ARCHIVED, None): 2}
     assert not spool.path(found[0].digest).exists()
     assert spool.path(found[1].digest).exists()
 
@@ -79,20 +79,21 @@ def test_a_purged_original_that_is_still_there_goes_at_the_next_start(settings: 
     ],
 )
 def test_how_long_originals_stay_is_a_word_or_days(database: Database, written: str, meant: RetentionPolicy) -> None:
-    policy = retention.policy(written)
+    policy = retention.parse_policy(written)
     assert policy == meant
     assert type(policy) is type(meant)
     described = senders.Sender("PACS", "10.0.0.1", "chu", "750000001", "basic", keep_originals=policy)
     with database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(connection, described)
-        assert senders.named(connection, "PACS").keep_originals == policy
-    assert retention.policy(str(senders.as_text(described)["keep_originals"])) == policy
+        (known,) = senders.list_senders(connection)
+    assert known.keep_originals == policy
+    assert retention.parse_policy(str(senders.as_text(described)["keep_originals"])) == policy
 
 
 @pytest.mark.parametrize("written", ["", "forever", "Never", "-1", "100000", "1.5", "٣", " 30"])
 def test_what_is_no_such_word_and_no_days_is_refused(written: str) -> None:
     with pytest.raises(HubError) as refused:
-        retention.policy(written)
+        retention.parse_policy(written)
     assert (refused.value.code, bool(refused.value.hint)) == ("keep-originals", True)
 
 
@@ -125,12 +126,12 @@ def test_a_sender_says_how_long_its_originals_stay(
                     hospital="chu",
                     finess="750000001",
                     profile="basic",
-                    keep_originals=None if policy is None else retention.policy(policy),
+                    keep_originals=None if policy is None else retention.parse_policy(policy),
                 ),
             )
     with database.begin(DatabaseRole.WORKER) as connection:
         connection.execute(text("UPDATE identifying.instance SET settled_at = now() WHERE id = :id"), {"id": fresh})
     with database.begin(DatabaseRole.WORKER) as connection:
-        found = retention.expired(connection, days=30)
+        found = retention.list_expired(connection, days=30)
     assert len(found) == ids
     assert {one.at_once for one in found} <= {at_once}

@@ -13,6 +13,7 @@ import pytest
 from imaging_hub.permits import policy
 from imaging_hub.permits.policy import (
     HINTS,
+    MESSAGES,
     OF_A_HOSPITAL,
     UNDER_PERMIT,
     VERBS,
@@ -183,8 +184,8 @@ def test_every_action_is_in_the_matrix_and_somebody_may_do_it() -> None:
     assert UNDER_PERMIT.issubset(VERBS[AccountRole.RESEARCHER])
 
 
-def test_every_reason_has_a_hint() -> None:
-    assert set(HINTS) == set(DenialReason)
+def test_every_reason_has_a_message_and_a_hint() -> None:
+    assert set(MESSAGES) == set(HINTS) == set(DenialReason)
 
 
 def test_the_policy_does_no_io() -> None:

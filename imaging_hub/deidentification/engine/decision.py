@@ -1,4 +1,4 @@
-"""What can become of an attribute, and how an action code of the Standard becomes one of these."""
+"""What can become of an attribute, and what decides on it: exclusion, a rule, an option, an action of Table E.1-1."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from enum import IntEnum, auto
 
 from imaging_hub.deidentification import standard
-from imaging_hub.deidentification.attribute import TEXT_VRS
+from imaging_hub.deidentification.attribute import TEXT_VRS, is_known, is_rebuilt
 from imaging_hub.deidentification.instance import AttributeChange
 from imaging_hub.deidentification.profile.rule import ProfileRule
 from imaging_hub.deidentification.profile.substitute import LONGEST
+from imaging_hub.dicom import tags
 
 
 class Handling(IntEnum):
@@ -84,21 +85,74 @@ _OF_STRINGS = frozenset(
 _OF_RULES = frozenset((Handling.REPLACE, Handling.HASH, Handling.TRUNCATE))
 _OF_SEQUENCES = frozenset((Handling.RECURSE, Handling.CONTENT))
 BY_TYPE = {"1": Handling.DUMMY, "2": Handling.EMPTY, "3": Handling.REMOVE}
-PATIENT = frozenset((0x00100010, 0x00100020))
+PATIENT = frozenset((tags.PatientName, tags.PatientID))
 
 NOT_IN_TABLE = "not in E.1-1: values searched"
 WRONG_VR = "wrong VR"
+REBUILT = "rebuilt"
+
+# Opaque, so nobody can say what they hold: encrypted attributes, signatures, keys of other systems, drawings.
+_OPAQUE = frozenset(
+    (
+        tags.Signature,
+        tags.EncryptedAttributesSequence,
+        tags.EncryptedContentTransferSyntaxUID,
+        tags.EncryptedContent,
+        tags.RecordKey,
+        tags.PriorRecordKey,
+        tags.ObjectBinaryIdentifierTrial,
+        tags.ObjectDirectoryBinaryIdentifierTrial,
+        tags.MACParametersSequence,
+        tags.HPGLDocument,
+    )
+)
+
+_ANYWHERE = 0
+# What an option covers because of the sequence around it, whatever Table E.1-1 says of it elsewhere. The text of an
+# annotation is Unformatted Text Value, which the table gives to Clean Descriptors; drawn on an image it is of Clean
+# Graphics (PS3.15 §E.3.3), beside a waveform of Clean Structured Content. The latter also covers content items that
+# stand in sequences which the table does not name (§E.3.4).
+_COVERED_INSIDE = {
+    (tags.UnformattedTextValue, tags.GraphicAnnotationSequence): (standard.CLEAN_GRAPHICS, Handling.CLEAN),
+    (tags.TickLabel, tags.GraphicAnnotationSequence): (standard.CLEAN_GRAPHICS, Handling.CLEAN),
+    (tags.UnformattedTextValue, tags.WaveformAnnotationSequence): (standard.CLEAN_STRUCTURED_CONTENT, Handling.CLEAN),
+    (tags.SpecimenPreparationStepContentItemSequence, _ANYWHERE): (standard.CLEAN_STRUCTURED_CONTENT, Handling.CONTENT),
+    (tags.ProtocolContextSequence, _ANYWHERE): (standard.CLEAN_STRUCTURED_CONTENT, Handling.CONTENT),
+    (tags.ContentItemModifierSequence, _ANYWHERE): (standard.CLEAN_STRUCTURED_CONTENT, Handling.CONTENT),
+}
+
+
+def why_excluded(tag: int) -> str:
+    """Say why an attribute goes whatever the table says: `REBUILT` where no rule keeps it, empty where it need not."""
+    if is_rebuilt(tag):
+        return REBUILT
+    group = tag >> 16
+    if group & 0xFF00 in (0x5000, 0x6000):
+        # An overlay or a curve goes whole: the rest of its group means nothing without its data.
+        return "E.1-1 Basic"
+    if tag in _OPAQUE or (group & 0xFF00 == 0x7F00 and group != 0x7FE0):
+        return "cannot be examined"
+    return "" if is_known(tag) else "unknown to the Standard"
+
+
+def covered_inside(tag: int, path: tuple[int, ...], options: frozenset[str]) -> tuple[str, Handling] | None:
+    """Find the option that covers an attribute inside these sequences, and how; None where the table decides."""
+    for around in (_ANYWHERE, *path):
+        covering = _COVERED_INSIDE.get((tag, around))
+        if covering is not None and covering[0] in options:
+            return covering
+    return None
 
 
 def title(option: str) -> str:
-    """An option as the Standard writes it: `Retain Safe Private`."""
+    """Write an option as the Standard does: `Retain Safe Private`."""
     return option.replace("-", " ").title()
 
 
 def action_of(
     row: standard.AttributeRow | standard.ContentItemRow, options: frozenset[str]
 ) -> tuple[str, tuple[str, ...]]:
-    """Action of a row under the options chosen, and the options it comes from; cleaning goes before keeping."""
+    """Choose the action of a row under these options, and name those it comes from; cleaning goes before keeping."""
     for wanted in ("C", "K"):
         agreeing = tuple(option for option, action in row.options.items() if action == wanted and option in options)
         if agreeing:
@@ -115,7 +169,7 @@ _CLEANED = {"SQ": Handling.RECURSE, "DA": Handling.SHIFT, "DT": Handling.SHIFT, 
 
 
 def retained(vr: str, action: str, source: str) -> Handling | None:
-    """Handling of an attribute that an option keeps (K) or cleans (C); None when its VR allows neither."""
+    """Choose the handling of an attribute that an option keeps (K) or cleans (C); None when its VR allows neither."""
     if vr == "SQ" and source == standard.CLEAN_STRUCTURED_CONTENT:
         return Handling.CONTENT
     if source.startswith("retain-longitudinal") and vr in STRINGS - _DATES:
@@ -128,7 +182,7 @@ def retained(vr: str, action: str, source: str) -> Handling | None:
 
 
 def handling_of_rule(rule: ProfileRule, tag: int, vr: str, kind: str) -> Handling:
-    """Handling of an attribute that a profile's own rule names."""
+    """Choose the handling of an attribute that a profile's own rule names; `kind` is its Type in the IOD."""
     if rule.action == "K":
         return Handling.RECURSE if vr == "SQ" else Handling.KEEP
     if rule.action == "C":
@@ -144,7 +198,7 @@ def handling_of_rule(rule: ProfileRule, tag: int, vr: str, kind: str) -> Handlin
 
 
 def without_value(decision: AttributeDecision) -> AttributeDecision:
-    """A decision that lets nothing of the value through, where the profile's cap on ages forbids it."""
+    """Change a decision to let nothing of the value through, where the profile's cap on ages forbids it."""
     if decision.handling in (Handling.REMOVE, Handling.EMPTY, Handling.DUMMY):
         return decision
     change = replace(decision.change, action="Z", rule="age_cap_years")
@@ -159,7 +213,7 @@ def _misfits(handling: Handling, vr: str) -> bool:
 
 
 def fitted(decision: AttributeDecision, vr: str) -> AttributeDecision:
-    """A decision for the VR that is really there: what cannot be treated as planned falls back."""
+    """Fit a decision to the VR that is really there: what cannot be treated as planned falls back."""
     handling = decision.handling
     if vr == decision.vr:
         return decision

@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from imaging_hub.deidentification.attribute import attribute_name
-from imaging_hub.deidentification.identifiers.folding import BYTES, fold
-from imaging_hub.deidentification.identifiers.parts import IdentifierParts
-from imaging_hub.deidentification.identifiers.vocabulary import is_term
-from imaging_hub.dicom import values
+from imaging_hub.deidentification.identifiers.collector import IdentifierParts
+from imaging_hub.deidentification.identifiers.vocabulary import FOLDED_LATIN_1, fold
+from imaging_hub.dicom import values, walk
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.dicom.values import Charset
 
@@ -57,28 +57,28 @@ class SearchedIdentifiers:
     """The same as they are written, looked for in bytes of each character set."""
 
     @classmethod
-    def of(cls, identity: IdentifierParts) -> SearchedIdentifiers:
-        """The needles of an identity."""
-        tokens = identity.names | identity.words
+    def of(cls, parts: IdentifierParts) -> SearchedIdentifiers:
+        """Choose what is searched for of a patient's identifiers."""
+        tokens = parts.names | parts.words
         latin = {token for token in tokens if token.isascii()}
-        telling = {token for token in latin if len(token) >= 5 and not is_term(token)}
-        codes = {code for code in identity.codes if len(code) >= 6}
+        telling = {token for token in latin - parts.terms if len(token) >= 5}
+        codes = {code for code in parts.codes if len(code) >= 6}
         digits = {code for code in codes if code.isdigit()}
         far = {code for code in codes if not code.isdigit() or len(code) >= _ANYWHERE_DIGITS}
-        words = {token for token in latin if len(token) >= 3} | {code for code in identity.codes if len(code) >= 5}
+        words = {token for token in latin if len(token) >= 3} | {code for code in parts.codes if len(code) >= 5}
         return cls(
             substrings=_encoded(telling | far),
-            exact=tuple(spelling for word in identity.foreign for spelling in _spellings(word)),
+            exact=tuple(spelling for word in parts.foreign for spelling in _spellings(word)),
             words=frozenset(_encoded(words)),
-            coded_words=frozenset(_encoded(word for word in words if not is_term(word))),
+            coded_words=frozenset(_encoded(words - parts.terms)),
             short_digits=_encoded(digits - far),
             grouped=_encoded(code for code in codes if len(code) >= 8),
             letters=frozenset(tokens - latin),
-            foreign=identity.foreign,
+            foreign=parts.foreign,
         )
 
 
-NO_NEEDLES = SearchedIdentifiers((), (), frozenset(), frozenset(), (), ())
+NOTHING_SEARCHED = SearchedIdentifiers((), (), frozenset(), frozenset(), (), ())
 
 
 def _encoded(tokens: Iterable[str]) -> tuple[bytes, ...]:
@@ -96,13 +96,13 @@ def _in_charset(words: Iterable[str], charset: Charset) -> tuple[bytes, ...]:
 
     Without the escape sequences of ISO 2022 around them: inside a longer text these stand elsewhere.
     """
-    found = {
+    spellings = {
         _ESCAPE_SEQUENCE.sub(b"", spelling.encode(codec, "ignore"))
         for codec in charset
         for word in words
         for spelling in (word, word.lower(), word.upper(), word.title())
     }
-    return tuple(spelling for spelling in found if len(spelling) >= 4)
+    return tuple(spelling for spelling in spellings if len(spelling) >= 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,73 +117,84 @@ def check(  # noqa: PLR0917
     dataset: Dataset,
     header: bytes,
     charset: Charset,
-    needles: SearchedIdentifiers,
+    searched: SearchedIdentifiers,
     source_uids: Iterable[str],
     source_dates: frozenset[bytes],
 ) -> ResidualIdentifier | None:
-    """The first identifier left in elements of an output, `header` as they are encoded, without pixel data.
+    """Search elements of an output, `header` as they are encoded without pixel data; the first identifier left.
 
     `source_uids` are those that were remapped; `source_dates` the days, `YYYYMMDD`, that were shifted away
     and that no shifted date happens to equal.
     """
     texts, coded = _joined(dataset, charset)
-    if _in_header(header, needles) or _in_values(texts, coded, needles) or _uid_left(header, source_uids):
-        return ResidualIdentifier(_where(dataset, needles, frozenset(source_uids)))
+    if _in_header(header, searched) or _in_values(texts, coded, searched) or _uid_left(header, source_uids):
+        return ResidualIdentifier(_where(dataset, searched, frozenset(source_uids)))
     if source_dates:
         path = _date_left(dataset, source_dates, "")
         if path is not None:
             return ResidualIdentifier(path)
-    if needles.letters:
-        if any(spelling in header for spelling in _in_charset(needles.foreign, charset)):
+    if searched.letters:
+        if any(spelling in header for spelling in _in_charset(searched.foreign, charset)):
             return ResidualIdentifier(
-                _where(dataset, replace(needles, exact=_in_charset(needles.foreign, charset)), frozenset())
+                _where(dataset, replace(searched, exact=_in_charset(searched.foreign, charset)), frozenset())
             )
-        path = _letters_left(dataset, needles.letters, charset, "")
+        path = _letters_left(dataset, searched.letters, charset, "")
         if path is not None:
             return ResidualIdentifier(path)
     return None
 
 
-def names_patient(text: str, needles: SearchedIdentifiers) -> bool:
-    """Whether text of any kind, a document's say, holds an identifier of the patient; line ends may part it."""
+def check_again(header: bytes, transfer_syntax_uid: str, identifiers: frozenset[str]) -> ResidualIdentifier | None:
+    """Search a header that passed before these identifiers were known; the first of them that is in it."""
+    dataset = walk.read(header, transfer_syntax_uid)
+    return check(dataset, header, values.charset_of(dataset), _searched(identifiers), (), frozenset())
+
+
+@lru_cache(maxsize=8)
+def _searched(identifiers: frozenset[str]) -> SearchedIdentifiers:
+    return SearchedIdentifiers.of(IdentifierParts.of(identifiers))
+
+
+def names_patient(text: str, searched: SearchedIdentifiers) -> bool:
+    """Whether text, such as a document's, holds an identifier of the patient; line ends may part it."""
     folded = fold(" ".join(text.split()))
     encoded = folded.encode("utf-8")
     return (
-        _in_header(encoded, needles)
-        or _in_values(encoded, b"", needles)
-        or any(letters in folded for letters in needles.letters)
+        _in_header(encoded, searched)
+        or _in_values(encoded, b"", searched)
+        or any(letters in folded for letters in searched.letters)
     )
 
 
 def check_uids(dataset: Dataset, header: bytes, source_uids: Iterable[str]) -> ResidualIdentifier | None:
-    """The first of the source's UIDs left in `header`, the encoding of elements of `dataset`."""
+    """Search `header`, the encoding of elements of `dataset`, for UIDs of the source; the first one left."""
     uids = frozenset(source_uids)
-    return ResidualIdentifier(_where(dataset, NO_NEEDLES, uids)) if uids and _uid_left(header, uids) else None
+    return ResidualIdentifier(_where(dataset, NOTHING_SEARCHED, uids)) if uids and _uid_left(header, uids) else None
 
 
-def _in_header(header: bytes, needles: SearchedIdentifiers) -> bool:
+def _in_header(header: bytes, searched: SearchedIdentifiers) -> bool:
     folded = _folded(header)
-    return any(needle in folded for needle in needles.substrings) or any(needle in header for needle in needles.exact)
+    return any(sought in folded for sought in searched.substrings) or any(sought in header for sought in searched.exact)
 
 
 def _folded(data: bytes) -> bytes:
     """Bytes as folded text, whether they are Latin-1, UTF-16LE or UTF-8."""
-    folded = data.translate(BYTES, b"\0")
+    folded = data.translate(FOLDED_LATIN_1, b"\0")
     if b"\xc3" in data or b"\xcc" in data:
         latin = _UTF_8_LETTER.sub(lambda match: bytes((match[1][0] + 0x40,)), _UTF_8_ACCENT.sub(b"", data))
-        folded += b"\n" + latin.translate(BYTES, b"\0")
+        folded += b"\n" + latin.translate(FOLDED_LATIN_1, b"\0")
     return folded
 
 
-def _in_values(texts: bytes, coded: bytes, needles: SearchedIdentifiers) -> bool:
+def _in_values(texts: bytes, coded: bytes, searched: SearchedIdentifiers) -> bool:
     folded = _folded(texts)
-    if not needles.words.isdisjoint(folded.split()) or any(needle in folded for needle in needles.short_digits):
+    if not searched.words.isdisjoint(folded.split()) or any(sought in folded for sought in searched.short_digits):
         return True
-    if not needles.coded_words.isdisjoint(coded.translate(BYTES).split()):
+    if not searched.coded_words.isdisjoint(coded.translate(FOLDED_LATIN_1).split()):
         return True
-    if needles.grouped:
+    if searched.grouped:
         grouped = (texts + b"\n" + coded).translate(None, _SEPARATORS).lower()
-        return any(needle in grouped for needle in needles.grouped)
+        return any(sought in grouped for sought in searched.grouped)
     return False
 
 
@@ -229,9 +240,9 @@ def _date_left(dataset: Dataset, days: frozenset[bytes], path: str) -> str | Non
         here = path + attribute_name(element.tag)
         if isinstance(element.value, list):
             for place, item in enumerate(element.value):
-                found = _date_left(item, days, f"{here}[{place}].")
-                if found is not None:
-                    return found
+                left = _date_left(item, days, f"{here}[{place}].")
+                if left is not None:
+                    return left
         elif element.vr in _DATE_VRS and any(
             bytes(value).strip()[:8] in days for value in bytes(element.value).split(b"\\")
         ):
@@ -245,9 +256,9 @@ def _letters_left(dataset: Dataset, letters: frozenset[str], charset: Charset, p
         here = path + attribute_name(element.tag)
         if isinstance(element.value, list):
             for place, item in enumerate(element.value):
-                found = _letters_left(item, letters, charset, f"{here}[{place}].")
-                if found is not None:
-                    return found
+                left = _letters_left(item, letters, charset, f"{here}[{place}].")
+                if left is not None:
+                    return left
         elif element.vr not in _MACHINE_VRS and element.vr not in _BINARY_VRS and not bytes(element.value).isascii():
             folded = fold(values.decoded(bytes(element.value), charset))
             if any(token in folded for token in letters):
@@ -255,18 +266,18 @@ def _letters_left(dataset: Dataset, letters: frozenset[str], charset: Charset, p
     return None
 
 
-def _where(dataset: Dataset, needles: SearchedIdentifiers, uids: frozenset[str], path: str = "") -> str:
-    """Path of the attribute that holds a needle; the slow search, for the report."""
+def _where(dataset: Dataset, searched: SearchedIdentifiers, uids: frozenset[str], path: str = "") -> str:
+    """Path of the attribute that holds one of them; the slow search, for the report."""
     for element in dataset:
         here = path + attribute_name(element.tag)
         if isinstance(element.value, list):
             for place, item in enumerate(element.value):
-                found = _where(item, needles, uids, f"{here}[{place}].")
-                if found:
-                    return found
+                inner = _where(item, searched, uids, f"{here}[{place}].")
+                if inner:
+                    return inner
             continue
         value = bytes(element.value)
         texts, coded = _joined([element], values.LATIN_1)
-        if _in_header(value, needles) or _in_values(texts, coded, needles) or _uid_left(value, uids):
+        if _in_header(value, searched) or _in_values(texts, coded, searched) or _uid_left(value, uids):
             return here
     return ""

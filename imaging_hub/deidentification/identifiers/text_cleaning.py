@@ -11,9 +11,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Set
 
-from imaging_hub.deidentification.identifiers.folding import fold
-from imaging_hub.deidentification.identifiers.parts import PARTICLES, IdentifierParts
-from imaging_hub.deidentification.identifiers.vocabulary import is_term, may_stay
+from imaging_hub.deidentification.identifiers.collector import PARTICLES, IdentifierParts
+from imaging_hub.deidentification.identifiers.vocabulary import fold, is_term, may_stay
 
 _TOKEN = re.compile(r"[^\W_]+(?:[.,](?=\d)\d+)*")
 _SEPARATOR = r"[ .\-/_\r\n]{0,2}"
@@ -69,7 +68,7 @@ class TextCleaner:
     def __init__(self, identity: IdentifierParts) -> None:
         self.identity = identity
         self._long_names = frozenset(name for name in identity.names if len(name) >= 3)
-        long = [*(name for name in identity.names | identity.words if len(name) >= 5 and not is_term(name))]
+        long = [name for name in (identity.names | identity.words) - identity.terms if len(name) >= 5]
         long += [code for code in identity.codes if len(code) >= 6]
         self._inside = _any_of(re.escape(part) for part in sorted(long, key=len, reverse=True))
         self._spaced = _any_of(
@@ -79,7 +78,7 @@ class TextCleaner:
         )
 
     def scan(self, text: str, *, vocabulary_stays: bool = False) -> str:
-        """`text` without this patient's identifiers; everything else stays.
+        """Take this patient's identifiers out of `text`; everything else stays.
 
         `vocabulary_stays`: for coded strings, where a word of the vocabulary is a defined term even for
         a patient who is called so.
@@ -90,7 +89,7 @@ class TextCleaner:
         return self._cleaned(text, drop, self._long_names, exempt, _anything)
 
     def clean(self, text: str) -> str:
-        """`text` without identifiers, identifying forms and words outside the vocabulary."""
+        """Take identifiers, identifying forms and words outside the vocabulary out of `text`."""
         text = _composed(text)
         drop = [match.span() for match in _FREE_TEXT.finditer(text)]
         drop += [match.span() for match in _PERSON.finditer(text)]
