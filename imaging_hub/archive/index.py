@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from enum import StrEnum
 from typing import TypeVar
 
 from sqlalchemy import Connection, text
@@ -21,6 +22,24 @@ from imaging_hub.deidentification.instance import DeidentifiedInstance
 from imaging_hub.errors import HubError
 
 _T = TypeVar("_T")
+
+
+class ArchivedStudyState(StrEnum):
+    """Where a study of the archive is, as its series have it."""
+
+    COMPLETE = "COMPLETE"  # while it is being indexed
+    IN_REVIEW = "IN_REVIEW"  # a series waits for a verdict
+    RELEASABLE = "RELEASABLE"
+    VETOED = "VETOED"  # a series was rejected
+
+
+class ReviewState(StrEnum):
+    """Whether a radiologist has to look at a series, or has."""
+
+    NOT_NEEDED = "NOT_NEEDED"  # its profile wants no review of it
+    PENDING = "PENDING"
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +256,7 @@ def _refresh_series(connection: Connection, uid: str, study: str, profile: str, 
             "instances": content.instances,
             "profile": profile,
             "needs_review": needs_review,
-            "review_state": "PENDING" if needs_review else "NOT_NEEDED",
+            "review_state": ReviewState.PENDING if needs_review else ReviewState.NOT_NEEDED,
             "content_digest": content.digest,
         },
     )

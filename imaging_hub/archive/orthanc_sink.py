@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from imaging_hub.archive import search
 from imaging_hub.archive.filters import StudyFilter
+from imaging_hub.archive.index import ArchivedStudyState
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.archive.search import ArchivedInstance
 from imaging_hub.database import DatabaseLogin
@@ -54,7 +55,7 @@ class OrthancSink:
     def send_study(self, login: DatabaseLogin, study_instance_uid: str) -> None:
         """Send what the sink was not yet seen to hold of a releasable study, remembering each instance."""
         with login.begin() as connection:
-            wanted = StudyFilter(study_uids=[study_instance_uid], state="RELEASABLE")
+            wanted = StudyFilter(study_uids=[study_instance_uid], state=ArchivedStudyState.RELEASABLE)
             found = search.instances(connection, of_study=wanted)
         for instance in found:
             self.send(instance)

@@ -12,6 +12,7 @@ from datetime import date, datetime
 from sqlalchemy import Connection, text
 
 from imaging_hub.archive.filters import ANY_INSTANCE, ANY_SERIES, ANY_STUDY, InstanceFilter, SeriesFilter, StudyFilter
+from imaging_hub.archive.index import ArchivedStudyState, ReviewState
 
 ALL = 1 << 31
 """A limit that is none."""
@@ -26,7 +27,7 @@ class ArchivedStudy:
     finess: str
     shifted_date: date | None
     revision: int
-    state: str
+    state: ArchivedStudyState
     description: str | None
     accession: str | None
     updated_at: datetime
@@ -63,7 +64,7 @@ class ArchivedSeries:
     instances: int
     profile: str
     needs_review: bool
-    review_state: str
+    review_state: ReviewState
     content_digest: str
 
 
@@ -110,7 +111,10 @@ def studies(
         ),
         {**values, **more, "limit": limit, "offset": offset},
     )
-    return [ArchivedStudy(**{**row, "modalities": tuple(row["modalities"])}) for row in rows.mappings()]
+    return [
+        ArchivedStudy(**{**row, "state": ArchivedStudyState(row["state"]), "modalities": tuple(row["modalities"])})
+        for row in rows.mappings()
+    ]
 
 
 def series(
@@ -133,7 +137,12 @@ def series(
         ),
         {**values, **more, "limit": limit, "offset": offset},
     )
-    return [ArchivedSeries(**{**row, "image_type": tuple(row["image_type"])}) for row in rows.mappings()]
+    return [
+        ArchivedSeries(
+            **{**row, "review_state": ReviewState(row["review_state"]), "image_type": tuple(row["image_type"])}
+        )
+        for row in rows.mappings()
+    ]
 
 
 def series_of(connection: Connection, study_instance_uid: str) -> list[ArchivedSeries]:
@@ -228,7 +237,8 @@ def awaiting_sink(connection: Connection) -> list[str]:
         text(
             "SELECT DISTINCT study_instance_uid FROM hub.instance JOIN hub.series USING (series_instance_uid)"
             " JOIN hub.study USING (study_instance_uid)"
-            " WHERE state = 'RELEASABLE' AND sink_digest IS DISTINCT FROM digest ORDER BY 1"
-        )
+            " WHERE state = :releasable AND sink_digest IS DISTINCT FROM digest ORDER BY 1"
+        ),
+        {"releasable": ArchivedStudyState.RELEASABLE},
     )
     return list(rows.scalars())

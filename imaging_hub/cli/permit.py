@@ -136,16 +136,8 @@ def _row(permit: Permit) -> dict[str, object]:
         "domains": sorted(permit.domains),
         "from": permit.valid_from.isoformat(),
         "until": permit.valid_until.isoformat(),
-        "state": _state(permit, _today()),
+        "state": permit.state(_today()),
     }
-
-
-def _state(permit: Permit, today: date) -> str:
-    if permit.revoked:
-        return "revoked"
-    if today < permit.valid_from:
-        return "not yet"
-    return "in force" if today <= permit.valid_until else "expired"
 
 
 def _today() -> date:

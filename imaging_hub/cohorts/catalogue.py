@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
+from imaging_hub.archive.index import ReviewState
+from imaging_hub.cohorts.release import ReleaseState
 from imaging_hub.permits.policy import AccountRole, RequestActor, RequestedResource
 
 
@@ -36,7 +38,7 @@ class ReleaseView:
     cohort_name: str
     project: str
     permit: str
-    state: str
+    state: ReleaseState
     instances: int | None
     bytes: int | None
     manifest_digest: str | None
@@ -59,7 +61,7 @@ def cohorts(connection: Connection, actor: RequestActor, cohort_id: str | None =
     return [CohortView(*row) for row in rows]
 
 
-def series_by_review_state(connection: Connection, cohort_id: str) -> dict[str, int]:
+def series_by_review_state(connection: Connection, cohort_id: str) -> dict[ReviewState, int]:
     """The cohort's series by review state: what a release may have to wait for."""
     rows = connection.execute(
         text(
@@ -68,12 +70,13 @@ def series_by_review_state(connection: Connection, cohort_id: str) -> dict[str, 
         ),
         {"cohort": cohort_id},
     )
-    return {row.review_state: row.series for row in rows}
+    return {ReviewState(row.review_state): row.series for row in rows}
 
 
 _RELEASE = (
-    "SELECT r.id, r.cohort, c.name, c.project, r.permit, r.state, r.instances, r.bytes, r.manifest_digest,"
-    " r.requested_by, r.created_at, r.ready_at FROM hub.release r JOIN hub.cohort c ON c.id = r.cohort"
+    "SELECT r.id, r.cohort, c.name AS cohort_name, c.project, r.permit, r.state, r.instances, r.bytes,"
+    " r.manifest_digest, r.requested_by, r.created_at, r.ready_at"
+    " FROM hub.release r JOIN hub.cohort c ON c.id = r.cohort"
 )
 
 
@@ -86,13 +89,17 @@ def releases(connection: Connection, actor: RequestActor) -> Sequence[ReleaseVie
         ),
         {"all": actor.role is AccountRole.OPERATOR, "actor": actor.name},
     )
-    return [ReleaseView(*row) for row in rows]
+    return [_release(row) for row in rows]
 
 
 def release(connection: Connection, release_id: str) -> ReleaseView | None:
     """One release, whoever may see it."""
     row = connection.execute(text(f"{_RELEASE} WHERE r.id = :id"), {"id": release_id}).one_or_none()
-    return ReleaseView(*row) if row else None
+    return _release(row) if row else None
+
+
+def _release(row: Row[Any]) -> ReleaseView:
+    return ReleaseView(**{**row._mapping, "state": ReleaseState(row.state)})
 
 
 def as_resource(connection: Connection, wanted: ReleaseView) -> RequestedResource:
@@ -129,7 +136,7 @@ def releases_with(connection: Connection, sids: Sequence[str]) -> int:
     return int(count.scalar_one())
 
 
-def releases_by_state(connection: Connection) -> dict[str, int]:
+def releases_by_state(connection: Connection) -> dict[ReleaseState, int]:
     """How many releases are in each state."""
     rows = connection.execute(text("SELECT state, count(*) AS releases FROM hub.release GROUP BY state"))
-    return {row.state: row.releases for row in rows}
+    return {ReleaseState(row.state): row.releases for row in rows}

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
 
 from sqlalchemy import Connection, text
 
@@ -24,6 +25,14 @@ from imaging_hub.permits import projects
 from imaging_hub.permits.policy import Action, Denied, RequestActor, RequestedResource, decide
 
 _BATCH = 32  # instances between two transactions: what a killed worker does again
+
+
+class ReleaseState(StrEnum):
+    """Whether a release can be downloaded."""
+
+    PREPARING = "PREPARING"  # a worker writes its copies, or will
+    READY = "READY"
+    FAILED = "FAILED"  # it could not be prepared; the same may be asked for again
 
 
 @dataclass(frozen=True)
@@ -143,7 +152,7 @@ def prepare(login: DatabaseLogin, objects: ObjectStore, release: str, pid_key: b
         row = connection.execute(
             text("SELECT cohort, state FROM hub.release WHERE id = :id"), {"id": release}
         ).one_or_none()
-        if row is None or row.state != "PREPARING":
+        if row is None or row.state != ReleaseState.PREPARING:
             return
         _refuse_unreleasable(facts(connection, row.cohort))
         told = _told(connection, row.cohort)

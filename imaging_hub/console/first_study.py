@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from imaging_hub.database import DatabaseLogin, database_time
 from imaging_hub.gateway import rejection_log, senders
 from imaging_hub.intake import receipts
+from imaging_hub.intake.completeness import ReceivedStudyState
 from imaging_hub.intake.receipts import StudyReceipt
 
 POLL_SECONDS = 0.5
@@ -78,10 +79,10 @@ def _steps(connection: Connection, title: str, hospital: str, since: datetime) -
 
 
 def _study_steps(study: StudyReceipt) -> Iterator[FirstStudyStep]:
-    if study.state == "OPEN":
+    if study.state is ReceivedStudyState.OPEN:
         return
     yield FirstStudyStep(f"study {study.id} is complete: {study.received} instances")
-    if study.state == "PROCESSED":
+    if study.state is ReceivedStudyState.PROCESSED:
         for reason in study.reasons:
             yield FirstStudyStep(f"held back: {reason}", False, "the console says why, under quarantine")
         all_quarantined = study.deidentified == 0

@@ -124,6 +124,15 @@ class RequestActor:
     """The account's time was over when it was looked up (REF 5.1)."""
 
 
+class PermitState(StrEnum):
+    """Where a permit is in its time."""
+
+    NOT_YET = "not yet"
+    IN_FORCE = "in force"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
 @dataclass(frozen=True)
 class Permit:
     """What a permit says, as the database holds it."""
@@ -139,6 +148,14 @@ class Permit:
     """Modalities it covers; empty covers none."""
     domains: frozenset[str]
     """SNDS domains it covers (`diagnosis`, `act`, `drug`, `death` …)."""
+
+    def state(self, today: date) -> PermitState:
+        """Whether it is in force on a day."""
+        if self.revoked:
+            return PermitState.REVOKED
+        if today < self.valid_from:
+            return PermitState.NOT_YET
+        return PermitState.IN_FORCE if today <= self.valid_until else PermitState.EXPIRED
 
 
 @dataclass(frozen=True)

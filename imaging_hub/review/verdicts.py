@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal, TypeAlias
 
 from sqlalchemy import Connection, text
 
-from imaging_hub.archive.index import lock_study, refresh_study_state
+from imaging_hub.archive.index import ReviewState, lock_study, refresh_study_state
 from imaging_hub.audit import trail
 from imaging_hub.database import wake_workers
+
+GivenVerdict: TypeAlias = Literal[ReviewState.APPROVED, ReviewState.REJECTED]
 
 
 class RejectionReason(StrEnum):
@@ -65,7 +68,7 @@ class WaitingSeries:
 class Verdict:
     """A decision made earlier."""
 
-    verdict: str
+    verdict: GivenVerdict
     reason: RejectionReason | None
     reviewer: str
     decided_at: datetime
@@ -108,10 +111,10 @@ def queue(connection: Connection, *, limit: int = 100) -> Sequence[WaitingSeries
     return [WaitingSeries(*row) for row in rows]
 
 
-def counts(connection: Connection) -> dict[str, int]:
+def counts(connection: Connection) -> dict[ReviewState, int]:
     """Series by review state."""
     rows = connection.execute(text("SELECT review_state, count(*) AS series FROM hub.series GROUP BY review_state"))
-    return {row.review_state: row.series for row in rows}
+    return {ReviewState(row.review_state): row.series for row in rows}
 
 
 def pending(connection: Connection) -> set[str]:
@@ -132,16 +135,22 @@ def history(connection: Connection, series_instance_uid: str) -> Sequence[Verdic
         {"series": series_instance_uid},
     )
     return [
-        Verdict(row.verdict, row.reason and RejectionReason(row.reason), row.reviewer, row.decided_at, row.now)
+        Verdict(_given(row.verdict), row.reason and RejectionReason(row.reason), row.reviewer, row.decided_at, row.now)
         for row in rows
     ]
+
+
+def _given(written: str) -> GivenVerdict:
+    return ReviewState.APPROVED if written == ReviewState.APPROVED else ReviewState.REJECTED
 
 
 def approve(
     connection: Connection, series_instance_uid: str, content_digest: str, *, reviewer: str, basis: VerdictBasis
 ) -> VerdictOutcome:
     """Approve the content that has this digest; it may be released from now on."""
-    return _decide(connection, series_instance_uid, content_digest, _Opinion("APPROVED", None, reviewer, basis))
+    return _decide(
+        connection, series_instance_uid, content_digest, _Opinion(ReviewState.APPROVED, None, reviewer, basis)
+    )
 
 
 def reject(
@@ -154,12 +163,14 @@ def reject(
     basis: VerdictBasis,
 ) -> VerdictOutcome:
     """Reject the content that has this digest: its study is vetoed, and no release holds it any more."""
-    return _decide(connection, series_instance_uid, content_digest, _Opinion("REJECTED", reason, reviewer, basis))
+    return _decide(
+        connection, series_instance_uid, content_digest, _Opinion(ReviewState.REJECTED, reason, reviewer, basis)
+    )
 
 
 @dataclass(frozen=True)
 class _Opinion:
-    verdict: str
+    verdict: GivenVerdict
     reason: RejectionReason | None
     reviewer: str
     basis: VerdictBasis

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from sqlalchemy import Connection, text
 from voprf.ristretto import BlindedInput, Evaluator
@@ -21,9 +20,7 @@ from imaging_hub.keys.keyring import Keyring
 from imaging_hub.keys.pseudonym_chain import level2
 from imaging_hub.trust.ceremony import KeyShare, key_of
 from imaging_hub.trust.keyrings import trust_keys
-from imaging_hub.trust.vault import ACTOR, Kind, Vault
-
-EpochState = Literal["FILLING", "IN_FORCE", "ENDED"]
+from imaging_hub.trust.vault import ACTOR, EpochState, Kind, Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +51,7 @@ def begin(vault: Vault, shares: tuple[KeyShare, KeyShare] | None = None, *, blin
     as in the epoch before. Raises `KeyringError` when one is under way and its key is not of `shares`.
     """
     keyring = trust_keys(vault.keys)
-    if keyring.former("level2") is not None and state_of(vault, keyring.epoch) == "IN_FORCE":
+    if keyring.former("level2") is not None and state_of(vault, keyring.epoch) is EpochState.IN_FORCE:
         keyring.forget_blinding(keyring.epoch - 1)  # it was filled, and broken off before its end
         keyring.forget_former("level2")
     under_way = keyring.former("level2") is not None
@@ -108,10 +105,10 @@ def end(vault: Vault, epoch: int) -> RekeyingReport:
 def state_of(vault: Vault, epoch: int) -> EpochState | None:
     """What the vault says of an epoch; None when it knows none of that number."""
     with vault.database.begin(DatabaseRole.TRUST) as connection:
-        state: EpochState | None = connection.execute(
+        state: str | None = connection.execute(
             text("SELECT state FROM trust.epoch WHERE epoch = :epoch"), {"epoch": epoch}
         ).scalar_one_or_none()
-    return state
+    return None if state is None else EpochState(state)
 
 
 def any_begun(connection: Connection) -> bool:
@@ -122,7 +119,7 @@ def any_begun(connection: Connection) -> bool:
 def _filling(vault: Vault, epoch: int) -> Keyring:
     """The keyring of that epoch; raises `KeyringError` when another is under way."""
     keyring = trust_keys(vault.keys)
-    if keyring.epoch != epoch or state_of(vault, epoch) not in ("FILLING", "IN_FORCE"):
+    if keyring.epoch != epoch or state_of(vault, epoch) not in (EpochState.FILLING, EpochState.IN_FORCE):
         hint = "call `imaging-hub trust rekey` where the third party is, then `trust resubmit`"
         raise KeyringError("the third party is not in this epoch", code="epoch-other", hint=hint)
     return keyring

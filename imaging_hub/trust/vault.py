@@ -10,6 +10,7 @@ import re
 import secrets
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +26,14 @@ from imaging_hub.trust.keyrings import delivery_keys, trust_keys
 
 Kind = Literal["INS", "IPP"]
 ACTOR = "third-party"
+
+
+class EpochState(StrEnum):
+    """Where an epoch of the third party's key is."""
+
+    FILLING = "FILLING"  # its tokens are made of those before; nobody is given a subject
+    IN_FORCE = "IN_FORCE"
+    ENDED = "ENDED"
 
 
 class Vault:
@@ -176,7 +185,7 @@ def _in_force(connection: Connection, keyring: Keyring) -> None:
             code="keyring-other",
             hint="restore the third party's keyring from its backup, or finish `imaging-hub trust rekey`",
         )
-    if known.state != "IN_FORCE":
+    if known.state != EpochState.IN_FORCE:
         raise KeyringError(
             "the vault is being given new keys", code="rekeying", hint="finish it with `imaging-hub trust resubmit`"
         )

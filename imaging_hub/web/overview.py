@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from imaging_hub.archive import reception, totals
+from imaging_hub.archive.index import ReviewState
 from imaging_hub.permits.policy import AccountRole, Action, RequestActor
 from imaging_hub.review import verdicts
 from imaging_hub.web import quarantine
@@ -50,7 +51,7 @@ def count_overview(connection: Connection, actor: RequestActor, small_cell: int)
         )
     sees_reception = actor.role in (AccountRole.OPERATOR, AccountRole.HOSPITAL)
     received = reception.by_state(connection, hospital) if sees_reception else {}
-    waiting = None if hospital else verdicts.counts(connection).get("PENDING", 0)
+    waiting = None if hospital else verdicts.counts(connection).get(ReviewState.PENDING, 0)
     return OverviewCounts(counts, content.by_modality, content.by_study_state, received, waiting)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from imaging_hub.permits import projects
-from imaging_hub.permits.policy import AccountRole, Action, Permit, RequestActor
+from imaging_hub.permits.policy import AccountRole, Action, Permit, PermitState, RequestActor
 from imaging_hub.permits.projects import Project
 from imaging_hub.web.authorization import HubRequest, RequiresAction, today
 
@@ -30,7 +30,7 @@ class PermitView:
     project: str
     valid_from: date
     valid_until: date
-    state: str
+    state: PermitState
     modalities: list[str]
     domains: list[str]
     holders: list[str]
@@ -48,19 +48,11 @@ def _view(permit: Permit) -> PermitView:
         permit.project,
         permit.valid_from,
         permit.valid_until,
-        _state(permit, today()),
+        permit.state(today()),
         sorted(permit.modalities),
         sorted(permit.domains),
         sorted(permit.holders),
     )
-
-
-def _state(permit: Permit, day: date) -> str:
-    if permit.revoked:
-        return "revoked"
-    if day > permit.valid_until:
-        return "expired"
-    return "in force" if day >= permit.valid_from else "not yet"
 
 
 @api.get("/projects")

@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from imaging_hub.audit import trail
 from imaging_hub.cohorts import catalogue
 from imaging_hub.cohorts.catalogue import ReleaseView
+from imaging_hub.cohorts.release import ReleaseState
 from imaging_hub.errors import NotFound
 from imaging_hub.permits import projects
 from imaging_hub.permits.policy import Action
@@ -94,7 +95,7 @@ def release_object(request: ReleaseDownloader, release_id: str, digest: str) -> 
     release = _require_release(request, release_id)
     with request.begin() as connection:
         size = catalogue.size_of_item(connection, release_id, digest)
-    if size is None or release.state != "READY":
+    if size is None or release.state is not ReleaseState.READY:
         raise NotFound("no such release")
     return _stream(request, release, digest, size, "application/dicom")
 

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from imaging_hub.archive import search, slices
 from imaging_hub.archive.filters import SeriesFilter
+from imaging_hub.archive.index import ReviewState
 from imaging_hub.archive.slices import SeriesSlice
 from imaging_hub.errors import NotFound
 from imaging_hub.http.problem_details import ProblemDetails
@@ -24,6 +25,7 @@ from imaging_hub.review import differences, verdicts
 from imaging_hub.review.differences import AttributeDifference
 from imaging_hub.review.verdicts import (
     REASONS,
+    GivenVerdict,
     RejectionReason,
     SeriesChanged,
     VerdictBasis,
@@ -47,7 +49,7 @@ ContentDigest = Annotated[str, Form(pattern=r"^[0-9a-f]{64}$")]
 class VerdictIn(BaseModel):
     """A verdict by the API."""
 
-    verdict: str = Field(pattern="^(APPROVED|REJECTED)$")
+    verdict: GivenVerdict
     content_digest: str = Field(pattern="^[0-9a-f]{64}$", description="The series' content that was looked at.")
     reason: RejectionReason | None = Field(None, description="Needed to reject.")
     basis: VerdictBasis = VerdictBasis.AFTER_ONLY
@@ -126,7 +128,7 @@ def show_review(request: ReviewReader, series_instance_uid: UidParameter) -> Rev
 @api.post("/reviews/{series_instance_uid}", status_code=204, response_class=Response)
 def give_verdict(request: ReviewDecider, series_instance_uid: UidParameter, body: VerdictIn) -> Response:
     """Approve or reject the present content of a series."""
-    approved = body.verdict == "APPROVED"
+    approved = body.verdict is ReviewState.APPROVED
     _decide(request, series_instance_uid, body.content_digest, body.reason, body.basis, approved=approved)
     return Response(status_code=204)
 
@@ -169,13 +171,13 @@ def verdict_form(
     *,
     request: ReviewDecider,
     series_instance_uid: UidParameter,
-    verdict: Annotated[str, Form(pattern="^(APPROVED|REJECTED)$")],
+    verdict: Annotated[GivenVerdict, Form()],
     content_digest: ContentDigest,
     basis: Annotated[VerdictBasis, Form()],
     reason: Annotated[RejectionReason | None, Form()] = None,
 ) -> Response:
     """Record the verdict and go to the next series."""
-    approved = verdict == "APPROVED"
+    approved = verdict is ReviewState.APPROVED
     _decide(request, series_instance_uid, content_digest, reason, basis, approved=approved)
     with request.begin() as connection:
         following = next(iter(verdicts.queue(connection, limit=1)), None)

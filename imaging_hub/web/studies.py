@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from imaging_hub.archive import search, totals
 from imaging_hub.archive.filters import SeriesFilter, StudyFilter
+from imaging_hub.archive.index import ArchivedStudyState
 from imaging_hub.archive.search import ArchivedSeries, ArchivedStudy
 from imaging_hub.errors import NotFound
 from imaging_hub.permits.policy import AccountRole, Action, RequestActor, RequestedResource
@@ -23,7 +24,6 @@ pages = APIRouter(include_in_schema=False)
 StudyReader = Annotated[HubRequest, RequiresAction(Action.STUDIES_READ)]
 SeriesReader = Annotated[HubRequest, RequiresAction(Action.SERIES_READ)]
 PageOffset = Annotated[int, Query(ge=0, le=10_000_000)]
-STATES = ("COMPLETE", "IN_REVIEW", "RELEASABLE", "VETOED")
 
 
 class StudyListQuery(BaseModel):
@@ -106,7 +106,7 @@ def studies_page(request: StudyReader, asked: Annotated[StudyListQuery, Depends(
         size=PAGE,
         asked=asked.model_dump(),
         modalities=modalities,
-        states=STATES,
+        states=list(ArchivedStudyState),
     )
 
 

@@ -24,6 +24,7 @@ from imaging_hub.gateway import senders
 from imaging_hub.gateway.tls import server_context
 from imaging_hub.intake import completeness, deidentification_socket, problem_report, spool_capacity, study_keys
 from imaging_hub.intake.problem_report import Problem
+from imaging_hub.intake.retention import KeepOriginals
 from imaging_hub.intake.spool_capacity import CLOSE_AT
 from imaging_hub.keys.keyring import gateway_keys, hub_keys, original_keys, project_keys
 from imaging_hub.pseudonymisation.third_party import ThirdParty
@@ -227,9 +228,8 @@ def _feed_problems(settings: Settings, database: Database) -> Iterator[Problem]:
             profile.load(name, settings.profile_folders)
         except HubError as fault:
             yield Problem("profile", f"{name}: {fault}", fault.hint)
-    if any(sender.keep_originals == "never" for sender in known) and not deidentification_socket.is_listening(
-        settings.handover_socket
-    ):
+    keeps_none = any(sender.keep_originals is KeepOriginals.NEVER for sender in known)
+    if keeps_none and not deidentification_socket.is_listening(settings.handover_socket):
         yield Problem(
             "inline-deidentification",
             "it does not answer: originals that are never kept lie sealed in the spool until they are archived",

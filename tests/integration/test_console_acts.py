@@ -25,6 +25,7 @@ from imaging_hub.errors import HubError
 from imaging_hub.gateway import operators, senders
 from imaging_hub.gateway.senders import QueryRetrieveAddress
 from imaging_hub.intake import completeness
+from imaging_hub.intake.retention import KeepOriginals
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.work.pipeline import StudyPipeline
@@ -170,7 +171,7 @@ def test_a_sender_that_moved_keeps_its_conditions(site: Site) -> None:
                 certificate="ab" * 32,
                 query=QueryRetrieveAddress("10.0.0.1", 104),
                 retrieves=True,
-                keep_originals="always",
+                keep_originals=KeepOriginals.ALWAYS,
                 quiet_seconds=7,
             ),
         )
@@ -182,7 +183,7 @@ def test_a_sender_that_moved_keeps_its_conditions(site: Site) -> None:
         known = {(one.calling_ae_title, one.address): one for one in senders.list_senders(connection)}
     moved, other = known["HOSPITAL", "192.0.2.1/32"], known["CT2", "192.0.2.1/32"]
     assert replace(moved, address="10.0.0.0/8") == known["HOSPITAL", "10.0.0.0/8"]
-    assert (other.keep_originals, other.quiet_seconds) == ("always", 7)
+    assert (other.keep_originals, other.quiet_seconds) == (KeepOriginals.ALWAYS, 7)
     assert (other.certificate, other.query, other.retrieves) == (None, None, False), "those are of one machine"
 
 

@@ -29,6 +29,7 @@ from imaging_hub.gateway import senders
 from imaging_hub.gateway.feed_metrics import FeedMetrics
 from imaging_hub.intake import completeness, journal
 from imaging_hub.intake.journal import Arrival
+from imaging_hub.intake.retention import KeepOriginals
 from imaging_hub.intake.study_keys import OriginalOwner
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
@@ -272,7 +273,7 @@ def test_originals_that_are_never_kept_are_gone_once_the_study_is_archived(
                 hospital="chu-test",
                 finess="750000001",
                 profile="research-longitudinal",
-                keep_originals="never",
+                keep_originals=KeepOriginals.NEVER,
             ),
         )
     for number in range(3):
