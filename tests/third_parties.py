@@ -33,6 +33,8 @@ class Near(Vault):
     def __init__(self, vault: Vault) -> None:
         super().__init__(vault.database, vault.keys)
 
+    token = ThirdParty.token
+
     def concealed(self, messages: Sequence[str], _: Keyring, __: int) -> list[str]:
         """What the hub makes tokens of."""
         return list(messages)

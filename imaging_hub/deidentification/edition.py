@@ -65,7 +65,7 @@ class RowChange:
         if "X" in tag:
             return "" if tag[:2] in ("50", "60") else "a repeating group that the engine does not treat as one"
         unknown = tag != _SELECTOR_UN and vr_of(int(tag, 16)) == "UN"
-        return "no Value Representation is known: removed until attribute.py names one" if unknown else ""
+        return "no Value Representation is known: removed until dicom/tags.py names one" if unknown else ""
 
 
 @dataclass(frozen=True, slots=True)

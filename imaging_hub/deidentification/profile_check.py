@@ -1,4 +1,4 @@
-"""What is wrong or daring in a profile that can be loaded: rules that never decide, and what is kept against advice."""
+"""Concerns about a profile that loads: rules that never decide, and what is kept against Table E.1-1."""
 
 from __future__ import annotations
 

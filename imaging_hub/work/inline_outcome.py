@@ -1,4 +1,4 @@
-"""What came of an instance that passed the door before it was acknowledged, until its study is complete.
+"""The outcome of an instance that was de-identified before it was acknowledged, until its study is complete.
 
 The gateway writes it beside the instance's row and cannot open it: it is sealed under a key that is made of one of the
 hub's and the study's, and shredded with the latter.
@@ -72,7 +72,7 @@ class OutcomeSealer:
             compressed = self._cipher.open(sealed)
         except SealBroken:
             raise KeyringError(
-                "what passed the door cannot be opened",
+                "what was de-identified before its study was complete cannot be opened",
                 code="outcome-unreadable",
                 hint="restore hub.json and originals.json from their backup",
             ) from None

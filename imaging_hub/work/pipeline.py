@@ -29,11 +29,11 @@ from imaging_hub.intake import completeness, journal, patient_identifiers, reten
 from imaging_hub.intake.completeness import StudyRevision
 from imaging_hub.intake.journal import DeidentifiedEntry, JournalEntry
 from imaging_hub.intake.spool import open_spool
-from imaging_hub.intake.study_keys import OriginalOwner, open_study_keys
+from imaging_hub.intake.study_keys import OriginalOwner, StudyKey, open_study_keys
 from imaging_hub.keys.keyring import gateway_keys, hub_keys, project_keys
 from imaging_hub.log import log
 from imaging_hub.pseudonymisation import identity
-from imaging_hub.pseudonymisation.identity import ContestedIdentity
+from imaging_hub.pseudonymisation.identity import ContestedIdentity, PatientIdentity
 from imaging_hub.pseudonymisation.pseudonyms import for_subject
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.pseudonymisation.traits import PatientTraits
@@ -41,7 +41,7 @@ from imaging_hub.review import verdicts
 from imaging_hub.settings import Settings
 from imaging_hub.work.archiving import StudyOriginals, archived
 from imaging_hub.work.inline_outcome import OutcomeSealer
-from imaging_hub.work.patient import read_patient
+from imaging_hub.work.patient import PatientOfStudy, read_patient
 
 ACTOR = "worker"
 ALL = 1 << 30
@@ -117,53 +117,6 @@ class StudyPipeline:
             self._deidentify(revision, entries)
             self._purge_at_once(study)
 
-    def _purge_at_once(self, study: int) -> None:
-        """Remove the originals of a study whose sender has none kept; what is held back stays, for people to see."""
-        with self._login.begin() as connection:
-            found = retention.list_expired(connection, self._settings.originals_days, study=study, limit=ALL)
-            retention.purge(connection, self._spool, [original for original in found if original.at_once])
-
-    def give_up(self, study: int) -> None:
-        """Quarantine what could not be processed in so many attempts."""
-        with self._login.begin() as connection:
-            revision = completeness.get_revision(connection, study)
-            entries = journal.list_unsettled(connection, study)
-        self._conclude(revision, [], [(entry, Quarantined("processing-failed")) for entry in entries])
-
-    def prepare_release(self, release: str) -> None:
-        """Write the release's own copies, under its project's pseudonyms."""
-        with self._login.begin() as connection:
-            project = releases.project_of(connection, release)
-        keys = project_keys(self._settings.keys)
-        releases.prepare(
-            self._login, self._objects, release, keys.project_key("pid", project), keys.project_key("uid", project)
-        )
-
-    def fail_release(self, release: str) -> None:
-        """Say that a release could not be prepared."""
-        with self._login.begin() as connection:
-            releases.fail(connection, release)
-
-    def send_to_sink(self, study_uid: str) -> None:
-        """Copy an archived study into the Orthanc that wants one, and verify it there."""
-        sink = OrthancSink(self._settings.orthanc_sink_url or "", self._objects)
-        sink.send_study(self._login, study_uid)
-
-    def purge(self) -> None:
-        """Remove the originals that retention no longer keeps; those under review stay."""
-        with self._login.begin() as connection:
-            under_review = verdicts.pending(connection)
-            expired = retention.list_expired(connection, self._settings.originals_days)
-            # A worker that ended between a refusal and its purge left these.
-            expired += retention.list_opposed(connection)
-            retention.purge(
-                connection,
-                self._spool,
-                [one for one in expired if one.at_once or one.deidentified_series_instance_uid not in under_review],
-            )
-            study_keys.shred_unused_keys(connection)
-            index.fold_changes(connection)
-
     def _deidentify(self, revision: StudyRevision, entries: Sequence[JournalEntry]) -> None:
         """De-identify the originals of a study, and settle it with the instances that passed before it was complete."""
         originals = StudyOriginals(self._spool)
@@ -172,16 +125,7 @@ class StudyPipeline:
         inline = {entry.id: sealer.open(entry.outcome) for entry in entries if entry.outcome}
         kept = [entry for entry in entries if entry.id not in inline]
         patient = read_patient(originals, (entry.digest for entry in kept), self._settings.environment, inline.values())
-        with self._login.begin() as connection:
-            identified = identity.register(
-                connection,
-                gateway_keys(self._settings.keys),  # as it is now: it may have been renewed
-                self._third_party,
-                hospital=revision.hospital,
-                patient_id=entries[0].patient_id or "",
-                reading=patient.reading,
-            )
-            identifiers = patient_identifiers.merge_identifiers(connection, key, patient.identifiers)
+        identified, identifiers = self._identified(revision, entries[0].patient_id or "", patient, key)
         if isinstance(identified, ContestedIdentity):
             self._conclude(revision, [], [(entry, Quarantined(identified.reason)) for entry in entries])
             return
@@ -200,6 +144,21 @@ class StudyPipeline:
             else:
                 refusals.append((entry, refusal))
         self._conclude(revision, admissions, refusals, _Subject(identified.sid, pseudonyms, label, patient.traits))
+
+    def _identified(
+        self, revision: StudyRevision, patient_id: str, patient: PatientOfStudy, key: StudyKey
+    ) -> tuple[PatientIdentity | ContestedIdentity, frozenset[str]]:
+        """Ask the third party for the subject, and unite all that the study's patient is named by."""
+        with self._login.begin() as connection:
+            identified = identity.register(
+                connection,
+                gateway_keys(self._settings.keys),  # as it is now: it may have been renewed
+                self._third_party,
+                hospital=revision.hospital,
+                patient_id=patient_id,
+                reading=patient.reading,
+            )
+            return identified, patient_identifiers.merge_identifiers(connection, key, patient.identifiers)
 
     def _refused_for_opposition(self, revision: StudyRevision, entries: Sequence[JournalEntry], sid: str) -> bool:
         """Take nothing in of a subject who opposes: the reason stays, the originals do not."""
@@ -292,6 +251,53 @@ class StudyPipeline:
                 digests.add(sealer.open(sealed).admission.digest)
         with self._login.begin() as connection:
             object_removal.forget(connection, self._objects, digests)
+
+    def _purge_at_once(self, study: int) -> None:
+        """Remove the originals of a study whose sender has none kept; what is held back stays, for people to see."""
+        with self._login.begin() as connection:
+            found = retention.list_expired(connection, self._settings.originals_days, study=study, limit=ALL)
+            retention.purge(connection, self._spool, [original for original in found if original.at_once])
+
+    def give_up(self, study: int) -> None:
+        """Quarantine what could not be processed in so many attempts."""
+        with self._login.begin() as connection:
+            revision = completeness.get_revision(connection, study)
+            entries = journal.list_unsettled(connection, study)
+        self._conclude(revision, [], [(entry, Quarantined("processing-failed")) for entry in entries])
+
+    def prepare_release(self, release: str) -> None:
+        """Write the release's own copies, under its project's pseudonyms."""
+        with self._login.begin() as connection:
+            project = releases.project_of(connection, release)
+        keys = project_keys(self._settings.keys)
+        releases.prepare(
+            self._login, self._objects, release, keys.project_key("pid", project), keys.project_key("uid", project)
+        )
+
+    def fail_release(self, release: str) -> None:
+        """Say that a release could not be prepared."""
+        with self._login.begin() as connection:
+            releases.fail(connection, release)
+
+    def send_to_sink(self, study_uid: str) -> None:
+        """Copy an archived study into the Orthanc that wants one, and verify it there."""
+        sink = OrthancSink(self._settings.orthanc_sink_url or "", self._objects)
+        sink.send_study(self._login, study_uid)
+
+    def purge(self) -> None:
+        """Remove the originals that retention no longer keeps; those under review stay."""
+        with self._login.begin() as connection:
+            under_review = verdicts.pending(connection)
+            expired = retention.list_expired(connection, self._settings.originals_days)
+            # A worker that ended between a refusal and its purge left these.
+            expired += retention.list_opposed(connection)
+            retention.purge(
+                connection,
+                self._spool,
+                [one for one in expired if one.at_once or one.deidentified_series_instance_uid not in under_review],
+            )
+            study_keys.shred_unused_keys(connection)
+            index.fold_changes(connection)
 
 
 def _log_faults(revision: StudyRevision, refusals: Iterable[tuple[JournalEntry, Quarantined]]) -> None:

@@ -61,7 +61,7 @@ def test_rows_that_come_go_and_differ_are_printed(tmp_path: Path) -> None:
         "- 00080050 Accession Number: basic Z",
         "~ 00081030 Study Description: basic X → Z; retain-institution-identity none → K",
         "+ 00100099 Doctored Name: basic X/D, clean-descriptors C",
-        "  ! no Value Representation is known: removed until attribute.py names one",
+        "  ! no Value Representation is known: removed until dicom/tags.py names one",
         "+ 70XX0010 Group: basic X",
         "  ! a repeating group that the engine does not treat as one",
     ]

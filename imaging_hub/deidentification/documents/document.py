@@ -44,7 +44,7 @@ def decide(
 
 def _transcribed(source: document_reader.ReadDocument, patient: PatientContext) -> list[Element] | Quarantined:
     made = transcript.pdf(patient.free_text(page) for page in source.pages)
-    # The last look: at what a reader makes of the new document, not at what was meant to be written.
+    # What a reader makes of the new document is searched, not what was meant to be written.
     again = document_reader.read(made, document_reader.PDF)
     if again is None or residual_check.names_patient(again.text, patient.searched):
         return Quarantined("residual-identifier", "EncapsulatedDocument", "documents: transcribe")

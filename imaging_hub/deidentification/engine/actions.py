@@ -28,11 +28,11 @@ _NUMERIC = b"0123456789+-.eE \\\0"
 
 
 class RejectedByRule(Exception):
-    """An instance that a rule of the profile lets not pass; the arguments are the attribute's path and the rule."""
+    """A rule of the profile rejects the instance; the arguments are the attribute's path and the rule."""
 
 
 class InstanceActions:
-    """One pass over one instance. Whatever it learns of the patient dies with it."""
+    """One pass over one instance: carries out the decisions of its scope, and puts on record what it did."""
 
     def __init__(self, profile: Profile, pseudonyms: Pseudonyms, patient: PatientContext, charset: Charset) -> None:
         self._profile = profile
@@ -74,7 +74,10 @@ class InstanceActions:
         self._options_ran: set[str] = set()
 
     def apply(self, elements: Dataset, scope: Scope) -> RunOutput:
-        """De-identify neighbouring elements of the top level, private ones in whole groups; raises `RejectedByRule`."""
+        """De-identify neighbouring elements of the top level, private ones in whole groups.
+
+        Raises `RejectedByRule` and `UndecodableText`, by which the whole instance is quarantined.
+        """
         self._begin()
         kept = self._applied(elements, scope)
         days, shifted, ran = (frozenset(found) for found in (self._days, self._shifted_days, self._options_ran))
@@ -133,7 +136,7 @@ class InstanceActions:
         return self._handlers[decision.handling](element, decision, scope, path)
 
     def _remapped_uid(self, text: str) -> str:
-        """The UID that stands for one of the source's; those of the Standard stand for themselves."""
+        """Replace a UID of the source; those of the Standard stay."""
         known = self._uids.get(text)
         if known is None:
             if uid.is_well_known(text):
@@ -233,7 +236,7 @@ class InstanceActions:
         return remapped
 
     def _remapped(self, element: Element) -> Element:
-        """An element with its UIDs replaced; itself when they are the Standard's."""
+        """Replace the UIDs of an element; itself when they are the Standard's."""
         text = str(element.value, "latin-1")  # type: ignore[arg-type]
         uids = [part.strip(" \0") for part in text.split("\\")]
         mapped = [self._remapped_uid(uid) if uid else "" for uid in uids]

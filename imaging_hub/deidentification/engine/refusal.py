@@ -1,6 +1,6 @@
-"""Which instances are not even tried: what nobody can name or vouch for.
+"""Instances that are quarantined before anything is tried: unknown kinds, missing UIDs, text that may be in pixels.
 
-Pixels may hold text or a face, samples a voice: until these are cleaned, an instance that may have some stays out.
+Pixels may hold text or a face, samples a voice. Neither is cleaned yet, so an instance that may have some is refused.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The decisions of a plan at one place: a SOP Class, a modality, and the sequences that enclose it.
 
 Precedence: what the Standard fixes for the de-identified instance itself; the profile's own rules; Table E.1-1
-with the options chosen; and for attributes that the table does not name, their VR. Whatever nobody knows is removed.
+with the options chosen; and for attributes that the table does not name, their VR. An unknown attribute is removed.
 """
 
 from __future__ import annotations
