@@ -24,7 +24,7 @@ from imaging_hub.gateway import senders
 from imaging_hub.intake.problem_report import Problem
 from imaging_hub.keys.keyring import Keyring
 from imaging_hub.settings import Settings
-from imaging_hub.work import health_check, queue
+from imaging_hub.work import health_check, job_queue
 from imaging_hub.work.health_check import find_problems
 
 
@@ -342,7 +342,7 @@ def test_a_study_that_waits_too_long_is_named(hub: RunningHub, minutes: int, tol
 
 
 def test_workers_that_are_all_gone_are_named(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "STALLED_SECONDS", 0.5)
+    monkeypatch.setattr(job_queue, "STALLED_SECONDS", 0.5)
     alone = ["none is alive: what is received waits"]
     with without_workers(hub):
         hub.wait(lambda: [problem.message for problem in found(hub)] == alone, "the doctor misses the workers")

@@ -20,7 +20,7 @@ from sqlalchemy import text
 from imaging_hub import database as databases
 from imaging_hub.cli.serve import prepare
 from imaging_hub.cohorts.opposition import apply
-from imaging_hub.database import HUB, Database, DatabaseRole
+from imaging_hub.database import HUB_SCHEMA, Database, DatabaseRole
 from imaging_hub.deidentification.engine.actions import InstanceActions
 from imaging_hub.gateway.storage_scp import StorageServer
 from imaging_hub.intake import completeness, deidentification_socket, study_keys
@@ -346,7 +346,7 @@ def test_an_upgrade_is_not_taken_back_while_instances_wait_without_an_original(
     gateway: StorageServer, database: Database
 ) -> None:
     _send(gateway, an_instance(1))
-    config = databases.migrations(HUB)
+    config = databases.alembic_config(HUB_SCHEMA)
     with (
         database.engine(DatabaseRole.OWNER).begin() as owner,
         pytest.raises(RuntimeError, match="without an original wait"),

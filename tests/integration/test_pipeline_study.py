@@ -33,7 +33,7 @@ from imaging_hub.intake.study_keys import OriginalOwner
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.web.app import create_app
-from imaging_hub.work import queue
+from imaging_hub.work import job_queue
 from imaging_hub.work.pipeline import StudyPipeline
 
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -297,10 +297,10 @@ def _worked_on(database: Database, pipeline: StudyPipeline, study: int) -> None:
     """As often as would give a study up; in a thread, as the tests' own may have a loop already."""
 
     async def work() -> None:
-        app = queue.connect(database, pipeline)
+        app = job_queue.create_app(database, pipeline)
         async with app.open_async():
-            for _ in range(queue.ATTEMPTS + 1):
-                await queue.enqueue(app, "study", study=study)
+            for _ in range(job_queue.MAX_ATTEMPTS + 1):
+                await job_queue.enqueue(app, "study", study=study)
                 await app.run_worker_async(wait=False, install_signal_handlers=False)
 
     with ThreadPoolExecutor(1) as alone:
