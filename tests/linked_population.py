@@ -1,4 +1,4 @@
-"""A synthetic population linked through the real doors, and how right the links are.
+"""A synthetic population linked by the real commands' functions, and how right the links are.
 
 Headers are written and read as files have them; only pixels are left out, the de-identified index gets the rows that
 linkage reads, and the third party's vault is asked without the port between.

@@ -113,7 +113,7 @@ def test_a_part_that_does_not_run_is_named(hub: RunningHub, nobody_s_port: int, 
     assert f"nobody listens on port {nobody_s_port}" in message
 
 
-def test_a_door_that_does_not_answer_is_named_where_originals_are_never_kept(
+def test_inline_deidentification_that_does_not_answer_is_named_where_originals_are_never_kept(
     hub: RunningHub, module_database: Database
 ) -> None:
     socket = hub.settings.handover_socket

@@ -1,4 +1,4 @@
-"""The trusted third party by its door: what it gives, what it refuses, and that it stands apart from the hub."""
+"""The trusted third party over HTTP: what it gives, what it refuses, and that it stands apart from the hub."""
 
 from __future__ import annotations
 
@@ -126,10 +126,10 @@ def test_what_was_never_blinded_is_not_evaluated(vault: Vault) -> None:
 @pytest.mark.parametrize("shown", [None, "Bearer ", "Bearer " + "0" * 64, "Basic abc"])
 def test_nobody_without_the_access_key_is_told_anything(vault: Vault, shown: str | None) -> None:
     headers = {} if shown is None else {"Authorization": shown}
-    door = create_app(vault)
-    asked = [(path, method) for path, methods in door.openapi()["paths"].items() for method in methods]
+    app = create_app(vault)
+    asked = [(path, method) for path, methods in app.openapi()["paths"].items() for method in methods]
     assert len(asked) == 12
-    with TestClient(door, headers=headers) as client:
+    with TestClient(app, headers=headers) as client:
         assert client.get("/healthz").json() == {"status": "ok"}
         for path, method in asked:
             answer = client.request(method, path.format(delivery=ONE, number=1), json={})
