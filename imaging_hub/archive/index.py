@@ -305,3 +305,14 @@ def _procedures(headers: Iterable[StoredHeader]) -> list[str] | None:
 
 def _first(found: Iterable[_T | None]) -> _T | None:
     return next((value for value in found if value is not None), None)
+
+
+def fold_changes(connection: Connection) -> None:
+    """Join the rows in which triggers note changes of the index, into one a bucket of subjects; its version stays."""
+    connection.execute(
+        text(
+            "WITH noted AS (DELETE FROM hub.index_change RETURNING bucket, mark)"
+            " INSERT INTO hub.index_changed_before AS b SELECT bucket, bit_xor(mark) FROM noted GROUP BY bucket"
+            " ON CONFLICT (bucket) DO UPDATE SET mark = b.mark # excluded.mark"
+        )
+    )

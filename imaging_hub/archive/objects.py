@@ -96,7 +96,7 @@ class ObjectStore:
             return False
 
     def missing(self, digests: Collection[str]) -> set[str]:
-        """Those that are not there."""
+        """Return those of `digests` whose objects are not there."""
         if self._folder is not None:
             return {digest for digest in digests if not (self._folder / _path(digest)).exists()}
         with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as network:
@@ -105,16 +105,16 @@ class ObjectStore:
             }
 
     def size(self, digest: str) -> int:
-        """Size in bytes."""
+        """Ask for the size of an object, in bytes."""
         with _faults_named():
             return int(obstore.head(self._store, _path(digest))["size"])
 
     def get(self, digest: str) -> bytes:
-        """The whole object; `StorageUnavailable('object-damaged')` when its bytes are no longer its own."""
+        """Read the whole object; raises `StorageUnavailable('object-damaged')` when its bytes are not its own."""
         return b"".join(self.stream(digest))
 
     def get_range(self, digest: str, start: int, end: int) -> bytes:
-        """Bytes `start` to `end`, the end excluded and cut at the object's own."""
+        """Read bytes `start` to `end`, the end excluded and cut at the object's own."""
         with _faults_named():
             # Stores refuse a range that begins beyond the end, each with an error of its own.
             if start >= min(end, self.size(digest)):
@@ -122,7 +122,7 @@ class ObjectStore:
             return bytes(obstore.get_range(self._store, _path(digest), start=start, end=end))
 
     def stream(self, digest: str, start: int = 0, end: int | None = None, chunk: int = 1 << 20) -> Iterator[bytes]:
-        """Bytes `start` to `end` in pieces of about `chunk`; a whole object is verified as it passes.
+        """Read bytes `start` to `end` in parts of about `chunk` bytes; a whole object is verified as it passes.
 
         The fault of a damaged object comes after its last piece, so a caller who has sent the
         pieces on must break off rather than end properly.
@@ -141,13 +141,13 @@ class ObjectStore:
             raise _damaged()
 
     def file(self, digest: str) -> Path | bytes:
-        """The object for a decoder in another process: its path in a local folder, else its bytes."""
+        """Give the object to a decoder in another process: its path in a local folder, else its bytes."""
         if self._folder is not None and self.holds(digest):
             return self._folder / _path(digest)
         return self.get(digest)
 
     def open(self, digest: str) -> BinaryIO:
-        """The object as a file to seek in; unverified, as ranges are."""
+        """Open the object as a file to seek in; unverified, as ranges are."""
         with _faults_named():
             if self._folder is not None:
                 return (self._folder / _path(digest)).open("rb")

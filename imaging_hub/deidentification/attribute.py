@@ -28,7 +28,7 @@ _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?\s*([0-9A-Fa-f]{4})\)?\Z")
 
 @cache
 def vr_of(tag: int) -> str:
-    """VR of an attribute, `UN` when neither the dictionary nor Table E.1-1 knows it."""
+    """Look up the VR of an attribute, `UN` when neither the dictionary nor Table E.1-1 knows it."""
     vr = dictionary.vr(tag)
     return tags.NEWER.get(tag, "UN") if vr == "UN" else vr
 
@@ -46,7 +46,7 @@ def is_rebuilt(tag: int) -> bool:
 
 @cache
 def attribute_name(tag: int) -> str:
-    """Keyword of an attribute, or its tag `(gggg,eeee)`; of a newer attribute its name in Table E.1-1."""
+    """Look up the keyword of an attribute, or its name in Table E.1-1; its tag `(gggg,eeee)` where it has neither."""
     row = standard.by_tag().get(tag)
     word = dictionary.keyword(tag)
     if not word and row is not None:
@@ -55,7 +55,7 @@ def attribute_name(tag: int) -> str:
 
 
 def parse_attribute(text: str) -> int | None:
-    """Tag of a keyword or of a tag written `(0010,4000)` or `00104000`; None when it is neither."""
+    """Read a keyword, or a tag written `(0010,4000)` or `00104000`; None when it is neither."""
     match = _TAG.match(text.strip())
     if match is not None:
         tag = int(match[1] + match[2], 16)

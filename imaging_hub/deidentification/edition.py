@@ -78,35 +78,35 @@ class Edition:
     rows: Mapping[tuple[str, ...], EditionRow]
 
     def differences(self, other: Edition) -> list[RowChange]:
-        """The rows that `other`, of the same table, does not have like this one; in the order of their keys."""
+        """List the rows that `other`, of the same table, does not have like this one; in the order of their keys."""
         keys = sorted(self.rows.keys() | other.rows.keys())
         pairs = (RowChange(self.rows.get(key), other.rows.get(key)) for key in keys)
         return [pair for pair in pairs if pair.before != pair.after]
 
 
 def in_use(table: str) -> Edition:
-    """The edition of a table, `E.1-1`, that this package has."""
+    """Read the edition of a table, `E.1-1`, that this package has."""
     return _edition(standard.table(_FILES[table]), _FILES[table])
 
 
 def read(path: Path) -> Edition:
-    """The edition in a file. Raises `ProfileError` when it is not a table that this engine could use."""
+    """Read the edition in a file; raises `ProfileError` when it is not a table that this engine could use."""
     try:
-        found = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         raise _wrong(path.name, "the file cannot be read as JSON") from None
-    return _edition(found, path.name)
+    return _edition(content, path.name)
 
 
-def _edition(found: Any, source: str) -> Edition:
-    if not isinstance(found, dict) or found.get("table") not in _FILES or not isinstance(found.get("rows"), list):
+def _edition(content: Any, source: str) -> Edition:
+    if not isinstance(content, dict) or content.get("table") not in _FILES or not isinstance(content.get("rows"), list):
         raise _wrong(source, f"`table` is one of {', '.join(_FILES)}, and `rows` a list")
-    table = found["table"]
+    table = content["table"]
     columns = standard.table(_FILES[table])["columns"]
-    if found.get("columns") != columns or not isinstance(found.get("edition"), str):
+    if content.get("columns") != columns or not isinstance(content.get("edition"), str):
         raise _wrong(source, f"the columns are {', '.join(columns)}, and `edition` a name")
     rows: dict[tuple[str, ...], EditionRow] = {}
-    for number, values in enumerate(found["rows"], 1):
+    for number, values in enumerate(content["rows"], 1):
         row = _row(table, columns, values)
         if row is None:
             raise _wrong(source, f"row {number} is none that this engine knows to read")
@@ -114,7 +114,7 @@ def _edition(found: Any, source: str) -> Edition:
         if key in rows:
             raise _wrong(source, f"row {number} stands twice")
         rows[key] = row
-    return Edition(found["edition"], table, rows)
+    return Edition(content["edition"], table, rows)
 
 
 def _row(table: str, columns: list[str], values: Any) -> EditionRow | None:

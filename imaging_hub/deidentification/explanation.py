@@ -55,12 +55,12 @@ class AttributeExplanation:
 
 
 def explain(plan: Plan, *path: int) -> AttributeExplanation:
-    """Why a plan treats an attribute of a CT image as it does; `path` as in `explain_at`."""
+    """Explain why a plan treats an attribute of a CT image as it does; `path` as in `explain_at`."""
     return explain_at(plan.scope(CT_IMAGE, "CT"), *path)
 
 
 def explain_at(scope: Scope, *path: int) -> AttributeExplanation:
-    """Why an attribute is treated as it is below one place, such as the top level of a given instance.
+    """Explain why an attribute is treated as it is below one place, such as the top level of a given instance.
 
     `path`: the tags of the sequences around it, and its own. It goes with the first of these that goes.
     """
@@ -82,7 +82,7 @@ def explain_at(scope: Scope, *path: int) -> AttributeExplanation:
 
 
 def enclosing(scope: Scope, sequences: tuple[int, ...]) -> AttributeDecision | None:
-    """The decision by which the items of nested sequences do not stay; None when they do."""
+    """Find the decision by which the items of nested sequences do not stay; None when they do."""
     for tag in sequences:
         decision = scope.decide(tag, vr_of(tag))
         if decision.handling not in (Handling.RECURSE, Handling.CONTENT):
@@ -98,7 +98,7 @@ def _with(decision: AttributeDecision, path: tuple[int, ...]) -> str:
 
 
 def differences(first: Profile, second: Profile) -> list[tuple[AttributeExplanation, AttributeExplanation]]:
-    """The attributes of Table E.1-1 and of the profiles' own rules that the two treat differently, in a CT image."""
+    """List what two profiles treat differently in a CT image, of Table E.1-1 and of their own rules."""
     paths = {(tag,) for tag in standard.by_tag()} | {
         (*(around for around in selector.place if around is not None), selector.tag)
         for rule in first.rules + second.rules

@@ -57,7 +57,7 @@ class FileOutcome:
     """Rules that fired, and how often."""
 
     def as_report(self, source: Path) -> dict[str, Any]:
-        """For the report: without any value of the dataset; the path is the caller's own."""
+        """Write an entry of the report: without any value of the dataset; the path is the caller's own."""
         entry: dict[str, Any] = {"file": str(self.path.relative_to(source) if source.is_dir() else self.path.name)}
         entry |= {"state": self.state}
         for name in ("reason", "attribute", "rule", "fault", "output", "rules", "needs_review"):
@@ -85,7 +85,7 @@ FolderProgress = Callable[[str, int], None]
 
 
 def files_of(source: Path) -> list[Path]:
-    """The files of a folder tree, or the one file."""
+    """List the files of a folder tree, or the one file."""
     if source.is_file():
         return [source]
     return sorted(path for path in source.rglob("*") if path.is_file())
@@ -146,7 +146,7 @@ def _tasks(headers: Iterable[_Header], key: bytes, outcomes: dict[Path, FileOutc
 
 
 def pseudonyms(key: bytes, subject: str, known: frozenset[str] = frozenset()) -> Pseudonyms:
-    """The pseudonyms of a subject under a key: always the same, and not to be turned back without it."""
+    """Derive the pseudonyms of a subject from a 256-bit key: always the same, nothing to be got back without it."""
     number = int.from_bytes(_derived(key, f"PATIENT|1|{subject}")[:10], "big")
     digits = "".join(_DIGITS[number >> shift & 31] for shift in range(75, -1, -5))
     shift = int.from_bytes(_derived(key, f"SHIFT|1|{subject}"), "big")

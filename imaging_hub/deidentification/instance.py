@@ -1,4 +1,4 @@
-"""What goes in at the door, and the two things that can come out."""
+"""What goes into de-identification, and the two things that can come out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SourceInstance:
 
 @dataclass(frozen=True, slots=True)
 class Pseudonyms:
-    """What stands in for one patient's identity; made by the third party, never derived from data."""
+    """What replaces one patient's identity; made by the third party, never derived from data."""
 
     patient: str
     """Patient ID and Patient's Name to write."""

@@ -25,7 +25,7 @@ class ProfileConcern:
 
 
 def concerns(profile: Profile) -> list[ProfileConcern]:
-    """What there is to say of a profile and of those it extends, in the order of their rules."""
+    """List what there is to say of a profile and of those it extends, in the order of their rules."""
     return [*_never_deciding(profile.rules), *_out_of_reach(profile), *_kept(profile), *_of_options(profile)]
 
 
@@ -73,11 +73,10 @@ def _selects(rule: ProfileRule) -> tuple[object, ...]:
 
 def _covers(first: ProfileRule, second: ProfileRule) -> bool:
     """Whether a rule selects all that another selects, in all instances that the other is for."""
-    one, other = first.selector, second.selector
-    if one is not None and other is not None:
-        wider = one.covers(other)
-    elif first.vr is not None and other is not None:
-        wider = other.vr == first.vr
+    if first.selector is not None and second.selector is not None:
+        wider = first.selector.covers(second.selector)
+    elif first.vr is not None and second.selector is not None:
+        wider = second.selector.vr == first.vr
     else:
         wider = _selects(first) == _selects(second)
     return wider and _holds_wherever(first.when, second.when)

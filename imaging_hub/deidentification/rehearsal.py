@@ -1,7 +1,7 @@
 """A profile tried on stored files, nothing written: what it would do, what it would keep, what it would hold back.
 
-Values that stay are told by their shape, `Aaaa 99 aa`, so that the account may be shown to anybody; with
-`values=True` as they stand, for the hospital's own eyes. The riskiest come first: words that are no vocabulary, then
+Values that stay are shown by their shape, `Aaaa 99 aa`, so that the result may be shown to anybody; with
+`show_values=True` as they are, for the hospital's own eyes. The riskiest come first: words that are no vocabulary, then
 what only few patients have.
 """
 
@@ -28,7 +28,7 @@ from imaging_hub.errors import MalformedDataset
 _WORDY = TEXT_VRS - {"CS"}
 _OWN = WRITTEN_BY_ENGINE | {tags.PatientName, tags.PatientID}
 _WORD = re.compile(r"[^\W\d_]{2,}")
-_TOLD = 20
+_LISTED_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +119,16 @@ def _name(element: Element) -> str:
 
 
 def _riskiest(subjects: dict[tuple[str, str], set[str]], show_values: bool) -> list[KeptValue]:
-    found = [
+    texts = [
         KeptValue(attribute, value, sum(not is_term(fold(word)) for word in _WORD.findall(value)), len(who))
         for (attribute, value), who in subjects.items()
     ]
-    found.sort(key=lambda kept: (-kept.unknown_words, kept.subjects, kept.attribute, kept.value))
-    told: Counter[str] = Counter()
+    texts.sort(key=lambda kept: (-kept.unknown_words, kept.subjects, kept.attribute, kept.value))
+    listed: Counter[str] = Counter()
     result = []
-    for kept in found:
-        told[kept.attribute] += 1
-        if told[kept.attribute] <= _TOLD:
+    for kept in texts:
+        listed[kept.attribute] += 1
+        if listed[kept.attribute] <= _LISTED_MAX:
             value = kept.value if show_values else _shape(kept.value)
             result.append(KeptValue(kept.attribute, value, kept.unknown_words, kept.subjects))
     return result

@@ -88,13 +88,13 @@ class DeidentificationMethod:
 
 
 def edition() -> str:
-    """The edition of the Standard that the tables are of, e.g. `DICOM PS3.15 2026c`."""
+    """Name the edition of the Standard that the tables are of, e.g. `DICOM PS3.15 2026c`."""
     return str(table("e1_1")["edition"])
 
 
 @cache
 def rows() -> tuple[AttributeRow, ...]:
-    """Table E.1-1, in its order."""
+    """Read Table E.1-1, in its order."""
     return tuple(
         AttributeRow(pattern, name, basic, MappingProxyType(options))
         for pattern, name, basic, options in table("e1_1")["rows"]
@@ -103,34 +103,34 @@ def rows() -> tuple[AttributeRow, ...]:
 
 @cache
 def by_tag() -> Mapping[int, AttributeRow]:
-    """The rows of Table E.1-1 that stand for one attribute."""
+    """Index the rows of Table E.1-1 that stand for one attribute, by its tag."""
     return MappingProxyType({row.tag: row for row in rows() if row.tag is not None})
 
 
 @cache
 def safe_private() -> Mapping[tuple[int, str, int], SafePrivateRow]:
-    """Table E.3.10-1 by group, creator and element."""
-    found = {}
+    """Index Table E.3.10-1 by group, creator and element."""
+    rows_of_table = {}
     for tag, creator, vr, _, meaning in table("e3_10_1")["rows"]:
         row = SafePrivateRow(int(tag[:4], 16), creator, int(tag[-2:], 16), vr.partition("/")[0], meaning)
-        found[row.group, row.creator, row.element] = row
-    return MappingProxyType(found)
+        rows_of_table[row.group, row.creator, row.element] = row
+    return MappingProxyType(rows_of_table)
 
 
 @cache
 def content_items() -> Mapping[tuple[str, str, str], ContentItemRow]:
-    """Table E.3.4-1 by code, scheme and value type."""
-    found = {}
+    """Index Table E.3.4-1 by code, scheme and value type."""
+    rows_of_table = {}
     for meaning, code, scheme, value_type, basic, options in table("e3_4_1")["rows"]:
-        found[code, scheme, value_type] = ContentItemRow(
+        rows_of_table[code, scheme, value_type] = ContentItemRow(
             meaning, code, scheme, value_type, basic, MappingProxyType(options)
         )
-    return MappingProxyType(found)
+    return MappingProxyType(rows_of_table)
 
 
 @cache
 def methods() -> Mapping[str, DeidentificationMethod]:
-    """CID 7050 by the option it stands for."""
+    """Index CID 7050 by the option each code stands for."""
     return MappingProxyType(
         {option: DeidentificationMethod(option, code, meaning) for option, code, meaning in table("cid7050")["rows"]}
     )
@@ -138,9 +138,9 @@ def methods() -> Mapping[str, DeidentificationMethod]:
 
 @cache
 def table(name: str) -> dict[str, Any]:
-    """A table of this package, as its file says it: `e1_1`, `e3_4_1`, `e3_10_1`, `cid7050`, `iod_types`."""
-    found: dict[str, Any] = json.loads(files(__package__).joinpath("tables", f"{name}.json").read_text("utf-8"))
-    return found
+    """Read a table of this package as its file has it: `e1_1`, `e3_4_1`, `e3_10_1`, `cid7050`, `iod_types`."""
+    content: dict[str, Any] = json.loads(files(__package__).joinpath("tables", f"{name}.json").read_text("utf-8"))
+    return content
 
 
 @cache
@@ -149,18 +149,18 @@ def _types() -> dict[str, Any]:
 
 
 def iod(sop_class_uid: str) -> str | None:
-    """The IOD of a storage SOP Class, `ct-image`; None for a class that is not of the Standard's storage classes."""
-    found: str | None = _types()["sop_classes"].get(sop_class_uid)
-    return found
+    """Look up the IOD of a storage SOP Class, `ct-image`; None for one that is not of the Standard."""
+    name: str | None = _types()["sop_classes"].get(sop_class_uid)
+    return name
 
 
 def sop_classes() -> tuple[str, ...]:
-    """The UIDs of the Standard's storage SOP Classes."""
+    """List the UIDs of the Standard's storage SOP Classes."""
     return tuple(_types()["sop_classes"])
 
 
 def type_of(sop_class_uid: str, path: tuple[int, ...]) -> str:
-    """Type of an attribute in an IOD (PS3.5 §7.4): `1`, `2` or `3`.
+    """Look up the Type of an attribute in an IOD (PS3.5 §7.4): `1`, `2` or `3`.
 
     `path` holds the tags of the enclosing sequences and of the attribute. A conditional Type counts as
     required, since its condition may well be met; what the IOD does not name is Type 3.
@@ -168,5 +168,5 @@ def type_of(sop_class_uid: str, path: tuple[int, ...]) -> str:
     key = "/".join(f"{tag:08X}" for tag in path)
     types = _types()
     own = types["iods"].get(iod(sop_class_uid) or "", {})
-    found: str = own.get(key) or types["everywhere"].get(key, "3")
-    return found[0]
+    kind: str = own.get(key) or types["everywhere"].get(key, "3")
+    return kind[0]

@@ -20,7 +20,7 @@ _BINARY_NUMBERS = frozenset(("AT", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV
 
 
 def readable(dataset: Dataset, prefix: str = "", charset: Charset = LATIN_1) -> Iterator[tuple[str, str]]:
-    """Path and value of every attribute at every depth, in the order of the dataset."""
+    """Yield path and value of every attribute at every depth, in the order of the dataset."""
     charset = values.charset_of(dataset, charset)
     creators: dict[tuple[int, int], str] = {}
     for element in dataset:
@@ -35,23 +35,23 @@ def readable(dataset: Dataset, prefix: str = "", charset: Charset = LATIN_1) -> 
 
 
 def without_creator(path: str) -> str:
-    """The path as it is written where no creator may be named, since a creator's text could identify."""
+    """Write a path without the private creators it names, since a creator's text could identify."""
     return _CREATOR.sub(r"(\1,private,\2)", path)
 
 
 def shown(element: Element, charset: Charset = LATIN_1) -> str:
-    """The value for the eye: printable, bounded, binary only by its size."""
+    """Write a value for the eye: printable, at most `LONGEST` characters, binary by its size only."""
     if isinstance(element.value, list):
         return f"{len(element.value)} item{'' if len(element.value) == 1 else 's'}"
     if element.encapsulated or element.vr in _BINARY:
         return f"{memoryview(element.value).nbytes} bytes"
     if element.vr in _BINARY_NUMBERS:
         try:
-            found = values.numbers(element)
+            numbers = values.numbers(element)
         except MalformedDataset:
             return f"{memoryview(element.value).nbytes} bytes"
-        more = " …" if len(found) > _MOST_NUMBERS else ""
-        return " \\ ".join(f"{number:g}" for number in found[:_MOST_NUMBERS]) + more
+        more = " …" if len(numbers) > _MOST_NUMBERS else ""
+        return " \\ ".join(f"{number:g}" for number in numbers[:_MOST_NUMBERS]) + more
     text = "".join(letter if letter.isprintable() else " " for letter in values.text(element, charset)).strip()
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 

@@ -21,7 +21,7 @@ _TIME = re.compile(rf"(?:{_HOUR}(?::?{_SIXTIETH}(?::?{_SECOND})?)?|{_OFFSET})\Z"
 
 
 def shift(text: str, days: int) -> str | None:
-    """A DA or DT value moved by `days`, in the precision it has; None when it is no date.
+    """Move a DA or DT value by `days`, in the precision it has; None when it is no date.
 
     A partial date, known to the month or the year only, is moved as its middle would be.
     """
@@ -57,13 +57,13 @@ def is_time(text: str) -> bool:
 
 
 def fits(vr: str, value: str) -> bool:
-    """Whether every value is a date where one belongs, or else a time: a date in its place would pass unmoved."""
+    """Whether every value is a date, of VR DA or DT, or else a time: a date in its place would not be moved."""
     is_valid = is_date if vr in ("DA", "DT") else is_time
     return all(not part.strip(" \0") or is_valid(part.strip(" \0")) for part in value.split("\\"))
 
 
 def day_of(text: str) -> date | None:
-    """The day of a DA or DT value; None when it is no date."""
+    """Read the day of a DA or DT value; None when it is no date."""
     match = _DATE.match(text.strip()[:10]) or _DATE.match(text.strip()[:8])
     if match is None:
         return None
@@ -71,7 +71,7 @@ def day_of(text: str) -> date | None:
 
 
 def years(age: bytes) -> int | None:
-    """The whole years of an Age String (AS), 0 of an empty one; None when it is no age."""
+    """Read the whole years of an Age String (AS), 0 of an empty one; None when it is no age."""
     if not age:
         return 0
     in_a_year = _IN_A_YEAR.get(age[-1:])

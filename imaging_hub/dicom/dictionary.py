@@ -32,7 +32,7 @@ def _repeating(tag: int) -> str:
 
 
 def vr(tag: int) -> str:
-    """The VR of `tag` by dictionary: private creators are LO, other private and unknown attributes UN."""
+    """Look up the VR of `tag`: private creators are LO, other private and unknown attributes UN."""
     known = PUBLIC.get(tag)
     if known is not None:
         return known
@@ -44,13 +44,13 @@ def vr(tag: int) -> str:
 
 
 def keyword(tag: int) -> str:
-    """The keyword of a public attribute (`PatientName`), empty when there is none."""
+    """Look up the keyword of a public attribute (`PatientName`), empty when there is none."""
     word: str = datadict.keyword_for_tag(tag)
     return word
 
 
 def tag(keyword: str) -> int:
-    """The tag of a keyword; KeyError when the dictionary has no such keyword."""
+    """Look up the tag of a keyword; raises KeyError when the dictionary has no such keyword."""
     number = datadict.tag_for_keyword(keyword)
     if number is None:
         raise KeyError(keyword)

@@ -31,7 +31,7 @@ _WriteDataset = Callable[[Dataset, list[Buffer], bool], int]
 
 
 def write(dataset: Dataset, transfer_syntax_uid: str) -> list[Buffer]:
-    """The encoded dataset, as buffers to be written one after the other.
+    """Encode a dataset, as buffers to be written one after the other.
 
     For every transfer syntax that is `output_syntax` of itself; raises `MalformedDataset`
     with `unsupported-transfer-syntax` for others, and for encapsulated pixel data in a native syntax.

@@ -29,7 +29,7 @@ class FileMeta:
 
 
 def split(data: Buffer) -> tuple[FileMeta, Buffer]:
-    """The file meta information and the encoded dataset of a DICOM file.
+    """Split a DICOM file into its file meta information and its encoded dataset.
 
     The group length (0002,0000) is not trusted: the elements of group 0002 are stepped over one
     by one. Raises `MalformedDataset`: `not-dicom` without the prefix, `no-transfer-syntax`, `truncated`.
@@ -79,7 +79,7 @@ def _uid(value: memoryview | None) -> str:
 
 
 def file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
-    """Everything of a DICOM file before its dataset: a zero preamble, the prefix, fresh file meta information.
+    """Write what a DICOM file has before its dataset: a zero preamble, the prefix, fresh file meta information.
 
     Nothing of another file's meta information is taken over: application entity titles and
     private information identify the sender (PS3.15 §E.1.1).

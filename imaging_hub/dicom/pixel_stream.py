@@ -31,7 +31,7 @@ class PixelStream:
 
     @classmethod
     def at(cls, position: int, start: Buffer, syntax: TransferSyntax) -> Self | None:
-        """The pixel data at `position` of a little endian dataset that begins so; None where others or none are there.
+        """Begin with the pixel data at `position` of a little endian dataset; None where there are none, or others.
 
         Raises `struct.error` where the beginning ends in their header.
         """
@@ -51,7 +51,7 @@ class PixelStream:
         return stream
 
     def take(self, piece: Buffer) -> None:
-        """The next piece of the dataset."""
+        """Take the next part of the dataset."""
         position, end = 0, len(piece)
         while position < end and not self._broken:
             if self._left:
@@ -68,7 +68,7 @@ class PixelStream:
                 self._broken = True  # something follows
 
     def ends_after(self, more: int) -> bool:
-        """Whether they end `more` bytes after what was taken; False also where that cannot be told yet."""
+        """Whether the pixel data end `more` bytes after what was taken; False also where that is not known yet."""
         return not self._broken and not self._in_fragments and self._left == more
 
     def _begin_fragment(self) -> None:

@@ -96,12 +96,12 @@ def is_kept(uid: str) -> bool:
 
 
 def name(uid: str) -> str:
-    """The name of a storage SOP Class; its UID when the Standard has none."""
+    """Look up the name of a storage SOP Class; its UID when the Standard has none."""
     return NAMES.get(uid, uid)
 
 
 def kind(uid: str) -> InstanceKind:
-    """What instances of the SOP Class hold; `OTHER` when it is unknown or private."""
+    """Say what instances of the SOP Class hold; `OTHER` when it is unknown or private."""
     title = NAMES.get(uid, "")
     for words, named in _BY_NAME:
         if words in title:

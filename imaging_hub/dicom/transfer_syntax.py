@@ -89,7 +89,7 @@ and an inflated dataset costs far more memory than its bytes on the wire."""
 
 
 def output_syntax(transfer_syntax_uid: str) -> str:
-    """The transfer syntax in which a dataset that came in `transfer_syntax_uid` is written out.
+    """Choose the transfer syntax in which a dataset that came in `transfer_syntax_uid` is written.
 
     Big endian is retired (PS3.5 2016b) and the inflated dataset is what we hold: both become
     explicit little endian; all others stay as they are, so pixel data need not be touched.

@@ -34,7 +34,7 @@ def is_well_known(uid: str) -> bool:
 
 
 def remap(uid: str, key: bytes) -> str:
-    """The UID that stands in for `uid` under `key`: always the same, and not to be turned back.
+    """Replace `uid` by another under a 256-bit `key`: always the same one, from which nobody gets back without it.
 
     128 bits of HMAC-SHA-256 under the `2.25` root (PS3.5 §B.2). UIDs of the Standard itself
     (`is_well_known`) name things, not patients: the caller keeps them.

@@ -56,7 +56,7 @@ _WORDS = {vr: struct.Struct(f"<{word}") for vr, word in _NUMBERS.items()}
 
 
 def find(dataset: Dataset, tag: int) -> Element | None:
-    """The element of `tag` in this dataset, not in its sequences."""
+    """Find the element of `tag` in this dataset, not in its sequences."""
     place = bisect_left(dataset, tag, key=_by_tag)
     if place < len(dataset) and dataset[place].tag == tag:
         return dataset[place]
@@ -64,13 +64,13 @@ def find(dataset: Dataset, tag: int) -> Element | None:
 
 
 def items(dataset: Dataset, tag: int) -> list[Dataset]:
-    """The items of a sequence; none when it is absent or not a sequence."""
+    """Return the items of a sequence; none when it is absent or not a sequence."""
     element = find(dataset, tag)
     return element.value if element is not None and isinstance(element.value, list) else []
 
 
 def charset_of(dataset: Dataset, inherited: Charset = LATIN_1) -> Charset:
-    """The character set of a dataset or item; `inherited` from what encloses it when it names none.
+    """Read the character set of a dataset or item; `inherited` from what encloses it when it names none.
 
     A defined term that nobody knows counts as Latin-1, in which every byte is some letter, so that
     text is never lost from sight.
@@ -112,7 +112,7 @@ def _codec(text: str) -> str:
 
 
 def text(element: Element, charset: Charset = LATIN_1) -> str:
-    """The whole value as text without its padding; `\\` between values. Never fails: what cannot be decoded is `�`."""
+    """Decode a whole value without its padding; `\\` between values. Never fails: what cannot be decoded is `�`."""
     if isinstance(element.value, list):
         return ""
     value = bytes(element.value)
@@ -120,7 +120,7 @@ def text(element: Element, charset: Charset = LATIN_1) -> str:
 
 
 def decoded(value: bytes, charset: Charset) -> str:
-    """Bytes as text in a character set, whatever their VR, without padding; what cannot be decoded is `�`."""
+    """Decode bytes of whatever VR in a character set, without padding; what cannot be decoded is `�`."""
     if _ESCAPE in value:
         # Python decodes ISO 2022 IR 58 and leaves its escape sequences, glued to the words behind them.
         text: str = _ESCAPE_SEQUENCE.sub("", character_sets.decode_bytes(value, list(charset), _DELIMITERS))
@@ -130,7 +130,7 @@ def decoded(value: bytes, charset: Charset) -> str:
 
 
 def texts(element: Element, charset: Charset = LATIN_1) -> list[str]:
-    """The values as text, each without padding; the empty list for an empty value."""
+    """Decode the values of an element, each without padding; none of an empty one."""
     whole = text(element, charset)
     if not whole:
         return []
@@ -140,14 +140,14 @@ def texts(element: Element, charset: Charset = LATIN_1) -> list[str]:
 
 
 def text_at(dataset: Dataset, tag: int, charset: Charset = LATIN_1) -> str:
-    """The first value of an attribute as text, empty when it is absent or empty."""
+    """Decode the first value of an attribute, empty when it is absent or empty."""
     element = find(dataset, tag)
     values = [] if element is None else texts(element, charset)
     return values[0] if values else ""
 
 
 def numbers(element: Element) -> list[int | float]:
-    """The values as numbers: binary ones, IS and DS; raises `MalformedDataset` `bad-value` if they are none."""
+    """Read values as numbers, of binary VRs, IS and DS; raises `MalformedDataset` `bad-value` if they are none."""
     if isinstance(element.value, list):
         raise _not_numbers()
     word = _WORDS.get(element.vr)
@@ -165,7 +165,7 @@ def numbers(element: Element) -> list[int | float]:
 
 
 def number(dataset: Dataset, tag: int) -> int | float | None:
-    """The first value of an attribute as a number; None when it is absent, empty or no number."""
+    """Read the first value of an attribute as a number; None when it is absent, empty or no number."""
     element = find(dataset, tag)
     if element is None:
         return None
@@ -177,7 +177,7 @@ def number(dataset: Dataset, tag: int) -> int | float | None:
 
 
 def encode(value: str, vr: str, charset: Charset = LATIN_1) -> bytes:
-    """Text as the bytes of a value, unpadded; a letter the character set lacks becomes `?`."""
+    """Encode text as the bytes of a value, unpadded; a letter that the character set lacks becomes `?`."""
     if vr not in _CHARSET_VRS:
         return value.encode("ascii", errors="replace")
     # Only what needs no escape sequence: text that the hub writes itself is Latin.

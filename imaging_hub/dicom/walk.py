@@ -45,7 +45,7 @@ class WalkLimits:
 
 
 def read(data: Buffer, transfer_syntax_uid: str, limits: WalkLimits | None = None) -> Dataset:
-    """The elements of a whole encoded dataset, in order.
+    """Read the elements of a whole encoded dataset, in order.
 
     Raises `MalformedDataset` with one of the codes above, and nothing else.
     """
@@ -104,7 +104,7 @@ class DatasetWalk:
     def dataset(  # noqa: PLR0917
         self, position: int, end: int, delimited: bool, depth: int, implicit: bool, stop: int = _AFTER_LAST
     ) -> tuple[Dataset, int]:
-        """Elements from `position` to `end`, to an item delimiter or to the tag `stop`; and the position after them.
+        """Read elements from `position` to `end`, an item delimiter or the tag `stop`; and the position after them.
 
         Raises `MalformedDataset`, and `struct.error` where the data end inside an element's header.
         """

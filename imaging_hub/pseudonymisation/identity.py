@@ -18,7 +18,6 @@ from imaging_hub.keys.keyring import Keyring
 from imaging_hub.keys.pseudonym_chain import ins_message, ipp_message
 from imaging_hub.pseudonymisation.ins import QualifiedIns, UnqualifiedIns
 from imaging_hub.pseudonymisation.third_party import ThirdParty
-from imaging_hub.pseudonymisation.tokens import token
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +68,14 @@ def register(
     refused = None if known else _reason(reading, row.refused)
     ipp = ipp_message(hospital, patient_id)
     if known is None:
-        sid = row.sid or third_party.subject(token(keyring, third_party, ipp), "IPP")
+        sid = row.sid or third_party.subject(third_party.token(ipp, keyring), "IPP")
     elif row.ins and row.sid:
         sid = row.sid
     else:
         message = ins_message(known.nir13, known.birth_date, known.sex)
-        sid = third_party.subject(token(keyring, third_party, message), "INS")
+        sid = third_party.subject(third_party.token(message, keyring), "INS")
         if row.sid and row.sid != sid:
-            third_party.alias(token(keyring, third_party, ipp), sid)
+            third_party.alias(third_party.token(ipp, keyring), sid)
     _update(connection, row.id, known, refused, sid)
     return PatientIdentity(row.id, sid, known is not None, refused)
 

@@ -19,7 +19,6 @@ from imaging_hub.keys.keyring import Keyring
 from imaging_hub.keys.pseudonym_chain import ins_message, ipp_message
 from imaging_hub.pseudonymisation import ins, traits
 from imaging_hub.pseudonymisation.third_party import ThirdParty
-from imaging_hub.pseudonymisation.tokens import token
 
 COLUMNS = ("ins", "birth_date", "sex", "hospital", "patient_id")
 
@@ -76,10 +75,10 @@ def _subject(connection: Connection, keyring: Keyring, third_party: ThirdParty, 
     )
     if person.ins and person.birth_date and person.sex:
         message = ins_message(person.ins[:13], person.birth_date, person.sex)
-        return third_party.subject(token(keyring, third_party, message), "INS")
+        return third_party.subject(third_party.token(message, keyring), "INS")
     known: str | None = connection.execute(
         text("SELECT sid FROM identifying.identity WHERE hospital = :hospital AND patient_id = :patient_id"),
         asdict(person),
     ).scalar_one_or_none()
     message = ipp_message(person.hospital or "", person.patient_id or "")
-    return known or third_party.subject(token(keyring, third_party, message), "IPP")
+    return known or third_party.subject(third_party.token(message, keyring), "IPP")

@@ -15,6 +15,7 @@ from voprf.ristretto import Client, PublicKey, VerifiableOutput
 
 from imaging_hub.errors import ThirdPartyAway
 from imaging_hub.keys.keyring import Keyring, access_key
+from imaging_hub.keys.pseudonym_chain import level1
 from imaging_hub.settings import Settings
 
 Kind = Literal["INS", "IPP"]
@@ -48,6 +49,11 @@ class ThirdParty:
     def check(self) -> None:
         """Raise `ThirdPartyAway` unless subjects can be asked for."""
         self._ask("GET", "/readyz")
+
+    def token(self, message: str, keyring: Keyring) -> str:
+        """Make the level-1 token of a message of the chain, in the epoch of the gateway's `keyring`."""
+        (concealed,) = self.concealed([message], keyring, keyring.epoch)
+        return level1(keyring.key("level1"), concealed, keyring.epoch)
 
     def subject(self, token1: str, kind: Kind) -> str:
         """The subject (sid, 128 random bits) of a level-1 token, drawn when the token is new."""

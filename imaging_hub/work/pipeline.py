@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from imaging_hub.archive import index, index_changes, object_removal, opposition, search
+from imaging_hub.archive import index, object_removal, opposition, search
 from imaging_hub.archive.index import StoredInstance
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.archive.orthanc_sink import OrthancSink
@@ -169,7 +169,7 @@ class StudyPipeline:
                 ],
             )
             study_keys.shred_unused_keys(connection)
-            index_changes.fold(connection)
+            index.fold_changes(connection)
 
     def _deidentify(self, revision: StudyRevision, entries: Sequence[JournalEntry]) -> None:
         """De-identify the originals of a study, and settle it with the instances de-identified inline."""

@@ -23,27 +23,27 @@ DocumentPolicy: TypeAlias = Literal["quarantine", "drop", "transcribe"]
 def decide(
     dataset: Dataset, sop_class_uid: str, policy: DocumentPolicy, patient: PatientContext
 ) -> list[Element] | Quarantined:
-    """The elements that take the document's place, or why the instance is held back."""
+    """Decide what is written in place of the document, or why the instance is quarantined."""
     kind = standard.iod(sop_class_uid)
     element = values.find(dataset, tags.EncapsulatedDocument)
     if policy == "drop":
         return _held("document-dropped")
     if kind not in (document_reader.PDF, document_reader.CDA) or element is None or isinstance(element.value, list):
         return _held("encapsulated-document")
-    found = document_reader.read(bytes(element.value), kind)
-    if found is None:
+    source = document_reader.read(bytes(element.value), kind)
+    if source is None:
         return _held("document-unreadable")
     if policy == "quarantine" or kind != document_reader.PDF:
-        names_patient = residual_check.names_patient(found.text, patient.searched)
+        names_patient = residual_check.names_patient(source.text, patient.searched)
         return _held("document-with-identifier" if names_patient else "encapsulated-document")
-    if not any(page.strip() for page in found.pages):
+    if not any(page.strip() for page in source.pages):
         # A scan: what it shows nobody has read.
         return _held("document-without-text")
-    return _transcribed(found, patient)
+    return _transcribed(source, patient)
 
 
-def _transcribed(found: document_reader.ReadDocument, patient: PatientContext) -> list[Element] | Quarantined:
-    made = transcript.pdf(patient.free_text(page) for page in found.pages)
+def _transcribed(source: document_reader.ReadDocument, patient: PatientContext) -> list[Element] | Quarantined:
+    made = transcript.pdf(patient.free_text(page) for page in source.pages)
     # The last look: at what a reader makes of the new document, not at what was meant to be written.
     again = document_reader.read(made, document_reader.PDF)
     if again is None or residual_check.names_patient(again.text, patient.searched):

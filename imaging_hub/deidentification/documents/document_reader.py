@@ -40,7 +40,7 @@ class ReadDocument:
 
 
 def read(document: bytes, kind: str) -> ReadDocument | None:
-    """The text of a PDF or CDA document; None when it cannot be read whole, in time and in memory."""
+    """Read the text of a PDF or CDA document; None when it cannot be read whole, in time and in memory."""
     if not document or len(document) > LONGEST:
         return None
     # Isolated (-I): neither the environment nor the working directory decides on what is run. By its file: as a module
@@ -49,8 +49,8 @@ def read(document: bytes, kind: str) -> ReadDocument | None:
     try:
         # Its limit is processor time; the one here is for a machine that is busy.
         done = subprocess.run(command, input=document, capture_output=True, timeout=6 * _SECONDS, check=True)
-        found = json.loads(done.stdout)
-        return ReadDocument(tuple(found["pages"]), found["beside"])
+        text = json.loads(done.stdout)
+        return ReadDocument(tuple(text["pages"]), text["beside"])
     except (subprocess.SubprocessError, OSError, ValueError, LookupError):
         return None
 

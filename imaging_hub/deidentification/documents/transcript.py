@@ -15,7 +15,7 @@ _HEAD = "Transcript: cleaned text only. Pictures, drawings and layout of the ori
 
 
 def pdf(pages: Iterable[str]) -> bytes:
-    """The text as a PDF document, each page of it on pages of its own; the same bytes for the same text."""
+    """Write text as a PDF document, each page of it on pages of its own; the same bytes for the same text."""
     from reportlab.lib.pagesizes import A4
     from reportlab.pdfgen.canvas import Canvas
 

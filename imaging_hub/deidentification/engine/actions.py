@@ -74,7 +74,7 @@ class InstanceActions:
         self._options_ran: set[str] = set()
 
     def apply(self, elements: Dataset, scope: Scope) -> RunOutput:
-        """What becomes of neighbouring elements of the top level, whole groups of private ones among them."""
+        """De-identify neighbouring elements of the top level, private ones in whole groups; raises `RejectedByRule`."""
         self._begin()
         kept = self._applied(elements, scope)
         days, shifted, ran = (frozenset(found) for found in (self._days, self._shifted_days, self._options_ran))
@@ -235,9 +235,9 @@ class InstanceActions:
     def _remapped(self, element: Element) -> Element:
         """An element with its UIDs replaced; itself when they are the Standard's."""
         text = str(element.value, "latin-1")  # type: ignore[arg-type]
-        found = [part.strip(" \0") for part in text.split("\\")]
-        mapped = [self._remapped_uid(part) if part else "" for part in found]
-        if mapped == found:
+        uids = [part.strip(" \0") for part in text.split("\\")]
+        mapped = [self._remapped_uid(uid) if uid else "" for uid in uids]
+        if mapped == uids:
             return element
         return Element(element.tag, element.vr, "\\".join(mapped).encode("ascii"))
 

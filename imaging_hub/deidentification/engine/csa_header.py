@@ -32,7 +32,7 @@ _MOST = 1024
 
 
 def cleaned(value: bytes) -> bytes | None:
-    """The header with its telling numbers alone; None when it is not in the form known, or none is in it."""
+    """Write the header anew with the fields known; None when it has another form, or none of these fields."""
     try:
         fields = list(_fields(value))
     except (error, ValueError):
@@ -50,17 +50,17 @@ def _fields(value: bytes) -> Iterator[tuple[bytes, bytes, int, int, list[bytes]]
     for _ in range(_within(count)):
         name, multiplicity, vr, kind, items, _ = _TAG.unpack_from(value, position)
         position += _TAG.size
-        found = []
+        values = []
         for _ in range(_within(items)):
             length = _ITEM.unpack_from(value, position)[1]
             position += _ITEM.size
             if not 0 <= length <= len(value) - position:
                 raise ValueError
-            found.append(value[position : position + length].partition(b"\0")[0].strip())
+            values.append(value[position : position + length].partition(b"\0")[0].strip())
             position += (length + 3) // 4 * 4
         name, vr = name.partition(b"\0")[0], vr.partition(b"\0")[0]
-        if name.decode("latin-1") in _FIELDS and all(not item or _VALUE.fullmatch(item) for item in found):
-            yield name, vr, multiplicity, kind, found
+        if name.decode("latin-1") in _FIELDS and all(not item or _VALUE.fullmatch(item) for item in values):
+            yield name, vr, multiplicity, kind, values
 
 
 def _within(count: int) -> int:

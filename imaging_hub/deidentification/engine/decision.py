@@ -123,7 +123,7 @@ _COVERED_INSIDE = {
 
 
 def why_excluded(tag: int) -> str:
-    """Why an attribute goes whatever table and options say of it, `REBUILT` where no rule keeps it; empty otherwise."""
+    """Say why an attribute goes whatever the table says: `REBUILT` where no rule keeps it, empty where it need not."""
     if is_rebuilt(tag):
         return REBUILT
     group = tag >> 16
@@ -136,23 +136,23 @@ def why_excluded(tag: int) -> str:
 
 
 def covered_inside(tag: int, path: tuple[int, ...], options: frozenset[str]) -> tuple[str, Handling] | None:
-    """The option chosen that covers an attribute inside these sequences, and how; None where the table decides."""
+    """Find the option that covers an attribute inside these sequences, and how; None where the table decides."""
     for around in (_ANYWHERE, *path):
-        found = _COVERED_INSIDE.get((tag, around))
-        if found is not None and found[0] in options:
-            return found
+        covering = _COVERED_INSIDE.get((tag, around))
+        if covering is not None and covering[0] in options:
+            return covering
     return None
 
 
 def title(option: str) -> str:
-    """An option as the Standard writes it: `Retain Safe Private`."""
+    """Write an option as the Standard does: `Retain Safe Private`."""
     return option.replace("-", " ").title()
 
 
 def action_of(
     row: standard.AttributeRow | standard.ContentItemRow, options: frozenset[str]
 ) -> tuple[str, tuple[str, ...]]:
-    """Action of a row under the options chosen, and the options it comes from; cleaning goes before keeping."""
+    """Choose the action of a row under these options, and name those it comes from; cleaning goes before keeping."""
     for wanted in ("C", "K"):
         agreeing = tuple(option for option, action in row.options.items() if action == wanted and option in options)
         if agreeing:
@@ -169,7 +169,7 @@ _CLEANED = {"SQ": Handling.RECURSE, "DA": Handling.SHIFT, "DT": Handling.SHIFT, 
 
 
 def retained(vr: str, action: str, source: str) -> Handling | None:
-    """Handling of an attribute that an option keeps (K) or cleans (C); None when its VR allows neither."""
+    """Choose the handling of an attribute that an option keeps (K) or cleans (C); None when its VR allows neither."""
     if vr == "SQ" and source == standard.CLEAN_STRUCTURED_CONTENT:
         return Handling.CONTENT
     if source.startswith("retain-longitudinal") and vr in STRINGS - _DATES:
@@ -182,7 +182,7 @@ def retained(vr: str, action: str, source: str) -> Handling | None:
 
 
 def handling_of_rule(rule: ProfileRule, tag: int, vr: str, kind: str) -> Handling:
-    """Handling of an attribute that a profile's own rule names."""
+    """Choose the handling of an attribute that a profile's own rule names; `kind` is its Type in the IOD."""
     if rule.action == "K":
         return Handling.RECURSE if vr == "SQ" else Handling.KEEP
     if rule.action == "C":
@@ -198,7 +198,7 @@ def handling_of_rule(rule: ProfileRule, tag: int, vr: str, kind: str) -> Handlin
 
 
 def without_value(decision: AttributeDecision) -> AttributeDecision:
-    """A decision that lets nothing of the value through, where the profile's cap on ages forbids it."""
+    """Change a decision to let nothing of the value through, where the profile's cap on ages forbids it."""
     if decision.handling in (Handling.REMOVE, Handling.EMPTY, Handling.DUMMY):
         return decision
     change = replace(decision.change, action="Z", rule="age_cap_years")
@@ -213,7 +213,7 @@ def _misfits(handling: Handling, vr: str) -> bool:
 
 
 def fitted(decision: AttributeDecision, vr: str) -> AttributeDecision:
-    """A decision for the VR that is really there: what cannot be treated as planned falls back."""
+    """Fit a decision to the VR that is really there: what cannot be treated as planned falls back."""
     handling = decision.handling
     if vr == decision.vr:
         return decision

@@ -46,10 +46,10 @@ _BY_VR: dict[str, bytes] = {
 
 
 def value(vr: str, tag: int = 0) -> bytes:
-    """The dummy of a VR that is not a sequence; as many of them as the attribute must have at least."""
-    one = _BY_VR.get(vr, b"REMOVED")
-    count = _least_values(tag)
-    return (b"\\" if vr in TEXT_VRS else b"").join([one] * count)
+    """Make the dummy of a VR that is not a sequence; as many values as the attribute must have at least."""
+    dummy = _BY_VR.get(vr, b"REMOVED")
+    separator = b"\\" if vr in TEXT_VRS else b""
+    return separator.join([dummy] * _least_values(tag))
 
 
 @cache
@@ -69,7 +69,7 @@ def _code(code: str, scheme: str, meaning: str) -> Dataset:
 
 
 def items(tag: int, name: str) -> list[Dataset]:
-    """Items of a dummy sequence, valid by themselves."""
+    """Make items of a dummy sequence, valid by themselves; none where only the source's items tell its form."""
     if tag == tags.ContentSequence:
         # One text item in place of a report.
         return [
@@ -105,7 +105,7 @@ _Agreeing = Callable[[Element, Scope, str], "Element | None"]
 
 
 def blank_items(items: list[Dataset], scope: Scope, name: str, agreeing: _Agreeing) -> list[Dataset]:
-    """The items of a sequence called `name` with dummies for their values; private attributes are left out.
+    """Put dummies in the items of a sequence called `name`; private attributes are left out.
 
     `agreeing` gives the element to write where it agrees with others of the instance, such as a UID; None otherwise.
     """

@@ -23,7 +23,7 @@ _stop = itemgetter(0)
 def encoded(
     runs: Collection[EncodedRun], whole: RunOutput, documents: Dataset, profile: str, transfer_syntax_uid: str
 ) -> tuple[bytes, list[Buffer]]:
-    """The header before pixel data, and all parts of the dataset.
+    """Encode the header before pixel data, and all parts of the dataset, the header first.
 
     `whole` is the union of `runs`; `documents` holds elements that are written in place of those of the source.
     """
@@ -53,7 +53,7 @@ def _encoded_method(
 
 
 def method(profile: str, options_ran: frozenset[str], shifted: bool) -> Dataset:
-    """What an instance says of its own de-identification (PS3.15 §E.1.1, PS3.3 §C.7.1.1, §C.12.1).
+    """Write what an instance says of its own de-identification (PS3.15 §E.1.1, PS3.3 §C.7.1.1, §C.12.1).
 
     Methods are the Basic Profile and the options that ran on this instance, not those that the profile would allow.
     """

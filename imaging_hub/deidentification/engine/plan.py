@@ -29,7 +29,7 @@ class Plan:
         self._places = count()
 
     def scope_of(self, dataset: Dataset) -> Scope:
-        """The decisions for the top level of an instance.
+        """Find the decisions for the top level of an instance.
 
         An instance that lists what it refers to (Common Instance Reference, PS3.3 §C.12.2) keeps the references, with
         other UIDs, to conform to its IOD. No birth date tells of a patient above the highest age that may be known.
@@ -52,14 +52,14 @@ class Plan:
         very_old: bool = False,
         conditions: frozenset[str] = frozenset(),
     ) -> Scope:
-        """The decisions for instances of this SOP Class and modality of which these conditions of the profile hold."""
+        """Find the decisions for instances of this SOP Class and modality of which these conditions hold."""
         facts = InstanceFacts(sop_class_uid, modality, references, very_old, conditions)
-        found = self._scopes.get(facts)
-        if found is None:
-            found = Scope(self._compiled, facts, self._places)
+        scope = self._scopes.get(facts)
+        if scope is None:
+            scope = Scope(self._compiled, facts, self._places)
             if len(self._scopes) < SCOPES_MAX:
-                self._scopes[facts] = found
-        return found
+                self._scopes[facts] = scope
+        return scope
 
 
 def compile(profile: Profile) -> Plan:
@@ -76,7 +76,7 @@ class PlanCache:
         self._known: dict[str, tuple[str, Plan]] = {}
 
     def of(self, name: str) -> tuple[str, Plan]:
-        """`name@digest` of a profile, and its plan; raises `ProfileError` where there is none of that name."""
+        """Return `name@digest` of a profile, and its plan; raises `ProfileError` where there is none of that name."""
         chosen = load(name, self._folders)
         label = f"{chosen.name}@{chosen.digest[:16]}"
         known = self._known.get(name)

@@ -33,7 +33,7 @@ class PrivateElements:
         self._blocks: dict[int, _Block] = {}
 
     def decide(self, element: Element) -> AttributeDecision | None:
-        """How an element is to be treated; None where it is left out, or reserves a block for others."""
+        """Decide how an element is treated; None where it is left out, or reserves a block for others."""
         tag = element.tag
         block = self._blocks.get(tag & 0xFFFFFF00)
         if block is None:

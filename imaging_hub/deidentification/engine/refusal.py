@@ -38,7 +38,7 @@ _LABEL = re.compile(r"\b(?:LABEL|OVERVIEW)\b")
 def refused(
     dataset: Dataset, sop_class_uid: str, modality: str, profile: Profile, pseudonyms: Pseudonyms
 ) -> Quarantined | None:
-    """Why an instance is not tried; None when it is. `sop_class_uid` and `modality` are those of `dataset`."""
+    """Say why an instance is not tried; None when it is. `sop_class_uid` and `modality` are those of `dataset`."""
     iod = standard.iod(sop_class_uid)
     if iod is None or iod == "basic-directory":
         return Quarantined("media-directory" if iod else "unknown-sop-class", "SOPClassUID")
@@ -49,9 +49,9 @@ def refused(
         return Quarantined("unknown-character-set", "SpecificCharacterSet")
     if standard.MODIFIED_DATES in profile.options and not pseudonyms.date_shift_days:
         return Quarantined("no-date-shift", rule="E.1-1 Retain Longitudinal Modified Dates")
-    for held in profile.quarantine:
-        if expression.may_hold(held.condition, dataset):
-            return Quarantined(held.reason, rule=f"{profile.name}: quarantine")
+    for rule in profile.quarantine:
+        if expression.may_hold(rule.condition, dataset):
+            return Quarantined(rule.reason, rule=f"{profile.name}: quarantine")
     return _burned_in(dataset, iod, modality, profile)
 
 
@@ -60,16 +60,16 @@ def _burned_in(dataset: Dataset, iod: str, modality: str, profile: Profile) -> Q
     if "audio" in iod:
         return Quarantined("recorded-voice-possible", "SOPClassUID", "burned_in")
     first = bisect_left(dataset, _OVERLAYS, key=attrgetter("tag"))
-    held = {element.tag for element in dataset[first:]}
-    if held.isdisjoint(tags.PIXEL_DATA_ATTRIBUTES):
+    from_overlays = {element.tag for element in dataset[first:]}
+    if from_overlays.isdisjoint(tags.PIXEL_DATA_ATTRIBUTES):
         return None
-    attribute = _attribute(dataset, held, iod)
+    attribute = _attribute(dataset, from_overlays, iod)
     if attribute is None and (modality in profile.suspect or modality not in profile.trust):
         attribute = "Modality"
     return None if attribute is None else Quarantined(BURNED_IN, attribute, f"{profile.name}: burned_in")
 
 
-def _attribute(dataset: Dataset, held: set[int], iod: str) -> str | None:
+def _attribute(dataset: Dataset, from_overlays: set[int], iod: str) -> str | None:
     """The attribute by which an instance may hold text whatever its modality."""
     if _CAPTURES.search(iod):
         return "SOPClassUID"
@@ -82,8 +82,8 @@ def _attribute(dataset: Dataset, held: set[int], iod: str) -> str | None:
         # Slices have one sample a pixel; colour is a rendering or a screen.
         return "SamplesPerPixel"
     # An overlay without its own data lies in unused bits of the pixels (retired, PS3.5-2004 §8.1.2).
-    groups = {tag >> 16 for tag in held if 0x6000 <= tag >> 16 <= 0x60FF}
-    return "OverlayBitPosition" if any(group << 16 | 0x3000 not in held for group in groups) else None
+    groups = {tag >> 16 for tag in from_overlays if 0x6000 <= tag >> 16 <= 0x60FF}
+    return "OverlayBitPosition" if any(group << 16 | 0x3000 not in from_overlays for group in groups) else None
 
 
 def _is_screen(dataset: Dataset) -> bool:

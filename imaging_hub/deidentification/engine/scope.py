@@ -124,30 +124,30 @@ class Scope:
         self._unknown: dict[int, AttributeChange] = {}
 
     def child(self, tag: int) -> Scope:
-        """The place inside the items of sequence `tag`."""
-        found = self._children.get(tag)
-        if found is None:
-            found = self._at((*self.path, tag))
+        """Find the decisions inside the items of sequence `tag`."""
+        scope = self._children.get(tag)
+        if scope is None:
+            scope = self._at((*self.path, tag))
             if is_known(tag) and next(self._places) < SCOPES_MAX:
-                self._children[tag] = found
-        return found
+                self._children[tag] = scope
+        return scope
 
     def item(self, value: AttributeDecision) -> Scope:
-        """The same place for content items whose concept decides on their value (Table E.3.4-1)."""
-        found = self._items.get(value)
-        if found is None:
-            found = self._at(self.path)
-            found._value = value
-            found._children = self._children
+        """Find the decisions at this place for content items whose concept decides on their value (Table E.3.4-1)."""
+        scope = self._items.get(value)
+        if scope is None:
+            scope = self._at(self.path)
+            scope._value = value
+            scope._children = self._children
             if len(self._items) < SCOPES_MAX:
-                self._items[value] = found
-        return found
+                self._items[value] = scope
+        return scope
 
     def _at(self, path: tuple[int, ...]) -> Scope:
         return Scope(self._profile, self.instance, self._places, path)
 
     def decide(self, tag: int, vr: str) -> AttributeDecision:
-        """What becomes of a public attribute that is encoded with `vr`."""
+        """Decide on a public attribute that is encoded with `vr`."""
         decision = fitted(self._by_precedence(tag), vr)
         if vr == "UI" and decision.handling is Handling.SCAN:
             # A UID where another text belongs is a UID all the same.
@@ -249,7 +249,7 @@ class Scope:
         )
 
     def unknown_private(self, tag: int) -> AttributeChange:
-        """The removal of a private attribute whose creator nobody knows."""
+        """Return the removal of a private attribute whose creator nobody knows."""
         known = self._unknown.get(tag)
         if known is None:
             known = AttributeChange(f"({tag >> 16:04X},private,{tag & 0xFF:02X})", "X", "E.1-1 Basic")
@@ -258,13 +258,13 @@ class Scope:
         return known
 
     def block(self, group: int, creator: str) -> dict[int, AttributeDecision] | None:
-        """The decisions made so far for the private attributes of a creator; None of one that nobody knows."""
+        """Return the decisions made so far on private attributes of a creator; None for one that nobody knows."""
         if creator not in self._profile.creators:
             return None
         return self._blocks.setdefault((group, creator), {})
 
     def private(self, group: int, creator: str, element: int, vr: str) -> AttributeDecision:
-        """What becomes of a private attribute of a creator that the plan knows; `element` is its place in the block."""
+        """Decide on a private attribute of a creator that the plan knows; `element` is its place in the block."""
         name = f'({group:04X},"{creator}",{element:02X})'
         rule = self._private_rule(group, creator, element, vr)
         safe = self._profile.safe_private.get((group, creator, element))

@@ -80,13 +80,13 @@ class SliceCache:
     """Days of the source that no run holds."""
 
     def unchanged(self, context: RunContext) -> dict[ElementRun, EncodedRun]:
-        """The runs that are the same in this context."""
+        """Return the runs that leave as before in this context."""
         return self.runs if self.context == context else {}
 
     def residual_identifier(
         self, runs: dict[ElementRun, EncodedRun], whole: RunOutput, context: RunContext
     ) -> ResidualIdentifier | None:
-        """The first identifier left in `runs`, whose union is `whole`.
+        """Search `runs`, whose union is `whole`; the first identifier left in them.
 
         Runs of the instance before were checked then: in these, only what is new of this one is looked for.
         """

@@ -57,7 +57,7 @@ ConceptCode = tuple[str, str, str]
 
 @cache
 def treatment(concept: ConceptCode, options: frozenset[str]) -> ContentTreatment:
-    """The treatment of the items that a row of Table E.3.4-1 stands for."""
+    """Choose the treatment of the content items that a row of Table E.3.4-1 is for."""
     row = standard.content_items()[concept]
     action, by = action_of(row, options)
     rule = f"E.3.4-1 {row.meaning}"
@@ -104,7 +104,7 @@ class ContentItems:
         self._blanking = False
 
     def clean(self, items: list[Dataset], scope: Scope, name: str) -> list[Dataset]:
-        """The items of a sequence called `name`, treated at `scope`."""
+        """Treat the items of a sequence called `name` at `scope`."""
         outer = self._in_place
         if outer is None:
             self._in_place = any(holds_references(item) for item in items)
@@ -116,20 +116,20 @@ class ContentItems:
 
     def _cleaned(self, item: Dataset, scope: Scope, name: str) -> Dataset | None:
         concept = concept_of(item)
-        found = None
+        treated = None
         if concept in standard.content_items():
-            found = treatment(concept, self._profile.options)
+            treated = treatment(concept, self._profile.options)
         outer = self._blanking
-        if outer or (found is not None and found.removed):
-            rule = "E.3.4-1 below an item that goes" if found is None else found.rule
+        if outer or (treated is not None and treated.removed):
+            rule = "E.3.4-1 below an item that goes" if treated is None else treated.rule
             if not self._in_place:
                 self._note(AttributeChange(name, "X", rule), "")
                 return None
             # Everything below goes with it, and stays in its place like it.
             self._blanking = True
-            found = _replacement(concept[2], rule)
+            treated = _replacement(concept[2], rule)
         try:
-            value = None if found is None else found.value
+            value = None if treated is None else treated.value
             cleaned = self._apply(item, scope if value is None else scope.item(value), f"{name}.")
         finally:
             self._blanking = outer
@@ -145,7 +145,7 @@ class ContentItems:
 
 
 def concept_of(item: Dataset) -> ConceptCode:
-    """The concept name of an item and its Value Type, by which Table E.3.4-1 knows it."""
+    """Read the concept name of an item and its Value Type, by which Table E.3.4-1 knows it."""
     concept = next(iter(values.items(item, tags.ConceptNameCodeSequence)), [])
     code = next((found for tag in _CODES if (found := values.text_at(concept, tag))), "")
     return code, values.text_at(concept, tags.CodingSchemeDesignator), values.text_at(item, tags.ValueType)
@@ -169,9 +169,9 @@ def _capped(item: Dataset, cap: int) -> Dataset:
     age = _measured_years(measured)
     if age is not None and age < cap + 1:
         return item
-    held = [] if age is None else [_in_years(cap + 1)]
+    capped = [] if age is None else [_in_years(cap + 1)]
     return [
-        Element(tags.MeasuredValueSequence, "SQ", held) if element.tag == tags.MeasuredValueSequence else element
+        Element(tags.MeasuredValueSequence, "SQ", capped) if element.tag == tags.MeasuredValueSequence else element
         for element in item
     ]
 

@@ -66,15 +66,15 @@ _DATE = re.compile(r"(1[89]\d\d|20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])\Z")
 
 @cache
 def identifying() -> frozenset[int]:
-    """Tags of the public attributes whose values identify the patient or those around them."""
-    found = {
+    """Read off Table E.1-1 the tags of public attributes that identify the patient or those around them."""
+    tags_of_table = {
         tag
         for tag, row in standard.by_tag().items()
         if vr_of(tag) in _IDENTIFYING_VRS
         and not _DESCRIBING & row.options.keys()
         and not any(option.startswith("retain-longitudinal") for option in row.options)
     }
-    return frozenset(found | {tags.PatientBirthDate}) - _GENERIC
+    return frozenset(tags_of_table | {tags.PatientBirthDate}) - _GENERIC
 
 
 RawIdentifier = tuple[int, str, bytes, Charset]
@@ -82,26 +82,26 @@ RawIdentifier = tuple[int, str, bytes, Charset]
 
 
 def raw(dataset: Dataset, charset: Charset = values.LATIN_1) -> list[RawIdentifier]:
-    """The identifying elements of a dataset, at every depth."""
-    found: list[RawIdentifier] = []
-    _gather(dataset, charset, found)
-    return found
+    """Gather the identifying elements of a dataset, at every depth."""
+    identifiers: list[RawIdentifier] = []
+    _gather(dataset, charset, identifiers)
+    return identifiers
 
 
-def _gather(dataset: Dataset, charset: Charset, found: list[RawIdentifier]) -> None:
+def _gather(dataset: Dataset, charset: Charset, identifiers: list[RawIdentifier]) -> None:
     wanted = identifying()
     if dataset and dataset[0].tag <= tags.SpecificCharacterSet:
         charset = values.charset_of(dataset, charset)
     for element in dataset:
         if element.vr == "SQ":
             for item in element.value:
-                _gather(item, charset, found)  # type: ignore[arg-type]
+                _gather(item, charset, identifiers)  # type: ignore[arg-type]
         elif (element.tag in wanted or element.vr == "PN") and len(element.value):
-            found.append((element.tag, element.vr, bytes(element.value), charset))  # type: ignore[arg-type]
+            identifiers.append((element.tag, element.vr, bytes(element.value), charset))  # type: ignore[arg-type]
 
 
 def collect(dataset: Dataset) -> frozenset[str]:
-    """The patient's own identifiers in a header, at every depth.
+    """Collect the patient's own identifiers in a header, at every depth.
 
     Person names keep their `^` (a single component gets one), so that they can be told from other words;
     dates of birth are `YYYYMMDD`. The caller unites them over a study or a patient, and gives them to the
@@ -120,26 +120,26 @@ class IdentifierCollector:
         """The identifiers, as `collect` gives them."""
 
     def read(self, encoded: Buffer, transfer_syntax_uid: str) -> Dataset:
-        """The dataset of an instance, its identifiers collected; raises `MalformedDataset` as `walk.read` does."""
+        """Read an instance and collect its identifiers; raises `MalformedDataset` as `walk.read` does."""
         return self._collected(self._reader.read(encoded, transfer_syntax_uid))
 
     def read_start(self, start: Buffer, size: int, transfer_syntax_uid: str) -> Dataset | None:
-        """As `read`, without pixel data, from the beginning of an instance; None where it takes the whole."""
-        passages = self._reader.read_start(start, size, transfer_syntax_uid)
-        return None if passages is None else self._collected(passages)
+        """Do as `read`, without pixel data, from the beginning of an instance; None where it takes the whole."""
+        runs = self._reader.read_start(start, size, transfer_syntax_uid)
+        return None if runs is None else self._collected(runs)
 
-    def _collected(self, passages: list[ElementRun]) -> Dataset:
-        dataset = elements_of(passages)
+    def _collected(self, runs: list[ElementRun]) -> Dataset:
+        dataset = elements_of(runs)
         charset = values.charset_of(dataset)
-        for passage in passages:
-            if self._seen.get(passage) != charset:
-                self.found.update(read(raw(passage.elements, charset)))
-        self._seen = dict.fromkeys(passages, charset)
+        for run in runs:
+            if self._seen.get(run) != charset:
+                self.found.update(read(raw(run.elements, charset)))
+        self._seen = dict.fromkeys(runs, charset)
         return dataset
 
 
 def read(elements: Iterable[RawIdentifier]) -> Iterator[str]:
-    """The identifiers that identifying elements hold; values that name nobody are left out."""
+    """Yield the identifiers that identifying elements hold; values that name nobody are left out."""
     for tag, vr, value, charset in elements:
         for text in _texts(vr, value, charset):
             if vr == "PN":
@@ -229,7 +229,7 @@ def _is_name(word: str) -> bool:
 
 def _codes(folded: str) -> set[str]:
     """Identifiers with digits in a folded text: its parts, and the whole when it is one number written in groups."""
-    found: set[str] = set()
+    codes: set[str] = set()
     whole = _NOT_ALNUM.sub("", folded)
     chunks = [_NOT_ALNUM.sub("", chunk) for chunk in _CHUNK.findall(folded)]
     if whole.isdigit() or len(chunks) == 1:
@@ -237,15 +237,15 @@ def _codes(folded: str) -> set[str]:
     for chunk in chunks:
         # 0000000000 stands in many fields, and in every number: it identifies nobody.
         if len(chunk) >= 4 and len(set(chunk)) > 2 and chunk.isascii() and any(map(str.isdigit, chunk)):
-            found |= {chunk} | _number_of(chunk)
+            codes |= {chunk} | _number_of(chunk)
     if len(whole) == 15 and whole[1:].isdigit() and whole[0] in "12":
-        found.add(whole[:13])
+        codes.add(whole[:13])
     date = _DATE.match(whole)
     if date is not None:
-        found.add(date[3] + date[2] + date[1])
+        codes.add(date[3] + date[2] + date[1])
     if len(whole) == 10 and whole.isdigit() and whole[0] == "0":
-        found.add("33" + whole[1:])
-    return found
+        codes.add("33" + whole[1:])
+    return codes
 
 
 def _number_of(code: str) -> set[str]:

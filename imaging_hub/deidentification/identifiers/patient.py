@@ -39,7 +39,7 @@ class RecentPatients:
         self._read: dict[ElementRun, list[RawIdentifier]] = {}
 
     def of(self, runs: Sequence[ElementRun], charset: Charset, pseudonyms: Pseudonyms) -> PatientContext:
-        """The patient of an instance that consists of `runs`, by what its header and `pseudonyms` say."""
+        """Find or make the patient of an instance of these `runs`, by its header and `pseudonyms.identifiers`."""
         read = self._read if self._charset == charset else {}
         self._charset = charset
         self._read = {run: read[run] if run in read else collector.raw(run.elements, charset) for run in runs}
@@ -76,7 +76,7 @@ class PatientContext:
         self._cleaned: dict[tuple[bytes, str, Charset, bool], bytes] = {}
 
     def remapped(self, source: str) -> str:
-        """The UID that stands for one of the source's; those of a series are asked for once a slice."""
+        """Replace a UID of the source; those of a series are asked for once a slice, and remembered."""
         known = self._uids.get(source)
         if known is None:
             if len(self._uids) >= _CACHED_MAX:
@@ -85,7 +85,7 @@ class PatientContext:
         return known
 
     def cleaned(self, value: bytes, vr: str, charset: Charset, strict: bool) -> bytes | None:
-        """The value without what identifies, None when it may stay as it is, empty when nothing of it may.
+        """Clean a value of what identifies; None when it may stay as it is, empty when nothing of it may.
 
         `strict` is for free text, where unknown words go too. Raises `UndecodableText`.
         """
@@ -114,7 +114,7 @@ class PatientContext:
         return _encoded("\\".join(cleaned), charset)
 
     def free_text(self, text: str) -> str:
-        """Text of any length without what identifies and without unknown words; it is not remembered."""
+        """Clean text of any length of what identifies and of unknown words; it is not remembered."""
         return self._cleaner.clean(text)
 
     def is_vocabulary(self, value: Buffer) -> bool:

@@ -58,7 +58,7 @@ class SearchedIdentifiers:
 
     @classmethod
     def of(cls, parts: IdentifierParts) -> SearchedIdentifiers:
-        """What is searched for of a patient's identifiers."""
+        """Choose what is searched for of a patient's identifiers."""
         tokens = parts.names | parts.words
         latin = {token for token in tokens if token.isascii()}
         telling = {token for token in latin - parts.terms if len(token) >= 5}
@@ -96,13 +96,13 @@ def _in_charset(words: Iterable[str], charset: Charset) -> tuple[bytes, ...]:
 
     Without the escape sequences of ISO 2022 around them: inside a longer text these stand elsewhere.
     """
-    found = {
+    spellings = {
         _ESCAPE_SEQUENCE.sub(b"", spelling.encode(codec, "ignore"))
         for codec in charset
         for word in words
         for spelling in (word, word.lower(), word.upper(), word.title())
     }
-    return tuple(spelling for spelling in found if len(spelling) >= 4)
+    return tuple(spelling for spelling in spellings if len(spelling) >= 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def check(  # noqa: PLR0917
     source_uids: Iterable[str],
     source_dates: frozenset[bytes],
 ) -> ResidualIdentifier | None:
-    """The first identifier left in elements of an output, `header` as they are encoded, without pixel data.
+    """Search elements of an output, `header` as they are encoded without pixel data; the first identifier left.
 
     `source_uids` are those that were remapped; `source_dates` the days, `YYYYMMDD`, that were shifted away
     and that no shifted date happens to equal.
@@ -145,7 +145,7 @@ def check(  # noqa: PLR0917
 
 
 def check_again(header: bytes, transfer_syntax_uid: str, identifiers: frozenset[str]) -> ResidualIdentifier | None:
-    """The first of these identifiers in a header that passed before they were known, encoded without pixel data."""
+    """Search a header that passed before these identifiers were known; the first of them that is in it."""
     dataset = walk.read(header, transfer_syntax_uid)
     return check(dataset, header, values.charset_of(dataset), _searched(identifiers), (), frozenset())
 
@@ -156,7 +156,7 @@ def _searched(identifiers: frozenset[str]) -> SearchedIdentifiers:
 
 
 def names_patient(text: str, searched: SearchedIdentifiers) -> bool:
-    """Whether text of any kind, a document's say, holds an identifier of the patient; line ends may part it."""
+    """Whether text, such as a document's, holds an identifier of the patient; line ends may part it."""
     folded = fold(" ".join(text.split()))
     encoded = folded.encode("utf-8")
     return (
@@ -167,7 +167,7 @@ def names_patient(text: str, searched: SearchedIdentifiers) -> bool:
 
 
 def check_uids(dataset: Dataset, header: bytes, source_uids: Iterable[str]) -> ResidualIdentifier | None:
-    """The first of the source's UIDs left in `header`, the encoding of elements of `dataset`."""
+    """Search `header`, the encoding of elements of `dataset`, for UIDs of the source; the first one left."""
     uids = frozenset(source_uids)
     return ResidualIdentifier(_where(dataset, NOTHING_SEARCHED, uids)) if uids and _uid_left(header, uids) else None
 
@@ -240,9 +240,9 @@ def _date_left(dataset: Dataset, days: frozenset[bytes], path: str) -> str | Non
         here = path + attribute_name(element.tag)
         if isinstance(element.value, list):
             for place, item in enumerate(element.value):
-                found = _date_left(item, days, f"{here}[{place}].")
-                if found is not None:
-                    return found
+                left = _date_left(item, days, f"{here}[{place}].")
+                if left is not None:
+                    return left
         elif element.vr in _DATE_VRS and any(
             bytes(value).strip()[:8] in days for value in bytes(element.value).split(b"\\")
         ):
@@ -256,9 +256,9 @@ def _letters_left(dataset: Dataset, letters: frozenset[str], charset: Charset, p
         here = path + attribute_name(element.tag)
         if isinstance(element.value, list):
             for place, item in enumerate(element.value):
-                found = _letters_left(item, letters, charset, f"{here}[{place}].")
-                if found is not None:
-                    return found
+                left = _letters_left(item, letters, charset, f"{here}[{place}].")
+                if left is not None:
+                    return left
         elif element.vr not in _MACHINE_VRS and element.vr not in _BINARY_VRS and not bytes(element.value).isascii():
             folded = fold(values.decoded(bytes(element.value), charset))
             if any(token in folded for token in letters):
@@ -272,9 +272,9 @@ def _where(dataset: Dataset, searched: SearchedIdentifiers, uids: frozenset[str]
         here = path + attribute_name(element.tag)
         if isinstance(element.value, list):
             for place, item in enumerate(element.value):
-                found = _where(item, searched, uids, f"{here}[{place}].")
-                if found:
-                    return found
+                inner = _where(item, searched, uids, f"{here}[{place}].")
+                if inner:
+                    return inner
             continue
         value = bytes(element.value)
         texts, coded = _joined([element], values.LATIN_1)

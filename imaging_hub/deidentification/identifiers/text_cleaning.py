@@ -78,7 +78,7 @@ class TextCleaner:
         )
 
     def scan(self, text: str, *, vocabulary_stays: bool = False) -> str:
-        """`text` without this patient's identifiers; everything else stays.
+        """Take this patient's identifiers out of `text`; everything else stays.
 
         `vocabulary_stays`: for coded strings, where a word of the vocabulary is a defined term even for
         a patient who is called so.
@@ -89,7 +89,7 @@ class TextCleaner:
         return self._cleaned(text, drop, self._long_names, exempt, _anything)
 
     def clean(self, text: str) -> str:
-        """`text` without identifiers, identifying forms and words outside the vocabulary."""
+        """Take identifiers, identifying forms and words outside the vocabulary out of `text`."""
         text = _composed(text)
         drop = [match.span() for match in _FREE_TEXT.finditer(text)]
         drop += [match.span() for match in _PERSON.finditer(text)]

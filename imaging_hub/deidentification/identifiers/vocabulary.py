@@ -44,13 +44,13 @@ FOLDED_LATIN_1 = _folded_latin_1()
 @cache
 def words() -> frozenset[str]:
     """Return every word of the vocabulary, folded."""
-    found: set[str] = set()
+    read: set[str] = set()
     for name in ("vocabulary.txt", "terms.txt"):
         text = files("imaging_hub.deidentification").joinpath("tables", name).read_text("utf-8")
         for line in text.splitlines():
             if not line.startswith("#"):
-                found |= set(line.lower().split())
-    return frozenset(found)
+                read |= set(line.lower().split())
+    return frozenset(read)
 
 
 def is_term(folded: str) -> bool:

@@ -37,7 +37,7 @@ _WORDS = frozenset(("and", "or", "not", "in", "contains", "exists"))
 
 @lru_cache(maxsize=256)
 def condition(text: str) -> ProfileCondition:
-    """The condition that `text` says; raises ValueError with the column where it goes wrong."""
+    """Parse the condition that `text` says; raises ValueError with the column where it goes wrong."""
     if len(text) > LONGEST:
         msg = f"a condition has at most {LONGEST} characters"
         raise ValueError(msg)
@@ -46,7 +46,7 @@ def condition(text: str) -> ProfileCondition:
 
 @lru_cache(maxsize=256)
 def attributes(text: str) -> frozenset[int]:
-    """Tags of the attributes that a condition asks for; raises as `condition` does."""
+    """List the tags of the attributes that a condition asks for; raises as `condition` does."""
     parser = _Parser(text)
     parser.parsed()
     return frozenset(parser.tags)
@@ -149,8 +149,8 @@ class _Parser:
         return float(token)
 
     def _took(self, token: str) -> bool:
-        kind, found, _ = self._tokens[0]
-        if kind in ("word", "sign") and found == token:
+        kind, word, _ = self._tokens[0]
+        if kind in ("word", "sign") and word == token:
             self._tokens.pop(0)
             return True
         return False
@@ -182,12 +182,12 @@ def _numbers(dataset: Dataset, tag: int) -> list[int | float]:
         return []
 
 
-def _any(found: list[str] | list[int | float], fits: Callable[..., bool]) -> bool | None:
-    return any(fits(value) for value in found) if found else None
+def _any(present: list[str] | list[int | float], fits: Callable[..., bool]) -> bool | None:
+    return any(fits(value) for value in present) if present else None
 
 
-def _not(one: bool | None) -> bool | None:
-    return None if one is None else not one
+def _not(part: bool | None) -> bool | None:
+    return None if part is None else not part
 
 
 def _and(parts: list[bool | None]) -> bool | None:

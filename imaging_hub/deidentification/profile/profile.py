@@ -124,13 +124,13 @@ class Profile:
         return hashlib.sha256(json.dumps(effect, sort_keys=True).encode()).hexdigest()
 
     def kept_against_advice(self) -> list[ProfileRule]:
-        """Rules that keep an attribute which Table E.1-1 removes, replaces or cleans."""
+        """List the rules that keep an attribute which Table E.1-1 removes, replaces or cleans."""
         keeping = (rule for rule in self.rules if rule.action in ("K", "C"))
         return [rule for rule in keeping if rule.private or (rule.action == "K" and _is_of_the_table(rule))]
 
 
 def load(name_or_path: str | Path, folders: Iterable[Path] = ()) -> Profile:
-    """The profile of this name, from `folders` or the shipped ones, or of this file.
+    """Load the profile of this name, from `folders` or the shipped ones, or of this file.
 
     Raises `ProfileError`, its message `file:line: what is wrong`, its hint the cure.
     """
@@ -141,7 +141,7 @@ def load(name_or_path: str | Path, folders: Iterable[Path] = ()) -> Profile:
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of a profile's file, for editors: what it refuses, `load` refuses too, with a line and a cure."""
+    """Write the JSON Schema of a profile's file, for editors: what it refuses, `load` refuses too."""
     described: dict[str, Any] = _File.model_json_schema()
     rule = described["$defs"]["ProfileRule"]
     rule["oneOf"] = [{"required": [selector]} for selector in ("attribute", "private", "vr")]
@@ -149,7 +149,7 @@ def schema() -> dict[str, Any]:
 
 
 def shipped() -> list[str]:
-    """Names of the profiles that come with the hub."""
+    """List the names of the profiles that come with the hub."""
     return sorted(path.stem for path in _shipped_folder().glob("*.yaml"))
 
 
@@ -267,7 +267,7 @@ def _explained(path: Path, error: Any, source: YamlSource) -> ProfileError:
 
 
 def selected(rule: ProfileRule) -> str:
-    """What a rule selects, for people."""
+    """Say what a rule selects, for people."""
     if rule.private is not None:
         return f'private "{rule.private.creator}" xx{rule.private.element:02X}'
     if rule.vr is not None:

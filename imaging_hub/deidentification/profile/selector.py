@@ -53,7 +53,7 @@ class AttributeSelector:
 
 @lru_cache(maxsize=1024)
 def selector(text: str) -> AttributeSelector:
-    """The selector that `text` says; raises ValueError with what is wrong."""
+    """Parse the selector that `text` says; raises ValueError with what is wrong."""
     *steps, name = text.strip().split(".")
     if len(steps) > _DEEPEST:
         msg = f"a path has at most {_DEEPEST} sequences"
@@ -69,16 +69,16 @@ def selector(text: str) -> AttributeSelector:
 
 
 def attribute_path(text: str) -> tuple[int, ...]:
-    """The tags of one attribute and of the sequences around it, `A.B.C` from the top level; raises ValueError."""
+    """Parse one attribute with the sequences around it, `A.B.C` from the top level, to tags; raises ValueError."""
     steps = re.sub(r"\[\d+\]", "", text.strip()).split(".")
-    found = tuple(tag for step in steps if (tag := parse_attribute(step)) is not None)
-    if len(found) != len(steps) or any(vr_of(tag) != "SQ" for tag in found[:-1]):
+    path = tuple(tag for step in steps if (tag := parse_attribute(step)) is not None)
+    if len(path) != len(steps) or any(vr_of(tag) != "SQ" for tag in path[:-1]):
         raise ValueError("no attribute has this keyword or tag, or what stands before a dot is no sequence")
-    return found
+    return path
 
 
 def place_of(path: tuple[int, ...]) -> str:
-    """A path in words: `RequestAttributesSequence.AccessionNumber`."""
+    """Write a path in keywords: `RequestAttributesSequence.AccessionNumber`."""
     return ".".join(attribute_name(tag) for tag in path)
 
 

@@ -16,12 +16,12 @@ _HASH_CHARACTERS = 16
 
 
 def literal(argument: str, vr: str) -> bytes:
-    """A value as the profile writes it."""
+    """Encode a value as the profile writes it."""
     return argument.encode("ascii")[: LONGEST[vr]]
 
 
 def hashed(element: Element, key: bytes) -> bytes:
-    """80 bits of HMAC-SHA-256 in capitals and digits, of each value: the same for the same key and text.
+    """Hash each value to 80 bits of HMAC-SHA-256 in capitals and digits: the same for the same key and text.
 
     A key of its own is derived from that of the project, so that no hash can be taken for part of a UID.
     """
@@ -37,7 +37,7 @@ def _hash(part: bytes, key: bytes) -> bytes:
 
 
 def truncated(element: Element, length: int, charset: Charset) -> Element:
-    """An element with at most `length` characters of each value."""
+    """Shorten each value of an element to at most `length` characters."""
     text = values.decoded(bytes(element.value), charset)  # type: ignore[arg-type]
     shorter = "\\".join(part.strip()[:length].rstrip() for part in text.split("\\"))
     return element if shorter == text else Element(element.tag, element.vr, shorter.encode(charset[0], "ignore"))
