@@ -253,7 +253,7 @@ def test_where_the_engine_fails_is_logged_once_a_place_and_counted_and_no_value_
     assert str(event["place"]).startswith("deidentification.engine.deidentifier:")
     assert [canary for canary in ("DUPONT", "JEANNE", "IPP1", "1.2.826") if canary in json.dumps(logged)] == []
     feeds = CollectorRegistry()
-    feeds.register(FeedMetrics(database))
+    feeds.register(FeedMetrics(database.login(DatabaseRole.GATEWAY)))
     counted = 'imaging_hub_feed_quarantined_instances{finess="750000001",reason="engine-fault"} 3.0'
     assert counted in generate_latest(feeds).decode()
     hub = TestClient(create_app(settings, database), client=("127.0.0.1", 1))
