@@ -116,19 +116,19 @@ class _Kept:
     folder: Path
 
 
-_kept: dict[str, _Kept] = {}
-"""By server."""
+_kept: dict[tuple[str, int], _Kept] = {}
+"""By server and number of persons."""
 
 
-def few_linked(database: Database, folder: Path, tables: Path | None = None) -> Linked:
-    """300 persons, too few to prove a method, as `link_population` leaves them; that is done once on each server."""
-    server = str(database.owner_url.set(database=None))
-    if server not in _kept:
+def few_linked(database: Database, folder: Path, tables: Path | None = None, persons: int = 300) -> Linked:
+    """Too few persons to prove a method, as `link_population` leaves them; that is done once on each server."""
+    key = str(database.owner_url.set(database=None)), persons
+    if key not in _kept:
         first = Path(mkdtemp(prefix="linked-population-"))
         atexit.register(shutil.rmtree, first, ignore_errors=True)
-        linked = link_population(database, first, persons=300, seed=5)
-        _kept[server] = _Kept(linked, copied(database), first)
-    kept = _kept[server]
+        linked = link_population(database, first, persons, seed=5)
+        _kept[key] = _Kept(linked, copied(database), first)
+    kept = _kept[key]
     copied(kept.hub, into=database)
     shutil.copytree(kept.folder, folder, dirs_exist_ok=True, ignore=lambda *_: ["tables"] if tables else [])
     if tables is not None:

@@ -94,6 +94,8 @@ def run(
                 copy = folder / f"cut-{cut}.img"
                 assert gateway.process
                 at_the_cut = cut_off(gateway.process.pid, disk, image, copy, ledger)
+                if cut == cuts - 1:  # what follows is no longer at work
+                    stop.set()
                 found.add(_after(copy, folder / f"cut-{cut}", at_the_cut))
                 copy.unlink()
                 say(f"cut {cut + 1}: {found.acknowledged} acknowledged, {len(found.lost)} lost")
