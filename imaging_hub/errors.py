@@ -12,7 +12,7 @@ A *decision* (refused, denied, quarantined) is a value, not an exception: see `d
     ├── KeyringError         a key is missing or its file is readable by others
     ├── SealBroken           sealed data cannot be decrypted
     ├── ThirdPartyAway       the trusted third party cannot answer now
-    ├── RetrievalRefused     a PACS did not do what it was asked
+    ├── RetrievalRefused     a PACS did not do what was requested
     ├── LinkageError         an SNDS table or return file is wrong
     ├── TransferError        a download or a verification failed
     └── NotFound             what was requested does not exist, or is not the caller's
@@ -97,7 +97,7 @@ class ThirdPartyAway(HubError):
 
 
 class RetrievalRefused(HubError):
-    """A PACS did not do what it was asked; `code` says at which step."""
+    """A PACS did not do what was requested; `code` names the step."""
 
     code = "retrieval-refused"
 
@@ -122,7 +122,7 @@ class NotFound(HubError):
 
 @dataclass(frozen=True, slots=True)
 class FaultSite:
-    """Type of an exception and the line of our code where it rose: its message may quote data, so it stays out."""
+    """Type of an exception and the line of our code where it rose, without its message, which may quote data."""
 
     kind: str
     """Its class, `ValueError`."""
@@ -130,8 +130,8 @@ class FaultSite:
     """The innermost line of this package that it passed, `deidentification.engine.actions:71`; else empty."""
 
     @classmethod
-    def of(cls, fault: BaseException) -> Self:
-        """The site of an exception that was raised."""
+    def from_exception(cls, fault: BaseException) -> Self:
+        """Return the site of an exception that was raised."""
         ours = [
             f"{module.removeprefix(_PACKAGE)}:{line}"
             for frame, line in traceback.walk_tb(fault.__traceback__)

@@ -1,4 +1,4 @@
-"""A synthetic population linked through the real doors, and how right the links are.
+"""A synthetic population linked by the real commands' functions, and how right the links are.
 
 Headers are written and read as files have them; only pixels are left out, the de-identified index gets the rows that
 linkage reads, and the third party's vault is asked without the port between.
@@ -22,7 +22,7 @@ from sqlalchemy import Connection, text
 from third_parties import Near, a_vault
 
 from imaging_hub.archive import index
-from imaging_hub.database import VAULT, Database, DatabaseRole
+from imaging_hub.database import VAULT_SCHEMA, Database, DatabaseRole
 from imaging_hub.dicom import walk
 from imaging_hub.dicom.elements import Dataset
 from imaging_hub.keys.keyring import create_missing, gateway_keys
@@ -133,7 +133,7 @@ def few_linked(database: Database, folder: Path, tables: Path | None = None, per
     shutil.copytree(kept.folder, folder, dirs_exist_ok=True, ignore=lambda *_: ["tables"] if tables else [])
     if tables is not None:
         shutil.copytree(kept.folder / "tables", tables, dirs_exist_ok=True)
-    vault = Near(Vault(copied(kept.linked.vault.database, VAULT), folder / "trust-keys"))
+    vault = Near(Vault(copied(kept.linked.vault.database, VAULT_SCHEMA), folder / "trust-keys"))
     return replace(kept.linked, vault=vault)
 
 

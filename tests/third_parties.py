@@ -11,7 +11,7 @@ from running_hub import free_ports
 from starlette.testclient import TestClient
 from web_story import served
 
-from imaging_hub.database import VAULT, Database
+from imaging_hub.database import VAULT_SCHEMA, Database
 from imaging_hub.keys.keyring import Keyring, access_key
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
@@ -22,7 +22,7 @@ from imaging_hub.trust.vault import Vault
 
 def a_vault(server: Database, keys: Path) -> Vault:
     """A vault at first start, in a new database on the server of this one."""
-    database = migrated(server, VAULT)
+    database = migrated(server, VAULT_SCHEMA)
     create_missing(keys, filled=False)
     return Vault(database, keys)
 

@@ -1,4 +1,4 @@
-"""The DICOM conformance statement (PS3.2), made from the configuration and the tables by which the gateway decides."""
+"""The DICOM conformance statement (PS3.2), from the configuration and the tables that the gateway uses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imaging_hub.settings import Settings
 
 
 def statement(settings: Settings) -> str:
-    """The statement in Markdown, of a hub that runs with these settings."""
+    """Return the statement of a hub with these settings, in Markdown."""
     template = Template(files(__package__).joinpath("conformance_statement.md").read_text("utf-8"))
     return template.substitute(
         version=__version__,

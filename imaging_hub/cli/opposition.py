@@ -33,7 +33,7 @@ def opposition() -> None:
 
 @app.command()
 def add(people: People, config: Config = None, as_json: Json = False) -> None:
-    """Receive and use nothing of these people from now on, and print what was done."""
+    """Archive and use nothing of these people from now on, and print what was done."""
     settings = load(config)
     database = open_database(settings)
     sids = _subjects(settings, database, people)

@@ -22,14 +22,14 @@ _CUSTODIANS = 2
 
 def prepare(settings: Settings, hub: Database | None = None) -> Database:
     """Create the third party's database and keys; `hub` is the database from which an older version's are moved."""
-    from imaging_hub.database import VAULT, DatabaseRole, migrate, open_vault
+    from imaging_hub.database import VAULT_SCHEMA, DatabaseRole, migrate, open_vault
     from imaging_hub.trust import epochs
     from imaging_hub.trust.keyrings import create_missing
     from imaging_hub.trust.relocation import take_along
 
     settings.home.mkdir(parents=True, exist_ok=True)
     database = open_vault(settings)
-    migrate(database, VAULT)
+    migrate(database, VAULT_SCHEMA)
     if hub is not None:
         take_along(hub, database, settings.keys, settings.trust_keys)
     with database.begin(DatabaseRole.TRUST) as connection:

@@ -23,18 +23,18 @@ from imaging_hub.permits.policy import AccountRole, Action, RequestActor
 from imaging_hub.pixels.rendering import FrameRenderer
 
 Require: TypeAlias = Callable[[Action], Any]
-"""Makes the FastAPI dependency that lets in who may do the action; its value is a `VisitOfActor`."""
+"""Makes the FastAPI dependency that lets in who may do the action; its value is a `RequestWithActor`."""
 
 _Answer: TypeAlias = Callable[[ArchiveView, ResourceRequest], Response]
 _PICTURES_BYTES = 64 << 20
 
 
-class VisitOfActor(Protocol):
-    """What a guard tells of whom it let in."""
+class RequestWithActor(Protocol):
+    """An authorised request, as far as these routes need it."""
 
     @property
     def person(self) -> RequestActor:
-        """Whose role decides which studies are shown."""
+        """The account, whose role decides which studies are shown."""
 
 
 def router(login: DatabaseLogin, objects: ObjectStore, require: Require, *, origin: str = "") -> APIRouter:
@@ -70,17 +70,17 @@ def router(login: DatabaseLogin, objects: ObjectStore, require: Require, *, orig
 def _route(archive: ArchiveView, answer: _Answer, needed: Any) -> Callable[..., Response]:
     """One endpoint: the dependency first, then the answer within what the visitor may see."""
 
-    def endpoint(request: Request, visit: Any = needed) -> Response:
+    def endpoint(request: Request, authorised: Any = needed) -> Response:
         uids = [request.path_params[name] for name in ("study", "series", "instance") if name in request.path_params]
         if not all(map(uid.is_valid, uids)):
             raise NotFound("The archive does not hold this, or not for you.")
-        return answer(archive, ResourceRequest(request, _scope(visit), **request.path_params))
+        return answer(archive, ResourceRequest(request, _scope(authorised), **request.path_params))
 
     return endpoint
 
 
-def _scope(visit: VisitOfActor) -> StudyFilter:
+def _scope(authorised: RequestWithActor) -> StudyFilter:
     """A hospital sees its own studies only; which verbs it has at all was decided before."""
-    if visit.person.role is not AccountRole.HOSPITAL:
+    if authorised.person.role is not AccountRole.HOSPITAL:
         return StudyFilter()
-    return StudyFilter(finess=visit.person.finess or "none")
+    return StudyFilter(finess=authorised.person.finess or "none")

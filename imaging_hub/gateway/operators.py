@@ -1,6 +1,6 @@
-"""People who may use the console, and so see identities: of the hospital, or reviewers named for it.
+"""Operators: people who may use the console, and so see identities: the hospital's staff, and reviewers.
 
-They stand beside the senders: both are let into the identifying zone by its operator.
+They are in this room beside the senders, since the gateway's role writes both tables.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from imaging_hub.http import access_token
 
 
 class OperatorRole(StrEnum):
-    """What an operator of the identifying zone is for."""
+    """Role of an operator at the console."""
 
-    HOSPITAL = "hospital"  # sees what came and what is held
-    RADIOLOGIST = "radiologist"  # sees the BEFORE of a review
+    HOSPITAL = "hospital"  # sees receipts and quarantine
+    RADIOLOGIST = "radiologist"  # sees the originals of a review
 
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator of the identifying zone."""
+    """A person who may use the console."""
 
     name: str
     role: OperatorRole
 
 
 def add(connection: Connection, name: str, role: OperatorRole, expires_at: datetime, *, by: str) -> str:
-    """Let somebody in, or renew them; returns the token, which nobody can see again.
+    """Add or renew an operator, and return the token, of which only the hash is stored.
 
-    The console and the hub know nothing of each other's people: a token of one opens nothing in the other.
+    Accounts of the hub and operators of the console are separate: the token of one does not authenticate the other.
     """
     token = access_token.generate_token()
     connection.execute(
@@ -50,7 +50,7 @@ def add(connection: Connection, name: str, role: OperatorRole, expires_at: datet
 
 
 def authenticate(connection: Connection, token_hash: str, now: datetime) -> Operator | None:
-    """The bearer of the token with this hash; None when nobody has it, or their time is over."""
+    """Return the operator with that token hash; None when there is none or the token has expired."""
     row = connection.execute(
         text("SELECT name, role FROM identifying.operator WHERE token_hash = :hash AND expires_at > :now"),
         {"hash": token_hash, "now": now},

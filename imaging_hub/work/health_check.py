@@ -29,7 +29,7 @@ from imaging_hub.intake.spool_capacity import CLOSE_AT
 from imaging_hub.keys.keyring import gateway_keys, hub_keys, original_keys, project_keys
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
-from imaging_hub.work import peer_check, queue
+from imaging_hub.work import job_queue, peer_check
 
 _EXPIRES_SOON = timedelta(days=30)
 _CLOCK_SKEW = timedelta(seconds=5)
@@ -196,7 +196,7 @@ def _third_party_problems(settings: Settings) -> Iterator[Problem]:
 
 
 def _schema_problems(database: Database) -> Iterator[Problem]:
-    behind = databases.revisions_missing(database)
+    behind = databases.count_missing_revisions(database)
     if behind is None:
         yield Problem("schema", "the database was made by a newer imaging-hub", "install that version again")
     elif behind:
@@ -204,7 +204,7 @@ def _schema_problems(database: Database) -> Iterator[Problem]:
 
 
 def _role_problems(database: Database) -> Iterator[Problem]:
-    for role in databases.HUB.roles:
+    for role in databases.HUB_SCHEMA.roles:
         try:
             with database.begin(role):
                 pass
@@ -219,7 +219,7 @@ def _feed_problems(settings: Settings, database: Database) -> Iterator[Problem]:
     with database.begin(DatabaseRole.OWNER) as connection:
         known = senders.list_senders(connection)
         used = spool_capacity.spool_bytes(connection)
-        workers_alive = queue.workers_alive(connection)
+        workers_alive = job_queue.count_live_workers(connection)
         longest_wait = completeness.longest_wait(connection)
     if not known:
         yield Problem("senders", "no hospital may send", "imaging-hub sender add", False)

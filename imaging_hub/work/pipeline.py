@@ -1,4 +1,4 @@
-"""The way of a study, from complete to archived, on one page: `StudyPipeline.process_study`.
+"""Pipeline of a study from complete to archived: `StudyPipeline.process_study`.
 
 Every step may be repeated: objects are named by their digest, and a study settles in one transaction, so that its
 instances are indexed and journalled together or not at all.
@@ -39,28 +39,28 @@ from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.pseudonymisation.traits import PatientTraits
 from imaging_hub.review import verdicts
 from imaging_hub.settings import Settings
-from imaging_hub.work.archiving import StudyOriginals, archived
 from imaging_hub.work.inline_outcome import OutcomeSealer
-from imaging_hub.work.patient import PatientOfStudy, read_patient
+from imaging_hub.work.study_archiver import StudyOriginals, archive_instances
+from imaging_hub.work.study_patient import PatientOfStudy, read_patient
 
 ACTOR = "worker"
-ALL = 1 << 30
+UNLIMITED = 1 << 30
 
 
 @dataclass(frozen=True)
 class DueWork:
-    """Rows that wait for work."""
+    """Row numbers and names of what is due."""
 
     studies: Sequence[int]
     releases: Sequence[str]
     sinks: Sequence[str]
-    next_quiet: float | None
-    """Seconds until the next open study may be complete."""
+    next_completion_seconds: float | None
+    """Seconds until the next open study can be closed."""
 
 
 @dataclass(frozen=True)
 class _Subject:
-    """Whose a study is, under which pseudonyms and by which profile it was de-identified."""
+    """Subject, pseudonyms and profile of a study."""
 
     sid: str
     pseudonyms: Pseudonyms
@@ -69,7 +69,7 @@ class _Subject:
 
 
 class StudyPipeline:
-    """What a worker can do; it logs in as the one role that sees both zones."""
+    """The steps of a worker, with the one database role that sees both zones."""
 
     def __init__(self, settings: Settings, database: Database, third_party: ThirdParty) -> None:
         self._settings = settings
@@ -83,7 +83,7 @@ class StudyPipeline:
         self._engines: dict[str, Deidentifier] = {}
 
     def due(self) -> DueWork:
-        """Close the studies that have gone quiet, and name every row that waits and can be worked on."""
+        """Close quiet studies, and list the rows that are due."""
         with self._login.begin() as connection:
             completeness.close_quiet_studies(connection, self._settings.study_quiet_seconds)
             due = DueWork(
@@ -92,10 +92,10 @@ class StudyPipeline:
                 search.awaiting_sink(connection) if self._settings.orthanc_sink_url else (),
                 completeness.seconds_until_quiet(connection, self._settings.study_quiet_seconds),
             )
-        return due if not due.studies or self._gives_subjects() else replace(due, studies=())
+        return due if not due.studies or self._third_party_answers() else replace(due, studies=())
 
-    def _gives_subjects(self) -> bool:
-        """Whether the third party is there; while it is not, studies wait, however long that is."""
+    def _third_party_answers(self) -> bool:
+        """Whether the third party answers; until it does, studies wait."""
         try:
             self._third_party.check()
         except ThirdPartyAway as away:
@@ -104,7 +104,10 @@ class StudyPipeline:
         return True
 
     def process_study(self, study: int) -> None:
-        """De-identify, archive, index and journal what a complete study still holds."""
+        """De-identify, archive, index and journal the unsettled instances of a complete study.
+
+        Raises `ThirdPartyAway`, `StorageUnavailable` or `KeyringError`, after which it may be called again.
+        """
         with self._login.begin() as connection:
             revision = completeness.get_revision(connection, study)
             entries = journal.list_unsettled(connection, study)
@@ -115,10 +118,10 @@ class StudyPipeline:
             self._conclude(revision, [], [(entry, Quarantined("patient-conflict")) for entry in entries])
         else:
             self._deidentify(revision, entries)
-            self._purge_at_once(study)
+            self._purge_unkept(study)
 
     def _deidentify(self, revision: StudyRevision, entries: Sequence[JournalEntry]) -> None:
-        """De-identify the originals of a study, and settle it with the instances that passed before it was complete."""
+        """De-identify the originals of a study, and settle it with the instances de-identified inline."""
         originals = StudyOriginals(self._spool)
         key = self._study_keys.get_key(OriginalOwner(revision.hospital, revision.study_instance_uid))
         sealer = OutcomeSealer(self._hub_keys, key)
@@ -133,12 +136,12 @@ class StudyPipeline:
             return
         pseudonyms = replace(for_subject(self._hub_keys, identified.sid, revision.hospital), identifiers=identifiers)
         engine, label = self._engine(revision.profile)
-        admissions, refusals = archived(self._objects, engine, kept, pseudonyms, originals)
+        admissions, refusals = archive_instances(self._objects, engine, kept, pseudonyms, originals)
         _log_faults(revision, refusals)
         for entry in entries:
             if (outcome := inline.get(entry.id)) is None:
                 continue
-            refusal = outcome.refused(identified.sid, label, identifiers)
+            refusal = outcome.refusal(identified.sid, label, identifiers)
             if refusal is None:
                 admissions.append((entry, outcome.admission))
             else:
@@ -184,11 +187,11 @@ class StudyPipeline:
         refusals: Sequence[tuple[JournalEntry, Quarantined]],
         subject: _Subject | None = None,
     ) -> None:
-        """Index, journal and trail a study's outcome in one transaction."""
+        """Index, journal and audit the outcome of a study in one transaction."""
         with self._login.begin() as connection:
             if not completeness.lock_complete_study(connection, revision.id):
-                return  # another worker, thought dead, was faster
-            admissions, lost = self._with_objects(connection, admissions)
+                return  # another worker, which was taken for dead, was faster
+            admissions, lost = self._check_objects(connection, admissions)
             refusals = [*refusals, *lost]
             if subject is not None and admissions:
                 for study_uid in sorted({one.instance.study_instance_uid for _, one in admissions}):
@@ -215,19 +218,19 @@ class StudyPipeline:
                 if journal.settle_quarantined(connection, entry.id, refusal.reason, refusal.attribute, refusal.rule)
             ]
             completeness.mark_processed(connection, revision.id)
-            _remember(connection, revision, len(admissions), Counter(held))
+            _audit(connection, revision, len(admissions), Counter(held))
             if admissions and self._settings.orthanc_sink_url:
                 wake_workers(connection)  # the study is due there
-        self._forget(revision, [entry.outcome for entry, _ in refusals if entry.outcome])
+        self._remove_objects(revision, [entry.outcome for entry, _ in refusals if entry.outcome])
         counts = {"archived": len(admissions), "quarantined": len(held)}
         log.info("study-settled", study=revision.id, profile=subject.profile if subject else "", **counts)
 
-    def _with_objects(
+    def _check_objects(
         self, connection: Connection, admissions: Sequence[tuple[JournalEntry, StoredInstance]]
     ) -> tuple[Sequence[tuple[JournalEntry, StoredInstance]], Sequence[tuple[JournalEntry, Quarantined]]]:
-        """Split admissions into those whose objects are there, and stay, and those to be asked for again.
+        """Split admissions into those whose objects exist, and those that have to be sent again.
 
-        Raises `StorageUnavailable` where an object is gone whose original is here: the next attempt makes it again.
+        Raises `StorageUnavailable` for a lost object whose original is kept: the next attempt writes it again.
         """
         gone = object_removal.hold(connection, self._objects, {instance.digest for _, instance in admissions})
         if not gone:
@@ -238,8 +241,8 @@ class StudyPipeline:
         again = Quarantined(journal.SEND_AGAIN, rule="object")
         return [one for one in admissions if one[1].digest not in gone], [(entry, again) for entry in lost]
 
-    def _forget(self, revision: StudyRevision, refused: Sequence[bytes]) -> None:
-        """Remove the objects of instances that had passed before their study was complete and are not admitted."""
+    def _remove_objects(self, revision: StudyRevision, refused: Sequence[bytes]) -> None:
+        """Remove the objects of instances that were de-identified inline and are not indexed."""
         if not refused:
             return
         sealer = OutcomeSealer(
@@ -252,21 +255,21 @@ class StudyPipeline:
         with self._login.begin() as connection:
             object_removal.forget(connection, self._objects, digests)
 
-    def _purge_at_once(self, study: int) -> None:
-        """Remove the originals of a study whose sender has none kept; what is held back stays, for people to see."""
+    def _purge_unkept(self, study: int) -> None:
+        """Purge the originals of a study whose sender keeps none; quarantined ones stay."""
         with self._login.begin() as connection:
-            found = retention.list_expired(connection, self._settings.originals_days, study=study, limit=ALL)
-            retention.purge(connection, self._spool, [original for original in found if original.at_once])
+            expired = retention.list_expired(connection, self._settings.originals_days, study=study, limit=UNLIMITED)
+            retention.purge(connection, self._spool, [original for original in expired if original.at_once])
 
     def give_up(self, study: int) -> None:
-        """Quarantine what could not be processed in so many attempts."""
+        """Quarantine the unsettled instances of a study that failed too often."""
         with self._login.begin() as connection:
             revision = completeness.get_revision(connection, study)
             entries = journal.list_unsettled(connection, study)
         self._conclude(revision, [], [(entry, Quarantined("processing-failed")) for entry in entries])
 
     def prepare_release(self, release: str) -> None:
-        """Write the release's own copies, under its project's pseudonyms."""
+        """Write the copies of a release under its project's pseudonyms."""
         with self._login.begin() as connection:
             project = releases.project_of(connection, release)
         keys = project_keys(self._settings.keys)
@@ -275,17 +278,17 @@ class StudyPipeline:
         )
 
     def fail_release(self, release: str) -> None:
-        """Say that a release could not be prepared."""
+        """Mark a release as failed."""
         with self._login.begin() as connection:
             releases.fail(connection, release)
 
     def send_to_sink(self, study_uid: str) -> None:
-        """Copy an archived study into the Orthanc that wants one, and verify it there."""
+        """Copy an archived study to the Orthanc sink, and verify it there."""
         sink = OrthancSink(self._settings.orthanc_sink_url or "", self._objects)
         sink.send_study(self._login, study_uid)
 
     def purge(self) -> None:
-        """Remove the originals that retention no longer keeps; those under review stay."""
+        """Purge originals whose retention is over, except those under review."""
         with self._login.begin() as connection:
             under_review = verdicts.pending(connection)
             expired = retention.list_expired(connection, self._settings.originals_days)
@@ -294,7 +297,11 @@ class StudyPipeline:
             retention.purge(
                 connection,
                 self._spool,
-                [one for one in expired if one.at_once or one.deidentified_series_instance_uid not in under_review],
+                [
+                    original
+                    for original in expired
+                    if original.at_once or original.deidentified_series_instance_uid not in under_review
+                ],
             )
             study_keys.shred_unused_keys(connection)
             index.fold_changes(connection)
@@ -306,8 +313,12 @@ def _log_faults(revision: StudyRevision, refusals: Iterable[tuple[JournalEntry, 
         log.error("engine-fault", study=revision.id, fault=site.kind, place=site.place, instances=instances)
 
 
-def _remember(connection: Connection, revision: StudyRevision, archived: int, refused: Counter[str]) -> None:
-    detail: dict[str, object] = {"hospital": revision.hospital, "revision": revision.revision, "archived": archived}
+def _audit(connection: Connection, revision: StudyRevision, archive_instances: int, refused: Counter[str]) -> None:
+    detail: dict[str, object] = {
+        "hospital": revision.hospital,
+        "revision": revision.revision,
+        "archived": archive_instances,
+    }
     if refused:
         detail["quarantined"] = dict(sorted(refused.items()))
     trail.append(connection, ACTOR, AuditAction.STUDY_ARCHIVED, f"study:{revision.id}", detail)

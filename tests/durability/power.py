@@ -27,7 +27,7 @@ from raw_scu import let_in
 from running_hub import free_ports
 
 from imaging_hub.archive.objects import ObjectStore
-from imaging_hub.database import Database, DatabaseRole, embedded_server, migrate
+from imaging_hub.database import Database, DatabaseRole, migrate, start_embedded_server
 from imaging_hub.errors import HubError
 from imaging_hub.intake import recovery
 from imaging_hub.keys.keyring import create_missing
@@ -129,7 +129,7 @@ def mounted(image: Path, disk: Path) -> Iterator[None]:
 def _hub_on(disk: Path) -> Iterator[tuple[Settings, Database]]:
     """A hub whose spool and database lie on `disk`."""
     disk.chmod(0o755)
-    database = Database(embedded_server(disk / "postgres"), None)
+    database = Database(start_embedded_server(disk / "postgres"), None)
     migrate(database)
     let_in(database)
     settings = load(
@@ -191,7 +191,7 @@ def _after(copy: Path, disk: Path, ledger: Ledger) -> Findings:
     """The power is back: the disk is mounted, PostgreSQL recovers, the receiver puts right what it can; compare."""
     with mounted(copy, disk):
         forget_locks(disk / "postgres")
-        database = Database(embedded_server(disk / "postgres"), None)
+        database = Database(start_embedded_server(disk / "postgres"), None)
         spool = spool_of(load(home=disk / "hub"), database)
         try:
             with database.begin(DatabaseRole.GATEWAY) as connection:

@@ -15,7 +15,7 @@ from imaging_hub.pseudonymisation.rekeying import resubmit
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.trust import epochs
 from imaging_hub.trust.vault import Vault
-from imaging_hub.work.queue import ATTEMPTS
+from imaging_hub.work.job_queue import MAX_ATTEMPTS
 
 
 def sent(hub: RunningHub, study: int) -> None:
@@ -63,7 +63,7 @@ def test_new_keys_need_no_hub_that_stands_still(database: Database, tmp_path: Pa
         epochs.begin(Vault(hub.vault, hub.settings.trust_keys))
         sent(hub, 2)
         # More sweeps than attempts: waiting is no attempt.
-        hub.wait(lambda: warned(hub, ATTEMPTS + 2), "studies wait for the new keys")
+        hub.wait(lambda: warned(hub, MAX_ATTEMPTS + 2), "studies wait for the new keys")
         assert hub.states() == {"ARCHIVED": 1, "RECEIVED": 1}
         resubmit(database.login(DatabaseRole.GATEWAY), hub.settings.keys, ThirdParty.connect(hub.settings))
         hub.wait_until_settled()

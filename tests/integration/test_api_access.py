@@ -59,7 +59,7 @@ def test_every_route_declares_one_permission(
 def test_authorisation_matrix(story: WebStory) -> None:
     """Every route × every role, nobody and the expired: the role's verbs are let in, all others are not.
 
-    A role that has the verb may meet 404 or 422 for the empty names asked for here, but never 401 or 403 at the door.
+    A role that has the verb may meet 404 or 422 for the empty names asked for here, but never 401 or 403.
     """
     app = create_app(story.settings, story.database)
     wrong = []

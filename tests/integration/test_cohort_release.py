@@ -23,7 +23,7 @@ from imaging_hub.audit import trail
 from imaging_hub.cohorts import release as releases
 from imaging_hub.cohorts.release import RequestedRelease
 from imaging_hub.cohorts.rewriting import project_pseudonym, rewrite
-from imaging_hub.database import DUE, Database
+from imaging_hub.database import DUE_CHANNEL, Database
 from imaging_hub.database import DatabaseRole as Login
 from imaging_hub.errors import HubError, NotFound
 from imaging_hub.keys import pseudonym_chain
@@ -337,9 +337,9 @@ def test_a_request_needs_a_permit_of_the_project_in_force(hub: Hub) -> None:
 
 def test_workers_hear_of_a_release_that_was_asked_for(hub: Hub) -> None:
     with psycopg.connect(hub.database.conninfo(Login.WORKER), autocommit=True) as line:
-        line.execute(sql.SQL("LISTEN {}").format(sql.Identifier(DUE)))
+        line.execute(sql.SQL("LISTEN {}").format(sql.Identifier(DUE_CHANNEL)))
         hub.request()
-        assert [heard.channel for heard in line.notifies(timeout=30, stop_after=1)] == [DUE]
+        assert [heard.channel for heard in line.notifies(timeout=30, stop_after=1)] == [DUE_CHANNEL]
 
 
 def test_an_instance_that_still_names_the_archives_patient_is_a_fault() -> None:

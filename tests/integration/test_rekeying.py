@@ -217,13 +217,13 @@ class Watched(httpx.BaseTransport):
     """What goes to the third party, and what its answers are made to be."""
 
     def __init__(self, vault: Vault, spoil: Callable[[bytes], bytes] = lambda content: content) -> None:
-        self.door = TestClient(create_app(vault))
+        self.client = TestClient(create_app(vault))
         self.spoil = spoil
         self.sent = b""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self.sent += request.content
-        answer = self.door.request(
+        answer = self.client.request(
             request.method, request.url.path, content=request.content, headers=dict(request.headers)
         )
         return httpx.Response(answer.status_code, content=self.spoil(answer.content))

@@ -55,7 +55,7 @@ class Deidentifier:
         except UndecodableText as fault:
             return Quarantined("undecodable-text", attribute=str(fault), rule="SpecificCharacterSet")
         except Exception as fault:
-            return Quarantined("engine-fault", fault=FaultSite.of(fault))
+            return Quarantined("engine-fault", fault=FaultSite.from_exception(fault))
 
     def refusal(self, start: Buffer, size: int, transfer_syntax_uid: str, pseudonyms: Pseudonyms) -> Quarantined | None:
         """Say why an instance of `size` bytes whose dataset begins so is not even tried, as `deidentify` would.

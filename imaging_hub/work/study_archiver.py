@@ -1,4 +1,4 @@
-"""From originals to objects: instances of a study de-identified, some made durable while the next are worked on."""
+"""De-identification of a study's originals and storage of the objects, in batches that overlap."""
 
 from __future__ import annotations
 
@@ -20,65 +20,65 @@ from imaging_hub.intake.spool import FileStart, Spool
 
 BATCH_INSTANCES = 128
 BATCH_BYTES = 8 << 20
-"""What is made durable together; bounds what a study needs of memory, and how long the disk is kept busy at a time."""
-BATCHES_AT_ONCE = 3
+"""Size of a batch, which bounds the memory of a study and the length of one flush."""
+CONCURRENT_BATCHES = 3
 LARGE_BYTES = 1 << 20
-"""From this size on it is worth looking at the beginning of an original before the whole of it."""
-HELD_BYTES = 64 << 20
-"""Originals of a study that stay in memory between their two readings."""
+"""From this size on, the beginning of an original is read before the whole."""
+CACHED_BYTES = 64 << 20
+"""Bytes of originals that stay in memory between their two readings."""
 
 
 class StudyOriginals:
-    """The originals of a study, which are read twice: for what identifies the patient, and to be de-identified.
+    """The originals of a study, which are read twice: for the patient's identifiers, and to be de-identified.
 
-    As many small ones as fit stay in memory in between.
+    Small ones are cached between the two, up to `CACHED_BYTES`.
     """
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
-        self._held: dict[str, Buffer] = {}
-        self._room = HELD_BYTES
+        self._cached: dict[str, Buffer] = {}
+        self._free_bytes = CACHED_BYTES
 
-    def start(self, digest: str) -> FileStart:
-        """Read the first bytes of a file, all of a small one."""
+    def read_start(self, digest: str) -> FileStart:
+        """Read the first bytes of a file, all of a small one. Raises as `Spool.read` does."""
         start = self._spool.read_start(digest)
-        if start.size == len(start.data) <= self._room:
-            self._held[digest] = start.data
-            self._room -= start.size
+        if start.size == len(start.data) <= self._free_bytes:
+            self._cached[digest] = start.data
+            self._free_bytes -= start.size
         return start
 
     def read(self, digest: str) -> Buffer:
-        """Read the whole file."""
-        return self._held.pop(digest, None) or self._spool.read(digest)
+        """Read the whole file. Raises as `Spool.read` does."""
+        return self._cached.pop(digest, None) or self._spool.read(digest)
 
 
-def archived(
+def archive_instances(
     objects: ObjectStore,
     engine: Deidentifier,
     entries: Sequence[JournalEntry],
     pseudonyms: Pseudonyms,
     originals: StudyOriginals,
 ) -> tuple[list[tuple[JournalEntry, StoredInstance]], list[tuple[JournalEntry, Quarantined]]]:
-    """De-identify instances and store their objects: those that passed, durable now, and those that did not.
+    """De-identify instances and store their objects; return the durable ones, and the quarantined ones.
 
     Raises `StorageUnavailable` when an object cannot be stored.
     """
-    refusals: list[tuple[JournalEntry, Quarantined]] = []
-    with StudyArchiver(objects) as archiving:
+    quarantined: list[tuple[JournalEntry, Quarantined]] = []
+    with StudyArchiver(objects) as archiver:
         for entry in entries:
-            outcome = _deidentified(engine, entry, pseudonyms, originals)
+            outcome = _deidentify(engine, entry, pseudonyms, originals)
             if isinstance(outcome, Quarantined):
-                refusals.append((entry, outcome))
+                quarantined.append((entry, outcome))
             else:
-                archiving.add(entry, outcome)
-    return archiving.admissions, refusals
+                archiver.add(entry, outcome)
+    return archiver.admissions, quarantined
 
 
-def _deidentified(
+def _deidentify(
     engine: Deidentifier, entry: JournalEntry, pseudonyms: Pseudonyms, originals: StudyOriginals
 ) -> DeidentifiedInstance | Quarantined:
     if entry.size >= LARGE_BYTES:
-        start = originals.start(entry.digest)
+        start = originals.read_start(entry.digest)
         meta, encoded = part10.split(start.data)
         size = start.size - (len(start.data) - len(encoded))
         refusal = engine.refusal(encoded, size, meta.transfer_syntax_uid, pseudonyms)
@@ -89,39 +89,39 @@ def _deidentified(
 
 
 class StudyArchiver:
-    """Takes the instances of a study one by one; at the end of the `with` block all are durable."""
+    """Stores the instances of a study; at the end of the `with` block all are durable."""
 
     def __init__(self, objects: ObjectStore) -> None:
         self.admissions: list[tuple[JournalEntry, StoredInstance]] = []
-        """Those that are durable, in the order in which they came."""
+        """The durable instances, in the order of `add`."""
         self._objects = objects
-        self._disk = ThreadPoolExecutor(BATCHES_AT_ONCE)
+        self._disk = ThreadPoolExecutor(CONCURRENT_BATCHES)
         self._batch: list[tuple[JournalEntry, DeidentifiedInstance]] = []
         self._bytes = 0
-        self._under_way: deque[tuple[list[tuple[JournalEntry, DeidentifiedInstance]], Future[list[StoredObject]]]] = (
+        self._submitted: deque[tuple[list[tuple[JournalEntry, DeidentifiedInstance]], Future[list[StoredObject]]]] = (
             deque()
         )
 
     def add(self, entry: JournalEntry, instance: DeidentifiedInstance) -> None:
-        """Archive one more; raises `StorageUnavailable` when the disk failed one of those before."""
+        """Store one more instance. Raises `StorageUnavailable` when an earlier one could not be stored."""
         self._batch.append((entry, instance))
         self._bytes += sum(len(part) for part in instance.part10)
         if self._bytes >= BATCH_BYTES or len(self._batch) >= BATCH_INSTANCES:
-            self._hand_over()
-            if len(self._under_way) > BATCHES_AT_ONCE:
-                self._admit()
+            self._submit()
+            if len(self._submitted) > CONCURRENT_BATCHES:
+                self._collect()
 
-    def _hand_over(self) -> None:
+    def _submit(self) -> None:
         stored = self._disk.submit(self._objects.put_all, [instance.part10 for _, instance in self._batch])
-        # Only the disk keeps their bytes, and lets go of them.
-        self._under_way.append(([(entry, replace(one, part10=())) for entry, one in self._batch], stored))
+        # Only the writing thread keeps the bytes, and drops them.
+        self._submitted.append(([(entry, replace(instance, part10=())) for entry, instance in self._batch], stored))
         self._batch, self._bytes = [], 0
 
-    def _admit(self) -> None:
-        batch, stored = self._under_way.popleft()
+    def _collect(self) -> None:
+        batch, stored = self._submitted.popleft()
         self.admissions += [
-            (entry, StoredInstance(instance, one.digest, one.size))
-            for (entry, instance), one in zip(batch, stored.result(), strict=True)
+            (entry, StoredInstance(instance, stored_object.digest, stored_object.size))
+            for (entry, instance), stored_object in zip(batch, stored.result(), strict=True)
         ]
 
     def __enter__(self) -> Self:
@@ -133,6 +133,6 @@ class StudyArchiver:
         with self._disk:
             if error is None:
                 if self._batch:
-                    self._hand_over()
-                while self._under_way:
-                    self._admit()
+                    self._submit()
+                while self._submitted:
+                    self._collect()

@@ -1,4 +1,4 @@
-"""Objects of many instances made durable together: while one batch is on its way to the disk, the next fills."""
+"""Group commit of objects: those that threads hand in during one flush share the next one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from imaging_hub.dicom.elements import Buffer
 _Waiting = tuple[Sequence[Buffer], Future[StoredObject]]
 
 
-class GroupStore:
-    """Stores one object for each thread that asks; whoever finds the disk idle stores for all that wait."""
+class ObjectGroupCommit:
+    """Stores one object per calling thread; the thread that finds the disk idle stores those of all that wait."""
 
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
@@ -22,7 +22,7 @@ class GroupStore:
         self._disk = Lock()
 
     def put(self, buffers: Sequence[Buffer]) -> StoredObject:
-        """Store as `ObjectStore.put` does: durable on return; raises `StorageUnavailable`."""
+        """As `ObjectStore.put`, durable on return. Raises `StorageUnavailable`."""
         stored: Future[StoredObject] = Future()
         with self._queue:
             self._waiting.append((buffers, stored))
@@ -35,10 +35,10 @@ class GroupStore:
 
     def _store(self, batch: Sequence[_Waiting]) -> None:
         try:
-            found = self._objects.put_all([buffers for buffers, _ in batch])
+            objects = self._objects.put_all([buffers for buffers, _ in batch])
         except BaseException as fault:
             for _, stored in batch:
                 stored.set_exception(fault)
             return
-        for (_, stored), one in zip(batch, found, strict=True):
-            stored.set_result(one)
+        for (_, stored), stored_object in zip(batch, objects, strict=True):
+            stored.set_result(stored_object)

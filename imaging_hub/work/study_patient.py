@@ -1,4 +1,4 @@
-"""Whom a study shows, as all its headers say together."""
+"""Patient of a study, from all its headers together."""
 
 from __future__ import annotations
 
@@ -11,43 +11,46 @@ from imaging_hub.dicom.elements import Dataset
 from imaging_hub.pseudonymisation import ins, traits
 from imaging_hub.pseudonymisation.ins import Environment, QualifiedIns, UnqualifiedIns
 from imaging_hub.pseudonymisation.traits import PatientTraits
-from imaging_hub.work.archiving import StudyOriginals
 from imaging_hub.work.inline_outcome import InlineOutcome
+from imaging_hub.work.study_archiver import StudyOriginals
 
 
 @dataclass(frozen=True)
 class PatientOfStudy:
-    """What the headers of a study hold of its patient."""
+    """The patient as named by the headers of a study."""
 
     identifiers: frozenset[str] = field(repr=False)
-    """Every value that names the patient, to be looked for in what leaves."""
+    """Every value that identifies the patient, to be searched in the output."""
     reading: QualifiedIns | UnqualifiedIns
     traits: frozenset[PatientTraits]
-    """More than one where the headers contradict each other."""
+    """More than one if the headers contradict each other."""
 
 
 def read_patient(
-    originals: StudyOriginals, digests: Iterable[str], environment: Environment, passed: Collection[InlineOutcome] = ()
+    originals: StudyOriginals,
+    digests: Iterable[str],
+    environment: Environment,
+    outcomes: Collection[InlineOutcome] = (),
 ) -> PatientOfStudy:
-    """Read the patient from the originals of one study, and from what `passed` tells of those that left none.
+    """Read the patient from the originals of a study and from the outcomes of instances without an original.
 
-    Of most originals, the beginning tells all there is.
+    For most originals the beginning suffices.
     """
     collector = IdentifierCollector()
-    readings: set[QualifiedIns | UnqualifiedIns] = {outcome.reading for outcome in passed}
-    said: set[PatientTraits] = {outcome.traits for outcome in passed if outcome.traits}
-    for outcome in passed:
+    readings: set[QualifiedIns | UnqualifiedIns] = {outcome.reading for outcome in outcomes}
+    traits_found: set[PatientTraits] = {outcome.traits for outcome in outcomes if outcome.traits}
+    for outcome in outcomes:
         collector.found |= outcome.searched
     for digest in digests:
-        dataset = _read(collector, originals, digest)
+        dataset = _read_header(collector, originals, digest)
         readings.add(ins.read(dataset, environment))
-        if (found := traits.read(dataset)) is not None:
-            said.add(found)
-    return PatientOfStudy(frozenset(collector.found), _one(readings), frozenset(said))
+        if (header_traits := traits.read(dataset)) is not None:
+            traits_found.add(header_traits)
+    return PatientOfStudy(frozenset(collector.found), _combine(readings), frozenset(traits_found))
 
 
-def _read(collector: IdentifierCollector, originals: StudyOriginals, digest: str) -> Dataset:
-    start = originals.start(digest)
+def _read_header(collector: IdentifierCollector, originals: StudyOriginals, digest: str) -> Dataset:
+    start = originals.read_start(digest)
     meta, encoded = part10.split(start.data)
     before = len(start.data) - len(encoded)
     dataset = collector.read_start(encoded, start.size - before, meta.transfer_syntax_uid)
@@ -57,8 +60,8 @@ def _read(collector: IdentifierCollector, originals: StudyOriginals, digest: str
     return dataset
 
 
-def _one(readings: Set[QualifiedIns | UnqualifiedIns]) -> QualifiedIns | UnqualifiedIns:
-    """What several readings come to; doubt is refusal."""
+def _combine(readings: Set[QualifiedIns | UnqualifiedIns]) -> QualifiedIns | UnqualifiedIns:
+    """Combine the readings of all headers; a contradiction is no qualified INS."""
     qualified = [reading for reading in readings if isinstance(reading, QualifiedIns)]
     if len(qualified) > 1:
         return UnqualifiedIns("ins-conflict")
