@@ -313,11 +313,11 @@ def _log_faults(revision: StudyRevision, refusals: Iterable[tuple[JournalEntry, 
         log.error("engine-fault", study=revision.id, fault=site.kind, place=site.place, instances=instances)
 
 
-def _audit(connection: Connection, revision: StudyRevision, archive_instances: int, refused: Counter[str]) -> None:
+def _audit(connection: Connection, revision: StudyRevision, archived: int, refused: Counter[str]) -> None:
     detail: dict[str, object] = {
         "hospital": revision.hospital,
         "revision": revision.revision,
-        "archived": archive_instances,
+        "archived": archived,
     }
     if refused:
         detail["quarantined"] = dict(sorted(refused.items()))
