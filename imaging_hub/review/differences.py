@@ -1,4 +1,4 @@
-"""What the engine did to a series, attribute by attribute, with the rule that fired and the value that came out."""
+"""Changes made to the attributes of a series by de-identification, each with its rule and the new value."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ from sqlalchemy import Connection, text
 
 from imaging_hub.dicom import attribute_path, walk
 
-_ATTENTION = ("C", "clean", "K", "keep")
-"""Actions that leave something of the original: they stand on top, for they are what can leak."""
+_KEEPING_ACTIONS = ("C", "clean", "K", "keep")
+"""Actions that keep something of the original; listed first, because only they can leak."""
 
 
 @dataclass(frozen=True)
 class AttributeDifference:
-    """One attribute path and what was done to it."""
+    """What de-identification did to one attribute path of a series."""
 
     path: str
     action: str
     rule: str
     instances: int
-    """Instances of the series to which the same was done."""
+    """Number of instances of the series changed in this way."""
     after: str | None
-    """Its value in the instance that is shown; None where it is gone."""
+    """Value in the shown instance after de-identification; None when the attribute was removed."""
 
 
-def of_series(
+def list_differences(
     connection: Connection, series_instance_uid: str, sop_instance_uid: str | None
 ) -> Sequence[AttributeDifference]:
-    """Every change made in the series, those that leave something of the original first."""
+    """Return every change made in the series, those that keep something of the original first.
+
+    Values after de-identification are those of the instance `sop_instance_uid`.
+    """
     rows = connection.execute(
         text(
             "SELECT change->>0 AS path, change->>1 AS action, change->>2 AS rule, CAST(sum(n) AS int) AS instances"
@@ -40,12 +43,14 @@ def of_series(
         ),
         {"series": series_instance_uid},
     )
-    after = _values(connection, sop_instance_uid)
-    found = [AttributeDifference(row.path, row.action, row.rule, row.instances, after.get(row.path)) for row in rows]
-    return sorted(found, key=lambda difference: difference.action not in _ATTENTION)
+    after = _values_after(connection, sop_instance_uid)
+    differences = [
+        AttributeDifference(row.path, row.action, row.rule, row.instances, after.get(row.path)) for row in rows
+    ]
+    return sorted(differences, key=lambda difference: difference.action not in _KEEPING_ACTIONS)
 
 
-def _values(connection: Connection, sop_instance_uid: str | None) -> dict[str, str]:
+def _values_after(connection: Connection, sop_instance_uid: str | None) -> dict[str, str]:
     row = connection.execute(
         text("SELECT header, transfer_syntax_uid FROM hub.instance WHERE sop_instance_uid = :uid"),
         {"uid": sop_instance_uid},

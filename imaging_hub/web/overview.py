@@ -51,7 +51,7 @@ def overview(connection: Connection, actor: RequestActor, small_cell: int) -> Ov
         return OverviewCounts(_told(totals, small_cell), _told(modalities, small_cell), {}, {}, None)
     sees_reception = actor.role in (AccountRole.OPERATOR, AccountRole.HOSPITAL)
     received = quarantine.received(connection, actor) if sees_reception else {}
-    waiting = None if own else verdicts.counts(connection).get("PENDING", 0)
+    waiting = None if own else verdicts.count_by_state(connection).get("PENDING", 0)
     return OverviewCounts(totals, modalities, states, received, waiting)
 
 

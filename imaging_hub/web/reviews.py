@@ -23,7 +23,7 @@ from imaging_hub.review import differences, slices, verdicts
 from imaging_hub.review.differences import AttributeDifference
 from imaging_hub.review.slices import SeriesSlice
 from imaging_hub.review.verdicts import (
-    REASONS,
+    REASON_LABELS,
     RejectionReason,
     SeriesChanged,
     VerdictBasis,
@@ -69,10 +69,10 @@ def _review(visit: Visit, series_uid: str, number: int | None = None) -> tuple[R
         found = search.series(connection, SeriesFilter(series_uids=[series_uid]))
         if not found:
             raise NotFound("no such series")
-        held = slices.of_series(connection, series_uid)
+        held = slices.list_slices(connection, series_uid)
         shown = held[min(len(held) // 2 if number is None else number, len(held) - 1)] if held else None
-        changed = differences.of_series(connection, series_uid, shown.sop_instance_uid if shown else None)
-        return ReviewPage(found[0], held, changed, verdicts.history(connection, series_uid)), shown
+        changed = differences.list_differences(connection, series_uid, shown.sop_instance_uid if shown else None)
+        return ReviewPage(found[0], held, changed, verdicts.list_verdicts(connection, series_uid)), shown
 
 
 def _settle(outcome: VerdictOutcome) -> None:
@@ -104,7 +104,7 @@ def _decide(
 def list_waiting(visit: ReviewReader) -> list[WaitingSeries]:
     """Series that wait for a verdict, the riskiest first."""
     with visit.begin() as connection:
-        return list(verdicts.queue(connection))
+        return list(verdicts.list_waiting(connection))
 
 
 @api.get("/reviews/{series_instance_uid}")
@@ -125,7 +125,7 @@ def give_verdict(visit: ReviewDecider, series_instance_uid: SeriesUid, body: Ver
 def queue_page(visit: ReviewReader, done: Annotated[str, Query(max_length=64, pattern=r"^[0-9.]*$")] = "") -> Response:
     """The queue."""
     with visit.begin() as connection:
-        waiting, counted = verdicts.queue(connection), verdicts.counts(connection)
+        waiting, counted = verdicts.list_waiting(connection), verdicts.count_by_state(connection)
     return visit.page("reviews.html", waiting=waiting, counts=counted, done=done)
 
 
@@ -139,13 +139,13 @@ def review_page(
     """BEFORE and AFTER side by side, the differences, and the verdict."""
     review, shown = _review(visit, series_instance_uid, n)
     with visit.begin() as connection:
-        waiting = [other.series_instance_uid for other in verdicts.queue(connection)]
+        waiting = [other.series_instance_uid for other in verdicts.list_waiting(connection)]
     return visit.page(
         "review.html",
         review=review,
         shown=shown,
         window=visit.hub.pictures.window(shown.digest) if shown else None,
-        reasons=REASONS,
+        reasons=REASON_LABELS,
         waiting=waiting,
         done=done,
         console=visit.hub.settings.console_url,
@@ -166,7 +166,7 @@ def verdict_form(
     approved = verdict == "APPROVED"
     _decide(visit, series_instance_uid, content_digest, reason, basis, approved=approved)
     with visit.begin() as connection:
-        following = next(iter(verdicts.queue(connection, limit=1)), None)
+        following = next(iter(verdicts.list_waiting(connection, limit=1)), None)
     path = f"/reviews/{following.series_instance_uid}" if following else "/reviews"
     return RedirectResponse(f"{path}?done={series_instance_uid}", 303)
 
@@ -183,7 +183,7 @@ def after_picture(
 ) -> Response:
     """One frame of the archived instance, re-encoded as PNG."""
     with visit.begin() as connection:
-        held = slices.find(connection, series_instance_uid, sop_instance_uid)
+        held = slices.find_slice(connection, series_instance_uid, sop_instance_uid)
     if held is None or frame >= held.frames:
         raise NotFound("no such picture")
     return Response(visit.hub.pictures.png(held.digest, frame, center, width), media_type="image/png")

@@ -86,7 +86,7 @@ def test_what_was_done_to_instances_is_told_the_same_after_an_upgrade(database: 
 
     def told() -> Sequence[AttributeDifference]:
         with database.begin(DatabaseRole.WEB) as connection:
-            return differences.of_series(connection, "2.25.2", None)
+            return differences.list_differences(connection, "2.25.2", None)
 
     before = told()
     taken_back(database, "0012")

@@ -311,7 +311,7 @@ def test_what_deidentification_did_is_kept_without_values_and_once_for_all_slice
     archive(database, slices)
     with database.begin(DatabaseRole.WEB) as connection:
         lists = connection.execute(text("SELECT changes FROM hub.change_list")).scalars().all()
-        told = differences.of_series(connection, SERIES, None)
+        told = differences.list_differences(connection, SERIES, None)
     expected = [[change.path, change.action, change.rule] for change in slices[0].changes]
     assert lists == [expected]
     assert sorted([one.path, one.action, one.rule] for one in told) == sorted(expected)
@@ -325,7 +325,7 @@ def test_a_slice_that_was_treated_otherwise_has_a_list_of_its_own(database: Data
         [replace(first, changes=(*first.changes, AttributeChange("PatientComments", "X", "E.1-1 Basic"))), *others],
     )
     with database.begin(DatabaseRole.WEB) as connection:
-        told = {one.path: one.instances for one in differences.of_series(connection, SERIES, None)}
+        told = {one.path: one.instances for one in differences.list_differences(connection, SERIES, None)}
     assert told.pop("PatientComments") == 1
     assert set(told.values()) == {3}
 
