@@ -55,7 +55,7 @@ def nir(
     settings = load(config)
     with open_database(settings).begin(DatabaseRole.OWNER) as connection:
         found = nir_at_rest.scan(
-            connection, [settings.home, *(folders or ())], passed_over=[settings.home / "identifying"]
+            connection, [settings.home, *(folders or ())], excluded=[settings.home / "identifying"]
         )
     if as_json:
         typer.echo(json.dumps(asdict(found)))
