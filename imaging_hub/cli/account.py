@@ -54,7 +54,7 @@ def add(
 def list_accounts(*, config: Config = None, as_json: Json = False) -> None:
     """Every account with its role and end."""
     with open_database(load(config)).begin(Login.WEB) as connection:
-        found = accounts.every(connection)
+        found = accounts.list_accounts(connection)
     if as_json:
         rows = [
             {"name": one.name, "role": one.role.value, "expires_at": one.expires_at.isoformat(), "finess": one.finess}

@@ -63,7 +63,9 @@ def count(file: File, *, account: Account = None, config: Config = None, as_json
     definition, settings = read(file), load(config)
     now = datetime.now(UTC)
     with open_database(settings).begin(Login.WEB) as connection:
-        actor = accounts.actor(connection, account, now) if account else RequestActor("operator", ActorRole.OPERATOR)
+        actor = (
+            accounts.load_actor(connection, account, now) if account else RequestActor("operator", ActorRole.OPERATOR)
+        )
         found = flowchart.count(
             connection,
             definition,
@@ -97,7 +99,7 @@ def freeze(
             connection,
             file.read_text("utf-8"),
             actor=actor,
-            permit=projects.permit(connection, held),
+            permit=projects.find_permit(connection, held),
             tables=settings.tables,
             small_cell=settings.small_cell,
             spark=settings.spark,
@@ -139,7 +141,9 @@ def _in_whose_name(
     connection: Connection, permit: str | None, project: str | None, account: str | None, now: datetime
 ) -> tuple[str | None, RequestActor]:
     """The permit and the account meant: what is not named is taken where there is one only."""
-    candidates = [projects.permit(connection, permit)] if permit else projects.permits(connection, project=project)
+    candidates = (
+        [projects.find_permit(connection, permit)] if permit else projects.list_permits(connection, project=project)
+    )
     held = [one for one in candidates if one and (account is None or account in one.holders)]
     if len(held) != 1:
         return permit, _one_account(connection, account, frozenset(), now)
@@ -149,7 +153,7 @@ def _in_whose_name(
 def _one_account(connection: Connection, account: str | None, holders: frozenset[str], now: datetime) -> RequestActor:
     if account is None and len(holders) != 1:
         raise typer.BadParameter("name the permit and the account: --permit ID --account NAME")
-    return accounts.actor(connection, account or min(holders), now)
+    return accounts.load_actor(connection, account or min(holders), now)
 
 
 def _print(name: str, found: Flowchart) -> None:

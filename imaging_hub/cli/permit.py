@@ -59,7 +59,7 @@ def add_project(
 def list_projects(*, config: Config = None, as_json: Json = False) -> None:
     """Every project."""
     with open_database(load(config)).begin(Login.WEB) as connection:
-        found = projects.every(connection)
+        found = projects.list_projects(connection)
     if as_json:
         typer.echo(json.dumps({"projects": [{"id": one.id, "title": one.title} for one in found]}))
         return
@@ -119,7 +119,7 @@ def list_permits(
 ) -> None:
     """Permits with their state today."""
     with open_database(load(config)).begin(Login.WEB) as connection:
-        found = projects.permits(connection, project=project)
+        found = projects.list_permits(connection, project=project)
     if as_json:
         typer.echo(json.dumps({"permits": [_row(one) for one in found]}))
         return

@@ -79,7 +79,7 @@ def request(
     One series that waits for review denies the whole request, and the denial says how many wait. A denial
     is on the trail, so the caller commits either way.
     """
-    permit = projects.permit(connection, permit_id)
+    permit = projects.find_permit(connection, permit_id)
     decision = decide(actor, Action.RELEASE_REQUEST, facts(connection, cohort), permit=permit, today=today)
     if isinstance(decision, Denied):
         trail.append(connection, actor.name, trail.AuditAction.ACCESS_DENIED, cohort, {"reason": decision.reason.value})

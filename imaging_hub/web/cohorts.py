@@ -191,7 +191,7 @@ def cohort_page(visit: CohortReader, cohort_id: str) -> Response:
     """One frozen cohort, its flowchart, and the release one can ask for."""
     with visit.begin() as connection:
         cohort = _cohort(connection, visit.actor, cohort_id)
-        permits = projects.permits(connection, holder=visit.actor.name, project=cohort.project)
+        permits = projects.list_permits(connection, holder=visit.actor.name, project=cohort.project)
         reviews = _reviews(connection, cohort_id)
     return visit.page("cohort.html", cohort=cohort, permits=permits, reviews=reviews)
 
@@ -201,7 +201,7 @@ def _form(
 ) -> Response:
     with visit.begin() as connection:
         found = visible(connection, visit.actor)
-        permits = projects.permits(connection, holder=visit.actor.name)
+        permits = projects.list_permits(connection, holder=visit.actor.name)
     status = 422 if fault else 200
     return visit.page(
         "cohorts.html", status, cohorts=found, permits=permits, definition=definition, flowchart=flowchart, fault=fault
@@ -242,7 +242,7 @@ def _frozen(visit: Visit, definition: str, permit_id: str) -> freezing.FrozenCoh
             connection,
             definition,
             actor=visit.actor,
-            permit=projects.permit(connection, permit_id),
+            permit=projects.find_permit(connection, permit_id),
             tables=settings.tables,
             small_cell=settings.small_cell,
             spark=settings.spark,

@@ -26,7 +26,7 @@ from imaging_hub.http.recent_entries import RecentEntries
 from imaging_hub.http.sessions import BrowserSessions
 from imaging_hub.permits import accounts
 from imaging_hub.permits.policy import (
-    ANYTHING,
+    ANY_RESOURCE,
     Action,
     DenialReason,
     Denied,
@@ -151,7 +151,7 @@ class Permission:
         """Who asks, if the role has this verb; 401 for nobody, 403 for the wrong role."""
         hub = hub_of(request)
         actor, session = authenticate(hub, request)
-        decision = decide(actor, self.action, ANYTHING, today=today())
+        decision = decide(actor, self.action, ANY_RESOURCE, today=today())
         if isinstance(decision, Denied) and decision.reason in _AT_THE_DOOR:
             raise denial(decision)
         return Visit(request, hub, actor, self.action, session)

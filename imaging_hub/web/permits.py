@@ -39,7 +39,7 @@ class PermitView:
 def visible(connection: Connection, actor: RequestActor) -> list[PermitView]:
     """The permits of which the actor is a holder; an operator sees all."""
     holder = None if actor.role is AccountRole.OPERATOR else actor.name
-    return [_view(permit) for permit in projects.permits(connection, holder=holder)]
+    return [_view(permit) for permit in projects.list_permits(connection, holder=holder)]
 
 
 def _view(permit: Permit) -> PermitView:
@@ -67,7 +67,7 @@ def _state(permit: Permit, day: date) -> str:
 def list_projects(visit: ProjectReader) -> list[Project]:
     """The public register of projects."""
     with visit.begin() as connection:
-        return list(projects.every(connection))
+        return list(projects.list_projects(connection))
 
 
 @api.get("/permits")
@@ -81,5 +81,5 @@ def list_permits(visit: PermitReader) -> list[PermitView]:
 def permits_page(visit: PermitReader) -> Response:
     """Projects with the permits you may see."""
     with visit.begin() as connection:
-        register, held = projects.every(connection), visible(connection, visit.actor)
+        register, held = projects.list_projects(connection), visible(connection, visit.actor)
     return visit.page("permits.html", projects=register, permits=held)

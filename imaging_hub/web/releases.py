@@ -99,7 +99,7 @@ def _facts(connection: Connection, release_id: str) -> tuple[ReleaseView, Reques
         {"cohort": release.cohort},
     ).one()
     resource = RequestedResource(project=release.project, rejected=members.rejected, opposed=members.opposed)
-    return release, resource, projects.permit(connection, release.permit)
+    return release, resource, projects.find_permit(connection, release.permit)
 
 
 def _admitted(visit: Visit, release_id: str) -> ReleaseView:
@@ -184,7 +184,7 @@ def _requested(visit: Visit, cohort: str, permit: str) -> RequestedReleaseView:
     from imaging_hub.cohorts import release as releasing  # an analytic engine: the first page need not wait for it
 
     with visit.begin() as connection:
-        if projects.permit(connection, permit) is None:
+        if projects.find_permit(connection, permit) is None:
             raise NotFound("no such permit")
         requested = releasing.request(connection, actor=visit.actor, cohort=cohort, permit_id=permit, today=today())
     release = allowed(requested)
@@ -210,5 +210,5 @@ def release_page(visit: ReleaseReader, release_id: str) -> Response:
     """One release with the command that fetches it."""
     release = _admitted(visit, release_id)
     with visit.begin() as connection:
-        permit = projects.permit(connection, release.permit)
+        permit = projects.find_permit(connection, release.permit)
     return visit.page("release.html", release=release, permit=permit, origin=visit.hub.settings.hub_url)

@@ -109,7 +109,7 @@ def test_each_account_has_answers_and_a_budget_of_its_own(
     database: Database, world: tuple[World, list[Subject]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, _ = world
-    monkeypatch.setattr(policy, "COUNTS_A_DAY", 2)
+    monkeypatch.setattr(policy, "MAX_COUNTS_PER_DAY", 2)
     wide, narrow = Asked((40, 70), "any", "", "wide").text(), Asked((40, 70), "any", "N02BE01", "narrow").text()
     assert chart_of(database, made, wide).steps[-1].subjects.isdigit()
     assert chart_of(database, made, narrow).steps[-1].subjects == "withheld"

@@ -14,7 +14,7 @@ from web_story import WebStory, a_web_story, freeze, grant, prepare
 from imaging_hub.console import create_console
 from imaging_hub.console import visit as console_visit
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.permits.policy import VERBS, Action
+from imaging_hub.permits.policy import ACTIONS_BY_ROLE, Action
 from imaging_hub.permits.policy import AccountRole as Account
 from imaging_hub.settings import Settings
 from imaging_hub.web.app import create_app
@@ -94,7 +94,7 @@ def expected(who: str | None, action: Action, status: int) -> bool:
     """Whether a status is right for this role and action, on names that nothing has."""
     if who is None or who == "expired":
         return status == 401
-    if action not in VERBS[Account(who)]:
+    if action not in ACTIONS_BY_ROLE[Account(who)]:
         return status == 403
     return status not in (401, 403) and status < 500
 

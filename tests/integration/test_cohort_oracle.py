@@ -153,7 +153,7 @@ def permitted(database: Database, world: World) -> tuple[RequestActor, Permit]:
             connection, "p", valid_from=TODAY, valid_until=TODAY, holders=["ada"], modalities=["CT"],
             domains=["diagnosis", "drug", "death"], by="op",
         )  # fmt: skip
-        permit = projects.permit(connection, granted)
+        permit = projects.find_permit(connection, granted)
     assert permit is not None
     return RequestActor("ada", AccountRole.RESEARCHER), permit
 
