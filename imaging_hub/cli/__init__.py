@@ -43,7 +43,13 @@ _VERBS = {
     "audit": "Verify the audit trail; search for a NIR where none may be.",
     "doctor": "Name what is wrong with the hub, and the cure.",
 }
-_MODULES = {"console": "web", "project": "permit", "verify": "download", "import": "folder_import"}
+_MODULES = {
+    "console": "web",
+    "project": "permit",
+    "verify": "download",
+    "import": "folder_import",
+    "inline-deidentification": "inline_deidentification",
+}
 """Verbs whose file is not of their name."""
 
 
