@@ -127,7 +127,7 @@ def locked_out(connection: Connection, hospitals: Keyring) -> list[str]:
 
 def _unwrapped(hospitals: Keyring, hospital: str, wrapped: bytes) -> bytes:
     try:
-        return aes_key_unwrap(hospitals.known_hospital_key(hospital), bytes(wrapped))
+        return aes_key_unwrap(hospitals.existing_hospital_key(hospital), bytes(wrapped))
     except (InvalidUnwrap, KeyringError):
         raise StorageUnavailable(
             "the key of a study cannot be unwrapped: the hospital's key is gone, or is another",

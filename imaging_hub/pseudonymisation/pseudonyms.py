@@ -6,7 +6,7 @@ import hmac
 
 from imaging_hub.deidentification.instance import Pseudonyms
 from imaging_hub.keys.keyring import Keyring
-from imaging_hub.keys.pseudonym_chain import readable
+from imaging_hub.keys.pseudonym_chain import crockford_base32
 
 _SHIFT_DAYS_MAX = 3650
 
@@ -26,7 +26,7 @@ def for_subject(keyring: Keyring, sid: str, hospital: str) -> Pseudonyms:
 
 def patient(key: bytes, sid: str) -> str:
     """Patient ID in the archive, e.g. `S-7Q4K-0M2X-9ABC-DEFG` (80 bits)."""
-    digits = readable(hmac.digest(key, f"SUBJECT|1|{sid}".encode(), "sha256")[:10])
+    digits = crockford_base32(hmac.digest(key, f"SUBJECT|1|{sid}".encode(), "sha256")[:10])
     return "-".join(("S", *(digits[start : start + 4] for start in range(0, 16, 4))))
 
 

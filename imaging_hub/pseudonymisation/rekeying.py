@@ -17,8 +17,8 @@ from sqlalchemy import text
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import KeyringError
 from imaging_hub.keys.keyring import Keyring, gateway_keys
-from imaging_hub.keys.pseudonym_chain import ins_message, ipp_message, level1
-from imaging_hub.pseudonymisation.third_party import Kind, ThirdParty
+from imaging_hub.keys.pseudonym_chain import TokenKind, ins_message, ipp_message, level1
+from imaging_hub.pseudonymisation.third_party import ThirdParty
 
 _AT_ONCE = 1000
 _EVERYBODY = """
@@ -46,30 +46,30 @@ def resubmit(database: Database, keys: Path, third_party: ThirdParty) -> Resubmi
     """
     gateway = gateway_keys(keys)
     epoch, state = third_party.epoch()
-    under_way = gateway.former("level1") is not None
+    under_way = gateway.former_key("level1") is not None
     if epoch != gateway.epoch + (not under_way) or (state != "FILLING" and not under_way):
         hint = "call `imaging-hub trust rekey` first, where the third party is"
         raise KeyringError("the third party waits for nobody to be submitted again", code="epoch-other", hint=hint)
-    gateway.advance("level1", epoch)
+    gateway.rotate("level1", epoch)
     gateway = gateway_keys(keys)
-    if (former := gateway.former("level1")) is not None:
+    if (former := gateway.former_key("level1")) is not None:
         for submissions in _submissions(database, gateway, former, third_party):
             third_party.submit(epoch, submissions)
     done = ResubmissionReport(**third_party.end(epoch))
-    gateway.forget_evaluator(epoch - 1)
-    gateway.forget_former("level1")
+    gateway.destroy_evaluator(epoch - 1)
+    gateway.destroy_former_key("level1")
     return done
 
 
 def _submissions(
     database: Database, keyring: Keyring, former: bytes, third_party: ThirdParty
-) -> Iterator[list[tuple[str, str, Kind]]]:
+) -> Iterator[list[tuple[str, str, TokenKind]]]:
     """Everybody the identifying zone can submit again, some at a time: patients, and who opposed before being one."""
     key, epoch = keyring.key("level1"), keyring.epoch
     with database.begin(DatabaseRole.GATEWAY) as connection:
         rows = connection.execution_options(stream_results=True).execute(text(_EVERYBODY))
         for some in rows.partitions(_AT_ONCE):
-            messages: list[tuple[str, Kind]] = []
+            messages: list[tuple[str, TokenKind]] = []
             for row in some:
                 if row.patient_id is not None:
                     messages.append((ipp_message(row.hospital, row.patient_id), "IPP"))

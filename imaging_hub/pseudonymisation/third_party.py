@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from itertools import islice
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import httpx
 from voprf.ristretto import Client, PublicKey, VerifiableOutput
 
 from imaging_hub.errors import ThirdPartyAway
 from imaging_hub.keys.keyring import Keyring, access_key
+from imaging_hub.keys.pseudonym_chain import TokenKind
 from imaging_hub.settings import Settings
 
-Kind = Literal["INS", "IPP"]
 _AT_ONCE = 1000
 _PATIENCE_SECONDS = 10.0
 
@@ -49,7 +49,7 @@ class ThirdParty:
         """Raise `ThirdPartyAway` unless subjects can be asked for."""
         self._ask("GET", "/readyz")
 
-    def subject(self, token1: str, kind: Kind) -> str:
+    def subject(self, token1: str, kind: TokenKind) -> str:
         """The subject (sid, 128 random bits) of a level-1 token, drawn when the token is new."""
         return str(self._ask("POST", "/v1/subjects", {"token": token1, "kind": kind})["sid"])
 
@@ -100,7 +100,7 @@ class ThirdParty:
         except ValueError as fault:
             what = "what the third party made of a blinded input does not prove right"
             raise ThirdPartyAway(what, code="evaluation-unproven", hint="ask who runs it") from fault
-        if not keyring.is_evaluator(epoch, named):
+        if not keyring.pin_evaluator(epoch, named):
             what = "the third party evaluates with another key than before in this epoch"
             raise ThirdPartyAway(what, code="evaluator-other", hint="ask who runs it")
         return [f"OPRF|1|{one.hex()}" for one in evaluated]
@@ -114,7 +114,7 @@ class ThirdParty:
             self._blinded[epoch] = bool(told)
         return self._blinded[epoch]
 
-    def submit(self, epoch: int, submissions: Sequence[tuple[str, str, Kind]]) -> None:
+    def submit(self, epoch: int, submissions: Sequence[tuple[str, str, TokenKind]]) -> None:
         """Tokens under the former key and the new: the new are given the subjects of the former."""
         asked = [{"former": former, "new": new, "kind": kind} for former, new, kind in submissions]
         self._ask("POST", f"/v1/epochs/{epoch}/submissions", asked)

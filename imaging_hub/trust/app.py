@@ -21,10 +21,11 @@ from imaging_hub.http import problems
 from imaging_hub.http.problems import ProblemDetails
 from imaging_hub.http.protection import RequestProtection, content_security_policy
 from imaging_hub.keys.keyring import access_key
+from imaging_hub.keys.pseudonym_chain import TokenKind
 from imaging_hub.log import log
 from imaging_hub.trust import epochs
 from imaging_hub.trust.keyrings import trust_keys
-from imaging_hub.trust.vault import Kind, Vault
+from imaging_hub.trust.vault import Vault
 
 AT_ONCE = 5000
 """Identifiers in one request."""
@@ -41,7 +42,7 @@ class KnownPerson(BaseModel):
     """A person as the gateway knows them."""
 
     token: HexToken
-    kind: Kind
+    kind: TokenKind
 
 
 class TokenAlias(BaseModel):
@@ -75,7 +76,7 @@ class ResubmittedIdentity(BaseModel):
 
     former: HexToken
     new: HexToken
-    kind: Kind
+    kind: TokenKind
 
 
 def create_app(vault: Vault) -> FastAPI:

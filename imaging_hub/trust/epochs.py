@@ -18,10 +18,10 @@ from imaging_hub.audit import trail
 from imaging_hub.database import DatabaseRole
 from imaging_hub.errors import KeyringError
 from imaging_hub.keys.keyring import Keyring
-from imaging_hub.keys.pseudonym_chain import level2
+from imaging_hub.keys.pseudonym_chain import TokenKind, level2
 from imaging_hub.trust.ceremony import KeyShare, key_of
 from imaging_hub.trust.keyrings import trust_keys
-from imaging_hub.trust.vault import ACTOR, Kind, Vault
+from imaging_hub.trust.vault import ACTOR, Vault
 
 EpochState = Literal["FILLING", "IN_FORCE", "ENDED"]
 
@@ -32,7 +32,7 @@ class TokenSubmission:
 
     former: str
     new: str
-    kind: Kind
+    kind: TokenKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,14 @@ def begin(vault: Vault, shares: tuple[KeyShare, KeyShare] | None = None, *, blin
     as in the epoch before. Raises `KeyringError` when one is under way and its key is not of `shares`.
     """
     keyring = trust_keys(vault.keys)
-    if keyring.former("level2") is not None and state_of(vault, keyring.epoch) == "IN_FORCE":
-        keyring.forget_blinding(keyring.epoch - 1)  # it was filled, and broken off before its end
-        keyring.forget_former("level2")
-    under_way = keyring.former("level2") is not None
+    if keyring.former_key("level2") is not None and state_of(vault, keyring.epoch) == "IN_FORCE":
+        keyring.destroy_blinding_key(keyring.epoch - 1)  # it was filled, and broken off before its end
+        keyring.destroy_former_key("level2")
+    under_way = keyring.former_key("level2") is not None
     epoch = keyring.epoch + (not under_way)
     made = key_of(*shares, epoch) if shares else None
     # The key first: until the vault knows it nobody can open the vault, with whatever key of a gateway.
-    keyring.advance("level2", epoch, made)
+    keyring.rotate("level2", epoch, made)
     keyring = trust_keys(vault.keys)
     if made is not None and keyring.key("level2") != made:
         hint = "call it again with the shares it began with, or with none if it began without"
@@ -69,14 +69,14 @@ def begin(vault: Vault, shares: tuple[KeyShare, KeyShare] | None = None, *, blin
     with vault.database.begin(DatabaseRole.TRUST) as connection:
         _begin(connection, keyring, [share.fingerprint for share in shares or ()], blinded)
     if is_blinded(vault, epoch):
-        keyring.make_blinding_key(epoch)
+        keyring.create_blinding_key(epoch)
     return epoch
 
 
 def take(vault: Vault, epoch: int, submissions: Sequence[TokenSubmission]) -> None:
     """Give each new token the subject of its former; those the vault does not know are passed over."""
     keyring = _filling(vault, epoch)
-    former, key = keyring.former("level2"), keyring.key("level2")
+    former, key = keyring.former_key("level2"), keyring.key("level2")
     if former is None or not submissions:
         return  # this epoch is filled
     with vault.database.begin(DatabaseRole.TRUST) as connection:
@@ -100,8 +100,8 @@ def end(vault: Vault, epoch: int) -> RekeyingReport:
     keyring = _filling(vault, epoch)
     with vault.database.begin(DatabaseRole.TRUST) as connection:
         done = _end(connection, epoch)
-    keyring.forget_blinding(epoch - 1)
-    keyring.forget_former("level2")
+    keyring.destroy_blinding_key(epoch - 1)
+    keyring.destroy_former_key("level2")
     return done
 
 

@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, text
@@ -20,10 +19,9 @@ from imaging_hub.audit import trail
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import KeyringError
 from imaging_hub.keys.keyring import Keyring
-from imaging_hub.keys.pseudonym_chain import level2
+from imaging_hub.keys.pseudonym_chain import TokenKind, level2
 from imaging_hub.trust.keyrings import delivery_keys, trust_keys
 
-Kind = Literal["INS", "IPP"]
 ACTOR = "third-party"
 _NONCE_BYTES = 12
 
@@ -45,7 +43,7 @@ class Vault:
         with self.database.begin(DatabaseRole.TRUST) as connection:
             _in_force(connection, trust_keys(self.keys))
 
-    def subject(self, token1: str, kind: Kind) -> str:
+    def subject(self, token1: str, kind: TokenKind) -> str:
         """The subject (sid, 128 random bits) of a level-1 token, drawn when the token is new."""
         keyring = trust_keys(self.keys)
         with self.database.begin(DatabaseRole.TRUST) as connection:
@@ -96,7 +94,7 @@ class Vault:
 
     def resolve(self, delivery: str, id_accs: Collection[str]) -> dict[str, str]:
         """The subjects that id_acc stood for, without those unknown, of another delivery, expired or destroyed."""
-        key = delivery_keys(self.keys).known_delivery_key(delivery)
+        key = delivery_keys(self.keys).existing_delivery_key(delivery)
         if key is None:
             return {}
         with self.database.begin(DatabaseRole.TRUST) as connection:
@@ -118,7 +116,7 @@ class Vault:
         The key goes first: whenever this is broken off, what is left cannot be opened, in backups of the database
         neither.
         """
-        delivery_keys(self.keys).destroy_delivery(delivery)
+        delivery_keys(self.keys).destroy_delivery_key(delivery)
         with self.database.begin(DatabaseRole.TRUST) as connection:
             destroyed = connection.execute(
                 text(

@@ -112,9 +112,9 @@ class Killed(Exception):
 
 
 STEPS: tuple[tuple[Any, str, int], ...] = (
-    (Keyring, "advance", 1), (Keyring, "advance", 2), (epochs, "_begin", 1), (epochs, "take", 1),
-    (epochs, "take", 2), (epochs, "_end", 1), (Keyring, "forget_former", 1), (Keyring, "forget_former", 2),
-    (Keyring, "make_blinding_key", 1), (Keyring, "forget_blinding", 1), (Keyring, "forget_evaluator", 1),
+    (Keyring, "rotate", 1), (Keyring, "rotate", 2), (epochs, "_begin", 1), (epochs, "take", 1),
+    (epochs, "take", 2), (epochs, "_end", 1), (Keyring, "destroy_former_key", 1), (Keyring, "destroy_former_key", 2),
+    (Keyring, "create_blinding_key", 1), (Keyring, "destroy_blinding_key", 1), (Keyring, "destroy_evaluator", 1),
 )  # fmt: skip
 
 
@@ -150,9 +150,9 @@ def test_broken_off_anywhere_nobody_becomes_somebody_new_and_it_goes_on(
     _known_or_refused(database, third_party, before, lambda: running)
     _known_or_refused(database, third_party, before, lambda: gateway_keys(keys))
     # Whoever was cut off is called again: first the third party, if it was not done, and then the gateway.
-    if (step, call) in (("advance", 1), ("_begin", 1), ("make_blinding_key", 1)):
+    if (step, call) in (("rotate", 1), ("_begin", 1), ("create_blinding_key", 1)):
         epochs.begin(vault, blinded=True)
-    if (step, call, after) == ("forget_former", 2, True):
+    if (step, call, after) == ("destroy_former_key", 2, True):
         assert refusal(lambda: resubmit(database, keys, third_party)) == "epoch-other"  # nothing is left to do
     else:
         assert resubmit(database, keys, third_party).epoch == 2
@@ -259,8 +259,8 @@ def test_an_answer_that_another_key_made_is_refused(vault: Vault, keys: Path) ->
     assert refused.value.code == "evaluation-unproven"
     honest = watched(vault, Watched(vault))
     assert honest.concealed(["m"], gateway_keys(keys), 2) == honest.concealed(["m"], gateway_keys(keys), 2)
-    trust_keys(vault.keys).forget_blinding(2)
-    trust_keys(vault.keys).make_blinding_key(2)
+    trust_keys(vault.keys).destroy_blinding_key(2)
+    trust_keys(vault.keys).create_blinding_key(2)
     with pytest.raises(ThirdPartyAway) as refused:
         honest.concealed(["m"], gateway_keys(keys), 2)
     assert refused.value.code == "evaluator-other"
