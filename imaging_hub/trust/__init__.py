@@ -1,4 +1,4 @@
-"""The trusted third party (*tiers de confiance*): a process and a database of its own. Tokens in, random subjects out.
+"""The trusted third party (*tiers de confiance*): a process with its own database that maps tokens to subjects.
 
-It knows no table, key or module of the hub; the hub reaches it through `pseudonymisation.third_party` only.
+It has no access to the hub's database and keys; the hub reaches it through `pseudonymisation.third_party` only.
 """

@@ -31,7 +31,7 @@ from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings, load
 from imaging_hub.trust import epochs
 from imaging_hub.trust.app import create_app
-from imaging_hub.trust.ceremony import KeyShare, key_of
+from imaging_hub.trust.ceremony import KeyShare, combine_shares
 from imaging_hub.trust.keyrings import trust_keys
 from imaging_hub.trust.vault import Vault
 
@@ -112,9 +112,10 @@ class Killed(Exception):
 
 
 STEPS: tuple[tuple[Any, str, int], ...] = (
-    (Keyring, "rotate", 1), (Keyring, "rotate", 2), (epochs, "_begin", 1), (epochs, "take", 1),
-    (epochs, "take", 2), (epochs, "_end", 1), (Keyring, "destroy_former_key", 1), (Keyring, "destroy_former_key", 2),
-    (Keyring, "create_blinding_key", 1), (Keyring, "destroy_blinding_key", 1), (Keyring, "destroy_evaluator", 1),
+    (Keyring, "rotate", 1), (Keyring, "rotate", 2), (epochs, "_insert_epoch", 1), (epochs, "accept_submissions", 1),
+    (epochs, "accept_submissions", 2), (epochs, "_close_epoch", 1), (Keyring, "destroy_former_key", 1),
+    (Keyring, "destroy_former_key", 2), (Keyring, "create_blinding_key", 1), (Keyring, "destroy_blinding_key", 1),
+    (Keyring, "destroy_evaluator", 1),
 )  # fmt: skip
 
 
@@ -150,7 +151,7 @@ def test_broken_off_anywhere_nobody_becomes_somebody_new_and_it_goes_on(
     _known_or_refused(database, third_party, before, lambda: running)
     _known_or_refused(database, third_party, before, lambda: gateway_keys(keys))
     # Whoever was cut off is called again: first the third party, if it was not done, and then the gateway.
-    if (step, call) in (("rotate", 1), ("_begin", 1), ("create_blinding_key", 1)):
+    if (step, call) in (("rotate", 1), ("_insert_epoch", 1), ("create_blinding_key", 1)):
         epochs.begin(vault, blinded=True)
     if (step, call, after) == ("destroy_former_key", 2, True):
         assert refusal(lambda: resubmit(database, keys, third_party)) == "epoch-other"  # nothing is left to do
@@ -379,8 +380,8 @@ def test_a_key_of_two_shares_is_made_of_both_and_the_trail_names_them(
     first, second = map(KeyShare.open, files)
     assert first.fingerprint in told[0]
     key = trust_keys(vault.keys).key("level2")
-    assert key == key_of(first, second, 2)
-    assert key not in (key_of(second, first, 2), key_of(first, second, 3), first.secret, second.secret)
+    assert key == combine_shares(first, second, 2)
+    assert key not in (combine_shares(second, first, 2), combine_shares(first, second, 3), first.secret, second.secret)
     with vault.database.begin(DatabaseRole.OWNER) as owner:
         detail = owner.execute(text("SELECT detail FROM audit.entry WHERE action = 'epoch-begun'")).scalar_one()
     assert detail["shares"] == [first.fingerprint, second.fingerprint]
@@ -414,7 +415,7 @@ def test_a_share_is_of_one_custodian_alone(tmp_path: Path, settings: Settings) -
     (tmp_path / "s").chmod(0o640)
     assert refusal(lambda: KeyShare.open(tmp_path / "s")) == "share-exposed"
     assert refusal(lambda: KeyShare.create(tmp_path / "s")) == "share-exists"
-    assert refusal(lambda: key_of(share, share, 2)) == "share-alone"
+    assert refusal(lambda: combine_shares(share, share, 2)) == "share-alone"
     assert CliRunner().invoke(app, ["rekey", "one"], env=settings.as_environment()).exit_code == 2
 
 

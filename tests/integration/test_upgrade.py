@@ -108,7 +108,7 @@ def test_a_vault_that_moves_arrives_wherever_it_is_broken_off(
     def killed(*_: object, **__: object) -> None:
         raise Killed
 
-    real: Any = getattr(relocation, "_move" if step == "moved" else "text")
+    real: Any = getattr(relocation, "_move_rows" if step == "moved" else "text")
 
     def after_it(*arguments: Any) -> None:
         real(*arguments)
@@ -117,7 +117,7 @@ def test_a_vault_that_moves_arrives_wherever_it_is_broken_off(
     if step == "copied":  # and not deleted in the hub's
         monkeypatch.setattr(relocation, "text", lambda one: killed() if "DELETE" in one else real(one))
     elif step == "moved":
-        monkeypatch.setattr(relocation, "_move", after_it)
+        monkeypatch.setattr(relocation, "_move_rows", after_it)
     else:
         monkeypatch.setattr(Path, "rename", killed)
     with pytest.raises(Killed):
