@@ -4,17 +4,17 @@ A *decision* (refused, denied, quarantined) is a value, not an exception: see
 `deidentification.instance`, `permits.policy`. What follows is for faults and wrong calls.
 
     HubError
-    ├── SettingsError        a setting is missing, unsafe or contradictory
-    ├── ProfileError         a de-identification profile is wrong
-    ├── DefinitionError      a cohort definition is wrong
-    ├── MalformedDataset     bytes that are not the DICOM they claim to be
-    ├── StorageUnavailable   disk full or I/O error while storing
-    ├── KeyringError         a key is missing or its file is readable by others
-    ├── ThirdPartyAway       the trusted third party gives no subject now
-    ├── RetrievalRefused     a PACS did not do what it was asked
-    ├── LinkageError         an SNDS table or return file is wrong
-    ├── TransferError        a download or a verification failed
-    └── NotFound             what was asked for is not there, or not for you
+    ├── SettingsError          a setting is missing, unsafe or contradictory
+    ├── ProfileError           a de-identification profile is wrong
+    ├── DefinitionError        a cohort definition is wrong
+    ├── MalformedDataset       bytes that are not the DICOM they claim to be
+    ├── StorageUnavailable     disk full or I/O error while storing
+    ├── KeyringError           a key is missing or its file is readable by others
+    ├── ThirdPartyUnavailable  the trusted third party gives no subject now
+    ├── RetrievalRefused       a PACS did not do what it was asked
+    ├── LinkageError           an SNDS table or return file is wrong
+    ├── TransferError          a download or a verification failed
+    └── NotFound               what was asked for is not there, or not for you
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class KeyringError(HubError):
     code = "keyring"
 
 
-class ThirdPartyAway(HubError):
-    """The trusted third party does not answer, refuses, or has no key in force; what was asked may be asked again."""
+class ThirdPartyUnavailable(HubError):
+    """The trusted third party does not answer, refuses, or has no key in force; the call may be repeated."""
 
     code = "third-party-away"
 

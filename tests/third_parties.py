@@ -43,7 +43,7 @@ class Near(Vault):
     def __init__(self, vault: Vault) -> None:
         super().__init__(vault.database, vault.keys)
 
-    def concealed(self, messages: Sequence[str], _: Keyring, __: int) -> list[str]:
+    def token_inputs(self, messages: Sequence[str], _: Keyring, __: int) -> list[str]:
         """What the hub makes tokens of."""
         return list(messages)
 

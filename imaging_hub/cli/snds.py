@@ -142,7 +142,7 @@ def _export(database: Database, third_party: ThirdParty, path: Path) -> delivery
         opposed = opposition.standing(connection)
     try:
         with database.begin(DatabaseRole.GATEWAY) as connection:
-            return delivery.export(connection, third_party, path, actor=ACTOR, without=opposed)
+            return delivery.export(connection, third_party, path, actor=ACTOR, excluded=opposed)
     except FileExistsError:
         raise LinkageError("the file to write is there already", code="not-empty", hint="name a new file") from None
 

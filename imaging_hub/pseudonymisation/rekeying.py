@@ -1,9 +1,9 @@
-"""The gateway's half of new keys for the chain of pseudonyms; the third party's, which comes first, is `trust.epochs`.
+"""Rekeying of the chain of pseudonyms at the gateway, after the third party has begun an epoch (`trust.epochs`).
 
-The SNDS has new keys about every two years, and a leak asks for them at once. The gateway submits every identity it
-holds twice, under its former key and its new one; the third party gives the new token the subject that the former had.
-So the subjects stay, and with them archive, links and projects' pseudonyms. Broken off at any moment, it goes on where
-it was when it is called again; until it is done nobody is given a subject, and studies wait.
+The SNDS changes keys about every two years, and a leak requires it at once. The gateway submits every identity it
+holds under its former key and its new one, and the third party gives the new token the subject of the former. So the
+subjects stay, with archive, links and projects' pseudonyms. An interrupted rekeying continues when it is called again;
+until it has ended no subject is issued, and studies wait.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from imaging_hub.keys.keyring import Keyring, gateway_keys
 from imaging_hub.keys.pseudonym_chain import TokenKind, ins_message, ipp_message, level1
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 
-_AT_ONCE = 1000
-_EVERYBODY = """
+_BATCH_ROWS = 1000
+_ALL_IDENTITIES = """
     SELECT hospital, patient_id, ins, birth_date, sex FROM identifying.identity
     UNION SELECT hospital, patient_id, ins, birth_date, sex FROM identifying.opposing
 """
@@ -29,20 +29,21 @@ _EVERYBODY = """
 
 @dataclass(frozen=True, slots=True)
 class ResubmissionReport:
-    """What became of the third party's tokens."""
+    """Result of a rekeying, as the third party reports it."""
 
     epoch: int
-    """The one that is in force now."""
+    """The epoch in force."""
     tokens: int
-    """Tokens of the new epoch."""
+    """Tokens of this epoch."""
     left_behind: int
-    """Former tokens whose identity is no longer held here; they are destroyed."""
+    """Destroyed former tokens, whose identity is no longer held here."""
 
 
 def resubmit(database: Database, keys: Path, third_party: ThirdParty) -> ResubmissionReport:
-    """Follow the third party into the epoch it has begun; `keys` is the folder of the hub's keyrings.
+    """Submit every identity for the epoch that the third party has begun; `keys` is the folder of the hub's keyrings.
 
-    Raises `KeyringError` `epoch-other` when it has begun none, or is in another than can follow the gateway's.
+    Raises `KeyringError` `epoch-other` when the third party has not begun the epoch after the gateway's, and
+    `ThirdPartyUnavailable`.
     """
     gateway = gateway_keys(keys)
     epoch, state = third_party.epoch()
@@ -55,30 +56,30 @@ def resubmit(database: Database, keys: Path, third_party: ThirdParty) -> Resubmi
     if (former := gateway.former_key("level1")) is not None:
         for submissions in _submissions(database, gateway, former, third_party):
             third_party.submit(epoch, submissions)
-    done = ResubmissionReport(**third_party.end(epoch))
+    report = ResubmissionReport(**third_party.end(epoch))
     gateway.destroy_evaluator(epoch - 1)
     gateway.destroy_former_key("level1")
-    return done
+    return report
 
 
 def _submissions(
     database: Database, keyring: Keyring, former: bytes, third_party: ThirdParty
 ) -> Iterator[list[tuple[str, str, TokenKind]]]:
-    """Everybody the identifying zone can submit again, some at a time: patients, and who opposed before being one."""
+    """Yield the submissions of all patients and all who opposed, in batches."""
     key, epoch = keyring.key("level1"), keyring.epoch
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        rows = connection.execution_options(stream_results=True).execute(text(_EVERYBODY))
-        for some in rows.partitions(_AT_ONCE):
+        rows = connection.execution_options(stream_results=True).execute(text(_ALL_IDENTITIES))
+        for batch in rows.partitions(_BATCH_ROWS):
             messages: list[tuple[str, TokenKind]] = []
-            for row in some:
+            for row in batch:
                 if row.patient_id is not None:
                     messages.append((ipp_message(row.hospital, row.patient_id), "IPP"))
                 if row.ins is not None:
                     messages.append((ins_message(row.ins[:13], row.birth_date, row.sex), "INS"))
-            plain = [message for message, _ in messages]
-            before = third_party.concealed(plain, keyring, epoch - 1)
-            after = third_party.concealed(plain, keyring, epoch)
+            inputs = [message for message, _ in messages]
+            former_inputs = third_party.token_inputs(inputs, keyring, epoch - 1)
+            new_inputs = third_party.token_inputs(inputs, keyring, epoch)
             yield [
                 (level1(former, old, epoch - 1), level1(key, new, epoch), kind)
-                for old, new, (_, kind) in zip(before, after, messages, strict=True)
+                for old, new, (_, kind) in zip(former_inputs, new_inputs, messages, strict=True)
             ]

@@ -1,4 +1,4 @@
-"""What the gateway sends the third party for a person: a level-1 token of the epoch its key is of."""
+"""Level-1 tokens, which the gateway sends to the third party in place of a person's identity."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from imaging_hub.keys.pseudonym_chain import level1
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 
 
-def token(keyring: Keyring, third_party: ThirdParty, message: str) -> str:
-    """The token of a message of `chain`; `keyring` is the gateway's. Raises `ThirdPartyAway` in a blinded epoch."""
-    (concealed,) = third_party.concealed([message], keyring, keyring.epoch)
-    return level1(keyring.key("level1"), concealed, keyring.epoch)
+def level1_token(keyring: Keyring, third_party: ThirdParty, message: str) -> str:
+    """Return the token of a message of `keys.pseudonym_chain`, in the epoch of `keyring`, the gateway's.
+
+    Raises `ThirdPartyUnavailable`, in a blinded epoch only.
+    """
+    (token_input,) = third_party.token_inputs([message], keyring, keyring.epoch)
+    return level1(keyring.key("level1"), token_input, keyring.epoch)

@@ -22,7 +22,7 @@ from imaging_hub import database as databases
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.deidentification.profile import profile
-from imaging_hub.errors import HubError, ThirdPartyAway
+from imaging_hub.errors import HubError, ThirdPartyUnavailable
 from imaging_hub.gateway import senders
 from imaging_hub.gateway.tls import server_context
 from imaging_hub.intake import handover, study_keys, usage
@@ -191,7 +191,7 @@ def _of_sink(settings: Settings) -> Iterator[Problem]:
 def _of_third_party(settings: Settings) -> Iterator[Problem]:
     try:
         ThirdParty.connect(settings).check()
-    except ThirdPartyAway as away:
+    except ThirdPartyUnavailable as away:
         yield Problem("third party", f"{away}: complete studies wait", away.hint)
     except (HubError, OSError) as fault:
         yield Problem("third party", str(fault), getattr(fault, "hint", "check the owner of the folder of keys"))

@@ -135,7 +135,7 @@ class InlineDeidentifier:
             if isinstance(who, ContestedIdentity) or opposition.stands(connection, who.sid):
                 return None
             named = study_identifiers.unite(connection, key, frozenset())
-        stand_ins = replace(pseudonyms.for_subject(self._hub_keys, who.sid, handed.hospital), identifiers=named)
+        stand_ins = replace(pseudonyms.subject_pseudonyms(self._hub_keys, who.sid, handed.hospital), identifiers=named)
         envelopes, now = OutcomeSealer(self._hub_keys, key), time.monotonic()
         made = _Study(handed.patient_id, reading, who.sid, stand_ins, label, plan, key, envelopes, now)
         return self._remember(owner, made)

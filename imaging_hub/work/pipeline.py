@@ -24,7 +24,7 @@ from imaging_hub.cohorts import release as releases
 from imaging_hub.database import Database, DatabaseRole, wake_workers
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.instance import Pseudonyms, Quarantined
-from imaging_hub.errors import KeyringError, StorageUnavailable, ThirdPartyAway
+from imaging_hub.errors import KeyringError, StorageUnavailable, ThirdPartyUnavailable
 from imaging_hub.intake import completeness, journal, retention, study_identifiers, study_keys
 from imaging_hub.intake.completeness import StudyRevision
 from imaging_hub.intake.journal import DeidentifiedEntry, JournalEntry
@@ -88,7 +88,7 @@ class StudyPipeline:
         """Whether the third party is there; while it is not, studies wait, however long that is."""
         try:
             self._third_party.check()
-        except ThirdPartyAway as away:
+        except ThirdPartyUnavailable as away:
             log.warning("third-party-away", code=away.code)
             return False
         return True
@@ -180,7 +180,9 @@ class StudyPipeline:
             return
         if self._refused_for_opposition(revision, entries, who.sid):
             return
-        stand_ins = replace(pseudonyms.for_subject(self._hub_keys, who.sid, revision.hospital), identifiers=named)
+        stand_ins = replace(
+            pseudonyms.subject_pseudonyms(self._hub_keys, who.sid, revision.hospital), identifiers=named
+        )
         engine, label = self._engine(revision.profile)
         admissions, refusals = archived(self._objects, engine, kept, stand_ins, originals)
         for entry in entries:

@@ -164,7 +164,7 @@ def test_nobody_asks_the_operator_after_them_and_no_answer_links_them(database: 
     with database.begin(DatabaseRole.WORKER) as connection:
         opposed = opposition.standing(connection)
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        sent = delivery.export(connection, linked.vault, tmp_path / "again.csv", actor="test", without=opposed)
+        sent = delivery.export(connection, linked.vault, tmp_path / "again.csv", actor="test", excluded=opposed)
     assert sent.subjects == linked.direct.lines - 1
     answer = tmp_path / "late.csv"
     answer.write_text(f"id_acc;BEN_NIR_ANO\n1;{person}\n", "ascii")

@@ -20,7 +20,7 @@ from voprf.ristretto import Evaluator
 from imaging_hub.audit import trail
 from imaging_hub.cli.trust import app
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.errors import KeyringError, ThirdPartyAway
+from imaging_hub.errors import KeyringError, ThirdPartyUnavailable
 from imaging_hub.keys.keyring import Keyring, access_key, gateway_keys, project_keys
 from imaging_hub.keys.pseudonym_chain import ins_message, level1, level2, project_pseudonym
 from imaging_hub.pseudonymisation import identity, rekeying
@@ -128,7 +128,7 @@ def test_broken_off_anywhere_nobody_becomes_somebody_new_and_it_goes_on(
     """Before and after each step, of either keyring and of either batch of identities, into a blinded epoch."""
     before = everybody(database, keys, third_party)
     running = gateway_keys(keys)
-    monkeypatch.setattr(rekeying, "_AT_ONCE", 3)
+    monkeypatch.setattr(rekeying, "_BATCH_ROWS", 3)
     real: Callable[..., Any] = getattr(owner, step)
     calls = 0
 
@@ -144,7 +144,7 @@ def test_broken_off_anywhere_nobody_becomes_somebody_new_and_it_goes_on(
 
     monkeypatch.setattr(owner, step, killed)
     # Within the third party it is that process which ends; the gateway's is then told that it does not answer.
-    with pytest.raises((Killed, ThirdPartyAway)):
+    with pytest.raises((Killed, ThirdPartyUnavailable)):
         rekey(database, keys, vault, third_party, blinded=True)
     assert calls == call
     monkeypatch.setattr(owner, step, real)
@@ -176,7 +176,7 @@ def _known_or_refused(
                 who = identity.register(
                     connection, keyring(), third_party, hospital=hospital, patient_id=patient_id, reading=reading
                 )
-        except ThirdPartyAway as refused:
+        except ThirdPartyUnavailable as refused:
             assert refused.code in ("rekeying", "keyring-other")
         else:
             assert isinstance(who, PatientIdentity)
@@ -239,9 +239,9 @@ def test_what_is_evaluated_says_nothing_of_the_person(vault: Vault, keys: Path) 
     transport = Watched(vault)
     third_party = watched(vault, transport)
     gateway, message = gateway_keys(keys), "INS|1|2790351215189|19790304|2"
-    first, sent = third_party.concealed([message], gateway, 2), transport.sent
+    first, sent = third_party.token_inputs([message], gateway, 2), transport.sent
     transport.sent = b""
-    assert third_party.concealed([message], gateway, 2) == first
+    assert third_party.token_inputs([message], gateway, 2) == first
     assert sent != transport.sent
     assert b"2790351215189" not in sent + transport.sent
     assert re.fullmatch(r"OPRF\|1\|[0-9a-f]{128}", first[0])
@@ -255,15 +255,15 @@ def test_an_answer_that_another_key_made_is_refused(vault: Vault, keys: Path) ->
     def another_key(content: bytes) -> bytes:
         return re.sub(rb'"public_key":"[0-9a-f]+"', f'"public_key":"{other}"'.encode(), content)
 
-    with pytest.raises(ThirdPartyAway) as refused:
-        watched(vault, Watched(vault, another_key)).concealed(["m"], gateway_keys(keys), 2)
+    with pytest.raises(ThirdPartyUnavailable) as refused:
+        watched(vault, Watched(vault, another_key)).token_inputs(["m"], gateway_keys(keys), 2)
     assert refused.value.code == "evaluation-unproven"
     honest = watched(vault, Watched(vault))
-    assert honest.concealed(["m"], gateway_keys(keys), 2) == honest.concealed(["m"], gateway_keys(keys), 2)
+    assert honest.token_inputs(["m"], gateway_keys(keys), 2) == honest.token_inputs(["m"], gateway_keys(keys), 2)
     trust_keys(vault.keys).destroy_blinding_key(2)
     trust_keys(vault.keys).create_blinding_key(2)
-    with pytest.raises(ThirdPartyAway) as refused:
-        honest.concealed(["m"], gateway_keys(keys), 2)
+    with pytest.raises(ThirdPartyUnavailable) as refused:
+        honest.token_inputs(["m"], gateway_keys(keys), 2)
     assert refused.value.code == "evaluator-other"
 
 
@@ -294,7 +294,7 @@ def test_a_hub_that_runs_on_is_refused_until_it_has_the_new_keys(
     everybody(database, keys, third_party)
     old = gateway_keys(keys)
     rekey(database, keys, vault, third_party)
-    with pytest.raises(ThirdPartyAway) as refused:
+    with pytest.raises(ThirdPartyUnavailable) as refused:
         third_party.subject(level1(old.key("level1"), "IPP|1|CHU|1", old.epoch), "IPP")
     assert refused.value.code == "rekeying"
 
@@ -304,7 +304,7 @@ def test_nothing_is_submitted_to_a_third_party_that_waits_for_nobody(
 ) -> None:
     before = everybody(database, keys, third_party)
     assert refusal(lambda: resubmit(database, keys, third_party)) == "epoch-other"
-    with pytest.raises(ThirdPartyAway) as refused:
+    with pytest.raises(ThirdPartyUnavailable) as refused:
         third_party.end(2)
     assert refused.value.code == "epoch-other"
     forgotten(database)

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from imaging_hub.audit import trail
 from imaging_hub.cli.trust import app
 from imaging_hub.database import HUB, VAULT, Database, DatabaseRole, migrate
-from imaging_hub.errors import KeyringError, SettingsError, ThirdPartyAway
+from imaging_hub.errors import KeyringError, SettingsError, ThirdPartyUnavailable
 from imaging_hub.keys.keyring import Keyring, access_key
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings, load
@@ -38,7 +38,7 @@ TOKEN = "h1e01-" + "0" * 32
 
 
 def refusal(vault: Vault) -> str:
-    with reached(vault) as third_party, pytest.raises(ThirdPartyAway) as refused:
+    with reached(vault) as third_party, pytest.raises(ThirdPartyUnavailable) as refused:
         third_party.check()
     return refused.value.code
 
