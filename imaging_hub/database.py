@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,11 +93,39 @@ class Database:
         with self.engine(role).begin() as connection:
             yield connection
 
+    def login(self, role: DatabaseRole) -> DatabaseLogin:
+        """The database as `role` reaches it."""
+        return DatabaseLogin(self, role)
+
     def dispose(self) -> None:
         """Close every pooled connection."""
         for engine in self._engines.values():
             engine.dispose()
         self._engines.clear()
+
+
+@dataclass(frozen=True)
+class DatabaseLogin:
+    """A database as one role reaches it: handed to what opens transactions and is not to choose who it is."""
+
+    database: Database
+    role: DatabaseRole
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction, committed at the end of the block."""
+        with self.database.begin(self.role) as connection:
+            yield connection
+
+    def conninfo(self) -> str:
+        """Where and as whom to connect, for psycopg and libpq."""
+        return self.database.conninfo(self.role)
+
+
+def database_time(connection: Connection) -> datetime:
+    """The time by the database's own clock, also within a transaction."""
+    now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return now
 
 
 def wake_workers(connection: Connection) -> None:

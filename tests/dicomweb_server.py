@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from pydicom import Dataset
 
 from imaging_hub.archive.objects import ObjectStore
-from imaging_hub.database import Database
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.deidentification.instance import DeidentifiedInstance
 from imaging_hub.dicomweb import routes
 from imaging_hub.http import problems
@@ -58,7 +58,7 @@ def served(database: Database, folder: Path, port: int) -> Iterator[Archive]:
     objects = ObjectStore((folder / "objects").as_uri())
     app = FastAPI()
     origin = f"http://127.0.0.1:{port}"
-    app.include_router(routes.router(database, objects, origin=origin), prefix="/dicom-web")
+    app.include_router(routes.router(database.login(DatabaseRole.WEB), objects, origin=origin), prefix="/dicom-web")
     problems.install(app, PageTemplates(folder, lambda _: {}))
     stop = threading.Event()
     thread = threading.Thread(target=serve, args=(app, "127.0.0.1", port, stop))

@@ -9,7 +9,7 @@ from imaging_hub.settings import Settings
 
 def spool_of(settings: Settings, database: Database) -> Spool:
     """The spool of a hub, opened."""
-    return open_spool(settings, database, DatabaseRole.OWNER)
+    return open_spool(settings, database.login(DatabaseRole.OWNER))
 
 
 def original(settings: Settings, database: Database, digest: str) -> bytes:

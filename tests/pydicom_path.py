@@ -35,7 +35,9 @@ def deidentified(file: bytes, plan: Plan, pseudonyms: Pseudonyms) -> bytes:
     dataset = _elements(source)
     scope = plan.scope_of(dataset)
     own = set(collector.read(collector.raw(dataset))) - {pseudonyms.patient, f"{pseudonyms.patient}^"}
-    actions = InstanceActions(plan, pseudonyms, PatientContext(own, pseudonyms.uid_key), values.charset_of(dataset))
+    actions = InstanceActions(
+        plan.profile, pseudonyms, PatientContext(own, pseudonyms.uid_key), values.charset_of(dataset)
+    )
     settled = actions.settle(dataset, scope)
     told = method.elements(plan.profile.name, settled.options_ran, bool(settled.days))
     cleaned = sorted((*settled.elements, *told), key=lambda element: element.tag)

@@ -211,12 +211,14 @@ def let_in(
     with database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
             connection,
-            calling_ae_title=calling,
-            address=address,
-            hospital=hospital,
-            finess=FINESS,
-            profile="research-longitudinal",
-            keep_originals=keep_originals,
+            senders.Sender(
+                calling_ae_title=calling,
+                address=address,
+                hospital=hospital,
+                finess=FINESS,
+                profile="research-longitudinal",
+                keep_originals=keep_originals,
+            ),
         )
 
 

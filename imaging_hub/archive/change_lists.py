@@ -37,3 +37,18 @@ def keep(connection: Connection, lists: Iterable[Sequence[AttributeChange] | str
         {"digests": list(encoded), "lists": list(encoded.values())},
     )
     return digests
+
+
+def of_series(connection: Connection, series_instance_uid: str) -> list[tuple[AttributeChange, int]]:
+    """Every change made in a series, by path, each with the number of instances it was made in."""
+    rows = connection.execute(
+        text(
+            "SELECT change->>0 AS path, change->>1 AS action, change->>2 AS rule, CAST(sum(n) AS int) AS instances"
+            " FROM (SELECT change_list, count(*) AS n FROM hub.instance"
+            "       WHERE series_instance_uid = :series GROUP BY 1) AS treated"
+            " JOIN hub.change_list ON digest = change_list, jsonb_array_elements(changes) AS change"
+            " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        ),
+        {"series": series_instance_uid},
+    )
+    return [(AttributeChange(row.path, row.action, row.rule), row.instances) for row in rows]

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 
 from imaging_hub.archive import change_lists
 from imaging_hub.archive.header import StoredHeader
+from imaging_hub.archive.objects import StoredObject
 from imaging_hub.archive.series import describe, position_mm
 from imaging_hub.deidentification.instance import DeidentifiedInstance
 from imaging_hub.errors import HubError
@@ -66,6 +67,18 @@ def admit(
     if changed or not known:
         _describe_study(connection, study, admissions, headers, date_shift_days, raise_revision=known)
     refresh_study_state(connection, study)
+
+
+def name_objects(connection: Connection, stored: Iterable[StoredObject]) -> None:
+    """Have the index know these objects, so that nobody removes them."""
+    objects = sorted({(one.digest, one.size) for one in stored})
+    connection.execute(
+        text(
+            "INSERT INTO hub.object (digest, size) SELECT * FROM unnest(CAST(:digests AS text[]),"
+            " CAST(:sizes AS bigint[])) ON CONFLICT (digest) DO NOTHING"
+        ),
+        {"digests": [digest for digest, _ in objects], "sizes": [size for _, size in objects]},
+    )
 
 
 def note_traits(connection: Connection, sid: str, said: Iterable[tuple[date, int]]) -> None:
@@ -128,14 +141,7 @@ def _admit_study(connection: Connection, study: str, sid: str, pseudonym: str, f
 def _admit_instances(
     connection: Connection, admissions: Sequence[StoredInstance], headers: Sequence[StoredHeader]
 ) -> None:
-    objects = sorted({(admission.digest, admission.size) for admission in admissions})
-    connection.execute(
-        text(
-            "INSERT INTO hub.object (digest, size) SELECT * FROM unnest(CAST(:digests AS text[]),"
-            " CAST(:sizes AS bigint[])) ON CONFLICT (digest) DO NOTHING"
-        ),
-        {"digests": [digest for digest, _ in objects], "sizes": [size for _, size in objects]},
-    )
+    name_objects(connection, (StoredObject(admission.digest, admission.size) for admission in admissions))
     moved = connection.execute(
         text(
             "SELECT count(*) FROM hub.instance JOIN unnest(CAST(:instances AS text[]), CAST(:series AS text[]))"

@@ -15,7 +15,7 @@ from imaging_hub.archive import search
 from imaging_hub.archive.filters import StudyFilter
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.archive.search import ArchivedInstance
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.errors import HubError
 
 _PAUSES_SECONDS = (0.5, 2.0, 8.0)
@@ -51,14 +51,14 @@ class OrthancSink:
         if not self._holds(instance):
             raise HubError("The sink does not hold the bytes it was sent.", code="sink-differs", hint="check the sink")
 
-    def send_study(self, database: Database, study_instance_uid: str) -> None:
+    def send_study(self, login: DatabaseLogin, study_instance_uid: str) -> None:
         """Send what the sink was not yet seen to hold of a releasable study, remembering each instance."""
-        with database.begin(DatabaseRole.WORKER) as connection:
+        with login.begin() as connection:
             wanted = StudyFilter(study_uids=[study_instance_uid], state="RELEASABLE")
             found = search.instances(connection, of_study=wanted)
         for instance in found:
             self.send(instance)
-            with database.begin(DatabaseRole.WORKER) as connection:
+            with login.begin() as connection:
                 connection.execute(
                     text(
                         "UPDATE hub.instance SET sink_digest = :digest"

@@ -1,15 +1,15 @@
-"""Questions to the index: studies, series, instances, and how many there are.
+"""Questions to the index: studies, series, instances.
 
 Dates are those written in the instances; the true ones serve cohorts only and never leave here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Connection, text
 
 from imaging_hub.archive.filters import ANY_INSTANCE, ANY_SERIES, ANY_STUDY, InstanceFilter, SeriesFilter, StudyFilter
 
@@ -82,20 +82,6 @@ class ArchivedInstance:
     columns: int | None
     digest: str
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class ArchiveTotals:
-    """How much the archive holds."""
-
-    subjects: int
-    studies: int
-    series: int
-    instances: int
-    bytes: int
-    by_modality: Mapping[str, int]
-    """Series of each modality."""
-    by_study_state: Mapping[str, int]
 
 
 def studies(
@@ -192,6 +178,15 @@ def headers(connection: Connection, sop_instance_uids: Sequence[str]) -> dict[st
     return {row.sop_instance_uid: bytes(row.header) for row in rows}
 
 
+def header(connection: Connection, sop_instance_uid: str) -> tuple[bytes, str] | None:
+    """Encoded header and transfer syntax of one instance; None where there is none."""
+    row = connection.execute(
+        text("SELECT header, transfer_syntax_uid FROM hub.instance WHERE sop_instance_uid = :uid"),
+        {"uid": sop_instance_uid},
+    ).one_or_none()
+    return (bytes(row.header), row.transfer_syntax_uid) if row else None
+
+
 def first_headers(connection: Connection, series_instance_uids: Sequence[str]) -> dict[str, tuple[bytes, str]]:
     """Header and transfer syntax of each series' first instance, by Series Instance UID."""
     rows = connection.execute(
@@ -222,6 +217,11 @@ def first_headers_of_studies(connection: Connection, study_uids: Sequence[str]) 
     return {row.study_instance_uid: (bytes(row.header), row.transfer_syntax_uid) for row in rows}
 
 
+def holds_subject(connection: Connection, sid: str) -> bool:
+    """Whether the archive holds anything of a subject."""
+    return connection.execute(text("SELECT 1 FROM hub.subject WHERE sid = :sid"), {"sid": sid}).first() is not None
+
+
 def awaiting_sink(connection: Connection) -> list[str]:
     """Releasable studies of which the sink was not seen to hold every object."""
     rows = connection.execute(
@@ -232,25 +232,3 @@ def awaiting_sink(connection: Connection) -> list[str]:
         )
     )
     return list(rows.scalars())
-
-
-def overview(connection: Connection) -> ArchiveTotals:
-    """Counts over the whole archive; true counts, so for people of the hub only."""
-    totals: RowMapping = (
-        connection.execute(
-            text(
-                "SELECT (SELECT count(*) FROM hub.subject) AS subjects, (SELECT count(*) FROM hub.study) AS studies,"
-                " (SELECT count(*) FROM hub.series) AS series, (SELECT count(*) FROM hub.instance) AS instances,"
-                " (SELECT coalesce(sum(size), 0)::bigint FROM hub.instance JOIN hub.object USING (digest)) AS bytes"
-            )
-        )
-        .mappings()
-        .one()
-    )
-    modalities = connection.execute(text("SELECT modality, count(*) FROM hub.series GROUP BY modality ORDER BY 1"))
-    states = connection.execute(text("SELECT state, count(*) FROM hub.study GROUP BY state ORDER BY 1"))
-    return ArchiveTotals(
-        **totals,
-        by_modality={row[0]: row[1] for row in modalities},
-        by_study_state={row[0]: row[1] for row in states},
-    )

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -59,6 +60,18 @@ class AuditAction(StrEnum):
 
 
 @dataclass(frozen=True)
+class TrailEntry:
+    """One entry of the trail."""
+
+    sequence: int
+    at: datetime
+    actor: str
+    action: str
+    object: str
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class BrokenChain:
     """First entry at which the chain is broken, and how."""
 
@@ -95,24 +108,35 @@ def append(
     )
 
 
+def entries(connection: Connection, before: int | None = None, *, limit: int) -> Sequence[TrailEntry]:
+    """Return at most `limit` entries, newest first, of those before the sequence number `before` if given."""
+    rows = connection.execute(
+        text(
+            "SELECT sequence, at, actor, action, object, detail FROM audit.entry"
+            " WHERE CAST(:before AS bigint) IS NULL OR sequence < :before ORDER BY sequence DESC LIMIT :limit"
+        ),
+        {"before": before, "limit": limit},
+    )
+    return [TrailEntry(*row) for row in rows]
+
+
 def verify(connection: Connection) -> int | BrokenChain:
     """Return the number of entries when the chain is intact, else the first place where it is broken."""
     previous, expected = GENESIS, 1
-    rows = connection.execution_options(stream_results=True).execute(
-        text(
-            "SELECT sequence, at, actor, action, object AS obj, detail, previous_hash, hash"
-            " FROM audit.entry ORDER BY sequence"
-        )
+    entries = text(
+        "SELECT sequence, at, actor, action, object AS obj, detail, previous_hash, hash"
+        " FROM audit.entry ORDER BY sequence"
     )
-    for row in rows:
-        if row.sequence != expected:
-            return BrokenChain(expected, "missing")
-        if row.previous_hash != previous:
-            return BrokenChain(row.sequence, "does not follow its predecessor")
-        entry = _Entry(row.sequence, row.at, row.actor, row.action, row.obj, row.detail)
-        if row.hash != _chained_hash(previous, entry):
-            return BrokenChain(row.sequence, "altered")
-        previous, expected = row.hash, expected + 1
+    with connection.execution_options(stream_results=True).execute(entries) as rows:
+        for row in rows:
+            if row.sequence != expected:
+                return BrokenChain(expected, "missing")
+            if row.previous_hash != previous:
+                return BrokenChain(row.sequence, "does not follow its predecessor")
+            entry = _Entry(row.sequence, row.at, row.actor, row.action, row.obj, row.detail)
+            if row.hash != _chained_hash(previous, entry):
+                return BrokenChain(row.sequence, "altered")
+            previous, expected = row.hash, expected + 1
     return expected - 1
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 from pynetdicom import AE, build_context
 from rich.console import Console
-from sqlalchemy import text
 
+from imaging_hub.archive import totals
 from imaging_hub.audit import trail
 from imaging_hub.cli.snds import round_trip
 from imaging_hub.client.download import download
@@ -26,6 +26,8 @@ from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicom import part10
 from imaging_hub.errors import HubError
 from imaging_hub.gateway import senders
+from imaging_hub.gateway.senders import Sender
+from imaging_hub.intake import completeness, journal
 from imaging_hub.permits import accounts, projects
 from imaging_hub.permits.policy import AccountRole as Account
 from imaging_hub.pseudonymisation.third_party import ThirdParty
@@ -145,9 +147,9 @@ def _synthesise(story: Demonstration, folder: Path, persons: int, seed: int) -> 
     with story.database.begin(DatabaseRole.GATEWAY) as connection:
         for hospital in story.truth["hospitals"]:
             senders.add(
-                connection, calling_ae_title=hospital["ae_title"], address="127.0.0.1",
-                hospital=hospital["name"], finess=hospital["finess"], profile="snds-demo",
-            )  # fmt: skip
+                connection,
+                Sender(hospital["ae_title"], "127.0.0.1", hospital["name"], hospital["finess"], profile="snds-demo"),
+            )
 
 
 def _push(story: Demonstration, folder: Path) -> None:
@@ -194,22 +196,14 @@ def _settle(story: Demonstration) -> None:
 
     def settled() -> bool:
         with story.database.begin(DatabaseRole.WORKER) as connection:
-            unprocessed = text("SELECT count(*) FROM identifying.study WHERE state <> 'PROCESSED'")
-            return int(connection.execute(unprocessed).scalar_one()) == 0
+            return completeness.unprocessed(connection) == 0
 
     story.wait(settled, "every study is processed")
     with story.database.begin(DatabaseRole.WORKER) as connection:
-        rows = connection.execute(
-            text(
-                "SELECT state, coalesce(reason, '') AS reason, count(*) FROM identifying.instance"
-                " GROUP BY 1, 2 ORDER BY 1"
-            )
-        ).all()
-        series = connection.execute(
-            text("SELECT modality, count(*) AS n FROM hub.series GROUP BY modality ORDER BY modality")
-        ).all()
-    story.tell(**{f"{state.lower()} {reason}".strip(): number for state, reason, number in rows})
-    story.tell(series_archived=", ".join(f"{row.n} {row.modality}" for row in series))
+        instances = sorted(journal.counts(connection).items(), key=lambda counted: counted[0][0])
+        series = totals.series_by_modality(connection)
+    story.tell(**{f"{state.lower()} {reason or ''}".strip(): number for (state, reason), number in instances})
+    story.tell(series_archived=", ".join(f"{number} {modality}" for modality, number in series.items()))
 
 
 def _join(story: Demonstration, home: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from imaging_hub.archive import opposition as oppositions
+from imaging_hub.cohorts.opposition import apply
 from imaging_hub.database import Database, DatabaseRole, open_database
 from imaging_hub.keys.keyring import gateway_keys
 from imaging_hub.pseudonymisation.oppositions import import_oppositions
@@ -38,7 +39,7 @@ def add(people: People, config: Config = None, as_json: Json = False) -> None:
     database = open_database(settings)
     sids = _subjects(settings, database, people)
     with database.begin(DatabaseRole.WORKER) as connection:
-        done = asdict(oppositions.note(connection, sids, by=ACTOR))
+        done = asdict(apply(connection, sids, by=ACTOR))
     typer.echo(json.dumps(done) if as_json else "\n".join(f"{name.replace('_', ' ')}: {n}" for name, n in done.items()))
 
 

@@ -15,10 +15,12 @@ import typer
 from imaging_hub.errors import HubError
 
 if TYPE_CHECKING:
-    from imaging_hub.database import Database
+    from imaging_hub.database import DatabaseLogin
     from imaging_hub.gateway.reception import Reception
     from imaging_hub.gateway.senders import Sender
-    from imaging_hub.retrieval.study_list import RetrievedLine, StudyListRetrieval
+    from imaging_hub.retrieval.orthanc_source import OrthancSource
+    from imaging_hub.retrieval.progress import RetrievedLine
+    from imaging_hub.retrieval.study_list import StudyListRetrieval
     from imaging_hub.settings import Settings
 
 app = typer.Typer()
@@ -51,6 +53,10 @@ def pull(
     from imaging_hub import log
     from imaging_hub.database import DatabaseRole, open_database
     from imaging_hub.gateway import senders
+    from imaging_hub.gateway.reception import Reception
+    from imaging_hub.retrieval import study_list
+    from imaging_hub.retrieval.orthanc_source import OrthancFeed, OrthancSource
+    from imaging_hub.retrieval.query_retrieve_scu import RetrieveLevel
     from imaging_hub.settings import load
 
     lists = {"accession": accessions, "study": studies, "patient": patients}
@@ -60,28 +66,28 @@ def pull(
     settings = load(config)
     log.configure("error")
     database = open_database(settings)
-    with database.begin(DatabaseRole.GATEWAY) as connection:
+    login = database.login(DatabaseRole.GATEWAY)
+    with login.begin() as connection:
         known = senders.named(connection, sender)
     if orthanc is not None:
-        _follow(settings, database, known, orthanc, label, follow=follow, as_json=as_json)
-        return
-    from imaging_hub.gateway.reception import Reception
-    from imaging_hub.retrieval import study_list
-    from imaging_hub.retrieval.query_retrieve_scu import RetrieveLevel
-    from imaging_hub.retrieval.study_list import LineOutcome
-
-    ((level, path),) = given.items()
-    pace = study_list.RetrievalPace(per_hour, study_list.window(window) if window else None)
-    wanted = study_list.lines(path.read_text("utf-8"))
-    with Reception(settings, database).taking() as reception:
-        asked = _asked(settings, database, known, reception, get=get)
-        outcomes = _tell(asked.run(RetrieveLevel(level), wanted, pace, again=again), as_json=as_json)
-    if set(outcomes) - {LineOutcome.COMPLETE.value}:
+        secret = settings.orthanc_source_password
+        feed = OrthancFeed(orthanc, settings.orthanc_source_user, secret.get_secret_value() if secret else None, label)
+        with Reception(settings, database).taking() as reception:
+            source = OrthancSource(feed, login, reception, known, dataset_max_bytes=settings.dataset_max_bytes)
+            complete = _follow(source, follow=follow, as_json=as_json)
+    else:
+        ((level, path),) = given.items()
+        pace = study_list.RetrievalPace(per_hour, study_list.window(window) if window else None)
+        wanted = study_list.lines(path.read_text("utf-8"))
+        with Reception(settings, database).taking() as reception:
+            asked = _asked(settings, login, known, reception, get=get)
+            complete = _tell(asked.run(RetrieveLevel(level), wanted, pace, again=again), as_json=as_json)
+    if not complete:
         raise typer.Exit(1)
 
 
 def _asked(
-    settings: Settings, database: Database, sender: Sender, reception: Reception, *, get: bool
+    settings: Settings, login: DatabaseLogin, sender: Sender, reception: Reception, *, get: bool
 ) -> StudyListRetrieval:
     """The sender's PACS, to be asked by lists."""
     from imaging_hub.retrieval.query_retrieve_scu import QueryRetrieveScu
@@ -95,11 +101,13 @@ def _asked(
         )
     pacs = QueryRetrieveScu(sender, sender.query, settings.ae_title)
     fetch = (lambda study: pacs.get(study, reception)) if get else pacs.move
-    return StudyListRetrieval(database, sender, pacs.find, fetch)
+    return StudyListRetrieval(login, sender, pacs.find, fetch)
 
 
-def _tell(retrieved: Iterable[RetrievedLine], *, as_json: bool) -> Counter[str]:
-    """Print what comes of each line, as it comes; how often each outcome came."""
+def _tell(retrieved: Iterable[RetrievedLine], *, as_json: bool) -> bool:
+    """Print what comes of each line, as it comes, and how often each outcome came; whether all were complete."""
+    from imaging_hub.retrieval.progress import LineOutcome
+
     outcomes: Counter[str] = Counter()
     for line in retrieved:
         outcomes[line.outcome.value] += 1
@@ -108,40 +116,22 @@ def _tell(retrieved: Iterable[RetrievedLine], *, as_json: bool) -> Counter[str]:
         typer.echo(json.dumps(asdict(line)) if as_json else plain)
     summary = ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items()))
     typer.echo(summary or "nothing left to do", err=True)
-    return outcomes
+    return set(outcomes) <= {LineOutcome.COMPLETE.value}
 
 
-def _follow(
-    settings: Settings, database: Database, sender: Sender, url: str, label: str | None, *, follow: bool, as_json: bool
-) -> None:
-    from imaging_hub.gateway.reception import Reception
-    from imaging_hub.retrieval.orthanc_source import OrthancSource
-
-    secret = settings.orthanc_source_password
+def _follow(source: OrthancSource, *, follow: bool, as_json: bool) -> bool:
+    """Print each study as it is taken over, once or until stopped; whether no instance was refused."""
     refused = 0
-    with Reception(settings, database).taking() as reception:
-        source = OrthancSource(
-            url,
-            database,
-            reception,
-            sender,
-            dataset_max_bytes=settings.dataset_max_bytes,
-            user=settings.orthanc_source_user,
-            password=secret.get_secret_value() if secret else None,
-            label=label,
-        )
-        while True:
-            try:
-                for study in source.follow():
-                    refused += study.refused
-                    counts = f"{study.received} of {study.instances} instances"
-                    typer.echo(json.dumps(asdict(study)) if as_json else counts)
-            except HubError as fault:
-                if not follow:
-                    raise
-                typer.echo(f"{fault} [{fault.code}]; trying again", err=True)
+    while True:
+        try:
+            for study in source.follow():
+                refused += study.refused
+                counts = f"{study.received} of {study.instances} instances"
+                typer.echo(json.dumps(asdict(study)) if as_json else counts)
+        except HubError as fault:
             if not follow:
-                break
-            time.sleep(FOLLOW_SECONDS)
-    if refused:
-        raise typer.Exit(1)
+                raise
+            typer.echo(f"{fault} [{fault.code}]; trying again", err=True)
+        if not follow:
+            return not refused
+        time.sleep(FOLLOW_SECONDS)

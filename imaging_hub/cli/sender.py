@@ -61,20 +61,20 @@ def add(
     from imaging_hub.settings import load
 
     settings = load(config)
+    described = senders.Sender(
+        calling_ae_title=ae_title,
+        address=address,
+        hospital=hospital,
+        finess=finess,
+        profile=profile or settings.default_profile,
+        certificate=fingerprint(certificate) if certificate else None,
+        query=senders.QueryRetrieveAddress.parse(query) if query else None,
+        retrieves=retrieve,
+        keep_originals=keep_originals,
+        quiet_seconds=quiet,
+    )
     with _database(settings).begin(DatabaseRole.GATEWAY) as connection:
-        added = senders.add(
-            connection,
-            calling_ae_title=ae_title,
-            address=address,
-            hospital=hospital,
-            finess=finess,
-            profile=profile or settings.default_profile,
-            certificate=fingerprint(certificate) if certificate else None,
-            query=senders.QueryRetrieveAddress.parse(query) if query else None,
-            retrieves=retrieve,
-            keep_originals=keep_originals,
-            quiet_seconds=quiet,
-        )
+        added = senders.add(connection, described)
     typer.echo(
         f"{added.calling_ae_title} from {added.address} may send for {added.hospital}"
         f" to {settings.ae_title}@{settings.bind_address}:{settings.dicom_port}"
@@ -135,6 +135,7 @@ def test(
 ) -> None:
     """Follow a sender's next study from the association to the archive; status 1 when it does not get there in time."""
     from imaging_hub.console.sender_trial import TrialStep, follow
+    from imaging_hub.database import DatabaseRole
     from imaging_hub.settings import load
 
     settings = load(config)
@@ -142,7 +143,7 @@ def test(
         f"Send one study to {settings.ae_title}@{settings.bind_address}:{settings.dicom_port} as {ae_title} now."
     )
     last: TrialStep | None = None
-    for last in follow(_database(settings), ae_title, wait):
+    for last in follow(_database(settings).login(DatabaseRole.GATEWAY), ae_title, wait):
         typer.echo(f"{'✓' if last.good else '✗'} {last.text}")
         if last.cure:
             typer.echo(f"  What to do: {last.cure}")

@@ -23,9 +23,8 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard 
 
 def prepare(settings: Settings, hub: Database | None = None) -> Database:
     """The third party's database and keys: what must be there before it starts; `hub` may hold those of before."""
-    from sqlalchemy import text
-
     from imaging_hub.database import VAULT, DatabaseRole, migrate, open_vault
+    from imaging_hub.trust import epochs
     from imaging_hub.trust.keyrings import create_missing
     from imaging_hub.trust.relocation import move_from_hub
 
@@ -35,7 +34,7 @@ def prepare(settings: Settings, hub: Database | None = None) -> Database:
     if hub is not None:
         move_from_hub(hub, database, settings.keys, settings.trust_keys)
     with database.begin(DatabaseRole.TRUST) as connection:
-        filled = connection.execute(text("SELECT EXISTS (SELECT 1 FROM trust.epoch)")).scalar_one()
+        filled = epochs.any_begun(connection)
     create_missing(settings.trust_keys, filled=filled)
     return database
 
@@ -103,12 +102,13 @@ def resubmit(config: Config = None, as_json: Json = False) -> None:
 
     Broken off, it goes on when it is called again.
     """
-    from imaging_hub.database import open_database
+    from imaging_hub.database import DatabaseRole, open_database
     from imaging_hub.pseudonymisation.rekeying import resubmit as submit_again
     from imaging_hub.pseudonymisation.third_party import ThirdParty
 
     settings = load(config)
-    done = submit_again(open_database(settings), settings.keys, ThirdParty.connect(settings))
+    login = open_database(settings).login(DatabaseRole.GATEWAY)
+    done = submit_again(login, settings.keys, ThirdParty.connect(settings))
     if as_json:
         typer.echo(json.dumps(asdict(done)))
     else:

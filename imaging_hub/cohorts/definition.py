@@ -5,16 +5,18 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from imaging_hub import yaml_source
 from imaging_hub.cohorts import criteria, image_criteria, nomenclature, strict
 from imaging_hub.cohorts.criteria import CodeSet, CohortDefinition, ImagingActs, IndexEvent, Occurrence
-from imaging_hub.cohorts.source import KeyPath as Place
-from imaging_hub.cohorts.source import SourceFile
 from imaging_hub.errors import DefinitionError
+from imaging_hub.yaml_source import KeyPath as Place
+from imaging_hub.yaml_source import YamlFault, YamlSource
 
 _NOMENCLATURES = {
     "diagnosis": ("icd10",), "act": ("ccam",), "drug": ("atc", "ucd"), "ald": ("ald",), "stay": ("ghm",),
@@ -28,27 +30,41 @@ DefinitionFault = tuple[Place, str]
 
 def read(path: Path) -> CohortDefinition:
     """The definition in a file. Raises `DefinitionError`, one `file:line: problem; cure` per line."""
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        message = f"{path}:1: the file cannot be read; check its name, and that it is UTF-8"
-        raise DefinitionError(message) from fault
-    return parse(text, str(path))
+    with _named(str(path)):
+        return _checked(yaml_source.read(path), str(path))
 
 
 def parse(text: str, name: str = "definition") -> CohortDefinition:
     """The definition in `text`; `name` stands before the lines of faults."""
-    source = SourceFile(text, name)
+    with _named(name):
+        return _checked(yaml_source.parse(text), name)
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Name the file in what is wrong with its YAML."""
     try:
-        definition = CohortDefinition.model_validate_json(json.dumps(source.content, allow_nan=False))
+        yield
+    except YamlFault as fault:
+        message = f"{name}:{fault.line}: {fault.problem}; {fault.cure}"
+        raise DefinitionError(message) from None
+
+
+def _checked(source: YamlSource, name: str) -> CohortDefinition:
+    try:
+        definition = CohortDefinition.model_validate_json(json.dumps(source.content))
     except ValidationError as fault:
-        raise source.fault(list(_translated(fault))) from None
-    except ValueError:
-        raise source.fault([((), "a number is not finite; write digits")]) from None
+        raise _wrong(source, name, _translated(fault)) from None
     findings = [*_set_findings(definition), *_event_findings(definition), *_other_findings(definition)]
     if findings:
-        raise source.fault(findings)
+        raise _wrong(source, name, findings)
     return definition
+
+
+def _wrong(source: YamlSource, name: str, findings: Iterable[DefinitionFault]) -> DefinitionError:
+    """One error that names every finding, in the order of the lines."""
+    placed = sorted({(source.line(place), problem) for place, problem in findings})
+    return DefinitionError("\n".join(f"{name}:{line}: {problem}" for line, problem in placed))
 
 
 def schema() -> dict[str, object]:

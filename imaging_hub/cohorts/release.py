@@ -13,10 +13,11 @@ from datetime import date
 
 from sqlalchemy import Connection, text
 
+from imaging_hub.archive import index
 from imaging_hub.archive.objects import ObjectStore, StoredObject
 from imaging_hub.audit import trail
 from imaging_hub.cohorts.rewriting import project_pseudonym, rewrite
-from imaging_hub.database import Database, DatabaseRole, wake_workers
+from imaging_hub.database import DatabaseLogin, wake_workers
 from imaging_hub.dicom import uid
 from imaging_hub.errors import HubError, NotFound
 from imaging_hub.permits import projects
@@ -133,12 +134,12 @@ def fail(connection: Connection, release: str) -> None:
     )
 
 
-def prepare(database: Database, objects: ObjectStore, release: str, pid_key: bytes, uid_key: bytes) -> None:
+def prepare(login: DatabaseLogin, objects: ObjectStore, release: str, pid_key: bytes, uid_key: bytes) -> None:
     """Write the release's own copies and its manifest; goes on where a killed worker stopped.
 
     Raises `HubError('not-releasable')` when a review or the content changed since it was asked for.
     """
-    with database.begin(DatabaseRole.WORKER) as connection:
+    with login.begin() as connection:
         row = connection.execute(
             text("SELECT cohort, state FROM hub.release WHERE id = :id"), {"id": release}
         ).one_or_none()
@@ -152,14 +153,14 @@ def prepare(database: Database, objects: ObjectStore, release: str, pid_key: byt
     for start in range(0, len(todo), _BATCH):
         batch = todo[start : start + _BATCH]
         stored = {one.path: objects.put(_copy(objects, one, uid_key)) for one in batch}
-        with database.begin(DatabaseRole.WORKER) as connection:
+        with login.begin() as connection:
             _insert_items(connection, release, stored)
         done |= stored
     manifest = _manifest(instances, done, told)
     stored_manifest = objects.put([manifest])
-    with database.begin(DatabaseRole.WORKER) as connection:
+    with login.begin() as connection:
         _refuse_unreleasable(facts(connection, row.cohort))
-        _insert_objects(connection, [stored_manifest])
+        index.name_objects(connection, [stored_manifest])
         _conclude(connection, release, stored_manifest.digest, [done[one.path] for one in instances])
 
 
@@ -223,15 +224,8 @@ def _items(connection: Connection, release: str) -> dict[str, StoredObject]:
     return {row.path: StoredObject(row.digest, row.size) for row in rows}
 
 
-def _insert_objects(connection: Connection, stored: Sequence[StoredObject]) -> None:
-    connection.execute(
-        text("INSERT INTO hub.object (digest, size) VALUES (:digest, :size) ON CONFLICT DO NOTHING"),
-        [{"digest": one.digest, "size": one.size} for one in stored],
-    )
-
-
 def _insert_items(connection: Connection, release: str, stored: dict[str, StoredObject]) -> None:
-    _insert_objects(connection, list(stored.values()))
+    index.name_objects(connection, stored.values())
     connection.execute(
         text(
             "INSERT INTO hub.release_item (release, path, digest, size) VALUES (:release, :path, :digest, :size)"

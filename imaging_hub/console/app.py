@@ -42,7 +42,7 @@ def create_console(settings: Settings, database: Database) -> FastAPI:
     """The console's app; it reaches the database as the console's role only."""
     app = FastAPI(title="Console", docs_url=None, redoc_url=None, openapi_url=None)
     pages = PageTemplates(Path(__file__).parent / "templates", _context)
-    spool = open_spool(settings, database, DatabaseRole.CONSOLE)
+    spool = open_spool(settings, database.login(DatabaseRole.CONSOLE))
     sessions = BrowserSessions.named("imaging_hub_console", settings.console_url)
     app.state.console = Console(
         settings,

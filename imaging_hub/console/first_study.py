@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from starlette.responses import Response
 
-from imaging_hub.console import receipts
 from imaging_hub.console.reason_texts import why_held, why_refused
-from imaging_hub.console.receipts import RefusalSummary, StudyReceipt
 from imaging_hub.console.visit import STAFF, For, Visit
 from imaging_hub.deidentification.engine import plan
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
@@ -21,7 +19,9 @@ from imaging_hub.deidentification.instance import AttributeChange, Pseudonyms, Q
 from imaging_hub.deidentification.profile import profile
 from imaging_hub.dicom import part10, walk
 from imaging_hub.errors import HubError, NotFound
-from imaging_hub.gateway import senders
+from imaging_hub.gateway import rejections, senders
+from imaging_hub.gateway.rejections import RefusalSummary
+from imaging_hub.intake import receipts
 from imaging_hub.intake.spool import Spool
 from imaging_hub.settings import Settings
 
@@ -29,6 +29,8 @@ router = APIRouter(include_in_schema=False)
 
 Staff = Annotated[Visit, For(STAFF)]
 AeTitleParameter = Annotated[str, Path(max_length=16)]
+PAGE = 200
+"""Refusals among which the sender's last one is looked for."""
 REFRESH_SECONDS = 5
 """How often the page looks again while nothing has come."""
 _REHEARSED = Pseudonyms("PSEUDONYME", bytes(32), -100)
@@ -51,8 +53,8 @@ def sender(visit: Staff, title: AeTitleParameter) -> Response:
         if not known:
             raise NotFound("Il n'y a pas de tel expéditeur.")
         refusal = _last_refusal(connection, title)
-        receipt = _last_receipt(connection, known[0].hospital)
-        digest = _an_original(connection, receipt)
+        receipt = receipts.newest(connection, known[0].hospital)
+        digest = receipts.first_original(connection, receipt.id) if receipt else None
     settings = visit.console.settings
     values: dict[str, Any] = {
         "sender": known[0],
@@ -68,24 +70,9 @@ def sender(visit: Staff, title: AeTitleParameter) -> Response:
 
 
 def _last_refusal(connection: Connection, title: str) -> RefusalSummary | None:
-    found = [one for one in receipts.refusals(connection) if one.calling_ae_title == title]
+    lately = rejections.recent(connection, limit=PAGE)
+    found = [one for one in lately if one.calling_ae_title == title]
     return found[0] if found else None
-
-
-def _last_receipt(connection: Connection, hospital: str) -> StudyReceipt | None:
-    study = connection.execute(
-        text("SELECT max(id) FROM identifying.study WHERE hospital = :hospital"), {"hospital": hospital}
-    ).scalar_one()
-    return receipts.receipt(connection, study) if study else None
-
-
-def _an_original(connection: Connection, receipt: StudyReceipt | None) -> str | None:
-    if receipt is None:
-        return None
-    return connection.execute(
-        text("SELECT digest FROM identifying.instance WHERE study = :study AND purged_at IS NULL ORDER BY id LIMIT 1"),
-        {"study": receipt.id},
-    ).scalar_one_or_none()
 
 
 def _difference(settings: Settings, spool: Spool, name: str, digest: str) -> ProfileTrial | None:

@@ -8,14 +8,21 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from imaging_hub.console import originals, receipts
+from imaging_hub.console import originals
 from imaging_hub.console.reason_texts import part, why_held, why_refused
-from imaging_hub.console.receipts import QuarantinedInstance
 from imaging_hub.console.visit import EVERYBODY, STAFF, For, OperatorRole, Visit
 from imaging_hub.errors import NotFound
+from imaging_hub.gateway import rejections
+from imaging_hub.gateway import senders as known_senders
+from imaging_hub.intake import last_diagnosis, receipts
+from imaging_hub.intake import quarantine as quarantined
+from imaging_hub.intake.quarantine import QuarantinedInstance, QuarantineFilter
+from imaging_hub.retrieval import progress
 
 router = APIRouter(include_in_schema=False)
 
+PAGE = 200
+"""Rows of a list."""
 STALE = timedelta(minutes=5)
 """A diagnosis older than this says that no worker runs."""
 
@@ -31,15 +38,16 @@ def reception(visit: AnyOperator, before: OriginalsReader = None) -> Response:
     if visit.person.role is OperatorRole.RADIOLOGIST:
         return visit.page("reviewer.html", hub=visit.console.settings.hub_url)
     with visit.begin() as connection:
-        found = receipts.receipts(connection, before)
-    return visit.page("reception.html", receipts=found, more=len(found) == receipts.MOST, why=why_held)
+        found = receipts.recent(connection, before, limit=PAGE)
+    return visit.page("reception.html", receipts=found, more=len(found) == PAGE, why=why_held)
 
 
 @router.get("/studies/{study}")
 def study_receipt(visit: Staff, study: RowParameter) -> Response:
     """One study's receipt with what is held of it."""
     with visit.begin() as connection:
-        found, held = receipts.receipt(connection, study), receipts.held(connection, study=study)
+        found = receipts.of_study(connection, study)
+        held = quarantined.instances(connection, QuarantineFilter(study=study), limit=PAGE)
     if found is None:
         raise NotFound("Il n'y a pas de tel examen.")
     return visit.page("receipt.html", receipt=found, held=held, why=why_held)
@@ -51,37 +59,37 @@ def quarantine(
 ) -> Response:
     """What is held, by reason."""
     with visit.begin() as connection:
-        groups = receipts.groups(connection)
-        held = receipts.held(connection, reason=reason, before=before)
-    more = len(held) == receipts.MOST
+        groups = quarantined.groups(connection)
+        held = quarantined.instances(connection, QuarantineFilter(reason, before=before), limit=PAGE)
+    more = len(held) == PAGE
     return visit.page("held.html", groups=groups, held=held, reason=reason, more=more, why=why_held)
 
 
 @router.get("/quarantine/{instance}")
 def held_instance(visit: Staff, instance: RowParameter) -> Response:
     """One held instance, without any value of it."""
-    held, _ = _held(visit, instance)
+    held = _held(visit, instance)
     return visit.page("held_instance.html", held=held, why=why_held(held.reason), attributes=None)
 
 
 @router.get("/quarantine/{instance}/original")
 def held_original(visit: Staff, instance: RowParameter) -> Response:
     """The same with its attributes and first picture: an identity, so on the trail each time."""
-    held, digest = _held(visit, instance)
+    held = _held(visit, instance)
     if not held.kept:
         raise NotFound("L'original n'est plus conservé.", code="original-gone")
     visit.identity_seen(f"instance:{instance}", "attributes", every_time=True)
-    found = originals.readable(visit.console.spool, digest)
+    found = originals.readable(visit.console.spool, held.digest)
     return visit.page("held_instance.html", held=held, why=why_held(held.reason), attributes=found)
 
 
 @router.get("/quarantine/{instance}/{frame}.png")
 def held_picture(visit: Staff, instance: RowParameter, frame: Annotated[int, Path(ge=0, lt=1 << 31)]) -> Response:
     """One frame of a held instance as PNG."""
-    held, digest = _held(visit, instance)
+    held = _held(visit, instance)
     if not held.kept:
         raise NotFound("L'original n'est plus conservé.", code="original-gone")
-    png = visit.console.pictures.png(digest, frame)
+    png = visit.console.pictures.png(held.digest, frame)
     visit.identity_seen(f"instance:{instance}", "pixels")
     return Response(png, media_type="image/png")
 
@@ -90,7 +98,7 @@ def held_picture(visit: Staff, instance: RowParameter, frame: Annotated[int, Pat
 def senders(visit: Staff) -> Response:
     """Who may send."""
     with visit.begin() as connection:
-        found = receipts.senders(connection)
+        found = known_senders.summaries(connection)
     return visit.page("senders.html", senders=found, settings=visit.console.settings)
 
 
@@ -99,8 +107,8 @@ def refusals(visit: Staff) -> Response:
     """What was refused at the door, why, and what cures it."""
     ours = visit.console.settings.ae_title
     with visit.begin() as connection:
-        found = receipts.refusals(connection)
-        known = receipts.senders(connection)
+        found = rejections.recent(connection, limit=PAGE)
+        known = known_senders.summaries(connection)
     rows = [(one, *why_refused(one.reason, one.calling_ae_title, one.address, ours)) for one in found]
     by_hospital = {one.hospital: one for one in known}
     return visit.page("refusals.html", refusals=rows, senders=list(by_hospital.values()))
@@ -110,7 +118,7 @@ def refusals(visit: Staff) -> Response:
 def health(visit: Staff) -> Response:
     """What is wrong with the hub, as a worker last saw it."""
     with visit.begin() as connection:
-        at, found = receipts.diagnosis(connection)
+        at, found = last_diagnosis.read(connection)
     stale = at is None or datetime.now(UTC) - at > STALE
     return visit.page("health.html", ailments=[(one, part(one["subject"])) for one in found], at=at, stale=stale)
 
@@ -119,12 +127,12 @@ def health(visit: Staff) -> Response:
 def retrievals(visit: Staff) -> Response:
     """What was asked of PACS, without the values that were asked for: they may identify."""
     with visit.begin() as connection:
-        return visit.page("retrievals.html", lines=receipts.retrievals(connection))
+        return visit.page("retrievals.html", lines=progress.recent(connection, limit=PAGE))
 
 
-def _held(visit: Visit, instance: int) -> tuple[QuarantinedInstance, str]:
+def _held(visit: Visit, instance: int) -> QuarantinedInstance:
     with visit.begin() as connection:
-        found = receipts.held_instance(connection, instance)
+        found = quarantined.find(connection, instance)
     if found is None:
         raise NotFound("Il n'y a pas de telle instance en quarantaine.")
     return found

@@ -4,41 +4,26 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from datetime import datetime
 from io import StringIO
 from typing import Annotated
 
 from fastapi import APIRouter, Path
 from fastapi.responses import JSONResponse
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from starlette.responses import Response
 
-from imaging_hub.console import receipts
 from imaging_hub.console.visit import STAFF, For, Visit
 from imaging_hub.errors import NotFound
+from imaging_hub.intake import completeness, receipts
+from imaging_hub.intake.receipts import ReceiptLine
 from imaging_hub.spreadsheet import cell
 
 router = APIRouter(include_in_schema=False)
 
 Staff = Annotated[Visit, For(STAFF)]
 StudyRow = Annotated[int, Path(ge=1, lt=1 << 62)]
-
-
-@dataclass(frozen=True)
-class ReceiptLine:
-    """One instance of a study, as its hospital knows it."""
-
-    sop_instance_uid: str
-    sop_class_uid: str
-    series_instance_uid: str | None
-    transfer_syntax_uid: str
-    sha256: str
-    """Of the file in the spool."""
-    size: int
-    state: str
-    reason: str | None
-    received_at: datetime
 
 
 @router.get("/studies/{study}.csv")
@@ -58,10 +43,8 @@ def table(visit: Staff, study: StudyRow) -> Response:
 def document(visit: Staff, study: StudyRow) -> Response:
     """The receipt with its summary."""
     with visit.begin() as connection:
-        found, receipt = _lines(connection, study), receipts.receipt(connection, study)
-        uid = connection.execute(
-            text("SELECT study_instance_uid FROM identifying.study WHERE id = :study"), {"study": study}
-        ).scalar_one_or_none()
+        found, receipt = _lines(connection, study), receipts.of_study(connection, study)
+        uid = completeness.revision(connection, study).study_instance_uid
     if receipt is None:
         raise NotFound("Il n'y a pas de tel examen.")
     summary = {**asdict(receipt), "study_instance_uid": uid, "instances": [asdict(line) for line in found]}
@@ -69,14 +52,7 @@ def document(visit: Staff, study: StudyRow) -> Response:
 
 
 def _lines(connection: Connection, study: int) -> Sequence[ReceiptLine]:
-    rows = connection.execute(
-        text(
-            "SELECT sop_instance_uid, sop_class_uid, series_instance_uid, transfer_syntax_uid, digest, size, state,"
-            " reason, received_at FROM identifying.instance WHERE study = :study ORDER BY id"
-        ),
-        {"study": study},
-    )
-    found = [ReceiptLine(*row) for row in rows]
+    found = receipts.lines(connection, study)
     if not found:
         raise NotFound("Il n'y a pas de tel examen.")
     return found

@@ -5,27 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection
 
-from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.gateway import senders
+from imaging_hub.database import DatabaseLogin, database_time
+from imaging_hub.gateway import rejections, senders
+from imaging_hub.intake import receipts
+from imaging_hub.intake.receipts import StudyReceipt
 
 LOOK_SECONDS = 0.5
-
-_SINCE = "SELECT clock_timestamp()"
-_REFUSED = """
-    SELECT reason, abbrev(address) AS address FROM identifying.rejection
-    WHERE calling_ae_title = :title AND at > :since ORDER BY id DESC LIMIT 1
-"""
-_STUDY = """
-    SELECT s.id, s.state, s.profile, count(i.id) AS received,
-           count(i.id) FILTER (WHERE i.state = 'ARCHIVED') AS archived,
-           array_agg(DISTINCT i.reason) FILTER (WHERE i.reason IS NOT NULL) AS reasons
-    FROM identifying.study s JOIN identifying.instance i ON i.study = s.id
-    WHERE s.hospital = :hospital AND s.last_received_at > :since GROUP BY s.id ORDER BY s.id DESC LIMIT 1
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +29,7 @@ class TrialStep:
 
 
 def follow(
-    database: Database,
+    login: DatabaseLogin,
     ae_title: str,
     seconds: float,
     *,
@@ -48,13 +37,13 @@ def follow(
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[TrialStep]:
     """The steps as they happen, until the study is settled or the time is over; `HubError` for an unknown title."""
-    with database.begin(DatabaseRole.GATEWAY) as connection:
+    with login.begin() as connection:
         hospital = senders.named(connection, ae_title).hospital
-        since = connection.execute(text(_SINCE)).scalar_one()
+        since = database_time(connection)
     until = clock() + seconds
     told: set[str] = set()
     while True:
-        with database.begin(DatabaseRole.GATEWAY) as connection:
+        with login.begin() as connection:
             steps = list(_steps(connection, ae_title, hospital, since))
         for step in steps:
             if step.text not in told:
@@ -73,9 +62,9 @@ def follow(
         yield TrialStep("the time is over", False, "imaging-hub doctor names what waits")
 
 
-def _steps(connection: Connection, title: str, hospital: str, since: object) -> Iterator[TrialStep]:
-    refused = connection.execute(text(_REFUSED), {"title": title, "since": since}).one_or_none()
-    study = connection.execute(text(_STUDY), {"hospital": hospital, "since": since}).one_or_none()
+def _steps(connection: Connection, title: str, hospital: str, since: datetime) -> Iterator[TrialStep]:
+    refused = rejections.last_of(connection, title, since)
+    study = receipts.newest(connection, hospital, since)
     if refused is not None and study is None:
         yield TrialStep(f"refused from {refused.address}: {refused.reason}", False, "imaging-hub doctor names the cure")
     if study is not None:
@@ -83,16 +72,16 @@ def _steps(connection: Connection, title: str, hospital: str, since: object) -> 
         yield from _of_study(study)
 
 
-def _of_study(study: Row[Any]) -> Iterator[TrialStep]:
+def _of_study(study: StudyReceipt) -> Iterator[TrialStep]:
     if study.state == "OPEN":
         return
     yield TrialStep(f"study {study.id} is complete: {study.received} instances")
     if study.state == "PROCESSED":
-        for reason in study.reasons or ():
+        for reason in study.reasons:
             yield TrialStep(f"held back: {reason}", False, "the console says why, under quarantine")
-        all_held = study.archived == 0
+        all_held = study.deidentified == 0
         yield TrialStep(
-            f"profile {study.profile}: {study.archived} of {study.received} instances are in the archive",
+            f"profile {study.profile}: {study.deidentified} of {study.received} instances are in the archive",
             not all_held,
             final=True,
         )

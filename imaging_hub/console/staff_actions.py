@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import quote
 
@@ -29,23 +30,12 @@ def let_in(visit: Staff, calling_ae_title: FormText, address: FormText, like: Fo
         known = next((one for one in senders.list_senders(connection) if one.calling_ae_title == like), None)
         if known is None:
             raise NotFound("Il n'y a pas de tel expéditeur.")
-        same_machine = calling_ae_title.strip() == known.calling_ae_title
+        alike = replace(known, calling_ae_title=calling_ae_title, address=address)
+        if calling_ae_title.strip() != known.calling_ae_title:
+            # A certificate is of one machine, and so is the receiver behind its AE title.
+            alike = replace(alike, certificate=None, query=None, retrieves=False)
         try:
-            senders.add(
-                connection,
-                calling_ae_title=calling_ae_title,
-                address=address,
-                hospital=known.hospital,
-                finess=known.finess,
-                profile=known.profile,
-                # A certificate is of one machine, and so is the receiver behind its AE title.
-                certificate=known.certificate if same_machine else None,
-                query=known.query if same_machine else None,
-                retrieves=known.retrieves and same_machine,
-                keep_originals=known.keep_originals,
-                quiet_seconds=known.quiet_seconds,
-                by=visit.person.name,
-            )
+            senders.add(connection, alike, by=visit.person.name)
         except HubError as fault:
             raise ProblemDetails(422, fault.code, "Cet expéditeur ne peut pas être ajouté.", hint=fault.hint) from None
     return RedirectResponse(f"/senders/{quote(calling_ae_title.strip(), safe='')}", 303)

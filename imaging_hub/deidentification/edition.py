@@ -93,7 +93,7 @@ def read(path: Path) -> Edition:
     """The edition in a file. Raises `ProfileError` when it is not a table that this engine could use."""
     try:
         found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise _wrong(path.name, "the file cannot be read as JSON") from None
     return _edition(found, path.name)
 

@@ -73,7 +73,7 @@ def explain_at(scope: Scope, *path: int) -> AttributeExplanation:
     return AttributeExplanation(
         attribute=place_of(path),
         vr=vr_of(tag),
-        type=standard.type_of(scope.sop_class_uid, path),
+        type=standard.type_of(scope.instance.sop_class_uid, path),
         action=decision.change.action,
         becomes=WORDS[decision.handling] + _with(decision, path),
         otherwise=WORDS[decision.fallback],

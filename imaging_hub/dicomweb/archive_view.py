@@ -12,7 +12,7 @@ from imaging_hub.archive.filters import InstanceFilter, SeriesFilter, StudyFilte
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.archive.pixel_data import PixelData
 from imaging_hub.archive.search import ArchivedInstance
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.errors import NotFound
 from imaging_hub.pixels.rendering import FrameRenderer
 
@@ -37,7 +37,7 @@ class ResourceRequest:
 class ArchiveView:
     """The archive as DICOMweb shows it."""
 
-    database: Database
+    login: DatabaseLogin
     objects: ObjectStore
     pictures: FrameRenderer
     origin: str
@@ -53,7 +53,7 @@ class ArchiveView:
 
     def instances(self, wanted: ResourceRequest) -> Sequence[ArchivedInstance]:
         """The instances of a study, of one of its series, or one; `NotFound` when there is none to see."""
-        with self.database.begin(DatabaseRole.WEB) as connection:
+        with self.login.begin() as connection:
             found = search.instances(
                 connection,
                 InstanceFilter(sop_uids=[wanted.instance] if wanted.instance else ()),
@@ -68,7 +68,7 @@ class ArchiveView:
         """Their encoded headers in the same order, a few in memory at a time."""
         for start in range(0, len(found), _HEADERS_AT_ONCE):
             some = found[start : start + _HEADERS_AT_ONCE]
-            with self.database.begin(DatabaseRole.WEB) as connection:
+            with self.login.begin() as connection:
                 headers = search.headers(connection, [one.sop_instance_uid for one in some])
             yield from ((one, headers[one.sop_instance_uid]) for one in some)
 

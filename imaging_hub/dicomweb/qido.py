@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from imaging_hub.archive import search
 from imaging_hub.archive.filters import SeriesFilter, StudyFilter
-from imaging_hub.database import DatabaseRole
 from imaging_hub.dicomweb import dicom_json, qido_query, qido_results
 from imaging_hub.dicomweb.archive_view import ArchiveView, ResourceRequest
 from imaging_hub.dicomweb.dicom_json import Json
@@ -18,7 +17,7 @@ from imaging_hub.dicomweb.dicom_json import Json
 def studies(archive: ArchiveView, wanted: ResourceRequest) -> Response:
     """Studies."""
     asked, url = qido_query.ask(wanted), archive.url(wanted.request)
-    with archive.database.begin(DatabaseRole.WEB) as connection:
+    with archive.login.begin() as connection:
         found = qido_query.page(
             asked,
             search.studies(connection, asked.study, asked.limit + 1, asked.offset, of_series=asked.series),
@@ -30,7 +29,7 @@ def studies(archive: ArchiveView, wanted: ResourceRequest) -> Response:
 def series(archive: ArchiveView, wanted: ResourceRequest) -> Response:
     """Series of one study; or of all, and then with what their studies say (PS3.18 §10.6.3.3.2)."""
     asked, url = qido_query.ask(wanted), archive.url(wanted.request)
-    with archive.database.begin(DatabaseRole.WEB) as connection:
+    with archive.login.begin() as connection:
         found = qido_query.page(
             asked, search.series(connection, asked.series, asked.limit + 1, asked.offset, of_study=asked.study)
         )
@@ -43,7 +42,7 @@ def series(archive: ArchiveView, wanted: ResourceRequest) -> Response:
 def instances(archive: ArchiveView, wanted: ResourceRequest) -> Response:
     """Instances, with what those levels say of them that the path leaves open."""
     asked, url = qido_query.ask(wanted), archive.url(wanted.request)
-    with archive.database.begin(DatabaseRole.WEB) as connection:
+    with archive.login.begin() as connection:
         everything = search.instances(
             connection, asked.instance, asked.limit + 1, asked.offset, of_series=asked.series, of_study=asked.study
         )

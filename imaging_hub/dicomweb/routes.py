@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from imaging_hub.archive.filters import StudyFilter
 from imaging_hub.archive.objects import ObjectStore
-from imaging_hub.database import Database
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.dicom import uid
 from imaging_hub.dicomweb import qido, wado
 from imaging_hub.dicomweb.archive_view import ArchiveView, ResourceRequest
@@ -34,9 +34,9 @@ def everybody(action: Action) -> Any:
     return Depends(lambda: None)
 
 
-def router(database: Database, objects: ObjectStore, require: Require = everybody, *, origin: str = "") -> APIRouter:
+def router(login: DatabaseLogin, objects: ObjectStore, require: Require = everybody, *, origin: str = "") -> APIRouter:
     """The routes, to be mounted under `/dicom-web`; `origin` as clients see it, by default from each request."""
-    archive = ArchiveView(database, objects, FrameRenderer(objects.file, _PICTURES_BYTES), origin)
+    archive = ArchiveView(login, objects, FrameRenderer(objects.file, _PICTURES_BYTES), origin)
     routes = APIRouter(include_in_schema=False)
     study, series = "/studies/{study}", "/studies/{study}/series/{series}"
     instance = series + "/instances/{instance}"

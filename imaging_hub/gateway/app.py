@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
-from imaging_hub.database import Database
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import stow
 from imaging_hub.gateway.feed_metrics import FeedMetrics
 from imaging_hub.gateway.storage_scp import StorageServer
@@ -22,8 +22,9 @@ from imaging_hub.settings import Settings
 def create_app(settings: Settings, database: Database, server: StorageServer) -> FastAPI:
     """The app; it shares the receiver's spool, journal and limits."""
     app = FastAPI(title="Gateway", docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(stow.router(settings, database, server.reception), prefix="/dicom-web")
-    server.metrics.registry.register(FeedMetrics(database))
+    login = database.login(DatabaseRole.GATEWAY)
+    app.include_router(stow.router(settings, login, server.reception), prefix="/dicom-web")
+    server.metrics.registry.register(FeedMetrics(login))
 
     @app.get("/healthz")
     def alive() -> dict[str, str]:

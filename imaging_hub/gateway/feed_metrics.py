@@ -6,31 +6,17 @@ from collections.abc import Iterator
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from imaging_hub.database import Database, DatabaseRole
-
-_LAST = """
-    SELECT n.finess, extract(epoch FROM max(s.last_received_at))
-    FROM (SELECT DISTINCT hospital, finess FROM identifying.sender) AS n
-    LEFT JOIN identifying.study s ON s.hospital = n.hospital GROUP BY n.finess
-"""
-_OLDEST = """
-    SELECT n.finess, extract(epoch FROM clock_timestamp() - min(s.last_received_at))
-    FROM (SELECT DISTINCT hospital, finess FROM identifying.sender) AS n
-    LEFT JOIN identifying.study s ON s.hospital = n.hospital AND s.state <> 'PROCESSED' GROUP BY n.finess
-"""
-_HELD = """
-    SELECT finess, reason, count(*) FROM identifying.instance WHERE state = 'QUARANTINED' GROUP BY finess, reason
-"""
+from imaging_hub.database import DatabaseLogin
+from imaging_hub.intake import feeds
 
 
 class FeedMetrics(Collector):
     """Read from the journal at each scrape; labels are FINESS numbers and reason codes, never a UID."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, login: DatabaseLogin) -> None:
+        self._login = login
 
     def describe(self) -> Iterator[Metric]:
         """Nothing beforehand: the registry would ask the journal."""
@@ -52,10 +38,13 @@ class FeedMetrics(Collector):
             "imaging_hub_feed_quarantined_instances", "Instances in quarantine.", labels=["finess", "reason"]
         )
         try:
-            with self._database.begin(DatabaseRole.GATEWAY) as connection:
-                for family, query in ((last, _LAST), (oldest, _OLDEST), (held, _HELD)):
-                    for *labels, value in connection.execute(text(query)):
-                        family.add_metric(labels, float(value or 0))
+            with self._login.begin() as connection:
+                for finess, moment in feeds.last_received(connection).items():
+                    last.add_metric([finess], moment)
+                for finess, seconds in feeds.oldest_unprocessed(connection).items():
+                    oldest.add_metric([finess], seconds)
+                for labels, instances in feeds.quarantined(connection).items():
+                    held.add_metric(labels, instances)
         except SQLAlchemyError:
             yield _journal_up(0)
         else:

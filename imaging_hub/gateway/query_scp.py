@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import AuditAction
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import Database, DatabaseLogin, DatabaseRole
 from imaging_hub.dicom import transfer_syntax
 from imaging_hub.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN
 from imaging_hub.gateway import senders, storage_commitment
@@ -52,9 +52,9 @@ class QueryRetrieveScp:
 
     def __init__(self, settings: Settings, database: Database, metrics: GatewayMetrics) -> None:
         self._settings = settings
-        self._database = database
-        self._spool = open_spool(settings, database, DatabaseRole.GATEWAY)
-        self._rejections = Rejections(database, metrics)
+        self._login = database.login(DatabaseRole.GATEWAY)
+        self._spool = open_spool(settings, self._login)
+        self._rejections = Rejections(self._login, metrics)
         self._server: GuardedServer | None = None
 
     @property
@@ -80,7 +80,7 @@ class QueryRetrieveScp:
 
     def _serve(self, connection: PeerConnection) -> None:
         """One association, from its request to its end."""
-        session = _Session(self._settings, self._database, self._spool, self._rejections, connection)
+        session = _Session(self._settings, self._login, self._spool, self._rejections, connection)
         association = session.association()
         association.start()
         association.join()
@@ -95,13 +95,13 @@ class _Session:
     def __init__(
         self,
         settings: Settings,
-        database: Database,
+        login: DatabaseLogin,
         spool: Spool,
         rejections: Rejections,
         connection: PeerConnection,
     ) -> None:
         self._settings = settings
-        self._database = database
+        self._login = login
         self._spool = spool
         self._rejections = rejections
         self._connection = connection
@@ -156,7 +156,7 @@ class _Session:
 
     def _may_ask(self, calling: str) -> Sender | RefusalReason:
         try:
-            with self._database.begin(DatabaseRole.GATEWAY) as connection:
+            with self._login.begin() as connection:
                 found = senders.admit(connection, calling, self._connection.address, self._connection.certificate)
         except SQLAlchemyError:
             return RefusalReason.DATABASE_AWAY
@@ -167,7 +167,7 @@ class _Session:
             return
         hospital, title = self._sender.hospital, self._settings.ae_title
         try:
-            with self._database.begin(DatabaseRole.GATEWAY) as connection:
+            with self._login.begin() as connection:
                 matches = list(study_root.find(connection, self._spool, hospital, event.identifier, title))
         except InvalidQuery:
             yield _NO_QUERY, None
@@ -190,7 +190,7 @@ class _Session:
     def _move(self, event: Event) -> Iterator[Any]:
         """Only to a receiver of the same hospital: the one that is named for the destination's AE title."""
         destination = str(event.move_destination or "").strip()
-        with self._database.begin(DatabaseRole.GATEWAY) as connection:
+        with self._login.begin() as connection:
             known = [
                 one
                 for one in senders.list_senders(connection)
@@ -212,12 +212,12 @@ class _Session:
         if self._sender is None or not storage_commitment.may_be_committed(self._sender):
             return _REFUSED, None
         wanted, title = event.action_information, self._settings.ae_title
-        return storage_commitment.request(self._database, self._sender, title, event.action_type, wanted), None
+        return storage_commitment.request(self._login, self._sender, title, event.action_type, wanted), None
 
     def _originals(self, event: Event) -> list[KeptOriginal]:
         if self._sender is None:
             return []
-        with suppress(InvalidQuery), self._database.begin(DatabaseRole.GATEWAY) as connection:
+        with suppress(InvalidQuery), self._login.begin() as connection:
             return study_root.originals(connection, self._sender.hospital, event.identifier)
         return []
 
@@ -232,7 +232,7 @@ class _Session:
     def _remember(self, what: str, count: int) -> None:
         if self._sender is None:
             return
-        with self._database.begin(DatabaseRole.GATEWAY) as connection:
+        with self._login.begin() as connection:
             trail.append(
                 connection,
                 f"sender:{self._sender.calling_ae_title}",

@@ -57,11 +57,11 @@ class Reception:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._quarantine_max_bytes = settings.quarantine_max_bytes
-        self._database = database
-        self._commits = GroupCommit(database)
+        self._login = database.login(DatabaseRole.GATEWAY)
+        self._commits = GroupCommit(self._login)
         self._admission = SpoolAdmission(settings, self._load)
         self._handover = HandoverClient(settings.handover_socket)
-        self.spool = open_spool(settings, database, DatabaseRole.GATEWAY)
+        self.spool = open_spool(settings, self._login)
         self.metrics = GatewayMetrics()
         self.failed = Event()
         """Set when the disk can no longer be vouched for: the process must end, whoever noticed."""
@@ -168,14 +168,14 @@ class Reception:
         """Spool the file; what can belong to no study is kept within the quarantine quota only."""
         if found.situation is StoreSituation.STORED:
             return body.keep(owner), True
-        with self._database.begin(DatabaseRole.GATEWAY) as connection:
+        with self._login.begin() as connection:
             used = usage.quarantined_bytes(connection)
         if used + body.size > self._quarantine_max_bytes:
             return body.digest(), False
         return body.keep(owner), True
 
     def _load(self) -> SpoolLoad:
-        with self._database.begin(DatabaseRole.GATEWAY) as connection:
+        with self._login.begin() as connection:
             return SpoolLoad(usage.spool_bytes(connection), usage.largest_open_study_bytes(connection))
 
     def _same_content(self, standing: str, body: IncomingDataset, transfer_syntax_uid: str) -> bool:

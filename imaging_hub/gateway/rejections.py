@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from threading import Lock
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.gateway.connection import EndReason, PeerConnection
 from imaging_hub.log import log
 from imaging_hub.metrics import GatewayMetrics
@@ -75,13 +76,57 @@ class RefusalCause:
     """The SOP Class or Transfer Syntax that was refused."""
 
 
+@dataclass(frozen=True)
+class RefusalSummary:
+    """An association or context that was refused, as it was written down."""
+
+    at: datetime
+    address: str
+    calling_ae_title: str
+    called_ae_title: str
+    reason: str
+    syntax: str
+
+
+_SUMMARY = "SELECT at, abbrev(address), calling_ae_title, called_ae_title, reason, syntax FROM identifying.rejection"
+
+
+def recent(connection: Connection, *, limit: int) -> Sequence[RefusalSummary]:
+    """What was refused lately, the latest first."""
+    rows = connection.execute(text(f"{_SUMMARY} ORDER BY id DESC LIMIT :limit"), {"limit": limit})
+    return [RefusalSummary(*row) for row in rows]
+
+
+def last_of(connection: Connection, calling_ae_title: str, since: datetime) -> RefusalSummary | None:
+    """What was last refused to an AE title since then."""
+    row = connection.execute(
+        text(f"{_SUMMARY} WHERE calling_ae_title = :title AND at > :since ORDER BY id DESC LIMIT 1"),
+        {"title": calling_ae_title, "since": since},
+    ).one_or_none()
+    return RefusalSummary(*row) if row else None
+
+
+def of_last_day(connection: Connection) -> Sequence[RefusalCause]:
+    """Every cause of a refusal in the last 24 hours once, 50 at most, by address."""
+    rows = connection.execute(
+        text(
+            "SELECT DISTINCT abbrev(address) AS address, calling_ae_title, called_ae_title, reason, syntax"
+            " FROM identifying.rejection WHERE at > now() - interval '1 day' ORDER BY 1, 2, 4 LIMIT 50"
+        )
+    )
+    return [
+        RefusalCause(row.address, row.calling_ae_title, row.called_ae_title, RefusalReason(row.reason), row.syntax)
+        for row in rows
+    ]
+
+
 class Rejections:
     """Writes causes down, each at most once a minute."""
 
     def __init__(
-        self, database: Database, metrics: GatewayMetrics, clock: Callable[[], float] = time.monotonic
+        self, login: DatabaseLogin, metrics: GatewayMetrics, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._database = database
+        self._login = login
         self._metrics = metrics
         self._clock = clock
         self._recent: OrderedDict[RefusalCause, float] = OrderedDict()
@@ -97,7 +142,7 @@ class Rejections:
         for cause in fresh:
             log.warning("rejected", reason=cause.reason.value, address=cause.address)
         try:
-            with self._database.begin(DatabaseRole.GATEWAY) as connection:
+            with self._login.begin() as connection:
                 connection.execute(
                     text(
                         "INSERT INTO identifying.rejection (address, calling_ae_title, called_ae_title, reason, syntax)"

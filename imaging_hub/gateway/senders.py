@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
@@ -45,6 +46,17 @@ class Sender:
     """After archiving: `never`, `until-released`, `always`, a number of days; None for what the settings say."""
     quiet_seconds: float | None = None
     """Without news for so long, a study is complete; None for what the settings say."""
+
+
+@dataclass(frozen=True)
+class SenderSummary:
+    """An application entity that may send, as the console lists it; an address of one machine without its mask."""
+
+    calling_ae_title: str
+    address: str
+    hospital: str
+    finess: str
+    profile: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,38 +137,19 @@ def named(connection: Connection, calling_ae_title: str) -> Sender:
     return next((sender for sender in found if sender.query), found[0])
 
 
-def add(
-    connection: Connection,
-    *,
-    calling_ae_title: str,
-    address: str,
-    hospital: str,
-    finess: str,
-    profile: str,
-    certificate: str | None = None,
-    query: QueryRetrieveAddress | None = None,
-    retrieves: bool = False,
-    keep_originals: str | None = None,
-    quiet_seconds: float | None = None,
-    by: str = ACTOR,
-) -> Sender:
-    """Let a sender in, or describe a known one anew; raises `HubError`."""
-    sender = Sender(
-        _title(calling_ae_title),
-        _network(address),
-        _hospital(hospital),
-        finess,
-        profile,
-        certificate,
-        query,
-        retrieves,
-        keep_originals,
-        quiet_seconds,
+def add(connection: Connection, described: Sender, *, by: str = ACTOR) -> Sender:
+    """Let a sender in, or describe a known one anew; the sender as it is kept. Raises `HubError`."""
+    sender = replace(
+        described,
+        calling_ae_title=_title(described.calling_ae_title),
+        address=_network(described.address),
+        hospital=_hospital(described.hospital),
     )
-    if not _FINESS.match(finess):
+    if not _FINESS.match(sender.finess):
         raise HubError("a FINESS number has nine digits (2A, 2B for Corsica)", code="finess")
-    if keep_originals is not None and not _KEEP.fullmatch(keep_originals):
+    if sender.keep_originals is not None and not _KEEP.fullmatch(sender.keep_originals):
         raise HubError("originals are kept never, until-released, always or some days", code="keep-originals")
+    query = sender.query
     values = asdict(sender) | {"host": query.host if query else None, "port": query.port if query else None}
     connection.execute(
         text(
@@ -172,7 +165,7 @@ def add(
         ),
         {name: value for name, value in values.items() if name != "query"},
     )
-    trail.append(connection, by, AuditAction.SENDER_ADDED, f"finess:{finess}", {"profile": profile})
+    trail.append(connection, by, AuditAction.SENDER_ADDED, f"finess:{sender.finess}", {"profile": sender.profile})
     return sender
 
 
@@ -230,6 +223,17 @@ def list_senders(connection: Connection) -> list[Sender]:
         )
     )
     return [_sender(row) for row in rows]
+
+
+def summaries(connection: Connection) -> Sequence[SenderSummary]:
+    """Who may send, in short, by hospital."""
+    rows = connection.execute(
+        text(
+            "SELECT calling_ae_title, abbrev(address), hospital, finess, profile FROM identifying.sender"
+            " ORDER BY hospital, calling_ae_title, address"
+        )
+    )
+    return [SenderSummary(*row) for row in rows]
 
 
 def _sender(row: Row[Any]) -> Sender:

@@ -12,13 +12,14 @@ from threading import Thread
 from pydicom import Dataset
 from pynetdicom import AE, build_role
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import AuditAction
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.gateway.senders import Sender
+from imaging_hub.intake import journal
 from imaging_hub.log import log
 
 ALL_COMMITTED, SOME_FAILED = 1, 2
@@ -35,14 +36,14 @@ def may_be_committed(sender: Sender) -> bool:
     return sender.keep_originals == "always" and sender.query is not None
 
 
-def request(database: Database, sender: Sender, our_title: str, action: int, wanted: Dataset) -> int:
+def request(login: DatabaseLogin, sender: Sender, our_title: str, action: int, wanted: Dataset) -> int:
     """Answer an N-ACTION and, where it is one, report to the sender's own receiver afterwards; the status."""
     if action != 1:
         return _NO_SUCH_ACTION
     if not wanted.get("TransactionUID") or not wanted.get("ReferencedSOPSequence"):
         return _INVALID_ARGUMENT
     try:
-        with database.begin(DatabaseRole.GATEWAY) as connection:
+        with login.begin() as connection:
             report = _report(connection, sender, wanted)
     except SQLAlchemyError:
         return _PROCESSING_FAILURE
@@ -55,16 +56,7 @@ def _report(connection: Connection, sender: Sender, wanted: Dataset) -> Dataset:
     asked = [
         (str(one.ReferencedSOPClassUID), str(one.ReferencedSOPInstanceUID)) for one in wanted.ReferencedSOPSequence
     ]
-    rows = connection.execute(
-        # Not what is in conflict or in no study: it is held under a UID that stands for something else, or for nothing.
-        text(
-            "SELECT sop_instance_uid, sop_class_uid FROM identifying.instance WHERE hospital = :hospital"
-            " AND study IS NOT NULL AND sop_instance_uid = ANY(:uids) AND purged_at IS NULL"
-            " AND reason IS DISTINCT FROM 'sop-instance-conflict'"
-        ),
-        {"hospital": sender.hospital, "uids": [uid for _, uid in asked]},
-    )
-    kept: dict[str, str] = {row.sop_instance_uid: row.sop_class_uid for row in rows}
+    kept = journal.kept_originals(connection, sender.hospital, [uid for _, uid in asked])
     report = Dataset()
     report.TransactionUID = wanted.TransactionUID
     report.ReferencedSOPSequence = [_item(pair) for pair in asked if kept.get(pair[1]) == pair[0]]

@@ -42,10 +42,10 @@ class StorageServer:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
-        self._database = database
+        self._login = database.login(DatabaseRole.GATEWAY)
         self.reception = Reception(settings, database)
         self.metrics = self.reception.metrics
-        self._rejections = Rejections(database, self.metrics)
+        self._rejections = Rejections(self._login, self.metrics)
         self._server: GuardedServer | None = None
         self.stopping = False
 
@@ -59,7 +59,7 @@ class StorageServer:
         self._settings.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         context = server_context(self._settings)
         try:
-            with self._database.begin(DatabaseRole.GATEWAY) as connection:
+            with self._login.begin() as connection:
                 recovered = recovery.recover(connection, self.reception.spool)
         except SQLAlchemyError as fault:
             raise StorageUnavailable(
@@ -104,7 +104,7 @@ class StorageServer:
         if self.stopping or self.reception.failed.is_set():
             return RefusalReason.SHUTTING_DOWN
         try:
-            with self._database.begin(DatabaseRole.GATEWAY) as connection:
+            with self._login.begin() as connection:
                 found = senders.admit(connection, request.calling_ae_title, request.address, request.certificate)
             return found if isinstance(found, RefusalReason) or self.reception.accepting() else RefusalReason.SPOOL_FULL
         except SQLAlchemyError:

@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.dicom import uid
 from imaging_hub.dicom.status import STORE_STATUS, StoreSituation, StoreStatus
 from imaging_hub.gateway import senders
@@ -86,7 +86,7 @@ class _Request:
         self.received.append(self.file.finish(self.study))
 
 
-def router(settings: Settings, database: Database, reception: Reception) -> APIRouter:
+def router(settings: Settings, login: DatabaseLogin, reception: Reception) -> APIRouter:
     """The two resources of the Store transaction."""
     routes = APIRouter()
 
@@ -94,7 +94,7 @@ def router(settings: Settings, database: Database, reception: Reception) -> APIR
     @routes.post("/studies/{study}")
     async def store(request: Request, study: str | None = None) -> JSONResponse:
         """Store the instances of a request; of a study, when the address names one."""
-        sender = await run_in_threadpool(_sender, database, request)
+        sender = await run_in_threadpool(_sender, login, request)
         if study is not None and not uid.is_valid(study):
             raise ProblemDetails(400, "study-uid", "The address names no valid Study Instance UID.")
         boundary = _boundary(request)
@@ -115,11 +115,11 @@ def router(settings: Settings, database: Database, reception: Reception) -> APIR
     return routes
 
 
-def _sender(database: Database, request: Request) -> Sender:
+def _sender(login: DatabaseLogin, request: Request) -> Sender:
     """Whose token the request brings."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
-        with database.begin(DatabaseRole.GATEWAY) as connection:
+        with login.begin() as connection:
             sender = senders.bearer(connection, token_hash(token.strip()), datetime.now(UTC))
         if sender is not None:
             return sender

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import Connection, text
 
@@ -125,6 +126,20 @@ def awaiting(connection: Connection) -> list[int]:
     return list(
         connection.execute(text("SELECT id FROM identifying.study WHERE state = 'COMPLETE' ORDER BY id")).scalars()
     )
+
+
+def unprocessed(connection: Connection) -> int:
+    """How many studies are not processed yet, complete or still open."""
+    count = connection.execute(text("SELECT count(*) FROM identifying.study WHERE state <> 'PROCESSED'")).scalar_one()
+    return int(count)
+
+
+def longest_wait(connection: Connection) -> timedelta | None:
+    """How long ago the last instance came of the complete study that waits longest; None when none waits."""
+    waited: timedelta | None = connection.execute(
+        text("SELECT max(clock_timestamp() - last_received_at) FROM identifying.study WHERE state = 'COMPLETE'")
+    ).scalar_one()
+    return waited
 
 
 def patient_conflict(connection: Connection, study_id: int) -> bool:

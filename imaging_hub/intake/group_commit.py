@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 from sqlalchemy.exc import SQLAlchemyError
 
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.errors import StorageUnavailable
 from imaging_hub.intake import journal
 from imaging_hub.intake.journal import Arrival, RecordedArrival
@@ -39,8 +39,8 @@ class _Entry:
 class GroupCommit:
     """One thread that writes the journal for all associations."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, login: DatabaseLogin) -> None:
+        self._login = login
         self._entries: SimpleQueue[_Entry | None] = SimpleQueue()
         self._line: psycopg.Connection[tuple[Any, ...]] | None = None
         """A connection of our own on which each statement commits by itself: one round trip, one flush."""
@@ -113,7 +113,7 @@ class GroupCommit:
             return ()
         try:
             if self._line is None:
-                self._line = psycopg.connect(self._database.conninfo(DatabaseRole.GATEWAY), autocommit=True)
+                self._line = psycopg.connect(self._login.conninfo(), autocommit=True)
             return zip(
                 entries, journal.record_readable(self._line, [(e.arrival, e.profile) for e in entries]), strict=True
             )
@@ -123,7 +123,7 @@ class GroupCommit:
 
     def _write_one(self, entry: _Entry) -> None:
         try:
-            with self._database.begin(DatabaseRole.GATEWAY) as connection:
+            with self._login.begin() as connection:
                 recorded = (
                     journal.record_passed(connection, entry.arrival, entry.profile)
                     if entry.same_content is None

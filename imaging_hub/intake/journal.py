@@ -225,6 +225,44 @@ def _entry(row: Row[tuple[object, ...]]) -> JournalEntry:
     return JournalEntry(**{**row._mapping, "state": InstanceState(row.state)})
 
 
+@dataclass(frozen=True, slots=True)
+class SpooledOriginal:
+    """The original that a de-identified instance was made of."""
+
+    digest: str
+    purged: bool
+
+
+def original_of(connection: Connection, series_instance_uid: str, sop_instance_uid: str) -> SpooledOriginal | None:
+    """The original behind a de-identified instance, by the UIDs that it was given."""
+    row = connection.execute(
+        text(
+            "SELECT digest, purged_at IS NOT NULL AS purged FROM identifying.instance"
+            " WHERE deidentified_series_instance_uid = :series AND deidentified_sop_instance_uid = :sop"
+            " ORDER BY id DESC LIMIT 1"
+        ),
+        {"series": series_instance_uid, "sop": sop_instance_uid},
+    ).one_or_none()
+    return SpooledOriginal(*row) if row else None
+
+
+def kept_originals(connection: Connection, hospital: str, sop_instance_uids: Sequence[str]) -> dict[str, str]:
+    """SOP Class UIDs, by SOP Instance UID, of those of a hospital's instances whose originals are kept.
+
+    Not of one that is in conflict or in no study: it is held under a UID that stands for something else, or for
+    nothing.
+    """
+    rows = connection.execute(
+        text(
+            "SELECT sop_instance_uid, sop_class_uid FROM identifying.instance WHERE hospital = :hospital"
+            " AND study IS NOT NULL AND sop_instance_uid = ANY(:uids) AND purged_at IS NULL"
+            " AND reason IS DISTINCT FROM 'sop-instance-conflict'"
+        ),
+        {"hospital": hospital, "uids": list(sop_instance_uids)},
+    )
+    return {row.sop_instance_uid: row.sop_class_uid for row in rows}
+
+
 def settle_quarantined(
     connection: Connection, instance_id: int, reason: str, attribute: str = "", rule: str = ""
 ) -> bool:

@@ -1,8 +1,10 @@
-"""What people may do with what is held: have it processed again after a rule changed, or purge it."""
+"""What is held and why, and what people may do with it: have it processed again after a rule changed, or purge it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection, text
 
@@ -13,6 +15,83 @@ from imaging_hub.intake import retention
 from imaging_hub.intake.journal import CONFLICT
 from imaging_hub.intake.retention import ExpiredOriginal
 from imaging_hub.intake.spool import Spool
+
+
+@dataclass(frozen=True)
+class QuarantineGroup:
+    """Instances in quarantine for one reason."""
+
+    reason: str
+    hospital: str
+    instances: int
+    latest_at: datetime
+
+
+@dataclass(frozen=True)
+class QuarantinedInstance:
+    """One instance in quarantine, by its row number."""
+
+    id: int
+    hospital: str
+    study: int | None
+    modality: str | None
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    reason: str
+    attribute: str | None
+    rule: str | None
+    size: int
+    received_at: datetime
+    kept: bool
+    digest: str
+    """Of its original in the spool, where that is kept."""
+
+
+@dataclass(frozen=True)
+class QuarantineFilter:
+    """Which instances in quarantine are asked for; None asks nothing."""
+
+    reason: str | None = None
+    study: int | None = None
+    before: int | None = None
+    """Row number: those that came before it."""
+
+
+_HELD = """
+    SELECT id, hospital, study, modality, sop_class_uid, transfer_syntax_uid, reason, attribute, rule, size,
+           received_at, purged_at IS NULL AS kept, digest
+    FROM identifying.instance WHERE state = 'QUARANTINED'
+"""
+
+
+def groups(connection: Connection) -> Sequence[QuarantineGroup]:
+    """Quarantine by reason and hospital, the most first."""
+    rows = connection.execute(
+        text(
+            "SELECT reason, hospital, count(*), max(received_at) FROM identifying.instance"
+            " WHERE state = 'QUARANTINED' GROUP BY reason, hospital ORDER BY 3 DESC, 1, 2"
+        )
+    )
+    return [QuarantineGroup(*row) for row in rows]
+
+
+def instances(connection: Connection, wanted: QuarantineFilter, *, limit: int) -> Sequence[QuarantinedInstance]:
+    """Instances in quarantine, the latest first."""
+    rows = connection.execute(
+        text(
+            f"{_HELD} AND (CAST(:reason AS text) IS NULL OR reason = :reason)"
+            " AND (CAST(:study AS bigint) IS NULL OR study = :study)"
+            " AND (CAST(:before AS bigint) IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit"
+        ),
+        {**asdict(wanted), "limit": limit},
+    )
+    return [QuarantinedInstance(*row) for row in rows]
+
+
+def find(connection: Connection, instance_id: int) -> QuarantinedInstance | None:
+    """One instance in quarantine."""
+    row = connection.execute(text(f"{_HELD} AND id = :id"), {"id": instance_id}).one_or_none()
+    return QuarantinedInstance(*row) if row else None
 
 
 def replay(connection: Connection, instances: Sequence[int], *, by: str) -> int:

@@ -24,7 +24,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.errors import NotFound, StorageUnavailable
 from imaging_hub.intake import sealing
@@ -151,10 +151,10 @@ class Spool:
         return folder
 
 
-def open_spool(settings: Settings, database: Database, role: DatabaseRole) -> Spool:
-    """The spool of these settings, as `role` may open what is sealed in it."""
+def open_spool(settings: Settings, login: DatabaseLogin) -> Spool:
+    """The spool of these settings, as `login` may open what is sealed in it."""
     # Whether or not new ones are sealed, those that are can be opened.
-    return Spool(settings.spool, open_vault(settings, database, role), seal=settings.seal_originals)
+    return Spool(settings.spool, open_vault(settings, login), seal=settings.seal_originals)
 
 
 class IncomingFile:

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 from sqlalchemy import Connection, text
 
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.errors import KeyringError, NotFound, StorageUnavailable
 from imaging_hub.keys.keyring import Keyring, original_keys
 from imaging_hub.settings import Settings
@@ -42,11 +42,10 @@ class StudyKey:
 
 
 class StudyKeyStore:
-    """The keys of studies, as `role` may reach them; safe among threads and processes."""
+    """The keys of studies, as `login` may reach them; safe among threads and processes."""
 
-    def __init__(self, database: Database, role: DatabaseRole, hospitals: Keyring) -> None:
-        self._database = database
-        self._role = role
+    def __init__(self, login: DatabaseLogin, hospitals: Keyring) -> None:
+        self._login = login
         self._hospitals = hospitals
         self._by_owner: OrderedDict[OriginalOwner, tuple[StudyKey, float]] = OrderedDict()
         self._by_id: OrderedDict[UUID, StudyKey] = OrderedDict()
@@ -66,7 +65,7 @@ class StudyKeyStore:
             known = self._by_id.get(key_id)
         if known is not None:
             return known
-        with self._database.begin(self._role) as connection:
+        with self._login.begin() as connection:
             row = connection.execute(
                 text("SELECT hospital, wrapped FROM identifying.study_key WHERE id = :id"), {"id": key_id}
             ).one_or_none()
@@ -76,7 +75,7 @@ class StudyKeyStore:
 
     def _found_or_made(self, owner: OriginalOwner) -> StudyKey:
         made = StudyKey(uuid4(), secrets.token_bytes(32))
-        with self._database.begin(self._role) as connection:
+        with self._login.begin() as connection:
             row = connection.execute(
                 text(
                     "INSERT INTO identifying.study_key AS k (id, hospital, study_instance_uid, wrapped)"
@@ -106,9 +105,9 @@ class StudyKeyStore:
         return key
 
 
-def open_vault(settings: Settings, database: Database, role: DatabaseRole) -> StudyKeyStore:
-    """The vault of these settings, as `role` may reach it."""
-    return StudyKeyStore(database, role, original_keys(settings.keys))
+def open_vault(settings: Settings, login: DatabaseLogin) -> StudyKeyStore:
+    """The vault of these settings, as `login` may reach it."""
+    return StudyKeyStore(login, original_keys(settings.keys))
 
 
 def locked_out(connection: Connection, hospitals: Keyring) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.errors import KeyringError
 from imaging_hub.keys.keyring import Keyring, gateway_keys
 from imaging_hub.keys.pseudonym_chain import TokenKind, ins_message, ipp_message, level1
@@ -39,7 +39,7 @@ class ResubmissionReport:
     """Destroyed former tokens, whose identity is no longer held here."""
 
 
-def resubmit(database: Database, keys: Path, third_party: ThirdParty) -> ResubmissionReport:
+def resubmit(login: DatabaseLogin, keys: Path, third_party: ThirdParty) -> ResubmissionReport:
     """Submit every identity for the epoch that the third party has begun; `keys` is the folder of the hub's keyrings.
 
     Raises `KeyringError` `epoch-other` when the third party has not begun the epoch after the gateway's, and
@@ -54,7 +54,7 @@ def resubmit(database: Database, keys: Path, third_party: ThirdParty) -> Resubmi
     gateway.rotate("level1", epoch)
     gateway = gateway_keys(keys)
     if (former := gateway.former_key("level1")) is not None:
-        for submissions in _submissions(database, gateway, former, third_party):
+        for submissions in _submissions(login, gateway, former, third_party):
             third_party.submit(epoch, submissions)
     report = ResubmissionReport(**third_party.end(epoch))
     gateway.destroy_evaluator(epoch - 1)
@@ -63,11 +63,11 @@ def resubmit(database: Database, keys: Path, third_party: ThirdParty) -> Resubmi
 
 
 def _submissions(
-    database: Database, keyring: Keyring, former: bytes, third_party: ThirdParty
+    login: DatabaseLogin, keyring: Keyring, former: bytes, third_party: ThirdParty
 ) -> Iterator[list[tuple[str, str, TokenKind]]]:
     """Yield the submissions of all patients and all who opposed, in batches."""
     key, epoch = keyring.key("level1"), keyring.epoch
-    with database.begin(DatabaseRole.GATEWAY) as connection:
+    with login.begin() as connection:
         rows = connection.execution_options(stream_results=True).execute(text(_ALL_IDENTITIES))
         for batch in rows.partitions(_BATCH_ROWS):
             messages: list[tuple[str, TokenKind]] = []

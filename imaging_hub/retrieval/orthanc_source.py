@@ -6,25 +6,36 @@ How far the changes have been followed is written down after each batch: what is
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from orthanc_api_client import ChangeType, OrthancApiClient
 from orthanc_api_client import exceptions as orthanc
-from sqlalchemy import text
 
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.dicom.status import StoreSituation
 from imaging_hub.errors import HubError
 from imaging_hub.gateway.dicom_file import IncomingFileReader
 from imaging_hub.gateway.reception import Reception
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.intake import completeness
+from imaging_hub.retrieval import progress
 
 BATCH = 100
 _PIECE = 1 << 20
 _TIMEOUT_SECONDS = 60
 _TAKEN = (StoreSituation.STORED, StoreSituation.DUPLICATE, StoreSituation.QUARANTINED)
+
+
+@dataclass(frozen=True, slots=True)
+class OrthancFeed:
+    """Which Orthanc is followed, as whom, and which of its studies are wanted."""
+
+    url: str
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    label: str | None = None
+    """Only studies with this label; None for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,7 @@ class TransferredStudy:
 
 
 class OrthancSource:
-    """The Orthanc at `url`, as one hospital's sender.
+    """The Orthanc of `feed`, as one hospital's sender.
 
     Raises `HubError`: `source-unavailable` when it does not answer, `source-refused` when it refuses, `source-labels`
     when a label is asked for and it is older than 1.12, which brought labels.
@@ -45,23 +56,20 @@ class OrthancSource:
 
     def __init__(
         self,
-        url: str,
-        database: Database,
+        feed: OrthancFeed,
+        login: DatabaseLogin,
         reception: Reception,
         sender: Sender,
         *,
         dataset_max_bytes: int,
-        user: str | None = None,
-        password: str | None = None,
-        label: str | None = None,
     ) -> None:
-        self._url = url.rstrip("/") + "/"
-        self._client = OrthancApiClient(self._url, user=user, pwd=password)
-        self._database = database
+        self._url = feed.url.rstrip("/") + "/"
+        self._client = OrthancApiClient(self._url, user=feed.user, pwd=feed.password)
+        self._login = login
         self._reception = reception
         self._sender = sender
         self._file = IncomingFileReader(reception, sender, dataset_max_bytes)
-        self._label = label
+        self._label = feed.label
 
     def follow(self) -> Iterator[TransferredStudy]:
         """The studies that became stable since the last time, until there is no further change."""
@@ -99,7 +107,7 @@ class OrthancSource:
             len(instances), sum(one in _TAKEN for one in outcomes), sum(one not in _TAKEN for one in outcomes)
         )
         if taken.received and not taken.refused:
-            with self._database.begin(DatabaseRole.GATEWAY) as connection:
+            with self._login.begin() as connection:
                 completeness.announced(connection, self._sender.hospital, uid)
         return taken
 
@@ -130,20 +138,9 @@ class OrthancSource:
         return answer
 
     def _position(self) -> int:
-        with self._database.begin(DatabaseRole.GATEWAY) as connection:
-            found = connection.execute(
-                text("SELECT last_change FROM identifying.orthanc_source WHERE hospital = :hospital AND url = :url"),
-                {"hospital": self._sender.hospital, "url": self._url},
-            ).scalar_one_or_none()
-        return int(found or 0)
+        with self._login.begin() as connection:
+            return progress.last_change(connection, self._sender.hospital, self._url)
 
     def _followed(self, change: int) -> None:
-        with self._database.begin(DatabaseRole.GATEWAY) as connection:
-            connection.execute(
-                text(
-                    "INSERT INTO identifying.orthanc_source (hospital, url, last_change)"
-                    " VALUES (:hospital, :url, :change)"
-                    " ON CONFLICT (hospital, url) DO UPDATE SET last_change = excluded.last_change"
-                ),
-                {"hospital": self._sender.hospital, "url": self._url, "change": change},
-            )
+        with self._login.begin() as connection:
+            progress.note_change(connection, self._sender.hospital, self._url, change)

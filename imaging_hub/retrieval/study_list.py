@@ -10,41 +10,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from datetime import time as TimeOfDay
-from enum import StrEnum
-
-from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import AuditAction
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import DatabaseLogin
 from imaging_hub.errors import HubError, RetrievalRefused
 from imaging_hub.gateway.senders import ACTOR, Sender
 from imaging_hub.intake import completeness
+from imaging_hub.retrieval import progress
+from imaging_hub.retrieval.progress import LineOutcome, RetrievedLine
 from imaging_hub.retrieval.query_retrieve_scu import FoundStudy, RetrieveLevel
 
 _LONGEST = {RetrieveLevel.ACCESSION: 16, RetrieveLevel.STUDY: 64, RetrieveLevel.PATIENT: 64}
-
-
-class LineOutcome(StrEnum):
-    """What came of a line."""
-
-    COMPLETE = "complete"  # every instance that the PACS announced is in the journal
-    INCOMPLETE = "incomplete"  # some are not
-    NOT_FOUND = "not-found"  # the PACS has no such study
-    INVALID = "invalid"  # the line is no accession number, UID or Patient ID, or has a wildcard in it
-    REFUSED = "refused"  # the PACS refused, or did not answer: the reason says what
-
-
-@dataclass(frozen=True, slots=True)
-class RetrievedLine:
-    """One line of the list, and what came of it."""
-
-    value: str
-    outcome: LineOutcome
-    studies: int = 0
-    announced: int = 0
-    received: int = 0
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,12 +77,12 @@ class StudyListRetrieval:
 
     def __init__(
         self,
-        database: Database,
+        login: DatabaseLogin,
         sender: Sender,
         find: Callable[[RetrieveLevel, str], list[FoundStudy]],
         fetch: Callable[[str], None],
     ) -> None:
-        self._database = database
+        self._login = login
         self._sender = sender
         self._find = find
         self._fetch = fetch
@@ -114,8 +91,8 @@ class StudyListRetrieval:
         self, level: RetrieveLevel, values: Sequence[str], pace: RetrievalPace, *, again: bool = False
     ) -> Iterator[RetrievedLine]:
         """Each line that is not complete yet, or every one `again`, and what came of it."""
-        with self._database.begin(DatabaseRole.GATEWAY) as connection:
-            done = set() if again else self._complete(connection, level)
+        with self._login.begin() as connection:
+            done = set() if again else progress.complete_lines(connection, self._sender.hospital, level.value)
         last: datetime | None = None
         for value in values:
             if value in done:
@@ -147,7 +124,7 @@ class StudyListRetrieval:
         """Compare with the journal; a study that is whole need not wait for its quiet period."""
         announced = received = 0
         whole = True
-        with self._database.begin(DatabaseRole.GATEWAY) as connection:
+        with self._login.begin() as connection:
             for study in studies:
                 came = completeness.received(connection, self._sender.hospital, study.study_instance_uid)
                 expected = came if study.instances is None else study.instances
@@ -161,39 +138,9 @@ class StudyListRetrieval:
         outcome = LineOutcome.INCOMPLETE if received or not refusal else LineOutcome.REFUSED
         return RetrievedLine(value, outcome, len(studies), announced, received, refusal)
 
-    def _complete(self, connection: Connection, level: RetrieveLevel) -> set[str]:
-        return set(
-            connection.execute(
-                text(
-                    "SELECT value FROM identifying.retrieval"
-                    " WHERE hospital = :hospital AND level = :level AND outcome = 'complete'"
-                ),
-                {"hospital": self._sender.hospital, "level": level.value},
-            ).scalars()
-        )
-
     def _remember(self, level: RetrieveLevel, line: RetrievedLine) -> None:
-        with self._database.begin(DatabaseRole.GATEWAY) as connection:
-            connection.execute(
-                text(
-                    "INSERT INTO identifying.retrieval"
-                    " (hospital, level, value, outcome, reason, studies, announced, received)"
-                    " VALUES (:hospital, :level, :value, :outcome, :reason, :studies, :announced, :received)"
-                    " ON CONFLICT (hospital, level, value) DO UPDATE SET outcome = excluded.outcome,"
-                    " reason = excluded.reason, studies = excluded.studies, announced = excluded.announced,"
-                    " received = excluded.received, tried_at = now()"
-                ),
-                {
-                    "hospital": self._sender.hospital,
-                    "level": level.value,
-                    "value": line.value,
-                    "outcome": line.outcome.value,
-                    "reason": line.reason,
-                    "studies": line.studies,
-                    "announced": line.announced,
-                    "received": line.received,
-                },
-            )
+        with self._login.begin() as connection:
+            progress.note_line(connection, self._sender.hospital, level.value, line)
             trail.append(
                 connection,
                 ACTOR,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
+from imaging_hub.archive import change_lists, search
 from imaging_hub.dicom import attribute_path, walk
 
 _KEEPING_ACTIONS = ("C", "clean", "K", "keep")
@@ -33,28 +34,14 @@ def list_differences(
 
     Values after de-identification are those of the instance `sop_instance_uid`.
     """
-    rows = connection.execute(
-        text(
-            "SELECT change->>0 AS path, change->>1 AS action, change->>2 AS rule, CAST(sum(n) AS int) AS instances"
-            " FROM (SELECT change_list, count(*) AS n FROM hub.instance"
-            "       WHERE series_instance_uid = :series GROUP BY 1) AS treated"
-            " JOIN hub.change_list ON digest = change_list, jsonb_array_elements(changes) AS change"
-            " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
-        ),
-        {"series": series_instance_uid},
-    )
     after = _values_after(connection, sop_instance_uid)
     differences = [
-        AttributeDifference(row.path, row.action, row.rule, row.instances, after.get(row.path)) for row in rows
+        AttributeDifference(change.path, change.action, change.rule, instances, after.get(change.path))
+        for change, instances in change_lists.of_series(connection, series_instance_uid)
     ]
     return sorted(differences, key=lambda difference: difference.action not in _KEEPING_ACTIONS)
 
 
 def _values_after(connection: Connection, sop_instance_uid: str | None) -> dict[str, str]:
-    row = connection.execute(
-        text("SELECT header, transfer_syntax_uid FROM hub.instance WHERE sop_instance_uid = :uid"),
-        {"uid": sop_instance_uid},
-    ).one_or_none()
-    if row is None:
-        return {}
-    return dict(attribute_path.readable(walk.read(bytes(row.header), row.transfer_syntax_uid)))
+    header = search.header(connection, sop_instance_uid) if sop_instance_uid else None
+    return {} if header is None else dict(attribute_path.readable(walk.read(*header)))

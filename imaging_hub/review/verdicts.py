@@ -114,6 +114,13 @@ def count_by_state(connection: Connection) -> dict[str, int]:
     return {row.review_state: row.series for row in rows}
 
 
+def pending(connection: Connection) -> set[str]:
+    """Return the Series Instance UIDs of all series that wait for a verdict."""
+    return set(
+        connection.execute(text("SELECT series_instance_uid FROM hub.series WHERE review_state = 'PENDING'")).scalars()
+    )
+
+
 def list_verdicts(connection: Connection, series_instance_uid: str) -> Sequence[Verdict]:
     """Return the verdicts on a series, the newest first."""
     rows = connection.execute(

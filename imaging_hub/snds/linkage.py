@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
-from imaging_hub.archive import opposition
+from imaging_hub.archive import opposition, search
 from imaging_hub.audit import trail
 from imaging_hub.errors import LinkageError
 from imaging_hub.snds import clerical_review
@@ -108,7 +108,7 @@ def _link(connection: Connection, sid: str, person: str, delivery: str, outcomes
     if opposition.stands(connection, sid):
         outcomes["opposed"] += 1
         return
-    if not connection.execute(text("SELECT 1 FROM hub.subject WHERE sid = :sid"), pair).first():
+    if not search.holds_subject(connection, sid):
         outcomes["not_archived"] += 1
         return
     connection.execute(text("DELETE FROM hub.link WHERE sid = :sid OR snds_person = :person"), pair)
@@ -122,6 +122,14 @@ def _link(connection: Connection, sid: str, person: str, delivery: str, outcomes
     )
     outcomes["linked"] += 1
     outcomes["replaced"] += bool(known)
+
+
+def cut(connection: Connection, sids: Sequence[str]) -> int:
+    """Remove the links of these subjects, and what was proposed of them; how many links there were."""
+    who = {"sids": list(sids)}
+    connection.execute(text("DELETE FROM hub.link_proposal WHERE sid = ANY(:sids)"), who)
+    connection.execute(text("DELETE FROM hub.link_opinion WHERE sid = ANY(:sids)"), who)
+    return connection.execute(text("DELETE FROM hub.link WHERE sid = ANY(:sids)"), who).rowcount
 
 
 def _read(return_file: Path) -> list[tuple[str, str]]:

@@ -121,6 +121,11 @@ def epoch_state(vault: Vault, epoch: int) -> EpochState | None:
     return state
 
 
+def any_begun(connection: Connection) -> bool:
+    """Return whether an epoch ever began, so that the vault may hold tokens."""
+    return bool(connection.execute(text("SELECT EXISTS (SELECT 1 FROM trust.epoch)")).scalar_one())
+
+
 def _open_epoch_keys(vault: Vault, epoch: int) -> Keyring:
     """Return the keyring of an epoch that has not ended; raises `KeyringError` when it is of another epoch."""
     keyring = trust_keys(vault.keys)

@@ -9,7 +9,7 @@ from starlette.staticfiles import StaticFiles
 
 from imaging_hub import __version__
 from imaging_hub.archive.objects import ObjectStore
-from imaging_hub.database import Database
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicomweb import routes
 from imaging_hub.http import problems
 from imaging_hub.http.pages import STATIC, PageTemplates
@@ -58,7 +58,9 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     app.include_router(login.pages)
     app.include_router(documentation.pages)
     app.include_router(health.router)
-    app.include_router(routes.router(database, objects, Needs, origin=settings.hub_url), prefix="/dicom-web")
+    app.include_router(
+        routes.router(database.login(DatabaseRole.WEB), objects, Needs, origin=settings.hub_url), prefix="/dicom-web"
+    )
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     problems.install(app, pages)
     app.add_middleware(

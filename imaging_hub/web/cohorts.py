@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, File, Form, UploadFile
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from starlette.responses import Response
 
+from imaging_hub.cohorts import catalogue
+from imaging_hub.cohorts.catalogue import CohortView
 from imaging_hub.cohorts.definition import parse
 from imaging_hub.cohorts.plan import plan
 from imaging_hub.errors import DefinitionError, HubError, NotFound
 from imaging_hub.permits import projects
-from imaging_hub.permits.policy import AccountRole, Action, RequestActor
+from imaging_hub.permits.policy import Action, RequestActor
 from imaging_hub.web.hub import Needs, Visit, allowed, today
 
 if TYPE_CHECKING:
@@ -85,37 +85,8 @@ class CheckedDefinition:
     domains: list[str]
 
 
-@dataclass(frozen=True)
-class CohortView:
-    """A frozen run of a definition."""
-
-    id: str
-    project: str
-    name: str
-    definition: str
-    definition_digest: str
-    data_version: str
-    flowchart: Any
-    frozen_by: str
-    frozen_at: datetime
-
-
-def visible(connection: Connection, actor: RequestActor, cohort_id: str | None = None) -> Sequence[CohortView]:
-    """Cohorts of the projects whose permits the actor holds, the newest first; an operator sees all."""
-    rows = connection.execute(
-        text(
-            "SELECT id, project, name, definition, definition_digest, data_version, flowchart, frozen_by, frozen_at"
-            " FROM hub.cohort c WHERE (CAST(:id AS text) IS NULL OR id = :id) AND (:all OR EXISTS ("
-            "  SELECT 1 FROM hub.permit p JOIN hub.permit_holder h ON h.permit = p.id"
-            "  WHERE p.project = c.project AND h.account = :actor)) ORDER BY frozen_at DESC, id"
-        ),
-        {"id": cohort_id, "all": actor.role is AccountRole.OPERATOR, "actor": actor.name},
-    )
-    return [CohortView(*row) for row in rows]
-
-
 def _cohort(connection: Connection, actor: RequestActor, cohort_id: str) -> CohortView:
-    found = visible(connection, actor, cohort_id)
+    found = catalogue.cohorts(connection, actor, cohort_id)
     if not found:
         raise NotFound("no such cohort")
     return found[0]
@@ -125,7 +96,7 @@ def _cohort(connection: Connection, actor: RequestActor, cohort_id: str) -> Coho
 def list_cohorts(visit: CohortReader) -> list[CohortView]:
     """Frozen cohorts of your projects, the newest first."""
     with visit.begin() as connection:
-        return list(visible(connection, visit.actor))
+        return list(catalogue.cohorts(connection, visit.actor))
 
 
 @api.get("/{cohort_id}")
@@ -192,7 +163,7 @@ def cohort_page(visit: CohortReader, cohort_id: str) -> Response:
     with visit.begin() as connection:
         cohort = _cohort(connection, visit.actor, cohort_id)
         permits = projects.list_permits(connection, holder=visit.actor.name, project=cohort.project)
-        reviews = _reviews(connection, cohort_id)
+        reviews = catalogue.series_by_review_state(connection, cohort_id)
     return visit.page("cohort.html", cohort=cohort, permits=permits, reviews=reviews)
 
 
@@ -200,7 +171,7 @@ def _form(
     visit: Visit, definition: str, *, flowchart: Flowchart | None = None, fault: HubError | None = None
 ) -> Response:
     with visit.begin() as connection:
-        found = visible(connection, visit.actor)
+        found = catalogue.cohorts(connection, visit.actor)
         permits = projects.list_permits(connection, holder=visit.actor.name)
     status = 422 if fault else 200
     return visit.page(
@@ -254,15 +225,3 @@ def _frozen(visit: Visit, definition: str, permit_id: str) -> freezing.FrozenCoh
 def _told(counted: Flowchart) -> FlowchartView:
     steps = [StepView(step.name, step.subjects, step.missing) for step in counted.steps]
     return FlowchartView(steps, counted.series, counted.data_version)
-
-
-def _reviews(connection: Connection, cohort_id: str) -> dict[str, int]:
-    """The cohort's series by review state: what a release may have to wait for."""
-    rows = connection.execute(
-        text(
-            "SELECT s.review_state, count(*) AS series FROM hub.cohort_member m"
-            " JOIN hub.series s USING (series_instance_uid) WHERE m.cohort = :cohort GROUP BY 1"
-        ),
-        {"cohort": cohort_id},
-    )
-    return {row.review_state: row.series for row in rows}

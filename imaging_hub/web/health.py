@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
@@ -11,27 +12,24 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
+from imaging_hub.archive import reception, totals
+from imaging_hub.cohorts import catalogue
 from imaging_hub.http.peer import is_local
 from imaging_hub.permits.policy import Action
+from imaging_hub.review import verdicts
 from imaging_hub.web.hub import Permission, hub_of
 
 router = APIRouter(tags=["operation"])
 
 _KIND = re.compile(r"[A-Za-z][A-Za-z_-]{1,39}")  # a code; a modality comes from data and might be anything
 
-_FIGURES = {
-    "imaging_hub_instances": (
-        "Instances by journal state.",
-        "SELECT state, sum(instances) FROM hub.reception GROUP BY 1",
-    ),
-    "imaging_hub_quarantined": (
-        "Instances in quarantine by reason.",
-        "SELECT reason, sum(instances) FROM hub.reception WHERE state = 'QUARANTINED' GROUP BY 1",
-    ),
-    "imaging_hub_studies": ("Archived studies by state.", "SELECT state, count(*) FROM hub.study GROUP BY 1"),
-    "imaging_hub_series": ("Archived series by modality.", "SELECT modality, count(*) FROM hub.series GROUP BY 1"),
-    "imaging_hub_reviews": ("Series by review state.", "SELECT review_state, count(*) FROM hub.series GROUP BY 1"),
-    "imaging_hub_releases": ("Releases by state.", "SELECT state, count(*) FROM hub.release GROUP BY 1"),
+_FIGURES: dict[str, tuple[str, Callable[[Connection], Mapping[str, int]]]] = {
+    "imaging_hub_instances": ("Instances by journal state.", reception.by_state),
+    "imaging_hub_quarantined": ("Instances in quarantine by reason.", reception.quarantined_by_reason),
+    "imaging_hub_studies": ("Archived studies by state.", totals.studies_by_state),
+    "imaging_hub_series": ("Archived series by modality.", totals.series_by_modality),
+    "imaging_hub_reviews": ("Series by review state.", verdicts.count_by_state),
+    "imaging_hub_releases": ("Releases by state.", catalogue.releases_by_state),
 }
 
 
@@ -63,8 +61,8 @@ def metrics(request: Request) -> Response:
 
 def _collected(connection: Connection) -> CollectorRegistry:
     registry = CollectorRegistry()
-    for name, (help_text, query) in _FIGURES.items():
+    for name, (help_text, counts) in _FIGURES.items():
         gauge = Gauge(name, help_text, ["kind"], registry=registry)
-        for kind, count in connection.execute(text(query)):
+        for kind, count in counts(connection).items():
             gauge.labels(kind if _KIND.fullmatch(kind or "") else "other").set(count)
     return registry

@@ -6,21 +6,21 @@ also in the middle of a download.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Form
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection, text
 from starlette.responses import Response, StreamingResponse
 
 from imaging_hub.audit import trail
+from imaging_hub.cohorts import catalogue
+from imaging_hub.cohorts.catalogue import ReleaseView
 from imaging_hub.errors import NotFound
 from imaging_hub.permits import projects
-from imaging_hub.permits.policy import AccountRole, Action, Permit, RequestActor, RequestedResource
+from imaging_hub.permits.policy import Action
 from imaging_hub.web.byterange import ByteSpan, asked_span
 from imaging_hub.web.hub import Needs, Visit, allowed, today
 
@@ -48,63 +48,13 @@ class ReleaseIn(BaseModel):
     permit: str = Field(max_length=64)
 
 
-@dataclass(frozen=True)
-class ReleaseView:
-    """A frozen list of digests, and whether it can be fetched yet."""
-
-    id: str
-    cohort: str
-    cohort_name: str
-    project: str
-    permit: str
-    state: str
-    instances: int | None
-    bytes: int | None
-    manifest_digest: str | None
-    requested_by: str
-    created_at: datetime
-    ready_at: datetime | None
-
-
-_SELECT = (
-    "SELECT r.id, r.cohort, c.name, c.project, r.permit, r.state, r.instances, r.bytes, r.manifest_digest,"
-    " r.requested_by, r.created_at, r.ready_at FROM hub.release r JOIN hub.cohort c ON c.id = r.cohort"
-)
-
-
-def visible(connection: Connection, actor: RequestActor) -> Sequence[ReleaseView]:
-    """Releases of the actor's permits, the newest first; an operator sees all."""
-    rows = connection.execute(
-        text(
-            f"{_SELECT} WHERE :all OR EXISTS (SELECT 1 FROM hub.permit_holder h WHERE h.permit = r.permit"  # noqa: S608
-            " AND h.account = :actor) ORDER BY r.created_at DESC, r.id"
-        ),
-        {"all": actor.role is AccountRole.OPERATOR, "actor": actor.name},
-    )
-    return [ReleaseView(*row) for row in rows]
-
-
-def _facts(connection: Connection, release_id: str) -> tuple[ReleaseView, RequestedResource, Permit | None]:
-    """The release with what policy needs to know of it, as it is now."""
-    row = connection.execute(text(f"{_SELECT} WHERE r.id = :id"), {"id": release_id}).one_or_none()
-    if row is None:
-        raise NotFound("no such release")
-    release = ReleaseView(*row)
-    members = connection.execute(
-        text(
-            "SELECT count(*) FILTER (WHERE s.review_state = 'REJECTED') AS rejected,"
-            " count(*) FILTER (WHERE m.sid IN (SELECT sid FROM hub.opposed)) AS opposed"
-            " FROM hub.cohort_member m JOIN hub.series s USING (series_instance_uid) WHERE m.cohort = :cohort"
-        ),
-        {"cohort": release.cohort},
-    ).one()
-    resource = RequestedResource(project=release.project, rejected=members.rejected, opposed=members.opposed)
-    return release, resource, projects.find_permit(connection, release.permit)
-
-
 def _admitted(visit: Visit, release_id: str) -> ReleaseView:
     with visit.begin() as connection:
-        release, resource, permit = _facts(connection, release_id)
+        release = catalogue.release(connection, release_id)
+        if release is None:
+            raise NotFound("no such release")
+        resource = catalogue.as_resource(connection, release)
+        permit = projects.find_permit(connection, release.permit)
     visit.require(resource, permit, obj=release_id)
     return release
 
@@ -113,7 +63,7 @@ def _admitted(visit: Visit, release_id: str) -> ReleaseView:
 def list_releases(visit: ReleaseReader) -> list[ReleaseView]:
     """Your releases, the newest first."""
     with visit.begin() as connection:
-        return list(visible(connection, visit.actor))
+        return list(catalogue.releases(connection, visit.actor))
 
 
 @api.post("")
@@ -143,10 +93,7 @@ def release_object(visit: ReleaseDownloader, release_id: str, digest: str) -> Re
     """One file of the release by its SHA-256; `Range` is honoured, so a broken download goes on."""
     release = _admitted(visit, release_id)
     with visit.begin() as connection:
-        size = connection.execute(
-            text("SELECT size FROM hub.release_item WHERE release = :release AND digest = :digest LIMIT 1"),
-            {"release": release_id, "digest": digest},
-        ).scalar_one_or_none()
+        size = catalogue.size_of_item(connection, release_id, digest)
     if size is None or release.state != "READY":
         raise NotFound("no such release")
     return _sent(visit, release, digest, size, "application/dicom")
@@ -201,7 +148,7 @@ def release_form(visit: ReleaseRequester, cohort_id: str, permit: Annotated[str,
 def releases_page(visit: ReleaseReader) -> Response:
     """Your releases."""
     with visit.begin() as connection:
-        found = visible(connection, visit.actor)
+        found = catalogue.releases(connection, visit.actor)
     return visit.page("releases.html", releases=found)
 
 

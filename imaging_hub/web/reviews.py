@@ -14,14 +14,14 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from imaging_hub.archive import search
+from imaging_hub.archive import search, slices
 from imaging_hub.archive.filters import SeriesFilter
+from imaging_hub.archive.slices import SeriesSlice
 from imaging_hub.errors import NotFound
 from imaging_hub.http.problems import ProblemDetails
 from imaging_hub.permits.policy import Action
-from imaging_hub.review import differences, slices, verdicts
+from imaging_hub.review import differences, verdicts
 from imaging_hub.review.differences import AttributeDifference
-from imaging_hub.review.slices import SeriesSlice
 from imaging_hub.review.verdicts import (
     REASON_LABELS,
     RejectionReason,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from imaging_hub.archive import search
+from imaging_hub.archive import search, totals
 from imaging_hub.archive.filters import SeriesFilter, StudyFilter
 from imaging_hub.archive.search import ArchivedSeries, ArchivedStudy
 from imaging_hub.errors import NotFound
@@ -97,7 +97,7 @@ def studies_page(visit: StudyReader, asked: Annotated[StudyListQuery, Depends()]
     """The list with its filters."""
     with visit.begin() as connection:
         found = search.studies(connection, _filter(visit.actor, asked), limit=PAGE + 1, offset=offset)
-        modalities = sorted(search.overview(connection).by_modality)
+        modalities = sorted(totals.series_by_modality(connection))
     return visit.page(
         "studies.html",
         studies=found[:PAGE],

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from imaging_hub.audit import trail
+from imaging_hub.audit.trail import TrailEntry
 from imaging_hub.permits.policy import Action
 from imaging_hub.web.hub import Needs, Visit
 
@@ -24,18 +24,6 @@ EntrySequence = Annotated[int | None, Query(ge=1, lt=1 << 62)]
 
 
 @dataclass(frozen=True)
-class TrailEntry:
-    """One entry of the trail."""
-
-    sequence: int
-    at: datetime
-    actor: str
-    action: str
-    object: str
-    detail: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class ChainVerification:
     """Whether the chain holds, and where it breaks first."""
 
@@ -43,18 +31,6 @@ class ChainVerification:
     entries: int | None = None
     sequence: int | None = None
     reason: str | None = None
-
-
-def entries(connection: Connection, before: int | None = None) -> list[TrailEntry]:
-    """The newest entries, or those older than `before`."""
-    rows = connection.execute(
-        text(
-            "SELECT sequence, at, actor, action, object, detail FROM audit.entry"
-            " WHERE CAST(:before AS bigint) IS NULL OR sequence < :before ORDER BY sequence DESC LIMIT :limit"
-        ),
-        {"before": before, "limit": PAGE},
-    )
-    return [TrailEntry(*row) for row in rows]
 
 
 def verified(connection: Connection) -> ChainVerification:
@@ -69,7 +45,7 @@ def verified(connection: Connection) -> ChainVerification:
 def list_entries(visit: TrailReader, before: EntrySequence = None) -> list[TrailEntry]:
     """The newest entries of the trail, a hundred at a time."""
     with visit.begin() as connection:
-        return entries(connection, before)
+        return list(trail.entries(connection, before, limit=PAGE))
 
 
 @api.get("/verification")
@@ -83,5 +59,5 @@ def verification(visit: TrailReader) -> ChainVerification:
 def trail_page(visit: TrailReader, before: EntrySequence = None) -> Response:
     """Newest entries and the state of the chain."""
     with visit.begin() as connection:
-        found, state = entries(connection, before), verified(connection)
+        found, state = trail.entries(connection, before, limit=PAGE), verified(connection)
     return visit.page("audit.html", entries=found, verification=state, more=len(found) == PAGE)

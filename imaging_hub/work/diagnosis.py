@@ -5,7 +5,6 @@ It looks and changes nothing. It may run beside the hub, or where the hub does n
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -15,7 +14,6 @@ from urllib.parse import unquote
 
 import httpx
 from cryptography import x509
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from imaging_hub import database as databases
@@ -25,14 +23,13 @@ from imaging_hub.deidentification.profile import profile
 from imaging_hub.errors import HubError, ThirdPartyUnavailable
 from imaging_hub.gateway import senders
 from imaging_hub.gateway.tls import server_context
-from imaging_hub.intake import handover, study_keys, usage
+from imaging_hub.intake import completeness, handover, last_diagnosis, study_keys, usage
 from imaging_hub.intake.admission import CLOSE_AT
 from imaging_hub.keys.keyring import gateway_keys, hub_keys, original_keys, project_keys
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
-from imaging_hub.work import peers
+from imaging_hub.work import peers, queue
 from imaging_hub.work.problem import Problem
-from imaging_hub.work.queue import STALLED_SECONDS
 
 _SOON = timedelta(days=30)
 _SKEW = timedelta(seconds=5)
@@ -52,7 +49,7 @@ def ailments(settings: Settings) -> list[Problem]:
     try:
         database = databases.open_database(settings)
         with database.begin(DatabaseRole.OWNER) as connection:
-            now = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+            now = databases.database_time(connection)
     except (SQLAlchemyError, OSError, RuntimeError):
         away = Problem("database", "PostgreSQL does not answer", "start it, or correct database_url and its password")
         return [*found, away]
@@ -80,13 +77,7 @@ def write_down(settings: Settings, database: Database) -> None:
     """Have people at the console see it too; they reach nothing of what is looked at here."""
     found = [asdict(ailment) for ailment in ailments(settings)]
     with database.begin(DatabaseRole.WORKER) as connection:
-        connection.execute(
-            text(
-                "INSERT INTO identifying.diagnosis (at, ailments) VALUES (now(), CAST(:found AS jsonb))"
-                " ON CONFLICT (one_row) DO UPDATE SET at = excluded.at, ailments = excluded.ailments"
-            ),
-            {"found": json.dumps(found)},
-        )
+        last_diagnosis.write(connection, found)
 
 
 def _of_certificates(settings: Settings) -> Iterator[Problem]:
@@ -221,8 +212,8 @@ def _of_feeds(settings: Settings, database: Database) -> Iterator[Problem]:
     with database.begin(DatabaseRole.OWNER) as connection:
         known = senders.list_senders(connection)
         used = usage.spool_bytes(connection)
-        alive = connection.execute(text(_WORKERS_ALIVE), {"seconds": STALLED_SECONDS}).scalar_one()
-        waiting = connection.execute(text(_LONGEST_WAITING)).scalar_one()
+        alive = queue.workers_alive(connection)
+        waiting = completeness.longest_wait(connection)
     if not known:
         yield Problem("senders", "no hospital may send", "imaging-hub sender add", False)
     for name in sorted({sender.profile for sender in known} | {settings.default_profile}):
@@ -258,9 +249,3 @@ def _of_originals(settings: Settings, database: Database) -> Iterator[Problem]:
     with database.begin(DatabaseRole.OWNER) as connection:
         for hospital in study_keys.locked_out(connection, keys):
             yield Problem("keys", f"originals of {hospital} cannot be opened", "restore originals.json from its backup")
-
-
-_WORKERS_ALIVE = (
-    "SELECT count(*) FROM work.procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => :seconds)"
-)
-_LONGEST_WAITING = "SELECT max(clock_timestamp() - last_received_at) FROM identifying.study WHERE state = 'COMPLETE'"

@@ -66,9 +66,9 @@ class InlineDeidentifier:
 
     def __init__(self, settings: Settings, database: Database, third_party: ThirdParty) -> None:
         self._settings = settings
-        self._database = database
+        self._login = database.login(DatabaseRole.WORKER)
         self._third_party = third_party
-        self._vault = open_vault(settings, database, DatabaseRole.WORKER)
+        self._vault = open_vault(settings, self._login)
         self._storing = GroupStore(ObjectStore(settings.objects))
         self._hub_keys = hub_keys(settings.keys)
         self._plans = PlanCache(settings)
@@ -121,7 +121,7 @@ class InlineDeidentifier:
             return known
         label, plan = self._plans.of(handed.profile)
         key = self._vault.of(owner)
-        with self._database.begin(DatabaseRole.WORKER) as connection:
+        with self._login.begin() as connection:
             if not retention.keeps_none(connection, handed.hospital):
                 return None
             who = identity.register(
@@ -144,12 +144,12 @@ class InlineDeidentifier:
         """The study with what one more header names its patient by; kept before anything passes."""
         if identifiers <= study.pseudonyms.identifiers:
             return study
-        with self._database.begin(DatabaseRole.WORKER) as connection:
+        with self._login.begin() as connection:
             named = study_identifiers.unite(connection, study.key, identifiers)
         return self._remember(owner, replace(study, pseudonyms=replace(study.pseudonyms, identifiers=named)))
 
     def _kept(self, changes: Sequence[AttributeChange]) -> str:
-        with self._database.begin(DatabaseRole.WORKER) as connection:
+        with self._login.begin() as connection:
             return change_lists.keep(connection, [changes])[0]
 
     def _remember(self, owner: OriginalOwner, study: _Study) -> _Study:

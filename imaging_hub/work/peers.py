@@ -5,10 +5,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 
-from sqlalchemy import text
-
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.gateway import senders
+from imaging_hub.gateway import rejections, senders
 from imaging_hub.gateway.rejections import RefusalReason
 from imaging_hub.work.problem import Problem
 
@@ -18,24 +16,20 @@ _PATIENCE_SECONDS = 3.0
 def of_peers(database: Database) -> Iterator[Problem]:
     """Hospitals that could not get in lately, and PACS that cannot be asked; a hub that is well may have both."""
     with database.begin(DatabaseRole.OWNER) as connection:
-        refused = connection.execute(text(_REFUSED)).all()
+        refused = rejections.of_last_day(connection)
         known = senders.list_senders(connection)
-    for row in refused:
-        who = " ".join(filter(None, (row.calling_ae_title, f"from {row.address}")))
-        message, cure = _REFUSALS[RefusalReason(row.reason)]
-        called = f", called {row.called_ae_title}" if row.reason == RefusalReason.WRONG_CALLED_AE_TITLE else ""
-        syntax = f" {row.syntax}" if row.syntax else ""
-        yield Problem("refusals", f"{row.reason}: {who}{called}: {message}{syntax}", cure, False)
+    for cause in refused:
+        who = " ".join(filter(None, (cause.calling_ae_title, f"from {cause.address}")))
+        message, cure = _REFUSALS[cause.reason]
+        called = f", called {cause.called_ae_title}" if cause.reason is RefusalReason.WRONG_CALLED_AE_TITLE else ""
+        syntax = f" {cause.syntax}" if cause.syntax else ""
+        yield Problem("refusals", f"{cause.reason}: {who}{called}: {message}{syntax}", cure, False)
     for query in {sender.query for sender in known if sender.query}:
         if not listens(query.host, query.port):
             where = f"{query.host}:{query.port}"
             yield Problem("query", f"no PACS listens at {where}", "start it, or correct `sender add --query`", False)
 
 
-_REFUSED = """
-    SELECT DISTINCT reason, calling_ae_title, abbrev(address) AS address, called_ae_title, syntax
-    FROM identifying.rejection WHERE at > now() - interval '1 day' ORDER BY 3, 2, 1 LIMIT 50
-"""
 _REFUSALS: dict[RefusalReason, tuple[str, str]] = {
     RefusalReason.UNKNOWN_SENDER: ("nobody of that AE title may send", "imaging-hub sender add"),
     RefusalReason.WRONG_ADDRESS: (

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from imaging_hub.archive import index, index_changes, object_removal, opposition, search
 from imaging_hub.archive.index import StoredInstance
@@ -36,6 +36,7 @@ from imaging_hub.pseudonymisation import identity, pseudonyms
 from imaging_hub.pseudonymisation.identity import ContestedIdentity
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.pseudonymisation.traits import PatientTraits
+from imaging_hub.review import verdicts
 from imaging_hub.settings import Settings
 from imaging_hub.work.archiving import archived
 from imaging_hub.work.inline_outcome import OutcomeSealer
@@ -63,9 +64,9 @@ class StudyPipeline:
 
     def __init__(self, settings: Settings, database: Database, third_party: ThirdParty) -> None:
         self._settings = settings
-        self._database = database
-        self._spool = open_spool(settings, database, DatabaseRole.WORKER)
-        self._vault = open_vault(settings, database, DatabaseRole.WORKER)
+        self._login = database.login(DatabaseRole.WORKER)
+        self._spool = open_spool(settings, self._login)
+        self._vault = open_vault(settings, self._login)
         self._objects = ObjectStore(settings.objects)
         self._hub_keys = hub_keys(settings.keys)
         self._third_party = third_party
@@ -74,7 +75,7 @@ class StudyPipeline:
 
     def due(self) -> DueWork:
         """Close the studies that have gone quiet, and name every row that waits and can be worked on."""
-        with self._database.begin(DatabaseRole.WORKER) as connection:
+        with self._login.begin() as connection:
             completeness.complete_studies(connection, self._settings.study_quiet_seconds)
             due = DueWork(
                 completeness.awaiting(connection),
@@ -95,7 +96,7 @@ class StudyPipeline:
 
     def process_study(self, study: int) -> None:
         """De-identify, archive, index and journal what a complete study still holds."""
-        with self._database.begin(DatabaseRole.WORKER) as connection:
+        with self._login.begin() as connection:
             revision = completeness.revision(connection, study)
             entries = journal.unsettled(connection, study)
             conflict = completeness.patient_conflict(connection, study)
@@ -109,44 +110,40 @@ class StudyPipeline:
 
     def _purge_at_once(self, study: int) -> None:
         """Remove the originals of a study whose sender has none kept; what is held back stays, for people to see."""
-        with self._database.begin(DatabaseRole.WORKER) as connection:
+        with self._login.begin() as connection:
             found = retention.expired(connection, self._settings.originals_days, study=study, limit=ALL)
             retention.purge(connection, self._spool, [original for original in found if original.at_once])
 
     def give_up(self, study: int) -> None:
         """Quarantine what could not be processed in so many attempts."""
-        with self._database.begin(DatabaseRole.WORKER) as connection:
+        with self._login.begin() as connection:
             revision = completeness.revision(connection, study)
             entries = journal.unsettled(connection, study)
         self._conclude(revision, [], [(entry, Quarantined("processing-failed")) for entry in entries])
 
     def prepare_release(self, release: str) -> None:
         """Write the release's own copies, under its project's pseudonyms."""
-        with self._database.begin(DatabaseRole.WORKER) as connection:
+        with self._login.begin() as connection:
             project = releases.project_of(connection, release)
         keys = project_keys(self._settings.keys)
         releases.prepare(
-            self._database, self._objects, release, keys.project_key("pid", project), keys.project_key("uid", project)
+            self._login, self._objects, release, keys.project_key("pid", project), keys.project_key("uid", project)
         )
 
     def fail_release(self, release: str) -> None:
         """Say that a release could not be prepared."""
-        with self._database.begin(DatabaseRole.WORKER) as connection:
+        with self._login.begin() as connection:
             releases.fail(connection, release)
 
     def send_to_sink(self, study_uid: str) -> None:
         """Copy an archived study into the Orthanc that wants one, and verify it there."""
         sink = OrthancSink(self._settings.orthanc_sink_url or "", self._objects)
-        sink.send_study(self._database, study_uid)
+        sink.send_study(self._login, study_uid)
 
     def purge(self) -> None:
         """Remove the originals that retention no longer keeps; those under review stay."""
-        with self._database.begin(DatabaseRole.WORKER) as connection:
-            under_review = set(
-                connection.execute(
-                    text("SELECT series_instance_uid FROM hub.series WHERE review_state = 'PENDING'")
-                ).scalars()
-            )
+        with self._login.begin() as connection:
+            under_review = verdicts.pending(connection)
             expired = retention.expired(connection, self._settings.originals_days)
             # A worker that ended between a refusal and its purge left these.
             expired += retention.opposed(connection)
@@ -165,7 +162,7 @@ class StudyPipeline:
         passed = {entry.id: envelopes.open(entry.outcome) for entry in entries if entry.outcome}
         kept = [entry for entry in entries if entry.id not in passed]
         patient = read_patient(originals, (entry.digest for entry in kept), self._settings.environment, passed.values())
-        with self._database.begin(DatabaseRole.WORKER) as connection:
+        with self._login.begin() as connection:
             who = identity.register(
                 connection,
                 gateway_keys(self._settings.keys),  # as it is now: it may have been renewed
@@ -199,11 +196,11 @@ class StudyPipeline:
 
     def _refused_for_opposition(self, revision: StudyRevision, entries: Sequence[JournalEntry], sid: str) -> bool:
         """Take nothing in of a subject who opposes: the reason stays, the originals do not."""
-        with self._database.begin(DatabaseRole.WORKER) as connection:
+        with self._login.begin() as connection:
             if not opposition.stands(connection, sid):
                 return False
         self._conclude(revision, [], [(entry, Quarantined("patient-opposes")) for entry in entries])
-        with self._database.begin(DatabaseRole.WORKER) as connection:
+        with self._login.begin() as connection:
             retention.purge(connection, self._spool, retention.opposed(connection, study=revision.id))
         return True
 
@@ -226,7 +223,7 @@ class StudyPipeline:
         said: Iterable[PatientTraits] = (),
     ) -> None:
         """Index, journal and trail a study's outcome in one transaction."""
-        with self._database.begin(DatabaseRole.WORKER) as connection:
+        with self._login.begin() as connection:
             if not completeness.still_waits(connection, revision.id):
                 return  # another worker, thought dead, was faster
             admissions, lost = self._held(connection, admissions)
@@ -289,7 +286,7 @@ class StudyPipeline:
         for sealed in refused:
             with suppress(KeyringError):
                 digests.add(envelopes.open(sealed).admission.digest)
-        with self._database.begin(DatabaseRole.WORKER) as connection:
+        with self._login.begin() as connection:
             object_removal.forget(connection, self._objects, digests)
 
 

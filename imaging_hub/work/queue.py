@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
 from procrastinate.exceptions import AlreadyEnqueued, UniqueViolation
 from procrastinate.jobs import Job, Status
+from sqlalchemy import Connection, text
 
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import ThirdPartyUnavailable
@@ -78,6 +79,17 @@ async def enqueue(app: App, task: str, **row: int | str) -> None:
         await app.configure_task(task, lock=key, queueing_lock=key).defer_async(**row)
     except AlreadyEnqueued:
         return
+
+
+def workers_alive(connection: Connection) -> int:
+    """How many workers gave a sign of life lately."""
+    count = connection.execute(
+        text(
+            "SELECT count(*) FROM work.procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => :s)"
+        ),
+        {"s": STALLED_SECONDS},
+    ).scalar_one()
+    return int(count)
 
 
 async def requeue_stalled(app: App) -> None:

@@ -46,9 +46,17 @@ def port(settings: Settings, database: Database) -> Iterator[int]:
 def may_ask(database: Database, title: str, hospital: str) -> None:
     with database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
-            connection, calling_ae_title=title, address="127.0.0.0/8", hospital=hospital, finess="750000001",
-            profile="basic", query=QueryRetrieveAddress("127.0.0.1", 104), retrieves=True,
-        )  # fmt: skip
+            connection,
+            senders.Sender(
+                calling_ae_title=title,
+                address="127.0.0.0/8",
+                hospital=hospital,
+                finess="750000001",
+                profile="basic",
+                query=QueryRetrieveAddress("127.0.0.1", 104),
+                retrieves=True,
+            ),
+        )
 
 
 def ask(port: int, title: str = "HOSPITAL", **keys: str) -> list[tuple[int, str]]:

@@ -57,10 +57,10 @@ def test_a_study_is_stored_byte_for_byte_and_remembered(database: Database, obje
     archive(database, made, objects)
     assert awaiting(database) == [STUDY]
     sink = OrthancSink(peer, objects)
-    sink.send_study(database, STUDY)
+    sink.send_study(database.login(DatabaseRole.WORKER), STUDY)
     assert sorted(files_in(peer)) == sorted(b"".join(one.part10) for one in made)
     assert awaiting(database) == []
-    sink.send_study(database, STUDY)
+    sink.send_study(database.login(DatabaseRole.WORKER), STUDY)
     assert len(files_in(peer)) == len(made)
 
 
@@ -69,13 +69,13 @@ def test_a_new_deidentification_replaces_the_copy(database: Database, objects: O
     for description in ("avant", "après"):
         made = deidentified(slice_of(STUDY, "2.25.200", 1, SeriesDescription=description))
         archive(database, [made], objects)
-        sink.send_study(database, STUDY)
+        sink.send_study(database.login(DatabaseRole.WORKER), STUDY)
         assert files_in(peer) == [b"".join(made.part10)]
 
 
 def test_a_study_in_review_is_not_sent(database: Database, objects: ObjectStore, peer: str) -> None:
     archive(database, [deidentified(slice_of(STUDY, "2.25.200", 1), needs_review=True)], objects)
-    OrthancSink(peer, objects).send_study(database, STUDY)
+    OrthancSink(peer, objects).send_study(database.login(DatabaseRole.WORKER), STUDY)
     assert files_in(peer) == []
 
 
@@ -86,12 +86,12 @@ def test_a_sink_that_is_down_is_a_fault_that_can_be_tried_again(
     archive(database, [made], objects)
     sink = OrthancSink(f"http://127.0.0.1:{free_port}", objects, pauses_seconds=(0.01, 0.01))
     with pytest.raises(HubError) as fault:
-        sink.send_study(database, STUDY)
+        sink.send_study(database.login(DatabaseRole.WORKER), STUDY)
     assert fault.value.code == "sink-unavailable"
     assert str(free_port) not in str(fault.value)
     assert awaiting(database) == [STUDY]
     with orthanc(tmp_path / "orthanc", free_port) as peer:
-        sink.send_study(database, STUDY)
+        sink.send_study(database.login(DatabaseRole.WORKER), STUDY)
         assert files_in(peer) == [b"".join(made.part10)]
 
 
@@ -124,7 +124,7 @@ def test_a_sink_that_stores_something_else_is_found_out(
     stored(database, objects)
     with orthanc(tmp_path / "orthanc", free_port, IngestTranscoding="1.2.840.10008.1.2") as peer:
         with pytest.raises(HubError) as fault:
-            OrthancSink(peer, objects).send_study(database, STUDY)
+            OrthancSink(peer, objects).send_study(database.login(DatabaseRole.WORKER), STUDY)
         assert fault.value.code == "sink-differs"
         assert awaiting(database) == [STUDY]
 

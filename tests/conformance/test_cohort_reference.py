@@ -9,8 +9,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from imaging_hub import yaml_source
 from imaging_hub.cohorts.definition import read, schema
-from imaging_hub.cohorts.source import SourceFile
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "docs" / "cohorts").glob("*.yaml"))
@@ -39,5 +39,5 @@ def test_there_are_ten_worked_cohorts() -> None:
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
 def test_a_worked_cohort_is_right_by_the_schema_and_by_the_command(file: Path) -> None:
-    jsonschema.validate(SourceFile(file.read_text("utf-8"), file.name).content, schema())
+    jsonschema.validate(yaml_source.read(file).content, schema())
     assert read(file).cohort == file.stem

@@ -36,7 +36,7 @@ def test_real_instances_are_served_as_they_are_stored(database: Database, corpus
     for patient, instances in _deidentified(corpus).items():
         archive(database, instances, objects, sid=patient, pseudonym=patient)
     app = FastAPI()
-    app.include_router(routes.router(database, objects), prefix="/dicom-web")
+    app.include_router(routes.router(database.login(DatabaseRole.WEB), objects), prefix="/dicom-web")
     problems.install(app, PageTemplates(tmp_path, lambda _: {}))
     client = TestClient(app)
     with database.begin(DatabaseRole.WEB) as connection:

@@ -17,7 +17,7 @@ from dicomweb_server import Archive, served
 from fastapi import Depends, FastAPI
 from pydicom import dcmread
 
-from imaging_hub.database import Database
+from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicomweb import routes
 from imaging_hub.http import problems
 from imaging_hub.http.pages import PageTemplates
@@ -288,7 +288,7 @@ def test_a_hospital_sees_its_own_studies_only(
         return Depends(lambda: SimpleNamespace(actor=RequestActor("someone", role, finess)))
 
     app = FastAPI()
-    app.include_router(routes.router(database, hub.objects, require), prefix="/dicom-web")
+    app.include_router(routes.router(database.login(DatabaseRole.WEB), hub.objects, require), prefix="/dicom-web")
     problems.install(app, PageTemplates(tmp_path, lambda _: {}))
     client = TestClient(app)
     assert set(asked) == {Action.STUDIES_READ, Action.SERIES_READ, Action.PIXELS_READ}

@@ -69,9 +69,17 @@ def let_ask(database: Database, title: str, receives_on: int, *, right: bool = T
     """Make a sender known that may ask, and whose own receiver listens there."""
     with database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
-            connection, calling_ae_title=title, address="127.0.0.0/8", hospital="chu-test", finess="750000001",
-            profile="research-longitudinal", query=QueryRetrieveAddress("127.0.0.1", receives_on), retrieves=right,
-        )  # fmt: skip
+            connection,
+            senders.Sender(
+                calling_ae_title=title,
+                address="127.0.0.0/8",
+                hospital="chu-test",
+                finess="750000001",
+                profile="research-longitudinal",
+                query=QueryRetrieveAddress("127.0.0.1", receives_on),
+                retrieves=right,
+            ),
+        )
 
 
 @dataclass(frozen=True)
@@ -177,9 +185,16 @@ def test_dcmtk_sends_over_tls_with_the_certificate_of_its_hospital(
 
     with database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
-            connection, calling_ae_title="HOSPITAL", address="127.0.0.0/8", hospital="chu-test", finess="750000001",
-            profile="research-longitudinal", certificate=fingerprint(hospital),
-        )  # fmt: skip
+            connection,
+            senders.Sender(
+                calling_ae_title="HOSPITAL",
+                address="127.0.0.0/8",
+                hospital="chu-test",
+                finess="750000001",
+                profile="research-longitudinal",
+                certificate=fingerprint(hospital),
+            ),
+        )
     tls = {"dicom_tls_certificate": ours, "dicom_tls_key": ours, "dicom_tls_client_ca": authority}
     with receiving(settings, database, **tls) as server:
         to = ("-aet", "HOSPITAL", "-aec", "IMAGINGHUB", "127.0.0.1", server.port)

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from pathlib import Path
@@ -24,8 +24,9 @@ from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import HubError, RetrievalRefused
 from imaging_hub.gateway import senders
 from imaging_hub.gateway.senders import QueryRetrieveAddress, Sender
+from imaging_hub.retrieval.progress import LineOutcome
 from imaging_hub.retrieval.query_retrieve_scu import FoundStudy, RetrieveLevel
-from imaging_hub.retrieval.study_list import LineOutcome, RetrievalPace, StudyListRetrieval, lines, window
+from imaging_hub.retrieval.study_list import RetrievalPace, StudyListRetrieval, lines, window
 from imaging_hub.settings import Settings
 
 needs_orthanc = pytest.mark.skipif(shutil.which("Orthanc") is None, reason="Debian's orthanc is not installed")
@@ -66,9 +67,16 @@ class Pacs:
 def known(database: Database, query: QueryRetrieveAddress | None) -> None:
     with database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
-            connection, calling_ae_title="PACS", address="127.0.0.0/8", hospital="chu-test", finess="750000001",
-            profile="research-longitudinal", query=query,
-        )  # fmt: skip
+            connection,
+            senders.Sender(
+                calling_ae_title="PACS",
+                address="127.0.0.0/8",
+                hospital="chu-test",
+                finess="750000001",
+                profile="research-longitudinal",
+                query=query,
+            ),
+        )
 
 
 @pytest.fixture
@@ -184,10 +192,16 @@ def _until_stable(pacs: Pacs, studies: int) -> None:
 SENDER = Sender("PACS", "127.0.0.0/8", "chu-test", "750000001", "research-longitudinal")
 
 
+def retrieval_by(
+    database: Database,
+    find: Callable[[RetrieveLevel, str], list[FoundStudy]],
+    fetch: Callable[[str], None] = lambda _study: None,
+) -> StudyListRetrieval:
+    return StudyListRetrieval(database.login(DatabaseRole.GATEWAY), SENDER, find, fetch)
+
+
 def test_a_pacs_that_sends_less_than_it_announced_is_incomplete(database: Database) -> None:
-    retrieval = StudyListRetrieval(
-        database, SENDER, lambda _level, _value: [FoundStudy("1.2.3", 5)], lambda _study: None
-    )
+    retrieval = retrieval_by(database, lambda _level, _value: [FoundStudy("1.2.3", 5)])
     (line,) = retrieval.run(RetrieveLevel.STUDY, ["1.2.3"], RetrievalPace())
     assert (line.outcome, line.announced, line.received) == (LineOutcome.INCOMPLETE, 5, 0)
 
@@ -196,7 +210,7 @@ def test_a_refusal_on_the_way_is_told_with_its_reason(database: Database) -> Non
     def refuse(_study: str) -> None:
         raise RetrievalRefused("no", code="move-destination")
 
-    retrieval = StudyListRetrieval(database, SENDER, lambda _level, _value: [FoundStudy("1.2.3", 5)], refuse)
+    retrieval = retrieval_by(database, lambda _level, _value: [FoundStudy("1.2.3", 5)], refuse)
     (line,) = retrieval.run(RetrieveLevel.STUDY, ["1.2.3"], RetrievalPace())
     assert (line.outcome, line.reason) == (LineOutcome.REFUSED, "move-destination")
 
@@ -222,7 +236,7 @@ def test_the_pace_is_kept(database: Database) -> None:
         asked.append(clock.now.time())
         return []
 
-    retrieval = StudyListRetrieval(database, SENDER, find, lambda _study: None)
+    retrieval = retrieval_by(database, find)
     list(retrieval.run(RetrieveLevel.ACCESSION, ["A1", "A2", "A3"], clock.pace(per_hour=4)))
     assert asked == [time(12, 0), time(12, 15), time(12, 30)]
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import power
 import pytest
+from share import Share
 
 pytestmark = pytest.mark.skipif(not power.possible(), reason="needs root, loop devices and strace")
 
 
-def test_nothing_acknowledged_is_lost_when_the_power_is_cut(tmp_path: Path) -> None:
-    found = power.run(tmp_path, cuts=2)
+def test_nothing_acknowledged_is_lost_when_the_power_is_cut(tmp_path: Path, share: Share) -> None:
+    found = power.run(tmp_path, cuts=share.times(1, 3))
     assert found.acknowledged > 20
     assert (found.lost, found.doubled, found.without_file) == ([], [], [])
 

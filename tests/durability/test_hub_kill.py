@@ -9,12 +9,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from itertools import cycle, islice
 from pathlib import Path
 
 from kill9 import SENDERS, Ledger, Sender, compare
 from originals import spool_of
 from raw_scu import let_in, rows
 from running_hub import RunningHub, a_hub
+from share import Share
 from sqlalchemy import text
 
 from imaging_hub.archive.objects import ObjectStore
@@ -22,38 +24,33 @@ from imaging_hub.audit import trail
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.intake import handover
 
-KILLS = 25
-
 
 def test_nothing_acknowledged_is_lost_when_gateway_workers_and_third_party_are_killed(
-    database: Database, tmp_path: Path
+    database: Database, tmp_path: Path, share: Share
 ) -> None:
     let_in(database)
+    kills = share.times(6, 25)
     with a_hub(tmp_path, database, log_level="info") as hub:
         hub.start()
-        ledger = _send_and_kill(hub, random.Random(20261124))
+        ledger = _send_and_kill(hub, random.Random(share.number), ("gateway", "worker", "trust"), kills)
         hub.wait_until_settled()
         found = compare(ledger, database, spool_of(hub.settings, database))
-        assert found.acknowledged >= KILLS
+        assert found.acknowledged >= kills
         assert (found.lost, found.doubled, found.without_file, found.unnamed) == ([], [], [], [])
         _archive_agrees(hub)
         assert "uncaught" not in hub.log.read_text("utf-8"), "what was not killed did not fall over"
 
 
 def test_nothing_acknowledged_is_lost_when_the_door_is_killed_too_and_no_original_is_kept(
-    database: Database, tmp_path: Path
+    database: Database, tmp_path: Path, share: Share
 ) -> None:
+    parts = ("inline-deidentification", "inline-deidentification", "gateway", "worker")
     with a_hub(tmp_path, database, log_level="info") as hub:
         with database.begin(DatabaseRole.GATEWAY) as connection:
             connection.execute(text("UPDATE identifying.sender SET keep_originals = 'never'"))
         hub.start()
         hub.wait(lambda: handover.answers(hub.settings.handover_socket), "inline de-identification listens")
-        ledger = _send_and_kill(
-            hub,
-            random.Random(20261129),
-            ("inline-deidentification", "inline-deidentification", "gateway", "worker"),
-            12,
-        )
+        ledger = _send_and_kill(hub, random.Random(share.number), parts, share.times(4, 12))
         hub.wait_until_settled()
         found = rows(database)
         assert set(ledger.acknowledged) <= {row.sop_instance_uid for row in found}
@@ -64,21 +61,17 @@ def test_nothing_acknowledged_is_lost_when_the_door_is_killed_too_and_no_origina
         assert "uncaught" not in hub.log.read_text("utf-8"), "what was not killed did not fall over"
 
 
-def _send_and_kill(
-    hub: RunningHub,
-    chance: random.Random,
-    parts: Sequence[str] = ("gateway", "worker", "trust"),
-    kills: int = KILLS,
-) -> Ledger:
+def _send_and_kill(hub: RunningHub, chance: random.Random, parts: Sequence[str], kills: int) -> Ledger:
+    """Kill a process of each part in turn, in an order left to chance."""
     ledger, stop = Ledger(), threading.Event()
     senders = [Sender(number, hub.settings.dicom_port, ledger, stop) for number in range(1, SENDERS + 1)]
     for sender in senders:
         sender.start()
-    for _ in range(kills):
+    turns = cycle(chance.sample(parts, len(parts)))
+    for part in islice(turns, kills):
         before = len(ledger.acknowledged)
         hub.wait(lambda before=before: len(ledger.acknowledged) > before, "something is acknowledged")
         time.sleep(chance.uniform(0, 2))
-        part = chance.choice(parts)
         hub.wait(lambda part=part: bool(hub.parts(part)), f"{part} runs")
         os.kill(chance.choice(hub.parts(part)), signal.SIGKILL)
     stop.set()

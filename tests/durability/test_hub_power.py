@@ -7,12 +7,13 @@ from pathlib import Path
 import hub_power
 import power
 import pytest
+from share import Share
 
 pytestmark = pytest.mark.skipif(not power.possible(), reason="needs root, loop devices and strace")
 
 
-def test_nothing_acknowledged_is_lost_though_no_original_was_kept(tmp_path: Path) -> None:
-    found = hub_power.run(tmp_path, cuts=1)
+def test_nothing_acknowledged_is_lost_though_no_original_was_kept(tmp_path: Path, share: Share) -> None:
+    found = hub_power.run(tmp_path, cuts=share.times(1, 3))
     assert found.acknowledged > 10
     assert found.waiting > 0, "some were in the outcomes only"
     assert found.lost == []

@@ -65,7 +65,7 @@ def test_new_keys_need_no_hub_that_stands_still(database: Database, tmp_path: Pa
         # More sweeps than attempts: waiting is no attempt.
         hub.wait(lambda: warned(hub, ATTEMPTS + 2), "studies wait for the new keys")
         assert hub.states() == {"ARCHIVED": 1, "RECEIVED": 1}
-        resubmit(database, hub.settings.keys, ThirdParty.connect(hub.settings))
+        resubmit(database.login(DatabaseRole.GATEWAY), hub.settings.keys, ThirdParty.connect(hub.settings))
         hub.wait_until_settled()
         assert hub.states() == {"ARCHIVED": 2}
         with database.begin(DatabaseRole.OWNER) as owner:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from web_story import WebStory, a_web_story
 
-from imaging_hub.archive import opposition
+from imaging_hub.cohorts.opposition import apply
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.settings import Settings
 from imaging_hub.snds import clerical_review, indirect
@@ -117,7 +117,7 @@ def test_who_opposes_is_not_decided_on(database: Database, linked: Linked) -> No
     first = waiting(database)[0]
     said(database, first, ProposalOpinion.SAME, "ann")
     with database.begin(DatabaseRole.WORKER) as connection:
-        opposition.note(connection, [first], by="test")
+        apply(connection, [first], by="test")
     assert said(database, first, ProposalOpinion.SAME, "bob") is ProposalOutcome.GONE
     with database.begin(DatabaseRole.OWNER) as owner:
         assert owner.execute(text("SELECT count(*) FROM hub.link_opinion")).scalar_one() == 0

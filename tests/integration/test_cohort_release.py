@@ -62,7 +62,7 @@ class Hub:
     def released(self, project: str = "p", pid_key: bytes = PID_KEY, uid_key: bytes = UID_KEY) -> str:
         found = self.request(project)
         assert isinstance(found, RequestedRelease)
-        releases.prepare(self.database, self.objects, found.id, pid_key, uid_key)
+        releases.prepare(self.database.login(Login.WORKER), self.objects, found.id, pid_key, uid_key)
         return found.id
 
     def row(self, release: str) -> tuple[str, str, int, int]:
@@ -246,15 +246,15 @@ def test_a_preparation_that_was_killed_goes_on_where_it_stopped(hub: Hub, monkey
 
     monkeypatch.setattr(ObjectStore, "put", put)
     with pytest.raises(KeyboardInterrupt):
-        releases.prepare(hub.database, hub.objects, found.id, PID_KEY, UID_KEY)
+        releases.prepare(hub.database.login(Login.WORKER), hub.objects, found.id, PID_KEY, UID_KEY)
     assert hub.row(found.id)[0] == "PREPARING"
     with hub.database.begin(Login.WORKER) as connection:
         assert releases.awaiting(connection) == [found.id]
         assert releases.project_of(connection, found.id) == "p"
-    releases.prepare(hub.database, hub.objects, found.id, PID_KEY, UID_KEY)
+    releases.prepare(hub.database.login(Login.WORKER), hub.objects, found.id, PID_KEY, UID_KEY)
     assert len(written) == 4 + 4 + 1, "two were there, four were left, and the manifest"
     first = hub.row(found.id)
-    releases.prepare(hub.database, hub.objects, found.id, PID_KEY, UID_KEY)
+    releases.prepare(hub.database.login(Login.WORKER), hub.objects, found.id, PID_KEY, UID_KEY)
     assert hub.row(found.id) == first
     with hub.database.begin(Login.WORKER) as connection:
         releases.fail(connection, found.id)
@@ -293,7 +293,7 @@ def test_a_series_that_loses_its_approval_while_a_release_is_prepared_stops_it(h
     assert isinstance(found, RequestedRelease)
     review(hub, state)
     with pytest.raises(HubError) as refused:
-        releases.prepare(hub.database, hub.objects, found.id, PID_KEY, UID_KEY)
+        releases.prepare(hub.database.login(Login.WORKER), hub.objects, found.id, PID_KEY, UID_KEY)
     assert refused.value.code == "not-releasable"
     assert hub.row(found.id)[0] == "PREPARING"
 

@@ -160,10 +160,20 @@ def test_a_refused_sender_is_let_in_with_one_click(site: Site) -> None:
 def test_a_sender_that_moved_keeps_its_conditions(site: Site) -> None:
     with site.database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
-            connection, calling_ae_title="HOSPITAL", address="10.0.0.0/8", hospital="chu-test", finess="750000001",
-            profile="strict", certificate="ab" * 32, query=QueryRetrieveAddress("10.0.0.1", 104), retrieves=True,
-            keep_originals="always", quiet_seconds=7,
-        )  # fmt: skip
+            connection,
+            senders.Sender(
+                calling_ae_title="HOSPITAL",
+                address="10.0.0.0/8",
+                hospital="chu-test",
+                finess="750000001",
+                profile="strict",
+                certificate="ab" * 32,
+                query=QueryRetrieveAddress("10.0.0.1", 104),
+                retrieves=True,
+                keep_originals="always",
+                quiet_seconds=7,
+            ),
+        )
         connection.execute(text("DELETE FROM identifying.sender WHERE address = '127.0.0.0/8'"))
     for title in ("HOSPITAL", "CT2"):
         form = {"calling_ae_title": title, "address": "192.0.2.1", "like": "HOSPITAL"}
@@ -257,7 +267,11 @@ def follow(site: Site, *doing: Callable[[], object]) -> list[TrialStep]:
             still.pop(0)()
 
     clock = iter(range(100))
-    return list(sender_trial.follow(site.database, "HOSPITAL", 10, clock=lambda: next(clock), sleep=sleep))
+    return list(
+        sender_trial.follow(
+            site.database.login(DatabaseRole.GATEWAY), "HOSPITAL", 10, clock=lambda: next(clock), sleep=sleep
+        )
+    )
 
 
 def test_a_trial_follows_a_study_into_the_archive(site: Site) -> None:
@@ -288,5 +302,5 @@ def test_a_trial_in_which_nothing_comes_says_so(site: Site) -> None:
     (step,) = follow(site)
     assert (step.good, "firewalls" in step.cure) == (False, True)
     with pytest.raises(HubError) as fault:
-        list(sender_trial.follow(site.database, "NOBODY", 1))
+        list(sender_trial.follow(site.database.login(DatabaseRole.GATEWAY), "NOBODY", 1))
     assert fault.value.code == "unknown-sender"

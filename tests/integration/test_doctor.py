@@ -327,7 +327,7 @@ def test_a_hub_that_nobody_sends_to_is_told_so(hub: RunningHub) -> None:
                 known = {
                     name: str(row[name]) for name in ("calling_ae_title", "address", "hospital", "finess", "profile")
                 }
-                senders.add(connection, **known)
+                senders.add(connection, senders.Sender(**known))
 
 
 @pytest.mark.parametrize(("minutes", "told"), [(20, True), (10, False)])

@@ -17,8 +17,8 @@ from raw_scu import Instance, RawScu, Row, an_instance, let_in, receiving, rows
 from sqlalchemy import text
 
 from imaging_hub import database as databases
-from imaging_hub.archive import opposition
 from imaging_hub.cli.serve import prepare
+from imaging_hub.cohorts.opposition import apply
 from imaging_hub.database import HUB, Database, DatabaseRole
 from imaging_hub.gateway.storage_scp import StorageServer
 from imaging_hub.intake import completeness, handover, study_keys
@@ -217,7 +217,7 @@ def test_who_opposes_leaves_nothing(
     with database.begin(DatabaseRole.OWNER) as connection:
         sid = connection.execute(text("SELECT sid FROM identifying.identity")).scalar_one()
     with database.begin(DatabaseRole.WORKER) as connection:
-        opposition.note(connection, [sid], by="test")
+        apply(connection, [sid], by="test")
     _send(gateway, an_instance(2, study=2))
     assert _standings(database) == {("RECEIVED", None, False): 1, ("RECEIVED", None, True): 1}
     _process(pipeline, database)
@@ -369,7 +369,7 @@ def test_a_study_is_sealed_under_the_key_that_its_identifiers_are_kept_with(
     gateway: StorageServer, database: Database, settings: Settings
 ) -> None:
     _send(gateway, an_instance(1, also=NAMES))
-    key = open_vault(settings, database, DatabaseRole.WORKER).of(OriginalOwner("chu-test", "1.2.826.0.2.1"))
+    key = open_vault(settings, database.login(DatabaseRole.WORKER)).of(OriginalOwner("chu-test", "1.2.826.0.2.1"))
     with database.begin(DatabaseRole.OWNER) as connection:
         kept = connection.execute(text("SELECT id, identifiers FROM identifying.study_key")).one()
     assert kept.id == key.id

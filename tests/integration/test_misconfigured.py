@@ -130,9 +130,16 @@ def _get_a_page(site: Site) -> None:
 def _not_its_own_certificate(site: Site) -> None:
     with site.database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
-            connection, calling_ae_title="HOSPITAL", address="127.0.0.1", hospital="chu-test", finess="750000001",
-            profile="basic", certificate=fingerprint(site.hospital),
-        )  # fmt: skip
+            connection,
+            senders.Sender(
+                calling_ae_title="HOSPITAL",
+                address="127.0.0.1",
+                hospital="chu-test",
+                finess="750000001",
+                profile="basic",
+                certificate=fingerprint(site.hospital),
+            ),
+        )
     site.knock(context=site.tls(site.other))
 
 
@@ -204,9 +211,16 @@ def _a_pacs_that_is_elsewhere(site: Site) -> dict[str, object]:
     (nobody,) = free_ports(1)
     with site.database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
-            connection, calling_ae_title="HOSPITAL", address="127.0.0.1", hospital="chu-test", finess="750000001",
-            profile="basic", query=QueryRetrieveAddress("127.0.0.1", nobody),
-        )  # fmt: skip
+            connection,
+            senders.Sender(
+                calling_ae_title="HOSPITAL",
+                address="127.0.0.1",
+                hospital="chu-test",
+                finess="750000001",
+                profile="basic",
+                query=QueryRetrieveAddress("127.0.0.1", nobody),
+            ),
+        )
     return {}
 
 
@@ -262,7 +276,7 @@ def test_a_pacs_that_does_not_answer_is_on_the_page_of_retrievals(plain: Site) -
     assert sender.query
     pacs = QueryRetrieveScu(sender, sender.query, "IMAGINGHUB")
     list(
-        StudyListRetrieval(plain.database, sender, pacs.find, pacs.move).run(
+        StudyListRetrieval(plain.database.login(DatabaseRole.GATEWAY), sender, pacs.find, pacs.move).run(
             RetrieveLevel.ACCESSION, ["ACC-DUPONT"], RetrievalPace()
         )
     )

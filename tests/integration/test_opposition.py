@@ -20,6 +20,7 @@ from imaging_hub.cohorts import flowchart, frozen
 from imaging_hub.cohorts import release as releases
 from imaging_hub.cohorts.definition import parse
 from imaging_hub.cohorts.flowchart import run
+from imaging_hub.cohorts.opposition import AppliedOppositions, apply
 from imaging_hub.cohorts.plan import plan
 from imaging_hub.cohorts.snapshot import take
 from imaging_hub.database import Database, DatabaseRole
@@ -59,9 +60,9 @@ PERMIT = Permit(
 )  # fmt: skip
 
 
-def noted(database: Database, *sids: str) -> opposition.AppliedOppositions:
+def noted(database: Database, *sids: str) -> AppliedOppositions:
     with database.begin(DatabaseRole.WORKER) as connection:
-        return opposition.note(connection, sids, by="test")
+        return apply(connection, sids, by="test")
 
 
 def rows(database: Database, statement: str, **values: object) -> list[tuple[Any, ...]]:
@@ -125,7 +126,7 @@ def test_it_outlives_the_keys_and_a_purge_that_was_broken_off(
     from_the_hospital(database)
     told(settings, "add", a_list(tmp_path, ";;;chu-test;PATIENT-1", "279035121518989;19790304;2;;"))
     epochs.begin(vault)
-    rekeyed = resubmit(database, settings.keys, ThirdParty.connect(settings))
+    rekeyed = resubmit(database.login(DatabaseRole.GATEWAY), settings.keys, ThirdParty.connect(settings))
     assert (rekeyed.tokens, rekeyed.left_behind) == (2, 0)
     pipeline = StudyPipeline(settings, database, ThirdParty.connect(settings))
 

@@ -230,9 +230,16 @@ def test_originals_that_are_never_kept_are_gone_once_the_study_is_archived(
 ) -> None:
     with database.begin(DatabaseRole.GATEWAY) as connection:
         senders.add(
-            connection, calling_ae_title="HOSPITAL", address="127.0.0.1", hospital="chu-test", finess="750000001",
-            profile="research-longitudinal", keep_originals="never",
-        )  # fmt: skip
+            connection,
+            senders.Sender(
+                calling_ae_title="HOSPITAL",
+                address="127.0.0.1",
+                hospital="chu-test",
+                finess="750000001",
+                profile="research-longitudinal",
+                keep_originals="never",
+            ),
+        )
     for number in range(3):
         _arrive(settings, database, number)
     _process(pipeline, database)

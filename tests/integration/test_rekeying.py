@@ -82,7 +82,7 @@ def rekey(
 ) -> ResubmissionReport:
     """Both halves."""
     epochs.begin(vault, blinded=blinded)
-    return resubmit(database, keys, third_party)
+    return resubmit(database.login(DatabaseRole.GATEWAY), keys, third_party)
 
 
 def test_everybody_stays_and_nothing_of_the_former_keys_does(
@@ -153,10 +153,12 @@ def test_broken_off_anywhere_nobody_becomes_somebody_new_and_it_goes_on(
     # Whoever was cut off is called again: first the third party, if it was not done, and then the gateway.
     if (step, call) in (("rotate", 1), ("_insert_epoch", 1), ("create_blinding_key", 1)):
         epochs.begin(vault, blinded=True)
-    if (step, call, after) == ("destroy_former_key", 2, True):
-        assert refusal(lambda: resubmit(database, keys, third_party)) == "epoch-other"  # nothing is left to do
+    if (step, call, after) == ("forget_former", 2, True):
+        assert (
+            refusal(lambda: resubmit(database.login(DatabaseRole.GATEWAY), keys, third_party)) == "epoch-other"
+        )  # nothing is left to do
     else:
-        assert resubmit(database, keys, third_party).epoch == 2
+        assert resubmit(database.login(DatabaseRole.GATEWAY), keys, third_party).epoch == 2
     forgotten(database)
     assert everybody(database, keys, third_party) == before
     assert rekey(database, keys, vault, third_party).epoch == 3
@@ -303,7 +305,7 @@ def test_nothing_is_submitted_to_a_third_party_that_waits_for_nobody(
     database: Database, keys: Path, third_party: ThirdParty
 ) -> None:
     before = everybody(database, keys, third_party)
-    assert refusal(lambda: resubmit(database, keys, third_party)) == "epoch-other"
+    assert refusal(lambda: resubmit(database.login(DatabaseRole.GATEWAY), keys, third_party)) == "epoch-other"
     with pytest.raises(ThirdPartyUnavailable) as refused:
         third_party.end(2)
     assert refused.value.code == "epoch-other"

@@ -56,11 +56,18 @@ class Modality:
         """Have the sender's originals kept so."""
         with self.database.begin(DatabaseRole.GATEWAY) as connection:
             senders.add(
-                connection, calling_ae_title="HOSPITAL", address="127.0.0.0/8", hospital="chu-test",
-                finess="750000001", profile="basic", query=QueryRetrieveAddress("127.0.0.1", self.receives_on),
-                retrieves=True,
-                keep_originals=policy,
-            )  # fmt: skip
+                connection,
+                senders.Sender(
+                    calling_ae_title="HOSPITAL",
+                    address="127.0.0.0/8",
+                    hospital="chu-test",
+                    finess="750000001",
+                    profile="basic",
+                    query=QueryRetrieveAddress("127.0.0.1", self.receives_on),
+                    retrieves=True,
+                    keep_originals=policy,
+                ),
+            )
 
     receives_on: int = 0
 

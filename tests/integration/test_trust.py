@@ -15,9 +15,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from fastapi.testclient import TestClient
-from running_hub import another_database, free_ports, until_answered
+from fresh_databases import dropped, empty
+from running_hub import free_ports, until_answered
 from sqlalchemy import text
-from third_parties import dropped, reached
+from third_parties import reached
 from typer.testing import CliRunner
 
 from imaging_hub.audit import trail
@@ -153,7 +154,6 @@ def test_another_key_than_the_vaults_gives_nobody_a_subject(vault: Vault, third_
 
 
 def test_neither_database_lets_a_role_of_the_other_in(database: Database, vault: Vault) -> None:
-    migrate(database)  # a copy of a template does not take the right to connect along
     for role in HUB.roles:
         with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
             psycopg.connect(vault.database.conninfo(role))
@@ -175,7 +175,7 @@ def test_the_process_runs_alone_and_says_who_it_is_to_nobody_else(
     server: Database, tmp_path: Path, settings: Settings
 ) -> None:
     """As on a machine of its own: with its folder and its database, and without any of the hub's."""
-    own, (port,) = another_database(server), free_ports(1)
+    own, (port,) = empty(server), free_ports(1)
     alone = load(
         home=tmp_path / "third-party",
         trust_port=port,

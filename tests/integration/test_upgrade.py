@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from alembic import command
 from archived import archive, deidentified, slice_of
+from fresh_databases import dropped, empty
 from raw_scu import RawScu, an_instance, receiving, rows
-from running_hub import another_database
 from sqlalchemy import text
-from third_parties import dropped, reached
+from third_parties import reached
 
 from imaging_hub import database as databases
 from imaging_hub.cli.serve import prepare
@@ -56,7 +56,7 @@ def of_before(settings: Settings, database: Database, server: Database) -> Itera
             text("INSERT INTO trust.person (token, kind, epoch, sid) VALUES (:token, 'INS', 1, :sid)"),
             {"token": level2(former.key("level2"), TOKEN), "sid": SID},
         )
-    own = another_database(server)
+    own = empty(server)
     url = own.owner_url.render_as_string(hide_password=False)
     with_its_own = {"trust_url": None, "trust_database_url": url, "trust_database_role_password": "unused"}
     yield Settings(**{**settings.model_dump(), **with_its_own}), own

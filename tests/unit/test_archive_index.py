@@ -11,7 +11,7 @@ import pytest
 from archived import FINESS, PSEUDONYM, SID, admit_in, archive, deidentified, from_file, slice_of
 from sqlalchemy import text
 
-from imaging_hub.archive import index, search
+from imaging_hub.archive import index, search, totals
 from imaging_hub.archive.filters import SeriesFilter, StudyFilter
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.deidentification.instance import AttributeChange
@@ -193,7 +193,7 @@ def test_two_studies_of_one_subject_are_admitted_at_once(database: Database) -> 
     parts = [[deidentified(slice_of(f"2.25.30{n}", f"2.25.40{n}", i, z=i)) for i in range(5)] for n in range(4)]
     assert not faults_of([lambda part=part: archive(database, part) for part in parts])
     with database.begin(DatabaseRole.WEB) as connection:
-        assert search.overview(connection).studies == 4
+        assert totals.of_archive(connection).studies == 4
 
 
 @pytest.mark.parametrize(
@@ -271,9 +271,9 @@ def test_real_files_are_indexed(database: Database) -> None:
         dataset = from_file(name, StudyInstanceUID=f"2.25.5{number}", SeriesInstanceUID=f"2.25.6{number}")
         archive(database, [deidentified(dataset)])
     with database.begin(DatabaseRole.WEB) as connection:
-        overview = search.overview(connection)
-        assert overview.instances == 5
-        assert overview.by_modality == {"CT": 1, "MR": 1, "NM": 1, "RTDOSE": 1, "SR": 1}
+        held = totals.of_archive(connection)
+        assert held.instances == 5
+        assert held.by_modality == {"CT": 1, "MR": 1, "NM": 1, "RTDOSE": 1, "SR": 1}
 
 
 def test_questions_narrow_by_uid_day_text_and_modality(database: Database) -> None:

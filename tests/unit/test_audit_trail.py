@@ -9,6 +9,9 @@ from imaging_hub.audit import trail
 from imaging_hub.audit.trail import AuditAction, BrokenChain
 from imaging_hub.database import Database, DatabaseRole
 
+_REFUSED = r"permission denied|role .* is not permitted to log in"
+"""The third party's role does not log in where the hub alone has its databases."""
+
 
 @pytest.fixture
 def chain(database: Database) -> Database:
@@ -61,7 +64,7 @@ def test_no_process_can_change_or_delete_an_entry(chain: Database) -> None:
         if role is DatabaseRole.OWNER:
             continue
         for verb in ("UPDATE audit.entry SET actor = 'x'", "DELETE FROM audit.entry"):
-            with pytest.raises(Exception, match="permission denied"), chain.begin(role) as connection:
+            with pytest.raises(Exception, match=_REFUSED), chain.begin(role) as connection:
                 connection.execute(text(verb))
 
 

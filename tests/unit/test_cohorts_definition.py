@@ -109,7 +109,7 @@ def test_there_are_worked_cohorts() -> None:
         ("{contrast: [yes, unknown]}", '{kernel: {regex: "("}}', 18, "RE2"),
         ("{contrast: [yes, unknown]}", "{slice_thickness_mm: {}}", 18, "min or max"),
         ("{contrast: [yes, unknown]}", "{slice_thickness_mm: {min: 3, max: 1}}", 18, "upside down"),
-        ("{contrast: [yes, unknown]}", "{slice_thickness_mm: {min: .nan}}", 1, "finite"),
+        ("{contrast: [yes, unknown]}", "{slice_thickness_mm: {min: .nan}}", 18, "valid number"),
         ("{contrast: [yes, unknown]}", "&a {contrast: *a}", 18, "alias"),
         ("{contrast: [yes, unknown]}", "{contrast: [yes", 19, "brackets"),
         ("  tki: {atc", "  spare: {atc", 6, "is not used"),

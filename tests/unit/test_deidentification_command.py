@@ -142,7 +142,8 @@ def test_wrong_calls_say_what_to_do(source: Path, tmp_path: Path, key: Path) -> 
 
 
 def test_a_write_that_fails_leaves_no_half_written_file(source: Path, tmp_path: Path, key: Path) -> None:
-    command = [sys.executable, "-m", "imaging_hub", "deidentify", source, tmp_path / "out"]
+    # -B: under this limit Python would keep the first hundred bytes of what it compiles, for every later process.
+    command = [sys.executable, "-B", "-m", "imaging_hub", "deidentify", source, tmp_path / "out"]
     done = subprocess.run(
         [*command, "--profile", "basic", "--key-file", key, "--jobs", "1"],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),

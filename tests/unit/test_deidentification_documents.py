@@ -177,7 +177,9 @@ def test_one_engine_keeps_no_document_for_the_next(transcribing: Path) -> None:
 def test_a_transcript_that_would_name_the_patient_is_held_back(
     transcribing: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imaging_hub.deidentification.identifiers.patient.Patient.free_text", lambda _, text: text)
+    monkeypatch.setattr(
+        "imaging_hub.deidentification.identifiers.patient.PatientContext.free_text", lambda _, text: text
+    )
     outcome = engine(transcribing).deidentify(holding(a_pdf(REPORT)), PSEUDONYMS)
     assert outcome == Quarantined("residual-identifier", "EncapsulatedDocument", "documents: transcribe")
 

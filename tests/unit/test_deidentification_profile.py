@@ -123,8 +123,11 @@ def test_a_circle_and_a_missing_parent_are_refused(tmp_path: Path) -> None:
     written(tmp_path, "", extends="test", name="other")
     with pytest.raises(ProfileError, match="extends itself"):
         load(written(tmp_path, "", extends="other"))
-    with pytest.raises(ProfileError, match="no profile of this name"):
-        load(written(tmp_path, "", extends="nowhere"))
+    for nowhere in ("nowhere", "x" * 300):
+        with pytest.raises(ProfileError, match=r"^test.yaml:3: there is no profile of this name"):
+            load(written(tmp_path, "", extends=nowhere))
+        with pytest.raises(ProfileError, match=r":1: there is no profile of this name"):
+            load(nowhere)
     with pytest.raises(ProfileError, match="cannot be read"):
         load(tmp_path / "absent.yaml")
 
@@ -268,4 +271,4 @@ def test_the_example_of_the_page_loads_and_says_what_the_page_says(tmp_path: Pat
     assert list(Draft202012Validator(schema()).iter_errors(yaml.safe_load(example))) == []
     described = set(re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", page, re.MULTILINE))
     named = {word for cell in described for word in re.findall(r"\w+", cell)}
-    assert named == {*schema()["properties"], *schema()["$defs"]["Rule"]["properties"]["action"]["enum"]}
+    assert named == {*schema()["properties"], *schema()["$defs"]["ProfileRule"]["properties"]["action"]["enum"]}

@@ -17,9 +17,11 @@ _CHU = {"hospital": "chu", "finess": "2A0000014", "profile": "p"}
 
 def test_the_narrower_network_wins_and_both_families_are_known(database: Database) -> None:
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        senders.add(connection, calling_ae_title="CT1", address="10.0.0.0/8", **_CHU)
-        senders.add(connection, calling_ae_title="CT1", address="10.1.2.3", **{**_CHU, "hospital": "clinic"})
-        senders.add(connection, calling_ae_title="CT1", address="2001:db8::/64", **_CHU)
+        senders.add(connection, senders.Sender(calling_ae_title="CT1", address="10.0.0.0/8", **_CHU))
+        senders.add(
+            connection, senders.Sender(calling_ae_title="CT1", address="10.1.2.3", **{**_CHU, "hospital": "clinic"})
+        )
+        senders.add(connection, senders.Sender(calling_ae_title="CT1", address="2001:db8::/64", **_CHU))
 
         def hospital(title: str, address: str) -> str | None:
             found = senders.identify(connection, title, address)
@@ -50,13 +52,13 @@ def test_a_sender_described_wrongly_is_refused_with_its_cure(
 ) -> None:
     described = {"calling_ae_title": "CT1", "address": "10.1.2.3", **_CHU, **changed}
     with database.begin(DatabaseRole.GATEWAY) as connection, pytest.raises(HubError) as refused:
-        senders.add(connection, **described)
+        senders.add(connection, senders.Sender(**described))
     assert refused.value.code == code
 
 
 def test_rejections_are_bounded_whoever_knocks(database: Database) -> None:
     now = [0.0]
-    rejections = Rejections(database, GatewayMetrics(), clock=lambda: now[0])
+    rejections = Rejections(database.login(DatabaseRole.GATEWAY), GatewayMetrics(), clock=lambda: now[0])
     for number in range(2 * CAUSES):
         rejections.record(RefusalCause("10.0.0.1", f"AE{number}", "HUB", RefusalReason.UNKNOWN_SENDER))
     now[0] = 61.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 
@@ -47,15 +47,15 @@ def _echo(line: socket.socket) -> None:
 
 
 def test_what_is_handed_over_arrives_and_the_answer_comes_back(tmp_path: Path) -> None:
-    with listening(tmp_path / "handover.sock", _echo):
-        assert HandoverClient(tmp_path / "handover.sock").ask(HANDED, b"\x01\x02") == b"IPP1 0102"
+    with listening(tmp_path / "handover.sock", _echo), closing(HandoverClient(tmp_path / "handover.sock")) as asked:
+        assert asked.ask(HANDED, b"\x01\x02") == b"IPP1 0102"
 
 
 def test_a_door_that_was_started_anew_is_asked_at_once(tmp_path: Path) -> None:
-    asked = HandoverClient(tmp_path / "handover.sock")
-    for _ in range(2):
-        with listening(tmp_path / "handover.sock", _echo):  # which ends the connection after its answer
-            assert asked.ask(HANDED, b"\x01") == b"IPP1 01"
+    with closing(HandoverClient(tmp_path / "handover.sock")) as asked:
+        for _ in range(2):
+            with listening(tmp_path / "handover.sock", _echo):  # which ends the connection after its answer
+                assert asked.ask(HANDED, b"\x01") == b"IPP1 01"
 
 
 def test_an_empty_answer_has_the_instance_take_the_spool(tmp_path: Path) -> None:
@@ -63,8 +63,8 @@ def test_an_empty_answer_has_the_instance_take_the_spool(tmp_path: Path) -> None
         handover.receive(line)
         handover.answer(line, None)
 
-    with listening(tmp_path / "handover.sock", decline):
-        assert HandoverClient(tmp_path / "handover.sock").ask(HANDED, b"") is None
+    with listening(tmp_path / "handover.sock", decline), closing(HandoverClient(tmp_path / "handover.sock")) as asked:
+        assert asked.ask(HANDED, b"") is None
 
 
 def test_a_door_that_ends_in_the_middle_has_the_instance_take_the_spool(tmp_path: Path) -> None:
@@ -94,6 +94,6 @@ def test_where_nobody_listens_the_instance_takes_the_spool(tmp_path: Path) -> No
 
 def test_a_home_with_a_long_path_has_a_door_too(tmp_path: Path) -> None:
     folder = tmp_path / ("a" * 60) / ("b" * 60)
-    with listening(folder / "handover.sock", _echo):
+    with listening(folder / "handover.sock", _echo), closing(HandoverClient(folder / "handover.sock")) as asked:
         assert handover.answers(folder / "handover.sock")
-        assert HandoverClient(folder / "handover.sock").ask(HANDED, b"\x01") == b"IPP1 01"
+        assert asked.ask(HANDED, b"\x01") == b"IPP1 01"

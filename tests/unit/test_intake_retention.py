@@ -87,9 +87,16 @@ def test_a_sender_says_how_long_its_originals_stay(
     with database.begin(DatabaseRole.GATEWAY) as connection:
         for number, policy in enumerate(policies):
             senders.add(
-                connection, calling_ae_title=f"PACS{number}", address="10.0.0.1", hospital="chu", finess="750000001",
-                profile="basic", keep_originals=policy,
-            )  # fmt: skip
+                connection,
+                senders.Sender(
+                    calling_ae_title=f"PACS{number}",
+                    address="10.0.0.1",
+                    hospital="chu",
+                    finess="750000001",
+                    profile="basic",
+                    keep_originals=policy,
+                ),
+            )
     with database.begin(DatabaseRole.WORKER) as connection:
         connection.execute(text("UPDATE identifying.instance SET settled_at = now() WHERE id = :id"), {"id": fresh})
     with database.begin(DatabaseRole.WORKER) as connection:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
-from imaging_hub.deidentification.engine import ages, blank_items, csa_header, dates, dummy
+from imaging_hub.deidentification.engine import ages, csa_header, dates, dummy
 from imaging_hub.deidentification.engine.decision import AttributeDecision, Handling
-from imaging_hub.deidentification.engine.plan import Plan
 from imaging_hub.deidentification.engine.private_elements import PrivateElements
 from imaging_hub.deidentification.engine.scope import Scope
 from imaging_hub.deidentification.engine.slice_cache import RunOutput
@@ -17,6 +16,7 @@ from imaging_hub.deidentification.engine.well_known_uids import is_well_known
 from imaging_hub.deidentification.identifiers.patient import PatientContext, UndecodableText
 from imaging_hub.deidentification.instance import AttributeChange, Pseudonyms
 from imaging_hub.deidentification.profile import substitute
+from imaging_hub.deidentification.profile.profile import Profile
 from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.dicom.values import Charset
@@ -24,6 +24,9 @@ from imaging_hub.dicom.values import Charset
 _CHARSET = 0x00080005
 _CONTENT_SEQUENCE = 0x0040A730
 _PRIVATE = 0x10000
+# Handlings by which dates and UIDs stay what they are to each other.
+_DATED = frozenset((Handling.SHIFT, Handling.TIME))
+_AGREEING = {"DA": _DATED, "DT": _DATED, "UI": frozenset((Handling.REMAP, Handling.RETAIN))}
 _NUMERIC = b"0123456789+-.eE \\\0"
 
 
@@ -34,12 +37,11 @@ class RejectedByRule(Exception):
 class InstanceActions:
     """One pass over one instance. Whatever it learns of the patient dies with it."""
 
-    def __init__(self, plan: Plan, pseudonyms: Pseudonyms, patient: PatientContext, charset: Charset) -> None:
-        self.plan = plan
+    def __init__(self, profile: Profile, pseudonyms: Pseudonyms, patient: PatientContext, charset: Charset) -> None:
+        self._profile = profile
         self._pseudonyms = pseudonyms
-        self.patient = patient
+        self._patient = patient
         self._charset = charset
-        self._content_items = ContentItems(self)
         self._begin()
         self._handlers: dict[Handling, Callable[[Element, AttributeDecision, Scope, str], Element | None]] = {
             Handling.RETAIN: self._retain,
@@ -63,8 +65,12 @@ class InstanceActions:
             Handling.CONTENT: self._content,
         }
 
+    @cached_property
+    def _content_items(self) -> ContentItems:
+        return ContentItems(self._profile, self._apply, self._note)
+
     def _begin(self) -> None:
-        self.changes: list[AttributeChange] = []
+        self._changes: list[AttributeChange] = []
         self._uids: dict[str, str] = {}
         self._days: set[str] = set()
         self._shifted_days: set[str] = set()
@@ -73,11 +79,11 @@ class InstanceActions:
     def settle(self, elements: Dataset, scope: Scope) -> RunOutput:
         """What becomes of neighbouring elements of the top level, whole groups of private ones among them."""
         self._begin()
-        kept = self.apply(elements, scope)
+        kept = self._apply(elements, scope)
         days, shifted, ran = (frozenset(found) for found in (self._days, self._shifted_days, self._options_ran))
-        return RunOutput(kept, tuple(self.changes), self._uids, days, shifted, ran)
+        return RunOutput(kept, tuple(self._changes), self._uids, days, shifted, ran)
 
-    def apply(self, dataset: Dataset, scope: Scope, path: str = "") -> Dataset:
+    def _apply(self, dataset: Dataset, scope: Scope, path: str = "") -> Dataset:
         """The de-identified elements of a dataset or item at `scope`."""
         outer = self._charset
         if dataset and dataset[0].tag <= _CHARSET:
@@ -87,11 +93,14 @@ class InstanceActions:
         keep = Handling.KEEP
         result: Dataset = []
         append = result.append
-        private = PrivateElements(self, scope, path, result)
+        # Vendors write hundreds of private elements at the top level.
+        private = PrivateElements(scope, partial(self._note, path=path) if path else self._changes.append)
         for element in dataset:
             tag = element.tag
             if tag & _PRIVATE:
-                private.take(element)
+                private_decision = private.decide(element)
+                if private_decision is not None:
+                    self._keep_private(element, private_decision, private, scope, path, result)
                 continue
             decision = decided(tag)
             if decision is None or decision.vr != element.vr:
@@ -106,31 +115,45 @@ class InstanceActions:
         self._charset = outer
         return result
 
-    def handle(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element | None:
-        """The element as a decision leaves it, or None."""
+    def _keep_private(  # noqa: PLR0917
+        self,
+        element: Element,
+        decision: AttributeDecision,
+        private: PrivateElements,
+        scope: Scope,
+        path: str,
+        result: Dataset,
+    ) -> None:
+        if decision.writes != element.vr and element.vr == "UN":
+            element = Element(element.tag, decision.writes, element.value)
+        kept = self._handle(element, decision, scope, path)
+        if kept is not None:
+            private.write(kept, result)
+
+    def _handle(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element | None:
         if decision.handling is Handling.KEEP:
             return element
         return self._handlers[decision.handling](element, decision, scope, path)
 
-    def remap(self, text: str) -> str:
+    def _remapped_uid(self, text: str) -> str:
         """The UID that stands for one of the source's; those of the Standard stand for themselves."""
         known = self._uids.get(text)
         if known is None:
             if is_well_known(text):
                 return text
-            known = self._uids[text] = self.patient.remapped(text)
+            known = self._uids[text] = self._patient.remapped(text)
         return known
 
-    def note_decision(self, decision: AttributeDecision, path: str, action: str = "") -> None:
+    def _note_decision(self, decision: AttributeDecision, path: str, action: str = "") -> None:
         """Put on record that a decision was carried out at `path`."""
         change = decision.change
         if action and action != change.action:
             change = AttributeChange(change.path, action, change.rule)
-        self.note(change, path)
+        self._note(change, path)
 
-    def note(self, change: AttributeChange, path: str) -> None:
+    def _note(self, change: AttributeChange, path: str) -> None:
         """Put a change on record; its path is under `path`."""
-        self.changes.append(AttributeChange(path + change.path, change.action, change.rule) if path else change)
+        self._changes.append(AttributeChange(path + change.path, change.action, change.rule) if path else change)
 
     def _fall_back(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element | None:
         action = {Handling.REMOVE: "X", Handling.EMPTY: "Z"}.get(decision.fallback, "D")
@@ -149,28 +172,42 @@ class InstanceActions:
         return element
 
     def _remove(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> None:
-        self.note_decision(decision, path)
+        self._note_decision(decision, path)
 
     def _empty(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element:
         if len(element.value):
-            self.note_decision(decision, path)
+            self._note_decision(decision, path)
         return Element(element.tag, element.vr, [] if element.vr == "SQ" else b"")
 
     def _dummy(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element:
-        self.note_decision(decision, path)
+        self._note_decision(decision, path)
         vr = element.vr
         if vr == "SQ":
             if not isinstance(element.value, list):
                 return Element(element.tag, vr, [])
             name, inner = decision.change.path, scope.child(element.tag)
-            made = dummy.items(element.tag, name) or blank_items.items(self, element.value or [[]], inner, path + name)
+            made = dummy.items(element.tag, name) or dummy.blank_items(
+                element.value or [[]], inner, path + name, self._agreeing
+            )
             return Element(element.tag, vr, made)
         if vr == "UI" and len(element.value):
-            return self.remapped(element)
+            return self._remapped(element)
         return Element(element.tag, vr, dummy.value(vr, element.tag))
 
+    def _agreeing(self, element: Element, scope: Scope, path: str) -> Element | None:
+        """What stays of a blank item: dates and UIDs as elsewhere, so that they agree, and defined terms."""
+        vr = element.vr
+        if vr in _AGREEING:
+            decision = scope.decide(element.tag, vr)
+            if decision.handling in _AGREEING[vr]:
+                return self._handle(element, decision, scope, path) or Element(element.tag, vr, b"")
+        if vr == "UI":
+            return self._remapped(element)
+        is_term = vr == "CS" and self._patient.is_vocabulary(element.value)  # type: ignore[arg-type]
+        return element if is_term else None
+
     def _pseudonym(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element:
-        self.note_decision(decision, path)
+        self._note_decision(decision, path)
         return Element(element.tag, element.vr, self._pseudonyms.patient.encode("ascii"))
 
     def _text(
@@ -178,7 +215,7 @@ class InstanceActions:
     ) -> Element | None:
         value: bytes = bytes(element.value)  # type: ignore[arg-type]
         try:
-            cleaned = self.patient.cleaned(value, element.vr, self._charset, strict)
+            cleaned = self._patient.cleaned(value, element.vr, self._charset, strict)
         except UndecodableText:
             if decision.fallback is not Handling.REMOVE and not path:
                 raise UndecodableText(decision.change.path) from None
@@ -189,20 +226,20 @@ class InstanceActions:
         self._ran(decision, element)
         if cleaned is None:
             return element
-        self.note_decision(decision, path, "C")
+        self._note_decision(decision, path, "C")
         return Element(element.tag, element.vr, cleaned)
 
     def _remap(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element:
-        remapped = self.remapped(element)
+        remapped = self._remapped(element)
         if remapped is not element:
-            self.note_decision(decision, path, "U")
+            self._note_decision(decision, path, "U")
         return remapped
 
-    def remapped(self, element: Element) -> Element:
+    def _remapped(self, element: Element) -> Element:
         """An element with its UIDs replaced; itself when they are the Standard's."""
         text = str(element.value, "latin-1")  # type: ignore[arg-type]
         found = [part.strip(" \0") for part in text.split("\\")]
-        mapped = [self.remap(part) if part else "" for part in found]
+        mapped = [self._remapped_uid(part) if part else "" for part in found]
         if mapped == found:
             return element
         return Element(element.tag, element.vr, "\\".join(mapped).encode("ascii"))
@@ -215,7 +252,7 @@ class InstanceActions:
         if moved is not element:
             change = decision.change
             partial = any(dates.is_partial(part.strip(" \0")) for part in str(element.value, "latin-1").split("\\"))  # type: ignore[arg-type]
-            self.note(
+            self._note(
                 AttributeChange(change.path, "shift", f"{change.rule}: partial date" if partial else change.rule), path
             )
         return moved
@@ -250,7 +287,7 @@ class InstanceActions:
         cleaned = csa_header.cleaned(bytes(element.value))  # type: ignore[arg-type]
         if cleaned is None:
             return self._fall_back(element, decision, scope, path)
-        self.note_decision(decision, path)
+        self._note_decision(decision, path)
         return Element(element.tag, element.vr, cleaned)
 
     def _age(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element | None:
@@ -258,24 +295,24 @@ class InstanceActions:
         if years is None:
             return self._fall_back(element, decision, scope, path)
         self._ran(decision, element)
-        cap = self.plan.profile.age_cap_years
+        cap = self._profile.age_cap_years
         if cap is None or years <= cap:
             return element
-        self.note_decision(decision, path, "C")
+        self._note_decision(decision, path, "C")
         return Element(element.tag, element.vr, b"%03dY" % (cap + 1))
 
     def _replace(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element:
-        self.note_decision(decision, path)
+        self._note_decision(decision, path)
         return Element(element.tag, element.vr, substitute.literal(decision.argument, element.vr))
 
     def _hash(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element:
-        self.note_decision(decision, path)
+        self._note_decision(decision, path)
         return Element(element.tag, element.vr, substitute.hashed(element, self._pseudonyms.uid_key))
 
     def _truncate(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element | None:
         shorter = substitute.truncated(element, int(decision.argument), self._charset)
         if shorter is not element:
-            self.note_decision(decision, path)
+            self._note_decision(decision, path)
         return self._text(shorter, decision, scope, path, strict=False)
 
     def _reject(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element:
@@ -289,7 +326,7 @@ class InstanceActions:
         self._ran(decision, element)
         inner = scope.child(element.tag)
         name = path + decision.change.path
-        items = [self.apply(item, inner, f"{name}[{place}].") for place, item in enumerate(element.value)]
+        items = [self._apply(item, inner, f"{name}[{place}].") for place, item in enumerate(element.value)]
         return Element(element.tag, "SQ", items)
 
     def _content(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element | None:

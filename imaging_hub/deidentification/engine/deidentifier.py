@@ -137,7 +137,9 @@ class Deidentifier:
     ) -> dict[ElementRun, EncodedRun]:
         """What leaves of each passage, pixel data not encoded."""
         known = before.unchanged(circumstances)
-        actions = InstanceActions(self._plan, circumstances.pseudonyms, circumstances.patient, circumstances.charset)
+        actions = InstanceActions(
+            self._plan.profile, circumstances.pseudonyms, circumstances.patient, circumstances.charset
+        )
         pieces: dict[ElementRun, EncodedRun] = {}
         for passage in passages:
             piece = known.get(passage)

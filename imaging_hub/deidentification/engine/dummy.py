@@ -1,11 +1,14 @@
-"""Values that mean nothing and fit their VR (action D of PS3.15 §E.1.2)."""
+"""Values that mean nothing and fit their VR (action D of PS3.15 §E.1.2), and items made of such values."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 from pydicom import datadict
 
+from imaging_hub.deidentification.attribute import attribute_name
+from imaging_hub.deidentification.engine.scope import Scope
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.dicom.value_representation import TEXT_VRS
 
@@ -95,3 +98,29 @@ def items(tag: int, name: str) -> list[Dataset]:
     if name.endswith("CodeSequence"):
         return [_code(TEXT, "99REMOVED", "Removed")]
     return []
+
+
+_Agreeing = Callable[[Element, Scope, str], "Element | None"]
+
+
+def blank_items(items: list[Dataset], scope: Scope, name: str, agreeing: _Agreeing) -> list[Dataset]:
+    """The items of a sequence called `name` with dummies for their values; private attributes are left out.
+
+    `agreeing` gives the element to write where it agrees with others of the instance, such as a UID; None otherwise.
+    """
+    return [_blank(item, scope, f"{name}[{place}].", agreeing) for place, item in enumerate(items)]
+
+
+def _blank(item: Dataset, scope: Scope, path: str, agreeing: _Agreeing) -> Dataset:
+    blank: Dataset = []
+    for element in item:
+        tag, vr = element.tag, element.vr
+        if tag & 0x10000:
+            continue
+        if isinstance(element.value, list):
+            inner = blank_items(element.value, scope.child(tag), path + attribute_name(tag), agreeing)
+            blank.append(Element(tag, vr, inner))
+        else:
+            dummy = Element(tag, vr, value(vr, tag) if len(element.value) else b"")
+            blank.append(agreeing(element, scope, path) or dummy)
+    return blank

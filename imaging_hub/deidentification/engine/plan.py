@@ -5,9 +5,10 @@ Nothing here has seen a patient: a plan is shared by all instances, of all patie
 
 from __future__ import annotations
 
-from imaging_hub.deidentification import standard
+from itertools import count
+
 from imaging_hub.deidentification.engine import ages
-from imaging_hub.deidentification.engine.scope import SCOPES_MAX, Scope
+from imaging_hub.deidentification.engine.scope import SCOPES_MAX, CompiledProfile, InstanceFacts, Scope
 from imaging_hub.deidentification.profile import expression
 from imaging_hub.deidentification.profile.profile import Profile
 from imaging_hub.dicom import values
@@ -21,16 +22,12 @@ class Plan:
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
-        self._scopes: dict[tuple[str, str, bool, bool, frozenset[str]], Scope] = {}
-        self._private = standard.safe_private() if standard.SAFE_PRIVATE in profile.options else {}
-        chosen = (option for option in (standard.MODIFIED_DATES, standard.FULL_DATES) if option in profile.options)
-        self.date_option = next(chosen, "")
+        self._compiled = CompiledProfile.of(profile)
+        self.date_option = self._compiled.date_option
         """The option that says what becomes of dates; empty when none is chosen."""
-        self._creators = frozenset(row.creator for row in standard.safe_private().values()) | {
-            rule.private.creator for rule in profile.rules if rule.private is not None
-        }
         self._conditions = {text for rule in profile.rules for text in rule.when.conditions}
-        self.places = 0
+        self._scopes: dict[InstanceFacts, Scope] = {}
+        self._places = count()
 
     def scope_of(self, dataset: Dataset) -> Scope:
         """The decisions for the top level of an instance.
@@ -57,21 +54,13 @@ class Plan:
         conditions: frozenset[str] = frozenset(),
     ) -> Scope:
         """The decisions for instances of this SOP Class and modality of which these conditions of the profile hold."""
-        key = (sop_class_uid, modality, references, very_old, conditions)
-        found = self._scopes.get(key)
+        facts = InstanceFacts(sop_class_uid, modality, references, very_old, conditions)
+        found = self._scopes.get(facts)
         if found is None:
-            found = Scope(self, sop_class_uid, modality, (), references, very_old, conditions)
+            found = Scope(self._compiled, facts, self._places)
             if len(self._scopes) < SCOPES_MAX:
-                self._scopes[key] = found
+                self._scopes[facts] = found
         return found
-
-    def knows(self, creator: str) -> bool:
-        """Whether a private creator is named by Table E.3.10-1 or by a rule, and so is not a name of somebody."""
-        return creator in self._creators
-
-    def safe(self, group: int, creator: str, element: int) -> standard.SafePrivateRow | None:
-        """The row of Table E.3.10-1 for a private attribute, when the option is chosen."""
-        return self._private.get((group, creator, element))
 
 
 def compile(profile: Profile) -> Plan:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
 
 from imaging_hub.deidentification.engine.decision import AttributeDecision, Handling
 from imaging_hub.deidentification.engine.scope import Scope
+from imaging_hub.deidentification.instance import AttributeChange
 from imaging_hub.dicom.elements import Dataset, Element
-
-if TYPE_CHECKING:
-    from imaging_hub.deidentification.engine.actions import InstanceActions
 
 
 @dataclass(slots=True)
@@ -25,21 +22,18 @@ class _Block:
 
 
 class PrivateElements:
-    """The private elements of one dataset or item."""
+    """The private elements of one dataset or item, in their order."""
 
-    __slots__ = ("_actions", "_blocks", "_note", "_path", "_result", "_scope")
+    __slots__ = ("_blocks", "_note", "_scope")
 
-    def __init__(self, actions: InstanceActions, scope: Scope, path: str, result: Dataset) -> None:
-        self._actions = actions
+    def __init__(self, scope: Scope, note: Callable[[AttributeChange], None]) -> None:
+        """`note` is called with the removal of each element that is left out."""
         self._scope = scope
-        self._path = path
-        self._result = result
+        self._note = note
         self._blocks: dict[int, _Block] = {}
-        # Vendors write hundreds of private elements at the top level.
-        self._note = partial(actions.note, path=path) if path else actions.changes.append
 
-    def take(self, element: Element) -> None:
-        """Write an element to the result, with its creator before it, or leave it out."""
+    def decide(self, element: Element) -> AttributeDecision | None:
+        """How an element is to be treated; None where it is left out, or reserves a block for others."""
         tag = element.tag
         block = self._blocks.get(tag & 0xFFFFFF00)
         if block is None:
@@ -48,29 +42,18 @@ class PrivateElements:
             else:
                 # An unknown creator could itself be somebody's name: it is neither kept nor put on record.
                 self._note(self._scope.unknown_private(tag))
-            return
+            return None
         decision = block.decisions.get(tag & 0xFF)
         if decision is None or decision.vr != element.vr:
             decision = self._scope.private(tag >> 16, block.name, tag & 0xFF, element.vr)
         if decision.handling is Handling.REMOVE:
             self._note(decision.change)
-            return
-        if decision.writes != element.vr and element.vr == "UN":
-            element = Element(tag, decision.writes, element.value)
-        kept = self._actions.handle(element, decision, self._scope, self._path)
-        if kept is not None:
-            self._write(kept, block)
+            return None
+        return decision
 
-    def _reserve(self, element: Element) -> None:
-        if isinstance(element.value, list):
-            return
-        name = str(element.value, "latin-1").strip(" \0")
-        if self._actions.plan.knows(name):
-            first = element.tag & 0xFFFF0000 | (element.tag & 0xFF) << 8
-            self._blocks[first] = _Block(element, name, self._scope.block(element.tag >> 16, name))
-
-    def _write(self, element: Element, block: _Block) -> None:
-        result = self._result
+    def write(self, element: Element, result: Dataset) -> None:
+        """Append an element that stays; the first of a block has its creator written before it."""
+        block = self._blocks[element.tag & 0xFFFFFF00]
         if not block.written:
             # The creator goes before what is already there of its group.
             block.written = True
@@ -79,3 +62,12 @@ class PrivateElements:
                 place -= 1
             result.insert(place, block.creator)
         result.append(element)
+
+    def _reserve(self, element: Element) -> None:
+        if isinstance(element.value, list):
+            return
+        name = str(element.value, "latin-1").strip(" \0")
+        decisions = self._scope.block(element.tag >> 16, name)
+        if decisions is not None:
+            first = element.tag & 0xFFFF0000 | (element.tag & 0xFF) << 8
+            self._blocks[first] = _Block(element, name, decisions)

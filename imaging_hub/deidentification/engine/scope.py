@@ -6,8 +6,9 @@ with the options chosen; and for attributes that the table does not name, their 
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Self
 
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import attribute_name, is_known, vr_of
@@ -30,15 +31,54 @@ from imaging_hub.deidentification.engine.decision import (
 from imaging_hub.deidentification.engine.enclosure import covered
 from imaging_hub.deidentification.instance import AttributeChange
 from imaging_hub.deidentification.profile.excluded import REBUILT, why_excluded
+from imaging_hub.deidentification.profile.profile import Profile
 from imaging_hub.deidentification.profile.rule import ProfileRule
-
-if TYPE_CHECKING:
-    from imaging_hub.deidentification.engine.plan import Plan
-
 
 _CODES_BY_URL = frozenset((0x0008010E, 0x00080120))
 SCOPES_MAX = 4096
 """Places remembered; a hostile nesting of sequences beyond it is decided each time anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledProfile:
+    """What decisions need of a profile, looked up once."""
+
+    rules: tuple[ProfileRule, ...]
+    options: frozenset[str]
+    date_option: str
+    """The option that says what becomes of dates; empty when none is chosen."""
+    safe_private: Mapping[tuple[int, str, int], standard.SafePrivateRow]
+    """Table E.3.10-1 by group, creator and element; empty when its option is not chosen."""
+    creators: frozenset[str]
+    """Private creators that Table E.3.10-1 or a rule names; another could be a name of somebody."""
+
+    @classmethod
+    def of(cls, profile: Profile) -> Self:
+        """Compile a profile."""
+        listed = standard.safe_private()
+        dates = (option for option in (standard.MODIFIED_DATES, standard.FULL_DATES) if option in profile.options)
+        return cls(
+            rules=profile.rules,
+            options=profile.options,
+            date_option=next(dates, ""),
+            safe_private=listed if standard.SAFE_PRIVATE in profile.options else {},
+            creators=frozenset(row.creator for row in listed.values())
+            | {rule.private.creator for rule in profile.rules if rule.private is not None},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFacts:
+    """What decisions depend on of an instance."""
+
+    sop_class_uid: str
+    modality: str
+    references: bool = False
+    """It lists what it refers to (Common Instance Reference, PS3.3 §C.12.2)."""
+    very_old: bool = False
+    """Its patient is above the highest age that the profile lets be known, or nobody can say."""
+    conditions: frozenset[str] = frozenset()
+    """The profile's conditions that are known to hold of it."""
 
 
 class Scope:
@@ -48,34 +88,26 @@ class Scope:
         "_blocks",
         "_children",
         "_items",
+        "_places",
+        "_profile",
         "_unknown",
         "_value",
-        "conditions",
         "decisions",
-        "modality",
+        "instance",
         "path",
-        "plan",
-        "references",
-        "sop_class_uid",
-        "very_old",
     )
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
-        plan: Plan,
-        sop_class_uid: str,
-        modality: str,
-        path: tuple[int, ...],
-        references: bool,
-        very_old: bool,
-        conditions: frozenset[str],
+        profile: CompiledProfile,
+        instance: InstanceFacts,
+        places: Iterator[int],
+        path: tuple[int, ...] = (),
     ) -> None:
-        self.plan = plan
-        self.very_old = very_old
-        self.conditions = conditions
-        self.references = references
-        self.sop_class_uid = sop_class_uid
-        self.modality = modality
+        """`places` numbers the places that all scopes of a plan remember; `path` holds the tags of the sequences."""
+        self._profile = profile
+        self._places = places
+        self.instance = instance
         self.path = path
         self.decisions: dict[int, AttributeDecision] = {}
         self._children: dict[int, Scope] = {}
@@ -89,8 +121,7 @@ class Scope:
         found = self._children.get(tag)
         if found is None:
             found = self._at((*self.path, tag))
-            if self.plan.places < SCOPES_MAX and is_known(tag):
-                self.plan.places += 1
+            if is_known(tag) and next(self._places) < SCOPES_MAX:
                 self._children[tag] = found
         return found
 
@@ -106,9 +137,7 @@ class Scope:
         return found
 
     def _at(self, path: tuple[int, ...]) -> Scope:
-        return Scope(
-            self.plan, self.sop_class_uid, self.modality, path, self.references, self.very_old, self.conditions
-        )
+        return Scope(self._profile, self.instance, self._places, path)
 
     def decide(self, tag: int, vr: str) -> AttributeDecision:
         """What becomes of a public attribute that is encoded with `vr`."""
@@ -117,7 +146,7 @@ class Scope:
             # A UID where another text belongs is a UID all the same.
             handling, options = self._by_vr(tag, vr)
             decision = replace(decision, handling=handling, options=decision.options | options)
-        if self.very_old and tag == ages.BIRTH_DATE:
+        if self.instance.very_old and tag == ages.BIRTH_DATE:
             decision = without_value(decision)
         if is_known(tag):
             self.decisions[tag] = decision
@@ -126,7 +155,7 @@ class Scope:
     def _by_precedence(self, tag: int) -> AttributeDecision:
         vr = vr_of(tag)
         reason = why_excluded(tag)
-        for rule in () if reason == REBUILT else self.plan.profile.rules:
+        for rule in () if reason == REBUILT else self._profile.rules:
             selector = rule.selector
             named = selector is not None and selector.selects(tag, self.path)
             if (named or rule.vr == vr) and self._is_meant(rule):
@@ -137,7 +166,7 @@ class Scope:
         if reason:
             return self._made(tag, "X", Handling.REMOVE, reason)
         row = standard.by_tag().get(tag)
-        by_place = covered(tag, self.path, self.plan.profile.options)
+        by_place = covered(tag, self.path, self._profile.options)
         if by_place is not None:
             option, handling = by_place
             return self._made(tag, "C", handling, f"E.1-1 {title(option)}", frozenset((option,)))
@@ -147,10 +176,10 @@ class Scope:
         return self._made(tag, "C", handling, NOT_IN_TABLE, by_option)
 
     def _is_meant(self, rule: ProfileRule) -> bool:
-        return rule.when.holds(self.modality, self.sop_class_uid, self.conditions)
+        return rule.when.holds(self.instance.modality, self.instance.sop_class_uid, self.instance.conditions)
 
     def _by_table(self, tag: int, vr: str, row: standard.AttributeRow) -> AttributeDecision:
-        action, options = action_of(row, self.plan.profile.options)
+        action, options = action_of(row, self._profile.options)
         handling = retained(vr, action, options[0]) if options else None
         if handling is None:
             return self._made(tag, row.basic, self._handling(tag, vr, row.basic), f"E.1-1 {title(standard.BASIC)}")
@@ -161,7 +190,7 @@ class Scope:
         kind = self._type(tag)
         if tag in PATIENT and action != "X":
             return Handling.PSEUDONYM
-        if action == "X/Z/U*" and (kind == "1" or self.references):
+        if action == "X/Z/U*" and (kind == "1" or self.instance.references):
             return Handling.RECURSE
         emptied = Handling.DUMMY if kind == "1" else Handling.EMPTY
         # X/Z, X/D, X/Z/D are not named here: X unless the Type asks for more.
@@ -178,12 +207,12 @@ class Scope:
         """Handling of an attribute that the Standard knows and Table E.1-1 does not name; and the option it follows."""
         fallback = BY_TYPE[self._type(tag)]
         if vr in ("DA", "DT", "TM"):
-            option = self.plan.date_option
+            option = self._profile.date_option
             if not option:
                 return fallback, BY_NO_OPTION
             shifted = option == standard.MODIFIED_DATES and vr != "TM"
             return Handling.SHIFT if shifted else Handling.TIME, frozenset((option,))
-        if vr == "UI" and standard.RETAIN_UIDS in self.plan.profile.options:
+        if vr == "UI" and standard.RETAIN_UIDS in self._profile.options:
             return Handling.RETAIN, frozenset((standard.RETAIN_UIDS,))
         if vr in ("PN", "AE") or (vr == "UR" and tag not in _CODES_BY_URL):
             return fallback, BY_NO_OPTION
@@ -196,7 +225,7 @@ class Scope:
         return handling, BY_NO_OPTION
 
     def _type(self, tag: int) -> str:
-        return standard.type_of(self.sop_class_uid, (*self.path, tag))
+        return standard.type_of(self.instance.sop_class_uid, (*self.path, tag))
 
     def _made(
         self, tag: int, action: str, handling: Handling, rule: str, options: frozenset[str] = BY_NO_OPTION
@@ -222,15 +251,17 @@ class Scope:
                 self._unknown[tag] = known
         return known
 
-    def block(self, group: int, creator: str) -> dict[int, AttributeDecision]:
-        """The decisions made so far for the private attributes of a creator that the plan knows."""
+    def block(self, group: int, creator: str) -> dict[int, AttributeDecision] | None:
+        """The decisions made so far for the private attributes of a creator; None of one that nobody knows."""
+        if creator not in self._profile.creators:
+            return None
         return self._blocks.setdefault((group, creator), {})
 
     def private(self, group: int, creator: str, element: int, vr: str) -> AttributeDecision:
         """What becomes of a private attribute of a creator that the plan knows; `element` is its place in the block."""
         name = f'({group:04X},"{creator}",{element:02X})'
         rule = self._private_rule(group, creator, element, vr)
-        safe = self.plan.safe(group, creator, element)
+        safe = self._profile.safe_private.get((group, creator, element))
         writes = vr
         if rule is not None:
             kept, source = rule.action in ("K", "C"), rule.name
@@ -256,11 +287,11 @@ class Scope:
             decision = AttributeDecision(
                 vr, handling, Handling.REMOVE, AttributeChange(name, "C", source), writes, options
             )
-        self.block(group, creator)[element] = decision
+        self._blocks.setdefault((group, creator), {})[element] = decision
         return decision
 
     def _private_rule(self, group: int, creator: str, element: int, vr: str) -> ProfileRule | None:
-        for rule in self.plan.profile.rules:
+        for rule in self._profile.rules:
             wanted = rule.private
             named = wanted is not None and wanted.creator == creator and wanted.element == element
             if named and wanted is not None and wanted.group not in (None, group):

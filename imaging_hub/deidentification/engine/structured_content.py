@@ -7,21 +7,19 @@ free text, person names are replaced, dates and UIDs go their way.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import attribute_name, vr_of
 from imaging_hub.deidentification.engine import ages
 from imaging_hub.deidentification.engine.decision import BY_NO_OPTION, AttributeDecision, Handling, action_of
+from imaging_hub.deidentification.engine.scope import Scope
 from imaging_hub.deidentification.instance import AttributeChange
+from imaging_hub.deidentification.profile.profile import Profile
 from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Dataset
-
-if TYPE_CHECKING:
-    from imaging_hub.deidentification.engine.actions import InstanceActions
-    from imaging_hub.deidentification.engine.scope import Scope
 
 _VALUE_TYPE = 0x0040A040
 _CONCEPT = 0x0040A043
@@ -91,10 +89,18 @@ def _value(
 class ContentItems:
     """The content items of an instance, at every depth."""
 
-    __slots__ = ("_actions", "_blanking", "_in_place")
+    __slots__ = ("_apply", "_blanking", "_in_place", "_note", "_profile")
 
-    def __init__(self, actions: InstanceActions) -> None:
-        self._actions = actions
+    def __init__(
+        self,
+        profile: Profile,
+        apply: Callable[[Dataset, Scope, str], Dataset],
+        note: Callable[[AttributeChange, str], None],
+    ) -> None:
+        """`apply` treats the elements of an item, `note` puts a change on record."""
+        self._profile = profile
+        self._apply = apply
+        self._note = note
         self._in_place: bool | None = None
         """Whether items must stay in their places; None outside of content."""
         self._blanking = False
@@ -114,29 +120,29 @@ class ContentItems:
         concept = concept_of(item)
         found = None
         if concept in standard.content_items():
-            found = treatment(concept, self._actions.plan.profile.options)
+            found = treatment(concept, self._profile.options)
         outer = self._blanking
         if outer or (found is not None and found.removed):
             rule = "E.3.4-1 below an item that goes" if found is None else found.rule
             if not self._in_place:
-                self._actions.note(AttributeChange(name, "X", rule), "")
+                self._note(AttributeChange(name, "X", rule), "")
                 return None
             # Everything below goes with it, and stays in its place like it.
             self._blanking = True
             found = _replacement(concept[2], rule)
         try:
             value = None if found is None else found.value
-            cleaned = self._actions.apply(item, scope if value is None else scope.item(value), f"{name}.")
+            cleaned = self._apply(item, scope if value is None else scope.item(value), f"{name}.")
         finally:
             self._blanking = outer
         return self._of_age(cleaned, name) if concept == ages.SUBJECT_AGE else cleaned
 
     def _of_age(self, item: Dataset, name: str) -> Dataset:
         """A Subject Age, not above the age that the profile lets be known."""
-        cap = self._actions.plan.profile.age_cap_years
+        cap = self._profile.age_cap_years
         capped = item if cap is None else ages.capped(item, cap)
         if capped is not item:
-            self._actions.note(AttributeChange(f"{name}.MeasuredValueSequence", "C", "E.3.4-1 Subject Age"), "")
+            self._note(AttributeChange(f"{name}.MeasuredValueSequence", "C", "E.3.4-1 Subject Age"), "")
         return capped
 
 

@@ -27,14 +27,15 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
 
+from imaging_hub import yaml_source
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import attribute_name
 from imaging_hub.deidentification.documents import document
 from imaging_hub.deidentification.profile import expression
-from imaging_hub.deidentification.profile.profile_file import KeyLines, read_yaml, wrong
 from imaging_hub.deidentification.profile.rule import ConditionText, ProfilePart, ProfileRule
 from imaging_hub.dicom.elements import Dataset
 from imaging_hub.errors import ProfileError
+from imaging_hub.yaml_source import YamlFault, YamlSource
 
 _SHIPPED = Path(__file__).parents[1] / "profiles"
 _CHECKOUT = Path(__file__).resolve().parents[3] / "anonymization_profiles"
@@ -139,7 +140,10 @@ def load(name_or_path: str | Path, folders: Iterable[Path] = ()) -> Profile:
 
     Raises `ProfileError`, its message `file:line: what is wrong`, its hint the cure.
     """
-    return _resolve(_find(name_or_path, tuple(folders)), tuple(folders), ())
+    path = _find(name_or_path, tuple(folders))
+    if path is None:
+        raise _unknown(Path(str(name_or_path)), 1)
+    return _resolve(path, tuple(folders), ())
 
 
 def schema() -> dict[str, Any]:
@@ -161,36 +165,44 @@ def _shipped_folder() -> Path:
     return _CHECKOUT
 
 
-def _find(name_or_path: str | Path, folders: Sequence[Path]) -> Path:
+def _find(name_or_path: str | Path, folders: Sequence[Path]) -> Path | None:
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or text.endswith((".yaml", ".yml")) or "/" in text:
         return Path(text)
     for folder in (*folders, _shipped_folder()):
         path = folder / f"{text}.yaml"
-        if path.is_file():
+        if _is_file(path):
             return path
-    raise wrong(
-        Path(text), 1, "there is no profile of this name", f"shipped profiles: {', '.join(shipped())}; or give a file"
-    )
+    return None
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is a file of that name; a name longer than the disk takes has none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _resolve(path: Path, folders: Sequence[Path], children: tuple[Path, ...]) -> Profile:
     if path in children:
-        raise wrong(path, 1, "the profile extends itself", "break the circle of `extends`")
-    file, lines = _read(path)
+        raise _wrong(path, 1, "the profile extends itself", "break the circle of `extends`")
+    file, source = _read(path)
     parent = None
     if file.extends is not None:
         beside = path.parent / f"{file.extends}.yaml"
-        inherited = beside if beside.is_file() else _find(file.extends, folders)
+        inherited = beside if _is_file(beside) else _find(file.extends, folders)
+        if inherited is None:
+            raise _unknown(path, source.line(("extends",)))
         parent = _resolve(inherited, folders, (*children, path))
     elif file.name != standard.BASIC:
-        raise wrong(path, 1, "a profile extends another", "write `extends: basic`")
+        raise _wrong(path, 1, "a profile extends another", "write `extends: basic`")
     profile = _merged(file, parent)
     dates = {"retain-longitudinal-full-dates", "retain-longitudinal-modified-dates"}
     if dates <= profile.options:
-        raise wrong(
+        raise _wrong(
             path,
-            lines.get(("options",), 1),
+            source.line(("options",)),
             "full dates and modified dates contradict each other",
             "name one of the two longitudinal options, here or in the profile extended",
         )
@@ -219,24 +231,36 @@ def _merged(file: _File, parent: Profile | None) -> Profile:
     )
 
 
-def _read(path: Path) -> tuple[_File, KeyLines]:
+def _read(path: Path) -> tuple[_File, YamlSource]:
     """One YAML file, validated, and the line of each of its keys."""
-    values, lines = read_yaml(path)
-    for place, rule in enumerate(values.get("rules") or ()):
-        if isinstance(rule, dict):
-            rule.update(line=lines["rules", place], source=str(values.get("name")))
     try:
-        return _File.model_validate(values), lines
+        source = yaml_source.read(path)
+    except YamlFault as fault:
+        raise _wrong(path, fault.line, fault.problem, fault.cure) from None
+    rules = source.content.get("rules")
+    for place, rule in enumerate(rules if isinstance(rules, list) else ()):
+        if isinstance(rule, dict):
+            rule.update(line=source.lines["rules", place], source=str(source.content.get("name")))
+    try:
+        return _File.model_validate(source.content), source
     except ValidationError as fault:
         first = fault.errors(include_input=False, include_url=False)[0]
-        raise _explained(path, first, lines) from None
+        raise _explained(path, first, source) from None
 
 
-def _explained(path: Path, error: Any, lines: KeyLines) -> ProfileError:
+def _wrong(path: Path, line: int, what: str, cure: str) -> ProfileError:
+    """The error that says where a profile is wrong, what is wrong and what to do."""
+    message = f"{path.name}:{line}: {what}"
+    return ProfileError(message, hint=cure)
+
+
+def _unknown(path: Path, line: int) -> ProfileError:
+    cure = f"shipped profiles: {', '.join(shipped())}; or give a file"
+    return _wrong(path, line, "there is no profile of this name", cure)
+
+
+def _explained(path: Path, error: Any, source: YamlSource) -> ProfileError:
     place = tuple(error["loc"])
-    known = place
-    while known and known not in lines:
-        known = known[:-1]
     field = ".".join(str(part) for part in place if not isinstance(part, int))
     message = error["msg"].removeprefix("Value error, ")
     hint = {
@@ -245,7 +269,7 @@ def _explained(path: Path, error: Any, lines: KeyLines) -> ProfileError:
         "literal_error": "actions are X, Z, D, K, C, U, shift, replace, hash, truncate, reject",
     }.get(error["type"], "correct the value on this line")
     subject = f"{field}: " if field else ""
-    return wrong(path, lines.get(known, 1), f"{subject}{message}", hint)
+    return _wrong(path, source.line(error["loc"]), f"{subject}{message}", hint)
 
 
 def selected(rule: ProfileRule) -> str:

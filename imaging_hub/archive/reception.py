@@ -1,0 +1,53 @@
+"""What the de-identified zone may know of reception: counts, states and reasons, never an instance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+
+@dataclass(frozen=True)
+class QuarantineCount:
+    """Instances in quarantine for one reason."""
+
+    finess: str
+    reason: str
+    modality: str | None
+    instances: int
+    latest_day: datetime
+
+
+def quarantined(connection: Connection, finess: str | None = None) -> Sequence[QuarantineCount]:
+    """What is held and why, the most first; of one hospital where its FINESS number is given."""
+    rows = connection.execute(
+        text(
+            "SELECT finess, reason, modality, sum(instances)::bigint, max(day) FROM hub.reception"
+            " WHERE state = 'QUARANTINED' AND (CAST(:finess AS text) IS NULL OR finess = :finess)"
+            " GROUP BY finess, reason, modality ORDER BY 4 DESC, 1, 2, 3"
+        ),
+        {"finess": finess},
+    )
+    return [QuarantineCount(*row) for row in rows]
+
+
+def by_state(connection: Connection, finess: str | None = None) -> dict[str, int]:
+    """Instances by journal state, likewise."""
+    rows = connection.execute(
+        text(
+            "SELECT state, sum(instances)::bigint FROM hub.reception"
+            " WHERE CAST(:finess AS text) IS NULL OR finess = :finess GROUP BY state"
+        ),
+        {"finess": finess},
+    )
+    return {state: int(count) for state, count in rows}
+
+
+def quarantined_by_reason(connection: Connection) -> dict[str, int]:
+    """Instances in quarantine by reason."""
+    rows = connection.execute(
+        text("SELECT reason, sum(instances)::bigint FROM hub.reception WHERE state = 'QUARANTINED' GROUP BY reason")
+    )
+    return {reason: int(count) for reason, count in rows}

@@ -1,0 +1,106 @@
+"""What became of each study that came, as its hospital is told: counts, states and reasons, and no patient's name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+
+@dataclass(frozen=True)
+class StudyReceipt:
+    """What became of one revision of a study."""
+
+    id: int
+    hospital: str
+    revision: int
+    state: str
+    profile: str
+    modalities: str
+    received: int
+    deidentified: int
+    quarantined: int
+    waiting: int
+    reasons: list[str]
+    last_received_at: datetime
+
+
+@dataclass(frozen=True)
+class ReceiptLine:
+    """One instance of a study, as its hospital knows it."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_instance_uid: str | None
+    transfer_syntax_uid: str
+    sha256: str
+    """Of the file in the spool."""
+    size: int
+    state: str
+    reason: str | None
+    received_at: datetime
+
+
+_RECEIPT = """
+    SELECT s.id, s.hospital, s.revision, s.state, s.profile,
+           coalesce(string_agg(DISTINCT i.modality, ', '), '') AS modalities, count(i.id) AS received,
+           count(i.id) FILTER (WHERE i.state = 'ARCHIVED') AS deidentified,
+           count(i.id) FILTER (WHERE i.state = 'QUARANTINED') AS quarantined,
+           count(i.id) FILTER (WHERE i.state IN ('RECEIVED', 'DEIDENTIFIED')) AS waiting,
+           coalesce(array_agg(DISTINCT i.reason) FILTER (WHERE i.reason IS NOT NULL), '{}') AS reasons,
+           s.last_received_at
+    FROM identifying.study s LEFT JOIN identifying.instance i ON i.study = s.id
+"""
+
+
+def recent(connection: Connection, before: int | None = None, *, limit: int) -> Sequence[StudyReceipt]:
+    """Receipts of the studies received last, the latest first; of those `before` a row number where one is given."""
+    rows = connection.execute(
+        text(
+            f"{_RECEIPT} WHERE CAST(:before AS bigint) IS NULL OR s.id < :before"
+            " GROUP BY s.id ORDER BY s.id DESC LIMIT :limit"
+        ),
+        {"before": before, "limit": limit},
+    )
+    return [StudyReceipt(*row) for row in rows]
+
+
+def of_study(connection: Connection, study_id: int) -> StudyReceipt | None:
+    """The receipt of one study revision."""
+    row = connection.execute(text(f"{_RECEIPT} WHERE s.id = :study GROUP BY s.id"), {"study": study_id}).one_or_none()
+    return StudyReceipt(*row) if row else None
+
+
+def newest(connection: Connection, hospital: str, since: datetime | None = None) -> StudyReceipt | None:
+    """The receipt of the newest study of a hospital; of those that grew `since` then, where it is given."""
+    study = connection.execute(
+        text(
+            "SELECT max(id) FROM identifying.study WHERE hospital = :hospital"
+            " AND (CAST(:since AS timestamptz) IS NULL OR last_received_at > :since)"
+        ),
+        {"hospital": hospital, "since": since},
+    ).scalar_one()
+    return of_study(connection, study) if study else None
+
+
+def lines(connection: Connection, study_id: int) -> Sequence[ReceiptLine]:
+    """The instances of one study revision, in order of arrival."""
+    rows = connection.execute(
+        text(
+            "SELECT sop_instance_uid, sop_class_uid, series_instance_uid, transfer_syntax_uid, digest, size, state,"
+            " reason, received_at FROM identifying.instance WHERE study = :study ORDER BY id"
+        ),
+        {"study": study_id},
+    )
+    return [ReceiptLine(*row) for row in rows]
+
+
+def first_original(connection: Connection, study_id: int) -> str | None:
+    """Digest of the first original of a study revision that is still kept."""
+    digest: str | None = connection.execute(
+        text("SELECT digest FROM identifying.instance WHERE study = :study AND purged_at IS NULL ORDER BY id LIMIT 1"),
+        {"study": study_id},
+    ).scalar_one_or_none()
+    return digest
