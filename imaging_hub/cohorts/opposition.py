@@ -33,7 +33,7 @@ def apply(connection: Connection, sids: Collection[str], *, by: str) -> AppliedO
     applied = AppliedOppositions(
         people=len(subjects),
         new=new,
-        links_cut=linkage.cut(connection, subjects),
+        links_cut=linkage.delete_links(connection, subjects),
         studies_hidden=opposition.studies_of(connection, subjects),
         releases_stopped=catalogue.releases_with(connection, subjects),
     )

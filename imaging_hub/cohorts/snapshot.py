@@ -38,7 +38,7 @@ def take(connection: Connection, folder: Path, spark: str | None = None) -> Iter
 
     Raises `LinkageError` when the folder holds no load, and `HubError` when there is no Spark.
     """
-    load = loading.current(folder)
+    load = loading.current_version(folder)
     with (
         index_files.held(connection, folder) as index,
         on_duckdb() if spark is None else on_spark(spark, folder) as engine,

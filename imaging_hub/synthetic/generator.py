@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imaging_hub.errors import LinkageError
-from imaging_hub.snds.tables import SndsColumn, schema
+from imaging_hub.snds.tables import SndsColumn, table_schemas
 from imaging_hub.synthetic.claims import Claims, TrueEvent, beneficiaries, claim, tests_and_causes
 from imaging_hub.synthetic.pathways import Care, Exam, drugs, pathway
 from imaging_hub.synthetic.patients import HospitalPatient, HospitalStudy, studies_of
@@ -120,10 +120,12 @@ def _claims(people: list[Person], care: list[Care], rng: np.random.Generator) ->
 def _write_tables(claims: Claims, folder: Path) -> None:
     """One file for each table and part: `T_MCO19B.parquet`, `ER_PRS_F_201903.parquet`."""
     folder.mkdir(parents=True)
-    schemas = {table: pa.schema([(c.name, _arrow_type(c)) for c in columns]) for table, columns in schema().items()}
+    schemas = {
+        table: pa.schema([(c.name, _arrow_type(c)) for c in columns]) for table, columns in table_schemas().items()
+    }
     for (table, part), rows in claims.rows.items():
         name = table.replace("aa", part) if "aa" in table else f"{table}_{part}".rstrip("_")
-        columns = {c.name: [row[c.name] for row in rows] for c in schema()[table]}
+        columns = {c.name: [row[c.name] for row in rows] for c in table_schemas()[table]}
         pq.write_table(pa.Table.from_pydict(columns, schema=schemas[table]), folder / f"{name}.parquet")
 
 

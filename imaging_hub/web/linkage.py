@@ -50,7 +50,7 @@ def _evidence(visit: Visit, pseudonym: str) -> LinkEvidence:
     settings = visit.hub.settings
     codes = ProcedureCodes.read(settings.procedure_codes)
     with visit.begin() as connection:
-        found = clerical_review.evidence(connection, settings.tables, codes, pseudonym, visit.actor.name)
+        found = clerical_review.find_evidence(connection, settings.tables, codes, pseudonym, visit.actor.name)
     if found is None:
         raise NotFound("no such proposal", hint="it may be decided; look at the list")
     return found
@@ -69,7 +69,7 @@ def _decided(visit: Visit, pseudonym: str, opinion: ProposalOpinion) -> Proposal
 
 def _queue(visit: Visit) -> Sequence[LinkProposal]:
     with visit.begin() as connection:
-        return clerical_review.queue(connection, visit.actor.name)
+        return clerical_review.list_proposals(connection, visit.actor.name)
 
 
 @api.get("/link-proposals")

@@ -76,7 +76,7 @@ def test_a_load_is_whole_or_not_there(settings: Settings, database: Database) ->
 
     def state() -> tuple[str, int, int]:
         """What cohorts read: the version in force, with all its rows."""
-        now = loading.current(settings.tables)
+        now = loading.current_version(settings.tables)
         whole = sum(1 for _ in (now.folder / "event").rglob("*.parquet"))
         return now.version, now.persons, whole
 

@@ -46,7 +46,7 @@ def test_a_seed_makes_the_same_files_and_another_others(tmp_path: Path) -> None:
 
 
 def test_it_is_a_load_as_cohorts_read_it(tables: Path) -> None:
-    load = loading.current(tables)
+    load = loading.current_version(tables)
     assert load.persons == PERSONS
     assert sum(load.events.values()) > 150 * load.persons
     with duckdb.connect() as reading:
