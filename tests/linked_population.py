@@ -150,7 +150,7 @@ def _by_ins(database: Database, vault: Vault, folder: Path) -> LinkReport:
     outgoing, answer = folder / "out.csv", folder / "return.csv"
     with database.begin(DatabaseRole.GATEWAY) as connection:
         sent = delivery.export(connection, vault, outgoing, actor="test")
-    snds_operator.answer(outgoing, folder / "made" / "operator", answer)
+    snds_operator.answer_delivery(outgoing, folder / "made" / "operator", answer)
     with database.begin(DatabaseRole.WORKER) as connection:
         return import_return(
             connection, answer, delivery=sent.id, resolve=lambda some: vault.resolve(sent.id, some), actor="test"

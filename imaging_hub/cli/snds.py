@@ -130,7 +130,7 @@ def round_trip(settings: Settings, database: Database, third_party: ThirdParty, 
     outgoing.unlink(missing_ok=True)
     try:
         sent = _export(database, third_party, outgoing)
-        simulated_operator.answer(outgoing, operator, answer)
+        simulated_operator.answer_delivery(outgoing, operator, answer)
         return {"subjects": sent.subjects, **_import(database, third_party, answer, sent.id)}
     finally:
         outgoing.unlink(missing_ok=True)

@@ -80,7 +80,7 @@ def linked(database: Database, third_party: ThirdParty, folder: Path, snds: Synt
     with database.begin(DatabaseRole.GATEWAY) as connection:
         sent = delivery.export(connection, third_party, outgoing, actor="test")
     assert outgoing.stat().st_mode & 0o777 == 0o600
-    snds_operator.answer(outgoing, snds.folder / "operator", answer)
+    snds_operator.answer_delivery(outgoing, snds.folder / "operator", answer)
     outgoing.unlink()
     with database.begin(DatabaseRole.WORKER) as connection:
         report = import_return(

@@ -34,7 +34,7 @@ def contents(tables: Path) -> list[str]:
             str(reading.read_parquet(str(file)).aggregate("md5(string_agg(columns(*)::varchar, '|'))").fetchall())
             for file in files
         ]
-    return [*found, *((tables / "rows" / f"{name}.csv").read_text() for name in scale.INDEX)]
+    return [*found, *((tables / "rows" / f"{name}.csv").read_text() for name in scale.INDEX_TABLES)]
 
 
 def test_a_seed_makes_the_same_files_and_another_others(tmp_path: Path) -> None:
