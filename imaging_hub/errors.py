@@ -1,7 +1,7 @@
-"""The faults of the hub, a reason code each, never a value.
+"""Exceptions of the hub, each with a reason code and never a value.
 
-A *decision* (refused, denied, quarantined) is a value, not an exception: see
-`deidentification.instance`, `permits.policy`. What follows is for faults and wrong calls.
+A *decision* (refused, denied, quarantined) is a value, not an exception: see `deidentification.instance` and
+`permits.policy`. Exceptions are for faults and wrong calls.
 
     HubError
     ├── SettingsError          a setting is missing, unsafe or contradictory
@@ -10,21 +10,27 @@ A *decision* (refused, denied, quarantined) is a value, not an exception: see
     ├── MalformedDataset       bytes that are not the DICOM they claim to be
     ├── StorageUnavailable     disk full or I/O error while storing
     ├── KeyringError           a key is missing or its file is readable by others
-    ├── ThirdPartyUnavailable  the trusted third party gives no subject now
+    ├── SealBroken             sealed data cannot be decrypted
+    ├── ThirdPartyUnavailable  the trusted third party cannot answer now
     ├── RetrievalRefused       a PACS did not do what it was asked
     ├── LinkageError           an SNDS table or return file is wrong
     ├── TransferError          a download or a verification failed
-    └── NotFound               what was asked for is not there, or not for you
+    └── NotFound               what was requested does not exist, or is not the caller's
 """
 
 from __future__ import annotations
 
+import traceback
+from dataclasses import dataclass
+from typing import Self
+
+_PACKAGE = f"{__package__}."
+
 
 class HubError(Exception):
-    """Something went wrong in the hub.
+    """Base of the hub's exceptions.
 
-    `code` is stable and safe to log; `hint` says what to do next. Neither ever holds a value
-    read from a dataset.
+    `code` is stable and safe to log; `hint` says what to do next. Neither holds a value read from a dataset.
     """
 
     code = "hub-error"
@@ -55,7 +61,7 @@ class DefinitionError(HubError):
 
 
 class MalformedDataset(HubError):
-    """Bytes that are not the DICOM they claim to be; `code` names the fault."""
+    """Bytes are not the DICOM that they claim to be; `code` names the fault."""
 
     code = "malformed"
 
@@ -72,8 +78,20 @@ class KeyringError(HubError):
     code = "keyring"
 
 
+class SealBroken(HubError):
+    """Sealed data cannot be decrypted: they were altered or truncated, or the key is another."""
+
+    code = "seal-broken"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "what was sealed cannot be opened: it was altered, or its key is another",
+            hint="restore keys and data from the same backup",
+        )
+
+
 class ThirdPartyUnavailable(HubError):
-    """The trusted third party does not answer, refuses, or has no key in force; the call may be repeated."""
+    """The trusted third party does not answer, refuses, or has no key in force; the call may be repeated later."""
 
     code = "third-party-away"
 
@@ -97,6 +115,29 @@ class TransferError(HubError):
 
 
 class NotFound(HubError):
-    """What was asked for is not there, or not there for you: the two look alike on purpose."""
+    """What was requested does not exist, or belongs to others; the two cannot be told apart, on purpose."""
 
     code = "not-found"
+
+
+@dataclass(frozen=True, slots=True)
+class FaultSite:
+    """Type of an exception and the line of our code where it rose: its message may quote data, so it stays out."""
+
+    kind: str
+    """Its class, `ValueError`."""
+    place: str
+    """The innermost line of this package that it passed, `deidentification.engine.actions:71`; else empty."""
+
+    @classmethod
+    def of(cls, fault: BaseException) -> Self:
+        """The site of an exception that was raised."""
+        ours = [
+            f"{module.removeprefix(_PACKAGE)}:{line}"
+            for frame, line in traceback.walk_tb(fault.__traceback__)
+            if (module := frame.f_globals.get("__name__", "")).startswith(_PACKAGE)
+        ]
+        return cls(type(fault).__name__, ours[-1] if ours else "")
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.place}" if self.place else self.kind

@@ -1,4 +1,4 @@
-"""Numbers for whoever watches the receiver; labels are hospitals, outcomes and reasons, never a UID."""
+"""Prometheus metrics of the gateway; labels are FINESS numbers, outcomes and reasons, never a UID."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 
 class GatewayMetrics:
-    """What one gateway process counts."""
+    """The metrics of one gateway process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -20,7 +20,10 @@ class GatewayMetrics:
             "imaging_hub_rejections", "Associations and contexts refused.", ["reason"], registry=self.registry
         )
         self.hangups = Counter(
-            "imaging_hub_hangups", "Connections that ended out of turn.", ["reason"], registry=self.registry
+            "imaging_hub_hangups",
+            "Connections that ended otherwise than by a release.",
+            ["reason"],
+            registry=self.registry,
         )
         self.associations = Gauge("imaging_hub_associations", "Associations established.", registry=self.registry)
         self.spool_bytes = Gauge("imaging_hub_spool_bytes", "Bytes in the spool.", registry=self.registry)
@@ -29,5 +32,5 @@ class GatewayMetrics:
         )
 
     def exposition(self) -> bytes:
-        """The numbers in Prometheus' text format."""
+        """Return the metrics in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -1,7 +1,7 @@
-"""Every setting of the hub, typed, with its unit, its default and the reason for it.
+"""Settings of the hub, with type, unit, default and reason.
 
-Read once at start and passed on; nothing else reads the environment. Each setting is
-`IMAGING_HUB_<NAME>` in the environment or `<name>` in the TOML file given by `--config`.
+They are read once at start and passed on; nothing else reads the environment. Each setting is `IMAGING_HUB_<NAME>` in
+the environment or `<name>` in the TOML file given by `--config`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _TOML_LINE = re.compile(r"at line ([0-9]+)")
 
 
 class Settings(BaseSettings):
-    """How this hub runs. Unsafe combinations are refused at start."""
+    """Settings of one hub; unsafe combinations are refused."""
 
     model_config = SettingsConfigDict(env_prefix="IMAGING_HUB_", extra="forbid", frozen=True)
 
-    home: Path = Field(Path("hub-data"), description="Where everything lives that no other setting moves.")
+    home: Path = Field(Path("hub-data"), description="Folder of everything that no other setting moves.")
     environment: Literal["production", "demonstration"] = Field(
         "production",
         description="`demonstration` accepts the INS test and demo OIDs; production refuses them.",
@@ -39,7 +39,7 @@ class Settings(BaseSettings):
         None, description="Password given to the hub's own database roles; needed with `database_url`."
     )
     trust_url: str | None = Field(
-        None, description="Where the trusted third party answers; unset has `serve` run it on this machine."
+        None, description="URL of the trusted third party; unset, `serve` runs it on this machine."
     )
     trust_port: int = Field(8083, ge=0, le=65535, description="Port of the third party.")
     trust_database_url: SecretStr | None = Field(
@@ -70,22 +70,24 @@ class Settings(BaseSettings):
     dicom_tls_key: Path | None = Field(None, description="PEM private key of that certificate.")
     dicom_tls_client_ca: Path | None = Field(None, description="PEM authorities that sign senders' certificates.")
     allow_plaintext_dicom: bool = Field(
-        False, description="Must be said aloud to receive without TLS on an address other than loopback."
+        False, description="Must be set to receive without TLS on an address other than loopback."
     )
 
-    pdu_max_bytes: int = Field(1 << 20, ge=16384, description="A PDU announcing more is cut off.")
-    dataset_max_bytes: int = Field(4 << 30, ge=1 << 20, description="A dataset growing beyond this is cut off.")
-    stow_max_bytes: int = Field(64 << 30, ge=1 << 20, description="A STOW-RS request longer than this is cut off.")
-    pdu_deadline_seconds: float = Field(30.0, gt=0, description="A PDU begun must be whole by then.")
-    associations_max: int = Field(64, ge=1, description="Associations at once, all peers together.")
-    associations_per_peer: int = Field(16, ge=1, description="Associations at once of one address.")
+    pdu_max_bytes: int = Field(1 << 20, ge=16384, description="A longer PDU ends the connection.")
+    dataset_max_bytes: int = Field(4 << 30, ge=1 << 20, description="A longer dataset ends the connection.")
+    stow_max_bytes: int = Field(64 << 30, ge=1 << 20, description="A longer STOW-RS request is refused.")
+    pdu_deadline_seconds: float = Field(30.0, gt=0, description="Time in which a PDU that has begun must be complete.")
+    associations_max: int = Field(64, ge=1, description="Associations at the same time, of all peers together.")
+    associations_per_peer: int = Field(16, ge=1, description="Associations at the same time, of one address.")
 
     spool_max_bytes: int = Field(100 << 30, ge=1 << 20, description="Spool quota that the watermarks refer to.")
     spool_reserve_bytes: int = Field(5 << 30, ge=0, description="Free disk below which senders are asked to wait.")
-    quarantine_max_bytes: int = Field(10 << 30, ge=0, description="Unparseable bytes kept; beyond it only the reason.")
-    study_quiet_seconds: float = Field(60.0, gt=0, description="A study with no news for so long is complete.")
-    seal_originals: bool = Field(True, description="Originals are sealed at rest (AES-256-GCM), a key a study.")
-    originals_days: int = Field(30, ge=0, description="Days that originals are kept for review after archiving.")
+    quarantine_max_bytes: int = Field(
+        10 << 30, ge=0, description="Bytes kept of unparseable instances; beyond it only the reason."
+    )
+    study_quiet_seconds: float = Field(60.0, gt=0, description="A study that receives nothing for so long is complete.")
+    seal_originals: bool = Field(True, description="Encrypt originals at rest (AES-256-GCM), under a key per study.")
+    originals_days: int = Field(30, ge=0, description="Days that originals are kept after archiving.")
 
     workers: int = Field(2, ge=1, description="Worker processes that `serve` starts.")
     default_profile: str = Field("research-longitudinal", description="Profile of senders that name none.")
@@ -95,7 +97,7 @@ class Settings(BaseSettings):
     procedure_codes: Path | None = Field(
         None, description="CSV of hospitals' own procedure codes and their CCAM acts, for linkage without an INS."
     )
-    spark: str | None = Field(None, description="Master of the Spark that runs cohorts; without it DuckDB does.")
+    spark: str | None = Field(None, description="Master URL of the Spark that runs cohorts; unset, DuckDB does.")
 
     orthanc_source_user: str | None = Field(None, description="User at the Orthanc that `pull --orthanc` reads.")
     orthanc_source_password: SecretStr | None = Field(None, description="That user's password.")
@@ -104,7 +106,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def refuse_unsafe(self) -> Self:
-        """Refuse what would expose identities or lose the embedded database's protection."""
+        """Raise `ValueError` for settings that would expose identities or leave a database unprotected."""
         loopback = self.bind_address in ("127.0.0.1", "::1", "localhost")
         tls = self.dicom_tls_certificate is not None
         if tls != (self.dicom_tls_key is not None):
@@ -115,7 +117,7 @@ class Settings(BaseSettings):
             raise ValueError("database_url needs database_role_password, the password of the hub's own roles")
         if self.trust_database_url is not None and self.trust_database_role_password is None:
             raise ValueError("trust_database_url needs trust_database_role_password, the password of its role")
-        if self.trust_url is not None and not _is_private(self.trust_url):
+        if self.trust_url is not None and not _is_confidential(self.trust_url):
             raise ValueError("trust_url must be https beyond loopback")
         if self.environment == "demonstration" and not loopback:
             raise ValueError("a demonstration accepts test identities, so it stays on loopback")
@@ -123,27 +125,27 @@ class Settings(BaseSettings):
 
     @property
     def spool(self) -> Path:
-        """Originals of the identifying zone, content-addressed."""
+        """Folder of the spool."""
         return self.home / "identifying" / "spool"
 
     @property
     def handover_socket(self) -> Path:
-        """Socket at which the gateway hands over what is to leave no original."""
+        """Unix socket of inline de-identification."""
         return self.home / "identifying" / "handover.sock"
 
     @property
     def embedded_database(self) -> Path:
-        """Data of the embedded server."""
+        """Data folder of the embedded PostgreSQL."""
         return self.home / "identifying" / "postgres"
 
     @property
     def keys(self) -> Path:
-        """Folder of the file keyrings, each 0600."""
+        """Folder of the keyrings, mode 0600 each."""
         return self.home / "keys"
 
     @property
     def embedded_vault(self) -> Path:
-        """Data of the third party's embedded server."""
+        """Data folder of the third party's embedded PostgreSQL."""
         return self.home / "trust" / "postgres"
 
     @property
@@ -153,7 +155,7 @@ class Settings(BaseSettings):
 
     @property
     def third_party_url(self) -> str:
-        """Where the third party answers."""
+        """URL of the third party."""
         return self.trust_url or f"http://127.0.0.1:{self.trust_port}"
 
     @property
@@ -163,21 +165,21 @@ class Settings(BaseSettings):
 
     @property
     def tables(self) -> Path:
-        """Parquet tables of the de-identified zone (events, persons)."""
+        """Folder of the Parquet tables of the de-identified zone."""
         return self.home / "archive" / "tables"
 
     @property
     def hub_url(self) -> str:
-        """Origin under which browsers see the hub."""
+        """Origin of the hub for browsers."""
         return self.hub_origin or f"http://{self.bind_address}:{self.hub_port}"
 
     @property
     def console_url(self) -> str:
-        """Origin under which browsers see the console."""
+        """Origin of the console for browsers."""
         return self.console_origin or f"http://{self.bind_address}:{self.console_port}"
 
     def as_environment(self) -> dict[str, str]:
-        """The same settings as environment variables, for the processes that `serve` starts."""
+        """Return these settings as environment variables, for the processes that `serve` starts."""
         given = self.model_dump(mode="json", exclude_defaults=True)
         for name in given:
             if isinstance(secret := getattr(self, name), SecretStr):
@@ -186,16 +188,16 @@ class Settings(BaseSettings):
         return {f"IMAGING_HUB_{name.upper()}": str(value) for name, value in given.items() if value is not None}
 
 
-def _is_private(url: str) -> bool:
-    """Whether nobody on the way can read along."""
+def _is_confidential(url: str) -> bool:
+    """Whether the connection is encrypted or stays on this machine."""
     parts = urlsplit(url)
     return parts.scheme == "https" or parts.hostname in ("127.0.0.1", "::1", "localhost")
 
 
 def load(config: Path | None = None, **overrides: object) -> Settings:
-    """Settings from the environment, a TOML file and explicit overrides, the later winning.
+    """Read the settings from the environment, a TOML file and `overrides`, in rising precedence.
 
-    Raises `SettingsError`, naming the setting and not its value.
+    Raises `SettingsError`, which names the setting and not its value.
     """
     values: dict[str, object] = {}
     if config is not None:
@@ -203,10 +205,10 @@ def load(config: Path | None = None, **overrides: object) -> Settings:
     try:
         return Settings(**{**values, **overrides})  # type: ignore[arg-type]
     except ValidationError as fault:
-        named = "; ".join(
+        errors = "; ".join(
             ": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in fault.errors(include_input=False)
         )
-        raise SettingsError(named, hint="see docs/operations.md for every setting") from None
+        raise SettingsError(errors, hint="see docs/operations.md for every setting") from None
 
 
 def _read_toml(config: Path) -> dict[str, object]:
@@ -230,5 +232,5 @@ def _line_of(fault: Exception, content: bytes) -> int:
 
 
 def process_environment() -> dict[str, str]:
-    """This process's environment, for handing on to the processes it starts."""
+    """Return the environment of this process, for the processes it starts."""
     return dict(os.environ)

@@ -1,8 +1,8 @@
-"""Tables that people open in a spreadsheet."""
+"""CSV files that people open in a spreadsheet."""
 
 from __future__ import annotations
 
 
-def cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula (OWASP: CSV injection)."""
+def escape_formula(text: str) -> str:
+    """Return text that a spreadsheet does not take for a formula (OWASP, CSV injection)."""
     return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

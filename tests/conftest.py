@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+import structlog
 from fresh_databases import dropped, folder_in_memory, migrated, without_durability
 from running_hub import a_server
 from share import Case, Share
@@ -18,12 +19,33 @@ from third_parties import a_vault, listening, reached
 
 from imaging_hub.database import Database
 from imaging_hub.keys.keyring import create_missing
+from imaging_hub.log import filter_fields
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings, load
 from imaging_hub.trust.vault import Vault
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared"
-_LONGEST = {name: place for place, name in enumerate(())}
+_LONGEST = (
+    "test_demo_story.py",
+    "test_hub_kill.py",
+    "test_nothing_identifying_leaves.py",
+    "test_hub_power.py",
+    "test_database_stopped.py",
+    "test_research_kill.py",
+    "test_cohort_spark.py",
+    "test_benches.py",
+    "test_doctor.py",
+    "test_third_party_away.py",
+    "test_gateway_power.py",
+    "test_planted_identifiers.py",
+    "test_linkage_indirect.py",
+    "test_gateway_flood.py",
+    "test_pages_walk.py",
+    "test_cohort_oracle.py",
+    "test_peers.py",
+    "test_api_access.py",
+)
+"""Files that take longest go first, so that two processes end together; the others follow."""
 _NOBODY = 1
 """A port on which nobody listens: a hub that asks nothing of its third party needs none."""
 
@@ -50,7 +72,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=[item for item, stays in zip(items, kept, strict=True) if not stays])
     items[:] = [item for item, stays in zip(items, kept, strict=True) if stays]
     if not config.pluginmanager.hasplugin("randomly"):
-        items.sort(key=lambda item: _LONGEST.get(item.path.name, len(_LONGEST)))
+        place = {name: number for number, name in enumerate(_LONGEST)}
+        items.sort(key=lambda item: place.get(item.path.name, len(place)))
 
 
 def _told(item: pytest.Item) -> Case:
@@ -173,3 +196,12 @@ def corpus() -> Path:
 def shared_tools(corpus: Path) -> Path:
     """Folder of the shared planting and scoring tools."""
     return _SHARED / "tools"
+
+
+@pytest.fixture
+def logged() -> Iterator[list[dict[str, object]]]:
+    """What is logged, as it would be written."""
+    capture = structlog.testing.LogCapture()
+    structlog.configure(processors=[filter_fields, capture])
+    yield capture.entries
+    structlog.reset_defaults()

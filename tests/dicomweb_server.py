@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 from archived import archive, deidentified
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from pydicom import Dataset
 
 from imaging_hub.archive.objects import ObjectStore
@@ -23,6 +25,7 @@ from imaging_hub.dicomweb import routes
 from imaging_hub.http import problems
 from imaging_hub.http.pages import PageTemplates
 from imaging_hub.http.serving import serve
+from imaging_hub.permits.policy import AccountRole, Action, RequestActor
 
 PATIENCE_SECONDS = 60
 ORTHANC_PLUGINS = Path("/usr/share/orthanc/plugins")
@@ -52,13 +55,20 @@ class Archive:
         return made
 
 
+def everybody(action: Action) -> Any:
+    """A guard that lets everybody in, as somebody who sees every study."""
+    return Depends(lambda: SimpleNamespace(person=RequestActor("everybody", AccountRole.RADIOLOGIST)))
+
+
 @contextmanager
 def served(database: Database, folder: Path, port: int) -> Iterator[Archive]:
     """The archive in `folder`, served until the end of the block."""
     objects = ObjectStore((folder / "objects").as_uri())
     app = FastAPI()
     origin = f"http://127.0.0.1:{port}"
-    app.include_router(routes.router(database.login(DatabaseRole.WEB), objects, origin=origin), prefix="/dicom-web")
+    app.include_router(
+        routes.router(database.login(DatabaseRole.WEB), objects, everybody, origin=origin), prefix="/dicom-web"
+    )
     problems.install(app, PageTemplates(folder, lambda _: {}))
     stop = threading.Event()
     thread = threading.Thread(target=serve, args=(app, "127.0.0.1", port, stop))

@@ -51,12 +51,29 @@ def migrated(server: Database, schema: DatabaseSchema = HUB) -> Database:
         migrate(first, schema)
         first.dispose()
         copy = _created(server, name, copied)
-    # A copy does not take along who may connect.
+    _let_in(server, name, schema)
+    return copy
+
+
+def copied(original: Database, schema: DatabaseSchema = HUB, into: Database | None = None) -> Database:
+    """A new database that holds what another does, to which nobody is connected; `into` is given up for it."""
+    server = Database(original.owner_url.set(database="postgres"), None)
+    original.dispose()
+    if into is not None:
+        dropped(into, server)
+    name = into.owner_url.database if into else f"copy_{uuid4().hex}"
+    template = sql.SQL("TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(original.owner_url.database or ""))
+    copy = _created(server, str(name), template)
+    _let_in(server, str(name), schema)
+    return copy
+
+
+def _let_in(server: Database, name: str, schema: DatabaseSchema) -> None:
+    """A copy does not take along who may connect."""
     with psycopg.connect(server.conninfo(DatabaseRole.OWNER), autocommit=True) as connection:
         here, roles = sql.Identifier(name), sql.SQL(", ").join(map(sql.Identifier, schema.roles))
         connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(here))
         connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(here, roles))
-    return copy
 
 
 def _created(server: Database, name: str, copied: sql.Composable) -> Database:

@@ -6,11 +6,15 @@ linkage reads, and the third party's vault is asked without the port between.
 
 from __future__ import annotations
 
+import atexit
+import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
+from fresh_databases import copied
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian
@@ -18,7 +22,7 @@ from sqlalchemy import Connection, text
 from third_parties import Near, a_vault
 
 from imaging_hub.archive import index
-from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.database import VAULT, Database, DatabaseRole
 from imaging_hub.dicom import walk
 from imaging_hub.dicom.elements import Dataset
 from imaging_hub.keys.keyring import create_missing, gateway_keys
@@ -101,6 +105,36 @@ def link_population(database: Database, folder: Path, persons: int, seed: int, t
         tuple(Link(method, person, tuple(subjects[sid])) for sid, method, person in some) for some in (rows, waiting)
     )
     return Linked(made, direct, report, links, proposals, vault)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What is copied for each test."""
+
+    linked: Linked
+    hub: Database
+    folder: Path
+
+
+_kept: dict[str, _Kept] = {}
+"""By server."""
+
+
+def few_linked(database: Database, folder: Path, tables: Path | None = None) -> Linked:
+    """300 persons, too few to prove a method, as `link_population` leaves them; that is done once on each server."""
+    server = str(database.owner_url.set(database=None))
+    if server not in _kept:
+        first = Path(mkdtemp(prefix="linked-population-"))
+        atexit.register(shutil.rmtree, first, ignore_errors=True)
+        linked = link_population(database, first, persons=300, seed=5)
+        _kept[server] = _Kept(linked, copied(database), first)
+    kept = _kept[server]
+    copied(kept.hub, into=database)
+    shutil.copytree(kept.folder, folder, dirs_exist_ok=True, ignore=lambda *_: ["tables"] if tables else [])
+    if tables is not None:
+        shutil.copytree(kept.folder / "tables", tables, dirs_exist_ok=True)
+    vault = Near(Vault(copied(kept.linked.vault.database, VAULT), folder / "trust-keys"))
+    return replace(kept.linked, vault=vault)
 
 
 def _received(

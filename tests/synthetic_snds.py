@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 
 from imaging_hub.synthetic.generator import synthesize
@@ -18,14 +20,13 @@ class SyntheticSnds:
 
     folder: Path
     truth: dict[str, Any]
-    kept_in: TemporaryDirectory[str]
-    """Goes when the run ends."""
 
 
 @cache
 def synthetic_snds(persons: int = 90, seed: int = 7) -> SyntheticSnds:
     """The same files for the same arguments; nobody writes in them."""
-    temporary = TemporaryDirectory(prefix="synthetic-snds-")
-    folder = Path(temporary.name) / "out"
+    temporary = Path(mkdtemp(prefix="synthetic-snds-"))
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    folder = temporary / "out"
     synthesize(folder, persons, seed)
-    return SyntheticSnds(folder, json.loads((folder / "truth.json").read_text("utf-8")), temporary)
+    return SyntheticSnds(folder, json.loads((folder / "truth.json").read_text("utf-8")))

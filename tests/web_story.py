@@ -24,8 +24,8 @@ from imaging_hub.cohorts import release
 from imaging_hub.console import create_console
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.deidentification.instance import AttributeChange, DeidentifiedInstance
+from imaging_hub.gateway import operators
 from imaging_hub.http.serving import serve
-from imaging_hub.http.sessions import token_hash
 from imaging_hub.intake import journal
 from imaging_hub.intake.spool import Spool
 from imaging_hub.intake.study_keys import OriginalOwner
@@ -126,12 +126,8 @@ def _people(story: WebStory) -> None:
             public_interest="earlier diagnosis of lung cancer", legal_basis="MR-004", by="test",
         )  # fmt: skip
         story.permit = grant(story, connection_until=30, connection=connection)
-        for role in ("hospital", "radiologist"):
-            token = story.tokens[f"console-{role}"] = f"console-{role}-{'x' * 20}"
-            connection.execute(
-                text("INSERT INTO identifying.operator VALUES (:name, :role, :hash, :until)"),
-                {"name": role, "role": role, "hash": token_hash(token), "until": until},
-            )
+        for role in operators.OperatorRole:
+            story.tokens[f"console-{role}"] = operators.add(connection, role, role, until, by="test")
 
 
 def grant(story: WebStory, *, connection_until: int, connection: object) -> str:

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote
 from uuid import uuid4
 
@@ -28,6 +28,9 @@ from obstore.store import LocalStore, from_url
 
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.errors import NotFound, StorageUnavailable
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
 
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _PARTS = ".parts"
@@ -125,10 +128,10 @@ class ObjectStore:
         pieces on must break off rather than end properly.
         """
         whole = start == 0 and end is None
-        wanted = {"offset": start} if end is None else (start, end)
+        options: GetOptions = {} if whole else {"range": {"offset": start} if end is None else (start, end)}
         sha256 = hashlib.sha256()
         with _faults_named():
-            found = obstore.get(self._store, _path(digest), options={} if whole else {"range": wanted})
+            found = obstore.get(self._store, _path(digest), options=options)
             for piece in found.stream(min_chunk_size=chunk):
                 data = bytes(piece)
                 if whole:

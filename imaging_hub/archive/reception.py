@@ -20,8 +20,8 @@ class QuarantineCount:
     latest_day: datetime
 
 
-def quarantined(connection: Connection, finess: str | None = None) -> Sequence[QuarantineCount]:
-    """What is held and why, the most first; of one hospital where its FINESS number is given."""
+def quarantined(connection: Connection, finess: str | None) -> Sequence[QuarantineCount]:
+    """What is held and why, the most first; of the hospital with this FINESS number, of every one for None."""
     rows = connection.execute(
         text(
             "SELECT finess, reason, modality, sum(instances)::bigint, max(day) FROM hub.reception"
@@ -33,7 +33,7 @@ def quarantined(connection: Connection, finess: str | None = None) -> Sequence[Q
     return [QuarantineCount(*row) for row in rows]
 
 
-def by_state(connection: Connection, finess: str | None = None) -> dict[str, int]:
+def by_state(connection: Connection, finess: str | None) -> dict[str, int]:
     """Instances by journal state, likewise."""
     rows = connection.execute(
         text(

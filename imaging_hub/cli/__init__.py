@@ -1,12 +1,14 @@
-"""The command line: one file a verb group, loaded only when its verb is called.
+"""The command line: one file per group of verbs, imported only when one of them is called.
 
-A plain install has the client verbs; the others ask for the `[hub]` extra by name.
+A plain install has the client's verbs; the others need the extra `[hub]`.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import sys
+from importlib.metadata import distribution
 from typing import Any
 
 import typer
@@ -17,12 +19,12 @@ from imaging_hub import __version__
 from imaging_hub.errors import HubError
 
 _VERBS = {
-    "demo": "The whole story on one machine.",
+    "demo": "Run the whole hub with synthetic patients on one machine.",
     "serve": "Run gateway, workers, hub, console and third party together.",
     "gateway": "Run the DICOM receiver alone.",
     "conformance": "The DICOM conformance statement of a configuration.",
     "worker": "Run one worker alone.",
-    "inline-deidentification": "De-identify before the answer, for senders whose originals are never kept.",
+    "inline-deidentification": "De-identify before the acknowledgement, for senders whose originals are never kept.",
     "web": "Run the hub's API and pages alone.",
     "console": "Run the hospital's console alone.",
     "sender": "Hospitals that may send.",
@@ -41,22 +43,21 @@ _VERBS = {
     "opposition": "People who oppose the use of their data.",
     "trust": "The trusted third party: run it, new keys, shares.",
     "audit": "Verify the audit trail; search for a NIR where none may be.",
-    "doctor": "Name what is wrong with the hub, and the cure.",
+    "doctor": "Name the problems of the hub, each with its remedy.",
 }
 _MODULES = {
-    "console": "web",
+    **dict.fromkeys(("gateway", "worker", "inline-deidentification", "web", "console"), "processes"),
     "project": "permit",
     "verify": "download",
     "import": "folder_import",
-    "inline-deidentification": "inline_deidentification",
 }
-"""Verbs whose file is not of their name."""
+"""Verbs whose file has another name."""
 
 
 class _Verbs(TyperGroup):
-    """Lists every verb at once and imports the file of the one that is called.
+    """Lists all verbs and imports the file of the one that is called.
 
-    Typer keeps its own click to itself, so the types of contexts and commands have no public name.
+    Typer vendors click, so the types of contexts and commands have no public name.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -67,18 +68,17 @@ class _Verbs(TyperGroup):
             return None
         if ctx.resilient_parsing or "--help" in sys.argv[1:2]:
             return TyperCommand(cmd_name, help=_VERBS[cmd_name])
-        try:
-            module = importlib.import_module(f"imaging_hub.cli.{_MODULES.get(cmd_name, cmd_name)}")
-        except ModuleNotFoundError as missing:
-            if missing.name and missing.name.startswith("imaging_hub"):
-                raise
-            Console(stderr=True).print(
-                f"`{cmd_name}` needs the service: pip install 'imaging-hub[hub]'", markup=False, highlight=False
-            )
-            raise typer.Exit(2) from None
-        command = typer.main.get_command(getattr(module, f"{cmd_name}_app", None) or module.app)
+        module = importlib.import_module(f"imaging_hub.cli.{_MODULES.get(cmd_name, cmd_name)}")
+        command = typer.main.get_command(getattr(module, f"{cmd_name.replace('-', '_')}_app", None) or module.app)
         command.name = cmd_name
         return command
+
+
+def _with_the_service() -> str:
+    """The command that adds the service to this installation, from where pip has it (PEP 610): no index has it."""
+    recorded = distribution("imaging-hub").read_text("direct_url.json")
+    origin = f" @ {json.loads(recorded)['url']}" if recorded else ""
+    return f"pip install 'imaging-hub[hub]{origin}'"
 
 
 app = typer.Typer(cls=_Verbs, no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
@@ -98,7 +98,7 @@ def hub(
 
 
 def main() -> None:
-    """Run the command line: 0 done, 1 failed, 2 wrong call."""
+    """Run the command line. Exit status: 0 done, 1 failed, 2 wrong call."""
     try:
         app()
     except HubError as fault:
@@ -107,3 +107,9 @@ def main() -> None:
         if fault.hint:
             console.print(f"What to do: {fault.hint}", markup=False, highlight=False)
         sys.exit(1)
+    except ModuleNotFoundError as missing:
+        if not missing.name or missing.name.startswith("imaging_hub"):
+            raise
+        hint = f"this needs the service, of which `{missing.name}` is not installed: {_with_the_service()}"
+        Console(stderr=True).print(hint, markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)

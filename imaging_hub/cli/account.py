@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from imaging_hub.database import DatabaseRole as Login
-from imaging_hub.database import open_database
+from imaging_hub.cli.options import Config, Json
+from imaging_hub.database import DatabaseRole, open_database
 from imaging_hub.permits import accounts
 from imaging_hub.permits.policy import AccountRole
 from imaging_hub.settings import load
@@ -20,9 +19,6 @@ from imaging_hub.settings import load
 app = typer.Typer(no_args_is_help=True)
 
 _OPERATOR = "operator at the console"
-
-Config = Annotated[Path | None, typer.Option("--config", help="TOML settings file.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 
 @app.callback()
@@ -40,9 +36,9 @@ def add(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Add an account, or renew one; its token is shown this once."""
+    """Add or renew an account; its token is printed once."""
     expires = datetime.now(UTC) + timedelta(days=days)
-    with open_database(load(config)).begin(Login.WORKER) as connection:
+    with open_database(load(config)).begin(DatabaseRole.WORKER) as connection:
         token = accounts.add(connection, name, role, expires, finess=finess, by=_OPERATOR)
     if as_json:
         typer.echo(json.dumps({"name": name, "role": role.value, "expires_at": expires.isoformat(), "token": token}))
@@ -52,17 +48,22 @@ def add(
 
 @app.command("list")
 def list_accounts(*, config: Config = None, as_json: Json = False) -> None:
-    """Every account with its role and end."""
-    with open_database(load(config)).begin(Login.WEB) as connection:
-        found = accounts.list_accounts(connection)
+    """List the accounts with role and expiry."""
+    with open_database(load(config)).begin(DatabaseRole.WEB) as connection:
+        listed = accounts.list_accounts(connection)
     if as_json:
         rows = [
-            {"name": one.name, "role": one.role.value, "expires_at": one.expires_at.isoformat(), "finess": one.finess}
-            for one in found
+            {
+                "name": account.name,
+                "role": account.role.value,
+                "expires_at": account.expires_at.isoformat(),
+                "finess": account.finess,
+            }
+            for account in listed
         ]
         typer.echo(json.dumps({"accounts": rows}))
         return
     table = Table("account", "role", "until", "FINESS")
-    for one in found:
-        table.add_row(one.name, one.role.value, f"{one.expires_at:%Y-%m-%d %H:%M}", one.finess or "")
+    for account in listed:
+        table.add_row(account.name, account.role.value, f"{account.expires_at:%Y-%m-%d %H:%M}", account.finess or "")
     Console().print(table)

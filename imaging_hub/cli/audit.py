@@ -1,4 +1,4 @@
-"""`imaging-hub audit`: does the chain of the trail still hold, and is there a NIR where none may be?"""
+"""`imaging-hub audit`: verify the chain of the audit trail; search for a NIR outside the identifying zone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from imaging_hub.cli.options import Config, Json
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -19,10 +21,10 @@ def audit() -> None:
 
 @app.command()
 def verify(
-    config: Annotated[Path | None, typer.Option(help="TOML settings file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    config: Config = None,
+    as_json: Json = False,
 ) -> None:
-    """Recompute every seal; status 1 when the chain is broken, naming the first place."""
+    """Recompute the hash of every entry; status 1 names the first one that does not match."""
     from imaging_hub.audit import trail
     from imaging_hub.database import DatabaseRole, open_database
     from imaging_hub.settings import load
@@ -41,12 +43,12 @@ def nir(
     folders: Annotated[
         list[Path] | None, typer.Argument(help="Further folders to search: logs, backups, downloads.", exists=True)
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML settings file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    config: Config = None,
+    as_json: Json = False,
 ) -> None:
-    """Search all tables and files outside the identifying zone for a NIR with a right key; status 1 if there is one.
+    """Search all tables and files outside the identifying zone for a NIR with a valid key; status 1 if there is one.
 
-    The third party's tables are searched by `trust verify`, where it runs.
+    `trust verify` searches the third party's tables, where it runs.
     """
     from imaging_hub.audit import nir_at_rest
     from imaging_hub.database import DatabaseRole, open_database
@@ -54,13 +56,15 @@ def nir(
 
     settings = load(config)
     with open_database(settings).begin(DatabaseRole.OWNER) as connection:
-        found = nir_at_rest.scan(
+        result = nir_at_rest.scan(
             connection, [settings.home, *(folders or ())], excluded=[settings.home / "identifying"]
         )
     if as_json:
-        typer.echo(json.dumps(asdict(found)))
+        typer.echo(json.dumps(asdict(result)))
     else:
-        typer.echo(f"{found.columns} columns, {found.files} files: {sum(found.findings.values())} numbers like a NIR")
-        for place, number in found.findings.items():
+        typer.echo(
+            f"{result.columns} columns, {result.files} files: {sum(result.findings.values())} numbers like a NIR"
+        )
+        for place, number in result.findings.items():
             typer.echo(f"{place}: {number}")
-    raise typer.Exit(bool(found.findings))
+    raise typer.Exit(bool(result.findings))

@@ -1,4 +1,4 @@
-"""`imaging-hub cohort check|count|freeze|release`."""
+"""`imaging-hub cohort`: check, count, freeze and release cohorts."""
 
 from __future__ import annotations
 
@@ -13,23 +13,20 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection
 
+from imaging_hub.cli.options import Config, Json
 from imaging_hub.cohorts import definition as definitions
 from imaging_hub.cohorts import flowchart, frozen
 from imaging_hub.cohorts import release as releases
 from imaging_hub.cohorts.definition import read
 from imaging_hub.cohorts.flowchart import Flowchart
 from imaging_hub.cohorts.plan import plan
-from imaging_hub.database import DatabaseRole as Login
-from imaging_hub.database import open_database
+from imaging_hub.database import DatabaseRole, open_database
 from imaging_hub.permits import accounts, projects
-from imaging_hub.permits.policy import AccountRole as ActorRole
-from imaging_hub.permits.policy import Denied, RequestActor
+from imaging_hub.permits.policy import AccountRole, Denied, RequestActor
 from imaging_hub.settings import load
 
 app = typer.Typer(no_args_is_help=True)
 
-Config = Annotated[Path | None, typer.Option("--config", help="TOML settings file.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 File = Annotated[Path, typer.Argument(help="Cohort definition (YAML).")]
 Project = Annotated[str | None, typer.Option(help="Project; not needed with --permit.")]
 PermitId = Annotated[str | None, typer.Option("--permit", help="Permit; the project's, when it has one only.")]
@@ -43,7 +40,7 @@ def cohort() -> None:
 
 @app.command()
 def check(file: File, *, as_json: Json = False) -> None:
-    """Read a definition; every fault is shown at its line with its cure."""
+    """Check a definition; every error is shown with its line and remedy."""
     wanted = plan(read(file))
     if as_json:
         typer.echo(json.dumps({"ok": True, "cohort": wanted.cohort, "digest": wanted.digest}))
@@ -53,20 +50,20 @@ def check(file: File, *, as_json: Json = False) -> None:
 
 @app.command()
 def schema() -> None:
-    """The JSON Schema of a definition, for editors and other programs."""
+    """Print the JSON Schema of a definition, for editors and other programs."""
     typer.echo(json.dumps(definitions.schema(), indent=2))
 
 
 @app.command()
 def count(file: File, *, account: Account = None, config: Config = None, as_json: Json = False) -> None:
-    """The flowchart of a definition, rounded and with small cells held back; needs no permit."""
+    """Print the flowchart of a definition, rounded and with small cells suppressed; needs no permit."""
     definition, settings = read(file), load(config)
     now = datetime.now(UTC)
-    with open_database(settings).begin(Login.WEB) as connection:
+    with open_database(settings).begin(DatabaseRole.WEB) as connection:
         actor = (
-            accounts.load_actor(connection, account, now) if account else RequestActor("operator", ActorRole.OPERATOR)
+            accounts.load_actor(connection, account, now) if account else RequestActor("operator", AccountRole.OPERATOR)
         )
-        found = flowchart.count(
+        counted = flowchart.count(
             connection,
             definition,
             actor=actor,
@@ -75,9 +72,9 @@ def count(file: File, *, account: Account = None, config: Config = None, as_json
             spark=settings.spark,
             today=now.date(),
         )
-    if isinstance(found, Denied):
-        _deny(found, as_json=as_json)
-    typer.echo(json.dumps(asdict(found))) if as_json else _print(definition.cohort, found)
+    if isinstance(counted, Denied):
+        _exit_denied(counted, as_json=as_json)
+    typer.echo(json.dumps(asdict(counted))) if as_json else _print_flowchart(definition.cohort, counted)
 
 
 @app.command()
@@ -90,28 +87,28 @@ def freeze(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Freeze a definition on today's data for a project; prints the cohort's id."""
+    """Freeze a definition on today's data for a project, and print the cohort's id."""
     definition, settings = read(file), load(config)
     now = datetime.now(UTC)
-    with open_database(settings).begin(Login.WEB) as connection:
-        held, actor = _in_whose_name(connection, permit, project, account, now)
-        found = frozen.freeze(
+    with open_database(settings).begin(DatabaseRole.WEB) as connection:
+        permit_id, actor = _choose_permit_and_actor(connection, permit, project, account, now)
+        outcome = frozen.freeze(
             connection,
             file.read_text("utf-8"),
             actor=actor,
-            permit=projects.find_permit(connection, held),
+            permit=projects.find_permit(connection, permit_id),
             tables=settings.tables,
             small_cell=settings.small_cell,
             spark=settings.spark,
             today=now.date(),
         )
-    if isinstance(found, Denied):
-        _deny(found, as_json=as_json)
+    if isinstance(outcome, Denied):
+        _exit_denied(outcome, as_json=as_json)
     if as_json:
-        typer.echo(json.dumps({"cohort": found.id, "new": found.new, "flowchart": asdict(found.flowchart)}))
+        typer.echo(json.dumps({"cohort": outcome.id, "new": outcome.new, "flowchart": asdict(outcome.flowchart)}))
         return
-    _print(definition.cohort, found.flowchart)
-    typer.echo(f"{found.id}{'' if found.new else ', frozen before on the same data'}")
+    _print_flowchart(definition.cohort, outcome.flowchart)
+    typer.echo(f"{outcome.id}{'' if outcome.new else ', frozen before on the same data'}")
 
 
 @app.command()
@@ -123,52 +120,54 @@ def release(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Ask for a release of a frozen cohort; a worker prepares it. Prints the release's id."""
+    """Request a release of a frozen cohort, which a worker prepares, and print its id."""
     now = datetime.now(UTC)
-    with open_database(load(config)).begin(Login.WEB) as connection:
+    with open_database(load(config)).begin(DatabaseRole.WEB) as connection:
         project = frozen.asked(connection, cohort).project
-        held, actor = _in_whose_name(connection, permit, project, account, now)
-        found = releases.request(connection, actor=actor, cohort=cohort, permit_id=held, today=now.date())
-    if isinstance(found, Denied):
-        _deny(found, as_json=as_json)
+        permit_id, actor = _choose_permit_and_actor(connection, permit, project, account, now)
+        requested = releases.request(connection, actor=actor, cohort=cohort, permit_id=permit_id, today=now.date())
+    if isinstance(requested, Denied):
+        _exit_denied(requested, as_json=as_json)
     if as_json:
-        typer.echo(json.dumps({"release": found.id, "new": found.new}))
+        typer.echo(json.dumps({"release": requested.id, "new": requested.new}))
     else:
-        typer.echo(f"{found.id}; next: imaging-hub download {found.id} DEST --url URL --token-file FILE --wait 600")
+        typer.echo(
+            f"{requested.id}; next: imaging-hub download {requested.id} DEST --url URL --token-file FILE --wait 600"
+        )
 
 
-def _in_whose_name(
+def _choose_permit_and_actor(
     connection: Connection, permit: str | None, project: str | None, account: str | None, now: datetime
 ) -> tuple[str | None, RequestActor]:
-    """The permit and the account meant: what is not named is taken where there is one only."""
+    """Return permit id and actor; what is not named is chosen if there is only one."""
     candidates = (
         [projects.find_permit(connection, permit)] if permit else projects.list_permits(connection, project=project)
     )
-    held = [one for one in candidates if one and (account is None or account in one.holders)]
-    if len(held) != 1:
-        return permit, _one_account(connection, account, frozenset(), now)
-    return held[0].id, _one_account(connection, account, held[0].holders, now)
+    usable = [candidate for candidate in candidates if candidate and (account is None or account in candidate.holders)]
+    if len(usable) != 1:
+        return permit, _choose_actor(connection, account, frozenset(), now)
+    return usable[0].id, _choose_actor(connection, account, usable[0].holders, now)
 
 
-def _one_account(connection: Connection, account: str | None, holders: frozenset[str], now: datetime) -> RequestActor:
+def _choose_actor(connection: Connection, account: str | None, holders: frozenset[str], now: datetime) -> RequestActor:
     if account is None and len(holders) != 1:
         raise typer.BadParameter("name the permit and the account: --permit ID --account NAME")
     return accounts.load_actor(connection, account or min(holders), now)
 
 
-def _print(name: str, found: Flowchart) -> None:
+def _print_flowchart(name: str, chart: Flowchart) -> None:
     table = Table("step", "subjects", "left for a missing value", title=name)
     for column in table.columns[1:]:
         column.justify = "right"
-    for step in found.steps:
+    for step in chart.steps:
         table.add_row(step.name, step.subjects, step.missing)
-    table.add_row("series", found.series, "", style="bold")
+    table.add_row("series", chart.series, "", style="bold")
     Console().print(table)
-    typer.echo(f"data: {found.data_version}", err=True)
+    typer.echo(f"data: {chart.data_version}", err=True)
 
 
-def _deny(denied: Denied, *, as_json: bool) -> NoReturn:
-    """Say why not, and what to do; status 1."""
+def _exit_denied(denied: Denied, *, as_json: bool) -> NoReturn:
+    """Print why the request is denied and what to do, and exit with status 1."""
     reason, series = denied.reason.value, denied.series
     if as_json:
         typer.echo(json.dumps({"denied": reason, "series": series, "hint": denied.hint}))

@@ -1,4 +1,4 @@
-"""`imaging-hub deidentify`: a folder of DICOM files through the door, offline."""
+"""`imaging-hub deidentify`: de-identify a folder of DICOM files, without a hub."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from imaging_hub.cli.options import Json
 from imaging_hub.errors import HubError, KeyringError
 
 if TYPE_CHECKING:
-    from imaging_hub.deidentification.folder import FileOutcome
-    from imaging_hub.deidentification.folder import FolderProgress as Tick
+    from imaging_hub.deidentification.folder import FileOutcome, FolderProgress
     from imaging_hub.deidentification.profile.profile import Profile
 
 app = typer.Typer()
@@ -34,12 +34,12 @@ def deidentify(
     key_file: Annotated[Path, typer.Option("--key-file", help="64 hexadecimal characters, mode 0600.")],
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes; default: one a core.")] = os.cpu_count() or 1,
     report: Annotated[Path | None, typer.Option("--report", help="JSON: state, reason, rules of each file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """De-identify DICOM files; what cannot be proven clean is left out and named in the report.
+    """De-identify DICOM files; files that cannot be proven clean are left out and named in the report.
 
-    Patients, dates and UIDs are replaced under the key: the same key gives the same pseudonyms again,
-    another key gives ones that cannot be joined with them.
+    Pseudonyms, dates and UIDs depend on the key: the same key gives the same ones again, and the outputs of two keys
+    cannot be joined.
     """
     from imaging_hub.deidentification import folder
     from imaging_hub.deidentification.profile.profile import load
@@ -50,12 +50,12 @@ def deidentify(
         loaded = load(profile)
         key = read_key(key_file)
     except HubError as fault:
-        _tell_fault(errors, fault)
+        _print_fault(errors, fault)
         raise typer.Exit(2) from None
     files = folder.files_of(source)
     try:
-        with _bar(errors, len(files)) as tick:
-            outcomes = folder.deidentify(files, destination, loaded, key, jobs=jobs, progress=tick)
+        with _progress_bar(errors, len(files)) as progress:
+            outcomes = folder.deidentify(files, destination, loaded, key, jobs=jobs, progress=progress)
         result = _summary(loaded, source, outcomes)
         if report is not None:
             report.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", "utf-8")
@@ -64,16 +64,16 @@ def deidentify(
         errors.print("What to do: check the free space and the permissions of DST and the report", markup=False)
         raise typer.Exit(1) from None
     except HubError as fault:
-        _tell_fault(errors, fault)
+        _print_fault(errors, fault)
         raise typer.Exit(1) from None
     if as_json:
         typer.echo(json.dumps({name: value for name, value in result.items() if name != "files"}))
     else:
-        _tell(Console(), result)
+        _print_summary(Console(), result)
 
 
 def read_key(path: Path) -> bytes:
-    """The 256-bit key of a key file; raises `KeyringError` when others can read it or it is none."""
+    """Read the 256-bit key of a key file. Raises `KeyringError` when others can read the file or it has no key."""
     try:
         mode = path.stat().st_mode
         text = path.read_text("ascii").strip()
@@ -86,7 +86,7 @@ def read_key(path: Path) -> bytes:
     return bytes.fromhex(text)
 
 
-def _tell_fault(console: Console, fault: HubError) -> None:
+def _print_fault(console: Console, fault: HubError) -> None:
     console.print(f"{fault} [{fault.code}]", markup=False, highlight=False)
     console.print(f"What to do: {fault.hint}", markup=False, highlight=False)
 
@@ -106,14 +106,15 @@ def _summary(profile: Profile, source: Path, outcomes: list[FileOutcome]) -> dic
         "profile_digest": profile.digest,
         "states": dict(Counter(outcome.state for outcome in outcomes)),
         "reasons": dict(Counter(outcome.reason for outcome in outcomes if outcome.reason)),
+        "faults": dict(Counter(outcome.fault for outcome in outcomes if outcome.fault)),
         "needs_review": sum(outcome.needs_review for outcome in outcomes),
         "files": [outcome.as_report(source) for outcome in outcomes],
     }
 
 
 @contextmanager
-def _bar(console: Console, files: int) -> Iterator[Tick]:
-    """A progress bar on a terminal; nothing elsewhere."""
+def _progress_bar(console: Console, files: int) -> Iterator[FolderProgress]:
+    """Show a progress bar, on a terminal only."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         steps = {
@@ -123,11 +124,13 @@ def _bar(console: Console, files: int) -> Iterator[Tick]:
         yield lambda step, done: bar.advance(steps[step], done)
 
 
-def _tell(console: Console, result: dict[str, object]) -> None:
-    states, reasons = result["states"], result["reasons"]
-    if not isinstance(states, dict) or not isinstance(reasons, dict):
+def _print_summary(console: Console, result: dict[str, object]) -> None:
+    states, reasons, faults = result["states"], result["reasons"], result["faults"]
+    if not isinstance(states, dict) or not isinstance(reasons, dict) or not isinstance(faults, dict):
         return
     for state, count in sorted(states.items()):
         console.print(f"{count:8} {state}", highlight=False)
     for reason, count in sorted(reasons.items(), key=lambda pair: -pair[1]):
         console.print(f"{count:16} {reason}", highlight=False)
+    for fault, count in sorted(faults.items(), key=lambda pair: -pair[1]):
+        console.print(f"{count:24} {fault}", highlight=False)

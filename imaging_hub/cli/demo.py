@@ -1,4 +1,4 @@
-"""`imaging-hub demo`: the whole story on one machine, every step by the mechanism that does it in a hospital."""
+"""`imaging-hub demo`: the whole hub on one machine, with synthetic patients and the real processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from imaging_hub.cli.demonstration import Demonstration, tell
+from imaging_hub.cli.demo_steps import Demonstration, run_steps
 from imaging_hub.cli.serve import HubProcesses, prepare
 from imaging_hub.errors import HubError
 from imaging_hub.settings import Settings, load
@@ -30,19 +30,19 @@ def demo(
     persons: Annotated[int, typer.Option(min=50, help="Persons of the synthetic SNDS.")] = 200,
     seed: Annotated[int, typer.Option(help="Seed of everything synthetic.")] = 2026,
 ) -> None:
-    """Run the whole story with synthetic patients, and leave the pages up."""
+    """Run every step with synthetic patients, and keep serving the pages."""
     began = time.monotonic()
     console = Console(soft_wrap=True)
-    _fresh(home)
+    _prepare_folder(home)
     settings = _settings(home)
     hub = prepare(settings)
-    parts = HubProcesses(settings, hub)
-    watching = threading.Thread(target=parts.watch, daemon=True)
-    watching.start()
+    processes = HubProcesses(settings, hub)
+    watcher = threading.Thread(target=processes.watch, daemon=True)
+    watcher.start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    story = Demonstration(settings, hub.database, console)
+    demonstration = Demonstration(settings, hub.database, console)
     try:
-        tell(story, home, persons, seed, began)
+        run_steps(demonstration, home, persons, seed, began)
         if not once:
             console.print("\nThe pages stay up; end with Ctrl-C.")
             threading.Event().wait()
@@ -50,12 +50,12 @@ def demo(
         if once:
             raise typer.Exit(1) from None
     finally:
-        parts.stop()
-        watching.join()
+        processes.stop()
+        watcher.join()
         hub.dispose()
 
 
-def _fresh(home: Path) -> None:
+def _prepare_folder(home: Path) -> None:
     if home.exists() and any(home.iterdir()) and not (home / _MARK).exists():
         raise HubError("the folder holds something that is no demo", code="demo", hint="choose another --home")
     shutil.rmtree(home, ignore_errors=True)
@@ -64,9 +64,9 @@ def _fresh(home: Path) -> None:
 
 
 def _settings(home: Path) -> Settings:
-    usual = load()
+    defaults = load()
     names = ("dicom_port", "gateway_port", "hub_port", "console_port", "trust_port")
-    ports = {name: _free(getattr(usual, name)) for name in names}
+    ports = {name: _free_port(getattr(defaults, name)) for name in names}
     return load(
         None,
         home=home.absolute(),
@@ -78,8 +78,8 @@ def _settings(home: Path) -> Settings:
     )
 
 
-def _free(wanted: int) -> int:
-    """The usual port, or any other when that one is taken."""
+def _free_port(wanted: int) -> int:
+    """Return the port, or any free one when it is taken."""
     for port in (wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -87,6 +87,6 @@ def _free(wanted: int) -> int:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            found: int = probe.getsockname()[1]
-            return found
+            port_bound: int = probe.getsockname()[1]
+            return port_bound
     return wanted

@@ -1,33 +1,30 @@
-"""`imaging-hub doctor`: what is wrong with a hub, and the cure."""
+"""`imaging-hub doctor`: problems of a hub, each with its remedy."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 import typer
 
-app = typer.Typer()
+from imaging_hub.cli.options import Config, Json
 
-_CONFIG = typer.Option(None, "--config", help="TOML settings file.")
+app = typer.Typer()
 
 
 @app.command()
-def doctor(
-    config: Path | None = _CONFIG, *, as_json: bool = typer.Option(False, "--json", help="One JSON object.")
-) -> None:
-    """Name what is wrong with the hub of this configuration, and the cure; status 1 when something does not work."""
+def doctor(config: Config = None, *, as_json: Json = False) -> None:
+    """List the problems of the hub of this configuration, with remedies; status 1 when something does not work."""
     from imaging_hub.settings import load
-    from imaging_hub.work.diagnosis import ailments
+    from imaging_hub.work.health_check import find_problems
 
-    found = ailments(load(config))
+    problems = find_problems(load(config))
     if as_json:
-        typer.echo(json.dumps({"ailments": [asdict(ailment) for ailment in found]}))
+        typer.echo(json.dumps({"problems": [asdict(problem) for problem in problems]}))
     else:
-        for ailment in found:
-            typer.echo(f"{'✗' if ailment.is_error else '!'} {ailment.subject}: {ailment.message}")
-            typer.echo(f"  What to do: {ailment.cure}")
-        if not found:
+        for problem in problems:
+            typer.echo(f"{'✗' if problem.is_error else '!'} {problem.subject}: {problem.message}")
+            typer.echo(f"  What to do: {problem.remedy}")
+        if not problems:
             typer.echo("The hub is well.")
-    raise typer.Exit(1 if any(ailment.is_error for ailment in found) else 0)
+    raise typer.Exit(1 if any(problem.is_error for problem in problems) else 0)

@@ -1,4 +1,4 @@
-"""`imaging-hub download` and `imaging-hub verify`: all that a plain install does."""
+"""`imaging-hub download` and `imaging-hub verify`, the commands of a plain install."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from imaging_hub.cli.options import Json
 from imaging_hub.client import DownloadSummary, download, verify
 from imaging_hub.client.manifest import read
 from imaging_hub.client.transfer import AdvanceProgress
@@ -35,11 +36,11 @@ def download_release(
     parallel: Annotated[int, typer.Option(min=1, max=32, help="Files at a time.")] = 4,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a release in preparation.")] = 0.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how much there is, fetch nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Download a release; every file is verified by its SHA-256 as it arrives."""
-    bearer = token or _token(token_file)
-    with _progress(as_json or dry_run) as progress:
+    bearer = token or _read_token(token_file)
+    with _progress_bar(as_json or dry_run) as progress:
 
         def begin(summary: DownloadSummary) -> AdvanceProgress:
             task = progress.add_task(f"{summary.files} files", total=summary.bytes)
@@ -63,24 +64,28 @@ def download_release(
 def verify_release(
     dest: Annotated[Path, typer.Argument(help="Folder of a downloaded release.")],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Hash every file again; status 1 when one is missing, altered or added, each named."""
-    with _progress(as_json) as progress:
+    with _progress_bar(as_json) as progress:
         task = progress.add_task("verify", total=sum(item.size for item in read(dest)))
-        found = verify(dest, lambda hashed: progress.advance(task, hashed))
+        verification = verify(dest, lambda hashed: progress.advance(task, hashed))
     if as_json:
-        typer.echo(json.dumps({"ok": found.ok, **asdict(found)}))
+        typer.echo(json.dumps({"ok": verification.ok, **asdict(verification)}))
     else:
-        for fault, names in (("missing", found.missing), ("altered", found.altered), ("extra", found.extra)):
+        for fault, names in (
+            ("missing", verification.missing),
+            ("altered", verification.altered),
+            ("extra", verification.extra),
+        ):
             for name in names:
                 typer.echo(f"{fault}: {name}")
-        typer.echo(f"{found.files} files, " + ("all as released" if found.ok else "not as released"))
-    if not found.ok:
+        typer.echo(f"{verification.files} files, " + ("all as released" if verification.ok else "not as released"))
+    if not verification.ok:
         raise typer.Exit(1)
 
 
-def _token(file: Path | None) -> str:
+def _read_token(file: Path | None) -> str:
     if file is None and sys.stdin.isatty():
         return str(typer.prompt("Token", hide_input=True, err=True))
     if file is None:
@@ -92,8 +97,8 @@ def _token(file: Path | None) -> str:
     return content.strip()
 
 
-def _progress(quiet: bool) -> Progress:
-    """A bar where somebody watches; nothing in a log file."""
+def _progress_bar(quiet: bool) -> Progress:
+    """Return a progress bar, shown on a terminal only."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""`imaging-hub import`: a folder of DICOM files, such as a CD or an old archive, as one sender's."""
+"""`imaging-hub import`: receive a folder of DICOM files, such as a CD or an old archive, as if a sender had sent it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from imaging_hub.cli.options import Config, Json
+
 if TYPE_CHECKING:
     from imaging_hub.retrieval.folder_import import ImportedFile
 
@@ -26,10 +28,10 @@ def take(
     folder: Annotated[Path, typer.Argument(exists=True, help="A DICOM file, or a folder of them.")],
     *,
     report: Annotated[Path | None, typer.Option(help="CSV: outcome and reason of each file.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="TOML settings file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    config: Config = None,
+    as_json: Json = False,
 ) -> None:
-    """Take a folder in; running it again takes nothing twice. Status 1 when a file was not taken."""
+    """Import a folder; files imported before are duplicates. Status 1 when a file was refused."""
     from imaging_hub import log
     from imaging_hub.database import DatabaseRole, open_database
     from imaging_hub.gateway import senders
@@ -41,13 +43,13 @@ def take(
     log.configure("error")
     database = open_database(settings)
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        known = senders.named(connection, sender)
-    files = folder_import.files_of(folder)
+        known_sender = senders.named(connection, sender)
+    files = folder_import.list_files(folder)
     console = Console(stderr=True)
     with Reception(settings, database).taking() as reception:
         imported = list(
             track(
-                folder_import.take(reception, known, files, settings.dataset_max_bytes),
+                folder_import.import_files(reception, known_sender, files, settings.dataset_max_bytes),
                 "Importing",
                 total=len(files),
                 console=console,
@@ -55,9 +57,9 @@ def take(
             )
         )
     if report is not None:
-        _write(report, folder, imported)
-    outcomes = Counter(one.received.situation.value for one in imported)
-    reasons = Counter(one.received.reason for one in imported if one.received.reason)
+        _write_report(report, folder, imported)
+    outcomes = Counter(file.received.situation.value for file in imported)
+    reasons = Counter(file.received.reason for file in imported if file.received.reason)
     if as_json:
         typer.echo(json.dumps({"files": len(files), "outcomes": outcomes, "reasons": reasons}))
     else:
@@ -68,13 +70,15 @@ def take(
         raise typer.Exit(1)
 
 
-def _write(report: Path, folder: Path, imported: Iterable[ImportedFile]) -> None:
-    """Names of files may hold names of people: only its owner reads the report."""
-    from imaging_hub.spreadsheet import cell
+def _write_report(report: Path, folder: Path, imported: Iterable[ImportedFile]) -> None:
+    """Write the report, mode 0600, since file names may contain names of people."""
+    from imaging_hub.spreadsheet import escape_formula
 
-    with os.fdopen(os.open(report, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="") as file:
-        rows = csv.writer(file)
+    with os.fdopen(os.open(report, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="") as output:
+        rows = csv.writer(output)
         rows.writerow(("file", "outcome", "reason"))
-        for one in imported:
-            name = str(one.path.relative_to(folder)) if folder.is_dir() else one.path.name
-            rows.writerow((cell(name), one.received.situation.value, one.received.reason or ""))
+        for imported_file in imported:
+            name = str(imported_file.path.relative_to(folder)) if folder.is_dir() else imported_file.path.name
+            rows.writerow(
+                (escape_formula(name), imported_file.received.situation.value, imported_file.received.reason or "")
+            )

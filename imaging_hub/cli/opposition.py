@@ -1,4 +1,4 @@
-"""`imaging-hub opposition`: people who oppose the use of their data, and those who change their mind."""
+"""`imaging-hub opposition`: record and lift oppositions of people to the use of their data."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from imaging_hub.archive import opposition as oppositions
+from imaging_hub.cli.options import Config, Json
 from imaging_hub.cohorts.opposition import apply
 from imaging_hub.database import Database, DatabaseRole, open_database
 from imaging_hub.keys.keyring import gateway_keys
@@ -23,8 +24,6 @@ ACTOR = "operator"
 People = Annotated[
     Path, typer.Argument(exists=True, dir_okay=False, help="CSV `ins;birth_date;sex;hospital;patient_id`.")
 ]
-Config = Annotated[Path | None, typer.Option("--config", help="TOML settings file.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 
 @app.callback()
@@ -34,18 +33,20 @@ def opposition() -> None:
 
 @app.command()
 def add(people: People, config: Config = None, as_json: Json = False) -> None:
-    """Take nothing more of these people in, and use nothing of theirs that is here; says what was carried out."""
+    """Receive and use nothing of these people from now on, and print what was done."""
     settings = load(config)
     database = open_database(settings)
     sids = _subjects(settings, database, people)
     with database.begin(DatabaseRole.WORKER) as connection:
-        done = asdict(apply(connection, sids, by=ACTOR))
-    typer.echo(json.dumps(done) if as_json else "\n".join(f"{name.replace('_', ' ')}: {n}" for name, n in done.items()))
+        applied = asdict(apply(connection, sids, by=ACTOR))
+    typer.echo(
+        json.dumps(applied) if as_json else "\n".join(f"{name.replace('_', ' ')}: {n}" for name, n in applied.items())
+    )
 
 
 @app.command()
 def lift(people: People, config: Config = None, as_json: Json = False) -> None:
-    """These people no longer oppose: what comes from now on is taken in and linked; nothing comes back by itself."""
+    """Lift the opposition of these people for future data; data that were removed do not come back."""
     settings = load(config)
     database = open_database(settings)
     sids = _subjects(settings, database, people)

@@ -1,18 +1,17 @@
-"""`imaging-hub project add` and `imaging-hub permit grant|revoke|list`."""
+"""`imaging-hub project` and `imaging-hub permit`: research projects and their permits."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from imaging_hub.database import DatabaseRole as Login
-from imaging_hub.database import open_database
+from imaging_hub.cli.options import Config, Json
+from imaging_hub.database import DatabaseRole, open_database
 from imaging_hub.permits import projects
 from imaging_hub.permits.policy import Permit
 from imaging_hub.settings import load
@@ -21,9 +20,6 @@ app = typer.Typer(no_args_is_help=True)
 project_app = typer.Typer(no_args_is_help=True)
 
 _OPERATOR = "operator at the console"
-
-Config = Annotated[Path | None, typer.Option("--config", help="TOML settings file.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 
 @project_app.callback()
@@ -42,7 +38,7 @@ def add_project(
     config: Config = None,
 ) -> None:
     """Add a project."""
-    with open_database(load(config)).begin(Login.WORKER) as connection:
+    with open_database(load(config)).begin(DatabaseRole.WORKER) as connection:
         projects.add(
             connection,
             name,
@@ -57,21 +53,21 @@ def add_project(
 
 @project_app.command("list")
 def list_projects(*, config: Config = None, as_json: Json = False) -> None:
-    """Every project."""
-    with open_database(load(config)).begin(Login.WEB) as connection:
-        found = projects.list_projects(connection)
+    """List the projects."""
+    with open_database(load(config)).begin(DatabaseRole.WEB) as connection:
+        listed = projects.list_projects(connection)
     if as_json:
-        typer.echo(json.dumps({"projects": [{"id": one.id, "title": one.title} for one in found]}))
+        typer.echo(json.dumps({"projects": [{"id": project.id, "title": project.title} for project in listed]}))
         return
     table = Table("project", "title", "legal basis")
-    for one in found:
-        table.add_row(one.id, one.title, one.legal_basis)
+    for project in listed:
+        table.add_row(project.id, project.title, project.legal_basis)
     Console().print(table)
 
 
 @app.callback()
 def permit() -> None:
-    """Permits: who may take what, until when."""
+    """Permits of research projects."""
 
 
 @app.command()
@@ -86,16 +82,16 @@ def grant(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Grant a permit; prints its id."""
+    """Grant a permit, and print its id."""
     first = start.date() if start else _today()
-    with open_database(load(config)).begin(Login.WORKER) as connection:
+    with open_database(load(config)).begin(DatabaseRole.WORKER) as connection:
         granted = projects.grant(
             connection,
             project,
             valid_from=first,
             valid_until=until.date(),
             holders=holder,
-            modalities=[one.upper() for one in modality],
+            modalities=[code.upper() for code in modality],
             domains=domain or projects.DOMAINS,
             by=_OPERATOR,
         )
@@ -104,8 +100,8 @@ def grant(
 
 @app.command()
 def revoke(permit: Annotated[str, typer.Argument(help="Permit.")], *, config: Config = None) -> None:
-    """Withdraw a permit: requests and downloads under it stop now."""
-    with open_database(load(config)).begin(Login.WORKER) as connection:
+    """Revoke a permit: requests and downloads under it are refused from now on."""
+    with open_database(load(config)).begin(DatabaseRole.WORKER) as connection:
         projects.revoke(connection, permit, by=_OPERATOR)
     typer.echo(f"{permit} is withdrawn")
 
@@ -117,17 +113,17 @@ def list_permits(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Permits with their state today."""
-    with open_database(load(config)).begin(Login.WEB) as connection:
-        found = projects.list_permits(connection, project=project)
+    """List permits with their state today."""
+    with open_database(load(config)).begin(DatabaseRole.WEB) as connection:
+        listed = projects.list_permits(connection, project=project)
     if as_json:
-        typer.echo(json.dumps({"permits": [_row(one) for one in found]}))
+        typer.echo(json.dumps({"permits": [_row(permit) for permit in listed]}))
         return
     table = Table("permit", "project", "holders", "modalities", "domains", "until", "state")
-    for one in found:
-        row = _row(one)
-        lists = (", ".join(sorted(names)) for names in (one.holders, one.modalities, one.domains))
-        table.add_row(one.id, one.project, *lists, str(row["until"]), str(row["state"]))
+    for permit in listed:
+        row = _row(permit)
+        lists = (", ".join(sorted(names)) for names in (permit.holders, permit.modalities, permit.domains))
+        table.add_row(permit.id, permit.project, *lists, str(row["until"]), str(row["state"]))
     Console().print(table)
 
 

@@ -1,4 +1,4 @@
-"""`imaging-hub profile`: the de-identification profiles, for people."""
+"""`imaging-hub profile`: list, check, explain, compare and try de-identification profiles."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from imaging_hub.cli.options import Json
 from imaging_hub.errors import HubError
 
 if TYPE_CHECKING:
@@ -20,34 +21,33 @@ if TYPE_CHECKING:
     from imaging_hub.dicom.elements import Dataset
 
 app = typer.Typer(no_args_is_help=True)
-_TOLD = 40
+_KEPT_VALUES_SHOWN = 40
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Folder = Annotated[Path | None, typer.Option("--profiles", help="Folder of further profiles.")]
 
 
 @app.callback()
 def profile() -> None:
-    """De-identification profiles, for people."""
+    """De-identification profiles."""
 
 
 @app.command("list")
 def list_profiles(*, as_json: Json = False) -> None:
-    """The profiles that come with the hub."""
+    """List the profiles that come with the hub."""
     from imaging_hub.deidentification.profile.profile import load, shipped
 
-    found = {name: load(name).title for name in shipped()}
+    titles = {name: load(name).title for name in shipped()}
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(json.dumps(titles))
         return
-    for name, title in found.items():
+    for name, title in titles.items():
         typer.echo(f"{name:24} {title}")
 
 
 @app.command()
 def show(name: str, *, profiles: Folder = None, as_json: Json = False) -> None:
-    """A profile with everything it extends worked in."""
-    loaded = _loaded(name, profiles)
+    """Print a profile together with all that it extends."""
+    loaded = _load(name, profiles)
     shown = _as_json(loaded)
     if as_json:
         typer.echo(json.dumps(shown, ensure_ascii=False))
@@ -63,14 +63,14 @@ def show(name: str, *, profiles: Folder = None, as_json: Json = False) -> None:
 
 @app.command()
 def check(name: str, *, profiles: Folder = None) -> None:
-    """Check a profile; status 1 with file, line and cure when it is wrong or does not do what it says."""
+    """Check a profile; every error is shown with file, line and remedy, and gives status 1."""
     from imaging_hub.deidentification.profile_check import concerns
 
-    loaded = _loaded(name, profiles)
-    found = concerns(loaded)
-    for concern in found:
+    loaded = _load(name, profiles)
+    concerns_found = concerns(loaded)
+    for concern in concerns_found:
         typer.echo(f"{concern.where}: {concern.message}\n  What to do: {concern.cure}")
-    errors = sum(concern.is_error for concern in found)
+    errors = sum(concern.is_error for concern in concerns_found)
     counts = f"{len(loaded.rules)} rules, {len(loaded.options)} options"
     typer.echo(f"{loaded.name}: {counts}, {errors or 'no'} error{'s' * (errors > 1)}")
     raise typer.Exit(1 if errors else 0)
@@ -78,7 +78,7 @@ def check(name: str, *, profiles: Folder = None) -> None:
 
 @app.command()
 def schema() -> None:
-    """The JSON Schema of a profile, for editors and other programs."""
+    """Print the JSON Schema of a profile, for editors and other programs."""
     from imaging_hub.deidentification.profile import profile as profiles
 
     typer.echo(json.dumps(profiles.schema(), indent=2))
@@ -93,7 +93,7 @@ def explain(
     profiles: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Which rule decides on an attribute, given as keyword, tag or path of sequences, and what it does."""
+    """Print the rule that decides on an attribute, given as keyword, tag or path through sequences."""
     from imaging_hub.deidentification import explanation
     from imaging_hub.deidentification.engine.plan import compile as compile_plan
     from imaging_hub.deidentification.profile import selector
@@ -103,31 +103,31 @@ def explain(
     except ValueError as fault:
         typer.echo(f"{fault}: try PatientComments, (0010,4000) or RequestAttributesSequence.StudyID", err=True)
         raise typer.Exit(2) from None
-    plan = compile_plan(_loaded(name, profiles))
+    plan = compile_plan(_load(name, profiles))
     if file is None:
-        found = explanation.explain(plan, *path)
+        explained = explanation.explain(plan, *path)
     else:
-        found = explanation.explain_at(plan.scope_of(_read(file)), *path)
+        explained = explanation.explain_at(plan.scope_of(_read_dataset(file)), *path)
     if as_json:
-        typer.echo(json.dumps(asdict(found)))
+        typer.echo(json.dumps(asdict(explained)))
         return
-    typer.echo(f"{found.attribute} ({found.vr}, Type {found.type}): {found.becomes}")
-    typer.echo(f"  because   {found.rule} says {found.action}")
-    typer.echo(f"  otherwise {found.otherwise}")
+    typer.echo(f"{explained.attribute} ({explained.vr}, Type {explained.type}): {explained.becomes}")
+    typer.echo(f"  because   {explained.rule} says {explained.action}")
+    typer.echo(f"  otherwise {explained.otherwise}")
 
 
 @app.command()
 def diff(first: str, second: str, *, profiles: Folder = None, as_json: Json = False) -> None:
-    """The attributes that two profiles treat differently."""
+    """List the attributes that two profiles treat differently."""
     from imaging_hub.deidentification.explanation import differences
 
-    pairs = differences(_loaded(first, profiles), _loaded(second, profiles))
+    pairs = differences(_load(first, profiles), _load(second, profiles))
     if as_json:
-        typer.echo(json.dumps([{"first": asdict(one), "second": asdict(other)} for one, other in pairs]))
+        typer.echo(json.dumps([{"first": asdict(before), "second": asdict(after)} for before, after in pairs]))
         return
     table = Table("Attribute", first, second)
-    for one, other in pairs:
-        table.add_row(one.attribute, one.becomes, other.becomes)
+    for before, after in pairs:
+        table.add_row(before.attribute, before.becomes, after.becomes)
     Console().print(table)
     typer.echo(f"{len(pairs)} attributes differ")
 
@@ -141,34 +141,38 @@ def dry_run(
     profiles: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Try a profile on stored files and write nothing: what would change, stay and be quarantined."""
+    """Try a profile on stored files without writing: print what would be changed, kept and quarantined."""
     from imaging_hub.deidentification.folder import files_of
     from imaging_hub.deidentification.rehearsal import rehearse
 
-    loaded = _loaded(name, profiles)
-    with _told(1):
-        found = rehearse(files_of(source), loaded, show_values=show_values)
+    loaded = _load(name, profiles)
+    with _exit_on_fault(1):
+        rehearsal = rehearse(files_of(source), loaded, show_values=show_values)
     if as_json:
-        told = {name: dict(getattr(found, name)) for name in ("quarantined", "actions", "rules")}
-        values = [asdict(value) for value in found.kept]
-        typer.echo(json.dumps({"delivered": found.delivered, **told, "kept": values}, ensure_ascii=False))
+        counters = {name: dict(getattr(rehearsal, name)) for name in ("quarantined", "actions", "rules")}
+        values = [asdict(value) for value in rehearsal.kept]
+        typer.echo(json.dumps({"delivered": rehearsal.delivered, **counters, "kept": values}, ensure_ascii=False))
         return
-    typer.echo(f"{found.delivered} would come out, {found.quarantined.total()} would be quarantined")
-    for title, counts in (("quarantined", found.quarantined), ("action", found.actions), ("rule", found.rules)):
+    typer.echo(f"{rehearsal.delivered} would come out, {rehearsal.quarantined.total()} would be quarantined")
+    for title, counts in (
+        ("quarantined", rehearsal.quarantined),
+        ("action", rehearsal.actions),
+        ("rule", rehearsal.rules),
+    ):
         for key, count in counts.most_common():
             typer.echo(f"{count:8} {title} {key}")
     table = Table("Attribute", "Kept", "Unknown words", "Patients")
-    for kept in found.kept[:_TOLD]:
+    for kept in rehearsal.kept[:_KEPT_VALUES_SHOWN]:
         table.add_row(kept.attribute, kept.value, str(kept.unknown_words), str(kept.subjects))
     Console().print(table)
 
 
 @app.command()
 def edition(table: Path, *, as_json: Json = False) -> None:
-    """The rows in which a table of another edition of PS3.15 Annex E differs from the one in use."""
+    """List the rows in which a table of another edition of PS3.15 Annex E differs from the one in use."""
     from imaging_hub.deidentification import edition as editions
 
-    with _told(2):
+    with _exit_on_fault(2):
         new = editions.read(table)
     used = editions.in_use(new.table)
     changes = used.differences(new)
@@ -183,27 +187,27 @@ def edition(table: Path, *, as_json: Json = False) -> None:
         typer.echo(str(change) + (f"\n  ! {change.concern}" if change.concern else ""))
 
 
-def _loaded(name: str, folder: Path | None) -> Profile:
+def _load(name: str, folder: Path | None) -> Profile:
     from imaging_hub.deidentification.profile.profile import load
 
-    with _told(1):
+    with _exit_on_fault(1):
         return load(name, [folder] if folder else [])
     raise AssertionError("unreachable")
 
 
-def _read(file: Path) -> Dataset:
-    """The dataset of a DICOM file."""
+def _read_dataset(file: Path) -> Dataset:
+    """Read the dataset of a DICOM file."""
     from imaging_hub.dicom import part10, walk
 
-    with _told(1):
+    with _exit_on_fault(1):
         meta, encoded = part10.split(file.read_bytes())
         return walk.read(encoded, meta.transfer_syntax_uid)
     raise AssertionError("unreachable")
 
 
 @contextmanager
-def _told(status: int) -> Iterator[None]:
-    """A fault as message, cure and exit status."""
+def _exit_on_fault(status: int) -> Iterator[None]:
+    """Print a fault with its remedy, and exit with `status`."""
     try:
         yield
     except (HubError, OSError) as fault:
@@ -224,6 +228,6 @@ def _as_json(profile: Profile) -> dict[str, list[str]]:
         "suspect": sorted(profile.suspect),
         "trust": sorted(profile.trust),
         "documents": [profile.documents],
-        "review": [*sorted(profile.review), *(one.condition for one in profile.reviewed)],
+        "review": [*sorted(profile.review), *(condition.condition for condition in profile.reviewed)],
         "rules": [f"{rule.name}  {selected(rule)}  {rule.action}" for rule in profile.rules],
     }

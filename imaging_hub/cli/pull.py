@@ -1,4 +1,4 @@
-"""`imaging-hub pull`: studies from a hospital's PACS by a list, or from its Orthanc as they become stable."""
+"""`imaging-hub pull`: retrieve listed studies from a hospital's PACS, or stable studies from its Orthanc."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def pull(
     config: Annotated[Path | None, typer.Option("--config", help="TOML settings file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object for each line.")] = False,
 ) -> None:
-    """Retrieve what a list names; a list that was interrupted goes on where it was. Status 1 unless all is complete."""
+    """Retrieve the studies of a list, from where it was interrupted. Status 1 unless every line is complete."""
     from imaging_hub import log
     from imaging_hub.database import DatabaseRole, open_database
     from imaging_hub.gateway import senders
@@ -77,8 +77,8 @@ def pull(
             complete = _follow(source, follow=follow, as_json=as_json)
     else:
         ((level, path),) = given.items()
-        pace = study_list.RetrievalPace(per_hour, study_list.window(window) if window else None)
-        wanted = study_list.lines(path.read_text("utf-8"))
+        pace = study_list.RetrievalPace(per_hour, study_list.parse_window(window) if window else None)
+        wanted = study_list.parse_list(path.read_text("utf-8"))
         with Reception(settings, database).taking() as reception:
             asked = _asked(settings, login, known, reception, get=get)
             complete = _tell(asked.run(RetrieveLevel(level), wanted, pace, again=again), as_json=as_json)

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from imaging_hub.cli.options import Config, Json
+
 if TYPE_CHECKING:
     from imaging_hub.database import Database
     from imaging_hub.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
 
-_CONFIG = typer.Option(None, "--config", help="TOML settings file.")
 _CERTIFICATE = typer.Option(None, exists=True, dir_okay=False, help="PEM certificate that it must show over TLS.")
 
 
 def _database(settings: Settings) -> Database:
-    """The database, made when it is not there: adding senders may be the first thing one does."""
+    """Open the database, with its schema created if needed: `sender add` may be the first command."""
     from imaging_hub.database import migrate, open_database
 
     database = open_database(settings)
@@ -52,9 +53,9 @@ def add(
     query: str | None = typer.Option(
         None, metavar="HOST:PORT", help="Where its query/retrieve SCP listens, for `imaging-hub pull`."
     ),
-    config: Path | None = _CONFIG,
+    config: Config = None,
 ) -> None:
-    """Let a sender in, or describe a known one anew."""
+    """Add a sender, or change a known one."""
     from imaging_hub.database import DatabaseRole
     from imaging_hub.gateway import senders
     from imaging_hub.gateway.tls import fingerprint
@@ -83,10 +84,10 @@ def add(
 
 @app.command("list")
 def list_(
-    config: Path | None = _CONFIG,
-    as_json: bool = typer.Option(False, "--json", help="One JSON object on standard output."),
+    config: Config = None,
+    as_json: Json = False,
 ) -> None:
-    """Who may send."""
+    """List the senders."""
     from imaging_hub.database import DatabaseRole
     from imaging_hub.gateway import senders
     from imaging_hub.settings import load
@@ -94,10 +95,11 @@ def list_(
     with _database(load(config)).begin(DatabaseRole.GATEWAY) as connection:
         known = senders.list_senders(connection)
     if as_json:
-        typer.echo(json.dumps({"senders": [asdict(one) for one in known]}))
+        typer.echo(json.dumps({"senders": [asdict(sender) for sender in known]}))
         return
-    for one in known:
-        typer.echo(f"{one.calling_ae_title:<16}  {one.address:<20}  {one.finess}  {one.hospital}  ({one.profile})")
+    for sender in known:
+        origin = f"{sender.calling_ae_title:<16}  {sender.address:<20}"
+        typer.echo(f"{origin}  {sender.finess}  {sender.hospital}  ({sender.profile})")
     if not known:
         typer.echo("Nobody may send yet: imaging-hub sender add AE_TITLE ADDRESS --hospital NAME --finess NUMBER")
 
@@ -106,9 +108,9 @@ def list_(
 def token(
     ae_title: str = typer.Argument(help="AE title of a known sender."),
     days: int = typer.Option(365, min=1, help="Days until it ends."),
-    config: Path | None = _CONFIG,
+    config: Config = None,
 ) -> None:
-    """Give a sender a token for STOW-RS, in place of any it had; it is printed once."""
+    """Give a sender a new token for STOW-RS, which replaces the previous one and is printed once."""
     from datetime import UTC, datetime, timedelta
 
     from imaging_hub.database import DatabaseRole
@@ -131,9 +133,9 @@ def token(
 def test(
     ae_title: str = typer.Argument(help="AE title of a known sender."),
     wait: float = typer.Option(120.0, min=0, help="Seconds to wait for its first study to be settled."),
-    config: Path | None = _CONFIG,
+    config: Config = None,
 ) -> None:
-    """Follow a sender's next study from the association to the archive; status 1 when it does not get there in time."""
+    """Follow a sender's next study from the association to the archive; status 1 when it does not arrive in time."""
     from imaging_hub.console.sender_trial import TrialStep, follow
     from imaging_hub.database import DatabaseRole
     from imaging_hub.settings import load
@@ -155,19 +157,20 @@ def echo(
     host: str = typer.Argument(help="Host of the hospital's own receiver."),
     port: int = typer.Argument(help="Its port."),
     ae_title: str = typer.Argument(help="Its AE title."),
-    config: Path | None = _CONFIG,
+    config: Config = None,
 ) -> None:
-    """Ask a hospital's application entity for a C-ECHO, under our own AE title; status 1 when it does not answer."""
+    """Send a C-ECHO to a hospital's application entity; status 1 when it does not answer."""
     from pynetdicom import AE
 
     from imaging_hub import log
+    from imaging_hub.dicom.sop_class import VERIFICATION
     from imaging_hub.settings import load
 
     settings = load(config)
     log.configure(settings.log_level)
     entity = AE(ae_title=settings.ae_title)
     entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = 10
-    entity.add_requested_context("1.2.840.10008.1.1")
+    entity.add_requested_context(VERIFICATION)
     association = entity.associate(host, port, ae_title=ae_title)
     answered = False
     if association.is_established:

@@ -1,4 +1,4 @@
-"""`imaging-hub serve`: every part of the hub, each a process with a database role of its own."""
+"""`imaging-hub serve`: all processes of the hub, each with its own database role."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from imaging_hub.cli import trust
+from imaging_hub.cli.options import Config
 from imaging_hub.database import Database, migrate, open_database
 from imaging_hub.keys.keyring import Keyring, create_missing
 from imaging_hub.settings import Settings, load, process_environment
@@ -21,10 +20,10 @@ from imaging_hub.settings import Settings, load, process_environment
 app = typer.Typer()
 
 _TRUST = "trust"
-_NOT_THE_HUBS = ("trust_database_url", "trust_database_role_password")
-_NOT_THE_TRUSTS = ("database_url", "database_role_password", "bind_address")
+_WITHHELD_FROM_HUB = ("trust_database_url", "trust_database_role_password")
+_WITHHELD_FROM_TRUST = ("database_url", "database_role_password", "bind_address")
 RESTART_SECONDS = 2.0
-"""Pause before a part that ended so soon after its start is started again."""
+"""A process that ends within this time after its start is restarted only then."""
 
 
 @dataclass
@@ -37,54 +36,59 @@ class HubProcess:
 
 
 class HubProcesses:
-    """The running processes of a hub; a part that ends is started again."""
+    """Runs the processes of a hub, and restarts one that ends."""
 
     def __init__(self, settings: Settings, hub: PreparedDatabases) -> None:
-        self._environment = {**process_environment(), **hub.joined(settings).as_environment()}
+        self._environment = {**process_environment(), **hub.settings_for_processes(settings).as_environment()}
         names = ["gateway", "inline-deidentification", *["worker"] * settings.workers, "web", "console"]
         if hub.vault is not None:
-            names.insert(0, _TRUST)  # asked by the others
-        self._parts = [self._start(name) for name in names]
+            names.insert(0, _TRUST)  # first, since the others call it
+        self._processes = [self._start(name) for name in names]
         self.stopping = False
 
     def _start(self, name: str) -> HubProcess:
         command = [sys.executable, "-m", "imaging_hub", name, *(["serve"] if name == _TRUST else [])]
-        withheld = {f"IMAGING_HUB_{one.upper()}" for one in (_NOT_THE_TRUSTS if name == _TRUST else _NOT_THE_HUBS)}
+        withheld = {
+            f"IMAGING_HUB_{setting.upper()}"
+            for setting in (_WITHHELD_FROM_TRUST if name == _TRUST else _WITHHELD_FROM_HUB)
+        }
         environment = {key: value for key, value in self._environment.items() if key not in withheld}
         return HubProcess(name, subprocess.Popen(command, env=environment), time.monotonic())
 
     def watch(self) -> None:
-        """Start again what has ended, until `stop` was called."""
+        """Restart processes that ended, until `stop` is called."""
         while not self.stopping:
-            for number, part in enumerate(self._parts):
-                too_soon = time.monotonic() < part.started + RESTART_SECONDS
-                if part.process.poll() is not None and not too_soon and not self.stopping:
-                    typer.echo(f"{part.name} ended with status {part.process.returncode}; starting it again", err=True)
-                    self._parts[number] = self._start(part.name)
+            for number, process in enumerate(self._processes):
+                too_soon = time.monotonic() < process.started + RESTART_SECONDS
+                if process.process.poll() is not None and not too_soon and not self.stopping:
+                    typer.echo(
+                        f"{process.name} ended with status {process.process.returncode}; starting it again", err=True
+                    )
+                    self._processes[number] = self._start(process.name)
             time.sleep(0.2)
 
     def stop(self) -> None:
-        """End every part, politely first."""
+        """Terminate every process, and kill it after 15 seconds."""
         self.stopping = True
-        for part in self._parts:
-            part.process.terminate()
-        for part in self._parts:
+        for process in self._processes:
+            process.process.terminate()
+        for process in self._processes:
             try:
-                part.process.wait(15)
+                process.process.wait(15)
             except subprocess.TimeoutExpired:
-                part.process.kill()
-                part.process.wait()
+                process.process.kill()
+                process.process.wait()
 
 
 @dataclass
 class PreparedDatabases:
-    """The databases of a hub that may be started; no `vault` where the third party is elsewhere."""
+    """The migrated databases of a hub; `vault` is None when the third party runs elsewhere."""
 
     database: Database
     vault: Database | None
 
-    def joined(self, settings: Settings) -> Settings:
-        """The settings that the parts get: they join the databases that are already running."""
+    def settings_for_processes(self, settings: Settings) -> Settings:
+        """Return `settings` with the URLs of the embedded servers, so that no process starts another."""
         given = settings.model_dump(exclude_defaults=True)
         if settings.database_url is None:
             given |= {"database_url": _url(self.database), "database_role_password": "local"}
@@ -99,7 +103,7 @@ class PreparedDatabases:
 
 
 def prepare(settings: Settings) -> PreparedDatabases:
-    """Folders, keys and schemas: what must be there before any part starts."""
+    """Create the folders, keys and schemas that the processes need."""
     settings.home.mkdir(parents=True, exist_ok=True)
     database = open_database(settings)
     vault = trust.prepare(settings, database) if settings.trust_url is None else None
@@ -115,16 +119,16 @@ def _url(database: Database) -> str:
 
 
 @app.command()
-def serve(config: Annotated[Path | None, typer.Option(help="TOML settings file.")] = None) -> None:
-    """Run the whole hub until it is told to stop."""
+def serve(config: Config = None) -> None:
+    """Run the whole hub until stopped."""
     settings = load(config)
-    parts = HubProcesses(settings, prepare(settings))
+    processes = HubProcesses(settings, prepare(settings))
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: setattr(parts, "stopping", True))
+        signal.signal(number, lambda *_: setattr(processes, "stopping", True))
     typer.echo(f"hub {settings.hub_url}  console {settings.console_url}")
     typer.echo(f"DICOM {settings.ae_title}@{settings.bind_address}:{settings.dicom_port}")
     if settings.gateway_port:
         typer.echo(f"STOW-RS http://{settings.bind_address}:{settings.gateway_port}/dicom-web")
     with contextlib.suppress(KeyboardInterrupt):
-        parts.watch()
-    parts.stop()
+        processes.watch()
+    processes.stop()

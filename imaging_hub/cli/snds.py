@@ -14,6 +14,7 @@ from rich.table import Table
 
 from imaging_hub.archive import opposition
 from imaging_hub.audit import trail
+from imaging_hub.cli.options import Config, Json
 from imaging_hub.database import Database, DatabaseRole, migrate, open_database
 from imaging_hub.errors import LinkageError
 from imaging_hub.pseudonymisation import delivery
@@ -28,8 +29,6 @@ from imaging_hub.synthetic.generator import synthesize as write_synthetic
 app = typer.Typer(no_args_is_help=True, help="SNDS tables: synthesize, load, link.")
 
 ACTOR = "operator"
-Config = Annotated[Path | None, typer.Option("--config", help="TOML settings file.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 
 @app.command()
@@ -40,8 +39,8 @@ def synthesize(
     as_json: Json = False,
 ) -> None:
     """Write a small coherent SNDS and the hospital studies that match it; nobody in it exists."""
-    made = write_synthetic(out, persons, seed)
-    _say(as_json, {"folder": str(out), **asdict(made)})
+    written = write_synthetic(out, persons, seed)
+    _print(as_json, {"folder": str(out), **asdict(written)})
 
 
 @app.command("load")
@@ -50,19 +49,19 @@ def load_tables(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Load SNDS tables with their mandatory filters; says of every row what became of it."""
+    """Load SNDS tables with their mandatory filters; print how many rows were kept and why others were dropped."""
     settings = load(config)
     version = loading.load(folder, settings.tables)
     with _database(settings).begin(DatabaseRole.WORKER) as connection:
         counts = {"persons": version.persons, "events": version.events}
         trail.append(connection, ACTOR, trail.AuditAction.SNDS_LOADED, version.version, counts)
     if as_json:
-        _say(True, {**asdict(version), "folder": str(version.folder)})
+        _print(True, {**asdict(version), "folder": str(version.folder)})
         return
     table = Table("table", "read", "kept", "dropped")
-    for one in version.tables:
-        dropped = ", ".join(f"{number} {reason}" for reason, number in one.dropped.items())
-        table.add_row(one.table, str(one.read), str(one.kept), dropped)
+    for loaded in version.tables:
+        dropped = ", ".join(f"{number} {reason}" for reason, number in loaded.dropped.items())
+        table.add_row(loaded.table, str(loaded.read), str(loaded.kept), dropped)
     console = Console()
     console.print(table)
     console.print(f"version {version.version}: {version.persons} persons, events {version.events}", highlight=False)
@@ -82,8 +81,7 @@ def link(  # noqa: PLR0917 - options of a command are given by name
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Link subjects to SNDS persons: by INS through the third party, on identifiers that live for one delivery, or
-    by exams."""
+    """Link subjects to SNDS persons: by INS through the third party, or by exams."""
     if sum(choice is not None for choice in (export, answer, operator)) + by_exams != 1:
         raise typer.BadParameter("one of --export, --import, --operator and --by-exams")
     if (answer is None) != (delivery_id is None):
@@ -91,39 +89,41 @@ def link(  # noqa: PLR0917 - options of a command are given by name
     settings = load(config)
     database = _database(settings)
     if by_exams:
-        _say_indirect(as_json, _by_exams(settings, database))
+        _print_indirect_report(as_json, _link_by_exams(settings, database))
         return
     third_party = ThirdParty.connect(settings)
     if answer is not None and delivery_id is not None:
-        _say(as_json, _import(database, third_party, answer, delivery_id))
+        _print(as_json, _import(database, third_party, answer, delivery_id))
     elif export is not None:
-        _say(as_json, asdict(_export(database, third_party, export)))
+        _print(as_json, asdict(_export(database, third_party, export)))
     elif operator is not None:
-        _say(as_json, round_trip(settings, database, third_party, operator))
+        _print(as_json, link_with_simulated_operator(settings, database, third_party, operator))
 
 
-def _by_exams(settings: Settings, database: Database) -> IndirectReport:
+def _link_by_exams(settings: Settings, database: Database) -> IndirectReport:
     codes = ProcedureCodes.read(settings.procedure_codes)
     with database.begin(DatabaseRole.WORKER) as connection:
         return indirect.link(connection, settings.tables, codes=codes, actor=ACTOR)
 
 
-def _say_indirect(as_json: bool, report: IndirectReport) -> None:
+def _print_indirect_report(as_json: bool, report: IndirectReport) -> None:
     if as_json:
-        _say(True, asdict(report))
+        _print(True, asdict(report))
         return
     table = Table("method", "linked", "precision on pairs known by INS (95 %)", "pairs")
     for method, share in report.precision.items():
         lower, upper = share.interval
-        told = "–" if share.value is None else f"{share.value:.4f} ({lower:.4f} to {upper:.4f})"
-        table.add_row(method, str(report.linked.get(method, 0)), told, str(share.of))
+        precision = "–" if share.value is None else f"{share.value:.4f} ({lower:.4f} to {upper:.4f})"
+        table.add_row(method, str(report.linked.get(method, 0)), precision, str(share.of))
     console = Console()
     console.print(table)
-    _say(False, {name: getattr(report, name) for name in ("subjects", "proposed", "settled", "discarded", "alone")})
+    _print(False, {name: getattr(report, name) for name in ("subjects", "proposed", "settled", "discarded", "alone")})
 
 
-def round_trip(settings: Settings, database: Database, third_party: ThirdParty, operator: Path) -> dict[str, object]:
-    """A whole linkage with the simulated operator; its files do not outlive it."""
+def link_with_simulated_operator(
+    settings: Settings, database: Database, third_party: ThirdParty, operator: Path
+) -> dict[str, object]:
+    """Export, let the simulated operator answer, and import; the files are deleted at the end."""
     folder = settings.home / "identifying" / "deliveries"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     outgoing, answer = folder / "outgoing.csv", folder / "return.csv"
@@ -161,10 +161,10 @@ def _database(settings: Settings) -> Database:
     return database
 
 
-def _say(as_json: bool, what: dict[str, Any]) -> None:
+def _print(as_json: bool, values: dict[str, Any]) -> None:
     if as_json:
-        sys.stdout.write(json.dumps(what, default=str) + "\n")
+        sys.stdout.write(json.dumps(values, default=str) + "\n")
         return
     console = Console()
-    for name, value in what.items():
+    for name, value in values.items():
         console.print(f"{name.replace('_', ' '):<20} {value}", highlight=False, markup=False)

@@ -1,4 +1,4 @@
-"""`imaging-hub trust`: the third party's process, and what it and the hub do about its keys by hand."""
+"""`imaging-hub trust`: the third party's process, and the rotation of its keys."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imaging_hub.cli.options import Config, Json
 from imaging_hub.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -17,12 +18,10 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 _CUSTODIANS = 2
-Config = Annotated[Path | None, typer.Option("--config", help="TOML settings file.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 
 def prepare(settings: Settings, hub: Database | None = None) -> Database:
-    """The third party's database and keys: what must be there before it starts; `hub` may hold those of before."""
+    """Create the third party's database and keys; `hub` is the database from which an older version's are moved."""
     from imaging_hub.database import VAULT, DatabaseRole, migrate, open_vault
     from imaging_hub.trust import epochs
     from imaging_hub.trust.keyrings import create_missing
@@ -46,7 +45,7 @@ def trust() -> None:
 
 @app.command()
 def serve(config: Config = None) -> None:
-    """Run the third party until told to stop."""
+    """Run the third party until stopped."""
     from imaging_hub import log
     from imaging_hub.http.serving import serve as serve_app
     from imaging_hub.trust.app import create_app
@@ -80,7 +79,7 @@ def rekey(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Give the third party a new key; studies wait until `trust resubmit` was run where the gateway is."""
+    """Give the third party a new key; studies wait until `trust resubmit` is run at the gateway."""
     from imaging_hub.trust import epochs
     from imaging_hub.trust.ceremony import KeyShare
     from imaging_hub.trust.vault import Vault
@@ -98,9 +97,9 @@ def rekey(
 
 @app.command()
 def resubmit(config: Config = None, as_json: Json = False) -> None:
-    """At the hub: follow the third party to its new key; subjects, links and projects stay.
+    """At the hub, give every token the third party's new key; subjects, links and projects stay.
 
-    Broken off, it goes on when it is called again.
+    When interrupted, call it again to go on.
     """
     from imaging_hub.database import DatabaseRole, open_database
     from imaging_hub.pseudonymisation.rekeying import resubmit as submit_again
@@ -108,30 +107,30 @@ def resubmit(config: Config = None, as_json: Json = False) -> None:
 
     settings = load(config)
     login = open_database(settings).login(DatabaseRole.GATEWAY)
-    done = submit_again(login, settings.keys, ThirdParty.connect(settings))
+    report = submit_again(login, settings.keys, ThirdParty.connect(settings))
     if as_json:
-        typer.echo(json.dumps(asdict(done)))
+        typer.echo(json.dumps(asdict(report)))
     else:
         typer.echo(
-            f"epoch {done.epoch}: {done.tokens} tokens, {done.left_behind} of identities no longer held destroyed"
+            f"epoch {report.epoch}: {report.tokens} tokens, {report.left_behind} of identities no longer held destroyed"
         )
 
 
 @app.command()
 def verify(config: Config = None, as_json: Json = False) -> None:
-    """Recompute every seal of the third party's trail, and search its tables for a NIR; status 1 at a finding."""
+    """Verify the third party's audit trail, and search its tables for a NIR; status 1 at a finding."""
     from imaging_hub.audit import nir_at_rest, trail
     from imaging_hub.database import DatabaseRole, open_vault
 
     settings = load(config)
     with open_vault(settings).begin(DatabaseRole.OWNER) as connection:
         chain = trail.verify(connection)
-        found = nir_at_rest.scan(connection, [])
+        scan = nir_at_rest.scan(connection, [])
     broken = asdict(chain) if isinstance(chain, trail.BrokenChain) else None
     if as_json:
-        typer.echo(json.dumps({"broken": broken, "columns": found.columns, "findings": found.findings}))
+        typer.echo(json.dumps({"broken": broken, "columns": scan.columns, "findings": scan.findings}))
     elif isinstance(chain, trail.BrokenChain):
         typer.echo(f"broken at entry {chain.sequence}: {chain.reason}")
     else:
-        typer.echo(f"{chain} entries, chain intact; {sum(found.findings.values())} numbers like a NIR")
-    raise typer.Exit(bool(broken or found.findings))
+        typer.echo(f"{chain} entries, chain intact; {sum(scan.findings.values())} numbers like a NIR")
+    raise typer.Exit(bool(broken or scan.findings))

@@ -100,7 +100,7 @@ def _backend(master: str) -> Any:
     try:
         from pyspark.sql import SparkSession
     except ImportError:
-        raise HubError("PySpark is not installed", code="no-spark", hint="pip install imaging-hub[hub,spark]") from None
+        raise HubError("PySpark is not installed", code="no-spark", hint="install the extra `spark` too") from None
     building = SparkSession.builder.master(master).appName("imaging-hub").config("spark.ui.enabled", "false")
     for kept_for_pages in ("spark.sql.ui.retainedExecutions", "spark.ui.retainedJobs", "spark.ui.retainedStages"):
         # Kept even where there are no pages, with the plan of each.

@@ -13,19 +13,19 @@ from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
 from imaging_hub.console import originals
-from imaging_hub.console.visit import EVERYBODY, For, Visit, console_of, recognise
+from imaging_hub.console.visit import EVERYBODY, ConsoleVisit, For, console_of
 from imaging_hub.dicom import attribute_path
 
 router = APIRouter(include_in_schema=False)
 
-OriginalsViewer = Annotated[Visit, For(EVERYBODY)]
+OriginalsViewer = Annotated[ConsoleVisit, For(EVERYBODY)]
 InstanceUid = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$")]
 
 
 @router.get("/session")
 def session(request: Request) -> Response:
     """Whether somebody is signed in: asked before any BEFORE is, so that a stranger meets no error."""
-    found = recognise(console_of(request), request)
+    found = console_of(request).recognise(request)
     return JSONResponse({"person": found[0].name if found else None})
 
 
@@ -34,7 +34,7 @@ def attributes(visit: OriginalsViewer, series_instance_uid: InstanceUid, sop_ins
     """Every attribute of the original by its path; each such look is on the trail."""
     with visit.begin() as connection:
         original = originals.of_instance(connection, series_instance_uid, sop_instance_uid)
-    found = originals.readable(visit.console.spool, original.digest)
+    found = originals.readable(visit.app.spool, original.digest)
     found |= {attribute_path.without_creator(path): value for path, value in reversed(found.items())}
     visit.identity_seen(series_instance_uid, "attributes", every_time=True)
     return JSONResponse({"attributes": found})
@@ -53,6 +53,6 @@ def picture(
     """One frame of the original, re-encoded as PNG; on the trail once a series and session."""
     with visit.begin() as connection:
         original = originals.of_instance(connection, series_instance_uid, sop_instance_uid)
-    png = visit.console.pictures.png(original.digest, frame, center, width)
+    png = visit.app.pictures.png(original.digest, frame, center, width)
     visit.identity_seen(series_instance_uid, "pixels")
     return Response(png, media_type="image/png")

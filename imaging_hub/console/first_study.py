@@ -10,8 +10,8 @@ from fastapi import APIRouter, Path
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from imaging_hub.console.reason_texts import why_held, why_refused
-from imaging_hub.console.visit import STAFF, For, Visit
+from imaging_hub.console.site import why_held, why_refused
+from imaging_hub.console.visit import STAFF, ConsoleVisit, For
 from imaging_hub.deidentification.engine import plan
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.identifiers import collector
@@ -27,9 +27,9 @@ from imaging_hub.settings import Settings
 
 router = APIRouter(include_in_schema=False)
 
-Staff = Annotated[Visit, For(STAFF)]
+Staff = Annotated[ConsoleVisit, For(STAFF)]
 AeTitleParameter = Annotated[str, Path(max_length=16)]
-PAGE = 200
+_LOOKED_AT = 200
 """Refusals among which the sender's last one is looked for."""
 REFRESH_SECONDS = 5
 """How often the page looks again while nothing has come."""
@@ -53,24 +53,24 @@ def sender(visit: Staff, title: AeTitleParameter) -> Response:
         if not known:
             raise NotFound("Il n'y a pas de tel expéditeur.")
         refusal = _last_refusal(connection, title)
-        receipt = receipts.newest(connection, known[0].hospital)
-        digest = receipts.first_original(connection, receipt.id) if receipt else None
-    settings = visit.console.settings
+        receipt = receipts.find_newest_receipt(connection, known[0].hospital)
+        digest = receipts.first_original_digest(connection, receipt.id) if receipt else None
+    settings = visit.app.settings
     values: dict[str, Any] = {
         "sender": known[0],
         "settings": settings,
         "refusal": refusal if refusal and (receipt is None or refusal.at > receipt.last_received_at) else None,
         "receipt": receipt,
-        "difference": _difference(settings, visit.console.spool, known[0].profile, digest) if digest else None,
+        "difference": _difference(settings, visit.app.spool, known[0].profile, digest) if digest else None,
         "refresh": REFRESH_SECONDS if receipt is None or receipt.waiting else None,
         "why": why_held,
     }
-    values["cure"] = why_refused(refusal.reason, title, refusal.address, settings.ae_title) if refusal else None
+    values["cure"] = why_refused(refusal, settings.ae_title) if refusal else None
     return visit.page("first_study.html", **values)
 
 
 def _last_refusal(connection: Connection, title: str) -> RefusalSummary | None:
-    lately = rejections.recent(connection, limit=PAGE)
+    lately = rejections.recent(connection, limit=_LOOKED_AT)
     found = [one for one in lately if one.calling_ae_title == title]
     return found[0] if found else None
 

@@ -9,12 +9,13 @@ from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from imaging_hub.console import originals
-from imaging_hub.console.reason_texts import part, why_held, why_refused
-from imaging_hub.console.visit import EVERYBODY, STAFF, For, OperatorRole, Visit
+from imaging_hub.console.site import part, why_held, why_refused
+from imaging_hub.console.visit import EVERYBODY, STAFF, ConsoleVisit, For
 from imaging_hub.errors import NotFound
 from imaging_hub.gateway import rejections
 from imaging_hub.gateway import senders as known_senders
-from imaging_hub.intake import last_diagnosis, receipts
+from imaging_hub.gateway.operators import OperatorRole
+from imaging_hub.intake import problem_report, receipts
 from imaging_hub.intake import quarantine as quarantined
 from imaging_hub.intake.quarantine import QuarantinedInstance, QuarantineFilter
 from imaging_hub.retrieval import progress
@@ -26,8 +27,8 @@ PAGE = 200
 STALE = timedelta(minutes=5)
 """A diagnosis older than this says that no worker runs."""
 
-Staff = Annotated[Visit, For(STAFF)]
-AnyOperator = Annotated[Visit, For(EVERYBODY)]
+Staff = Annotated[ConsoleVisit, For(STAFF)]
+AnyOperator = Annotated[ConsoleVisit, For(EVERYBODY)]
 OriginalsReader = Annotated[int | None, Query(ge=1, lt=1 << 62)]
 RowParameter = Annotated[int, Path(ge=1, lt=1 << 62)]
 
@@ -36,9 +37,9 @@ RowParameter = Annotated[int, Path(ge=1, lt=1 << 62)]
 def reception(visit: AnyOperator, before: OriginalsReader = None) -> Response:
     """Receipts per study; for a reviewer, the way to the reviews."""
     if visit.person.role is OperatorRole.RADIOLOGIST:
-        return visit.page("reviewer.html", hub=visit.console.settings.hub_url)
+        return visit.page("reviewer.html", hub=visit.app.settings.hub_url)
     with visit.begin() as connection:
-        found = receipts.recent(connection, before, limit=PAGE)
+        found = receipts.list_receipts(connection, before, limit=PAGE)
     return visit.page("reception.html", receipts=found, more=len(found) == PAGE, why=why_held)
 
 
@@ -46,8 +47,8 @@ def reception(visit: AnyOperator, before: OriginalsReader = None) -> Response:
 def study_receipt(visit: Staff, study: RowParameter) -> Response:
     """One study's receipt with what is held of it."""
     with visit.begin() as connection:
-        found = receipts.of_study(connection, study)
-        held = quarantined.instances(connection, QuarantineFilter(study=study), limit=PAGE)
+        found = receipts.find_receipt(connection, study)
+        held = quarantined.list_instances(connection, QuarantineFilter(study=study), limit=PAGE)
     if found is None:
         raise NotFound("Il n'y a pas de tel examen.")
     return visit.page("receipt.html", receipt=found, held=held, why=why_held)
@@ -59,8 +60,8 @@ def quarantine(
 ) -> Response:
     """What is held, by reason."""
     with visit.begin() as connection:
-        groups = quarantined.groups(connection)
-        held = quarantined.instances(connection, QuarantineFilter(reason, before=before), limit=PAGE)
+        groups = quarantined.count_by_reason(connection)
+        held = quarantined.list_instances(connection, QuarantineFilter(reason, before=before), limit=PAGE)
     more = len(held) == PAGE
     return visit.page("held.html", groups=groups, held=held, reason=reason, more=more, why=why_held)
 
@@ -79,7 +80,7 @@ def held_original(visit: Staff, instance: RowParameter) -> Response:
     if not held.kept:
         raise NotFound("L'original n'est plus conservé.", code="original-gone")
     visit.identity_seen(f"instance:{instance}", "attributes", every_time=True)
-    found = originals.readable(visit.console.spool, held.digest)
+    found = originals.readable(visit.app.spool, held.digest)
     return visit.page("held_instance.html", held=held, why=why_held(held.reason), attributes=found)
 
 
@@ -89,7 +90,7 @@ def held_picture(visit: Staff, instance: RowParameter, frame: Annotated[int, Pat
     held = _held(visit, instance)
     if not held.kept:
         raise NotFound("L'original n'est plus conservé.", code="original-gone")
-    png = visit.console.pictures.png(held.digest, frame)
+    png = visit.app.pictures.png(held.digest, frame)
     visit.identity_seen(f"instance:{instance}", "pixels")
     return Response(png, media_type="image/png")
 
@@ -99,17 +100,17 @@ def senders(visit: Staff) -> Response:
     """Who may send."""
     with visit.begin() as connection:
         found = known_senders.summaries(connection)
-    return visit.page("senders.html", senders=found, settings=visit.console.settings)
+    return visit.page("senders.html", senders=found, settings=visit.app.settings)
 
 
 @router.get("/refusals")
 def refusals(visit: Staff) -> Response:
     """What was refused at the door, why, and what cures it."""
-    ours = visit.console.settings.ae_title
+    ours = visit.app.settings.ae_title
     with visit.begin() as connection:
         found = rejections.recent(connection, limit=PAGE)
         known = known_senders.summaries(connection)
-    rows = [(one, *why_refused(one.reason, one.calling_ae_title, one.address, ours)) for one in found]
+    rows = [(one, why_refused(one, ours)) for one in found]
     by_hospital = {one.hospital: one for one in known}
     return visit.page("refusals.html", refusals=rows, senders=list(by_hospital.values()))
 
@@ -118,21 +119,23 @@ def refusals(visit: Staff) -> Response:
 def health(visit: Staff) -> Response:
     """What is wrong with the hub, as a worker last saw it."""
     with visit.begin() as connection:
-        at, found = last_diagnosis.read(connection)
+        at, problems = problem_report.read(connection)
     stale = at is None or datetime.now(UTC) - at > STALE
-    return visit.page("health.html", ailments=[(one, part(one["subject"])) for one in found], at=at, stale=stale)
+    return visit.page(
+        "health.html", problems=[(problem, part(problem.subject)) for problem in problems], at=at, stale=stale
+    )
 
 
 @router.get("/retrievals")
 def retrievals(visit: Staff) -> Response:
     """What was asked of PACS, without the values that were asked for: they may identify."""
     with visit.begin() as connection:
-        return visit.page("retrievals.html", lines=progress.recent(connection, limit=PAGE))
+        return visit.page("retrievals.html", lines=progress.list_summaries(connection, limit=PAGE))
 
 
-def _held(visit: Visit, instance: int) -> QuarantinedInstance:
+def _held(visit: ConsoleVisit, instance: int) -> QuarantinedInstance:
     with visit.begin() as connection:
-        found = quarantined.find(connection, instance)
+        found = quarantined.find_instance(connection, instance)
     if found is None:
         raise NotFound("Il n'y a pas de telle instance en quarantaine.")
     return found

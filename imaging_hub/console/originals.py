@@ -13,7 +13,7 @@ from imaging_hub.intake.spool import Spool
 
 def of_instance(connection: Connection, series_instance_uid: str, sop_instance_uid: str) -> SpooledOriginal:
     """The original behind a de-identified instance; raises `NotFound`, also when it was purged."""
-    original = journal.original_of(connection, series_instance_uid, sop_instance_uid)
+    original = journal.find_original(connection, series_instance_uid, sop_instance_uid)
     if original is None:
         raise NotFound("There is no such original.")
     if original.purged:

@@ -14,15 +14,15 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from imaging_hub.console.visit import STAFF, For, Visit
+from imaging_hub.console.visit import STAFF, ConsoleVisit, For
 from imaging_hub.errors import NotFound
 from imaging_hub.intake import completeness, receipts
-from imaging_hub.intake.receipts import ReceiptLine
-from imaging_hub.spreadsheet import cell
+from imaging_hub.intake.receipts import ReceiptInstance
+from imaging_hub.spreadsheet import escape_formula
 
 router = APIRouter(include_in_schema=False)
 
-Staff = Annotated[Visit, For(STAFF)]
+Staff = Annotated[ConsoleVisit, For(STAFF)]
 StudyRow = Annotated[int, Path(ge=1, lt=1 << 62)]
 
 
@@ -33,7 +33,7 @@ def table(visit: Staff, study: StudyRow) -> Response:
         found = _lines(connection, study)
     text_file = StringIO()
     rows = csv.writer(text_file)
-    rows.writerow([field.name for field in fields(ReceiptLine)])
+    rows.writerow([field.name for field in fields(ReceiptInstance)])
     rows.writerows([_shown(value) for value in asdict(line).values()] for line in found)
     headers = {"Content-Disposition": f'attachment; filename="recu-{study}.csv"'}
     return Response(text_file.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
@@ -43,16 +43,16 @@ def table(visit: Staff, study: StudyRow) -> Response:
 def document(visit: Staff, study: StudyRow) -> Response:
     """The receipt with its summary."""
     with visit.begin() as connection:
-        found, receipt = _lines(connection, study), receipts.of_study(connection, study)
-        uid = completeness.revision(connection, study).study_instance_uid
+        found, receipt = _lines(connection, study), receipts.find_receipt(connection, study)
+        uid = completeness.get_revision(connection, study).study_instance_uid
     if receipt is None:
         raise NotFound("Il n'y a pas de tel examen.")
     summary = {**asdict(receipt), "study_instance_uid": uid, "instances": [asdict(line) for line in found]}
     return JSONResponse(_plain(summary))
 
 
-def _lines(connection: Connection, study: int) -> Sequence[ReceiptLine]:
-    found = receipts.lines(connection, study)
+def _lines(connection: Connection, study: int) -> Sequence[ReceiptInstance]:
+    found = receipts.list_instances(connection, study)
     if not found:
         raise NotFound("Il n'y a pas de tel examen.")
     return found
@@ -62,7 +62,7 @@ def _shown(value: object) -> object:
     """A value as it stands in the table."""
     if isinstance(value, datetime):
         return value.isoformat()
-    return cell(value) if isinstance(value, str) else "" if value is None else value
+    return escape_formula(value) if isinstance(value, str) else "" if value is None else value
 
 
 def _plain(value: object) -> object:

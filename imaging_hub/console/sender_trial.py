@@ -64,7 +64,7 @@ def follow(
 
 def _steps(connection: Connection, title: str, hospital: str, since: datetime) -> Iterator[TrialStep]:
     refused = rejections.last_of(connection, title, since)
-    study = receipts.newest(connection, hospital, since)
+    study = receipts.find_newest_receipt(connection, hospital, since)
     if refused is not None and study is None:
         yield TrialStep(f"refused from {refused.address}: {refused.reason}", False, "imaging-hub doctor names the cure")
     if study is not None:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Path
 from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
-from imaging_hub.console.visit import STAFF, For, Visit
+from imaging_hub.console.visit import STAFF, ConsoleVisit, For
 from imaging_hub.errors import HubError, NotFound
 from imaging_hub.gateway import senders
 from imaging_hub.http.problems import ProblemDetails
@@ -18,7 +18,7 @@ from imaging_hub.intake import completeness, quarantine
 
 router = APIRouter(include_in_schema=False)
 
-Staff = Annotated[Visit, For(STAFF)]
+Staff = Annotated[ConsoleVisit, For(STAFF)]
 RowNumber = Annotated[int, Path(ge=1, lt=1 << 62)]
 FormText = Annotated[str, Form(max_length=200)]
 
@@ -45,7 +45,7 @@ def let_in(visit: Staff, calling_ae_title: FormText, address: FormText, like: Fo
 def complete(visit: Staff, study: RowNumber) -> Response:
     """Process an open study without waiting for its quiet period."""
     with visit.begin() as connection:
-        if not completeness.forced(connection, study, by=visit.person.name):
+        if not completeness.close_study(connection, study, by=visit.person.name):
             raise ProblemDetails(409, "not-open", "Cet examen n'est pas en cours de réception.")
     return RedirectResponse(f"/studies/{study}", 303)
 
@@ -63,7 +63,7 @@ def replay(visit: Staff, instance: RowNumber) -> Response:
 def replay_all(visit: Staff, reason: FormText) -> Response:
     """Process again whatever is held for a reason: a rule has changed."""
     with visit.begin() as connection:
-        if not quarantine.replay(connection, quarantine.held(connection, reason), by=visit.person.name):
+        if not quarantine.replay(connection, quarantine.list_row_numbers(connection, reason), by=visit.person.name):
             raise ProblemDetails(409, "not-replayable", "Aucune de ces instances ne peut être retraitée.")
     return RedirectResponse("/quarantine", 303)
 
@@ -72,6 +72,6 @@ def replay_all(visit: Staff, reason: FormText) -> Response:
 def purge(visit: Staff, instance: RowNumber) -> Response:
     """Delete the original of a held instance."""
     with visit.begin() as connection:
-        if not quarantine.purge(connection, visit.console.spool, instance, by=visit.person.name):
+        if not quarantine.purge(connection, visit.app.spool, instance, by=visit.person.name):
             raise ProblemDetails(409, "original-gone", "L'original n'est plus conservé.")
     return RedirectResponse(f"/quarantine/{instance}", 303)

@@ -48,6 +48,8 @@ class FileOutcome:
     reason: str = ""
     attribute: str = ""
     rule: str = ""
+    fault: str = ""
+    """Type and place, where the engine itself failed."""
     output: str = ""
     """Path under the destination."""
     needs_review: bool = False
@@ -58,7 +60,7 @@ class FileOutcome:
         """For the report: without any value of the dataset; the path is the caller's own."""
         entry: dict[str, Any] = {"file": str(self.path.relative_to(source) if source.is_dir() else self.path.name)}
         entry |= {"state": self.state}
-        for name in ("reason", "attribute", "rule", "output", "rules", "needs_review"):
+        for name in ("reason", "attribute", "rule", "fault", "output", "rules", "needs_review"):
             if getattr(self, name):
                 entry[name] = getattr(self, name)
         return entry
@@ -232,7 +234,8 @@ def _clean_file(profile: Profile, destination: Path, task: _Task) -> FileOutcome
         return FileOutcome(path, QUARANTINED, "unreadable-file")
     outcome = _engine(profile).deidentify(SourceInstance(encoded, meta.transfer_syntax_uid), pseudonyms)
     if isinstance(outcome, Quarantined):
-        return FileOutcome(path, QUARANTINED, outcome.reason, outcome.attribute, outcome.rule)
+        fault = str(outcome.fault or "")
+        return FileOutcome(path, QUARANTINED, outcome.reason, outcome.attribute, outcome.rule, fault)
     name = Path(outcome.study_instance_uid, outcome.series_instance_uid, f"{outcome.sop_instance_uid}.dcm")
     _write(destination / name, outcome.part10)
     rules = Counter(change.rule for change in outcome.changes)

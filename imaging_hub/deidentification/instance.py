@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from imaging_hub.dicom.elements import Buffer
+from imaging_hub.errors import FaultSite
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +74,5 @@ class Quarantined:
     """Path of the attribute that decided, never its value."""
     rule: str = ""
     """The rule that decided, or that should have caught it."""
+    fault: FaultSite | None = None
+    """Where the engine itself failed, with the reason `engine-fault`."""

@@ -68,7 +68,7 @@ def rehearse(paths: Iterable[Path], profile: Profile, *, show_values: bool = Fal
         meta, encoded = part10.split(path.read_bytes())
         outcome = engine.deidentify(SourceInstance(encoded, meta.transfer_syntax_uid), known)
         if isinstance(outcome, Quarantined):
-            quarantined[f"{outcome.reason} {outcome.attribute}".strip()] += 1
+            quarantined[f"{outcome.reason} {outcome.attribute or outcome.fault or ''}".strip()] += 1
             continue
         delivered += 1
         actions.update(change.action for change in outcome.changes)

@@ -25,6 +25,14 @@ class InstanceKind(Enum):
     """Raw data, registrations, measurements, templates."""
 
 
+VERIFICATION = "1.2.840.10008.1.1"
+STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
+"""The Push Model (PS3.4 Annex J)."""
+STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
+STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
+"""The Study Root information models of query/retrieve (PS3.4 Annex C)."""
+
 STANDARD_ROOT = "1.2.840.10008."
 _COMPOSITE = "1.2.840.10008.5.1.4.1.1."
 _BEYOND = (

@@ -6,9 +6,9 @@ Described by the Standard and not by OpenAPI, so its routes are left out of the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,23 +19,29 @@ from imaging_hub.dicom import uid
 from imaging_hub.dicomweb import qido, wado
 from imaging_hub.dicomweb.archive_view import ArchiveView, ResourceRequest
 from imaging_hub.errors import NotFound
-from imaging_hub.permits.policy import AccountRole, Action
+from imaging_hub.permits.policy import AccountRole, Action, RequestActor
 from imaging_hub.pixels.rendering import FrameRenderer
 
 Require: TypeAlias = Callable[[Action], Any]
-"""Makes the FastAPI dependency that lets in who may do the action, and whose value has the `actor` it let in."""
+"""Makes the FastAPI dependency that lets in who may do the action; its value is a `VisitOfActor`."""
 
 _Answer: TypeAlias = Callable[[ArchiveView, ResourceRequest], Response]
 _PICTURES_BYTES = 64 << 20
 
 
-def everybody(action: Action) -> Any:
-    """A `Require` that lets everybody in: for an archive behind another guard, and for tests."""
-    return Depends(lambda: None)
+class VisitOfActor(Protocol):
+    """What a guard tells of whom it let in."""
+
+    @property
+    def person(self) -> RequestActor:
+        """Whose role decides which studies are shown."""
 
 
-def router(login: DatabaseLogin, objects: ObjectStore, require: Require = everybody, *, origin: str = "") -> APIRouter:
-    """The routes, to be mounted under `/dicom-web`; `origin` as clients see it, by default from each request."""
+def router(login: DatabaseLogin, objects: ObjectStore, require: Require, *, origin: str = "") -> APIRouter:
+    """The routes, to be mounted under `/dicom-web`, each behind the guard that `require` makes.
+
+    `origin` is as clients see it, by default from each request.
+    """
     archive = ArchiveView(login, objects, FrameRenderer(objects.file, _PICTURES_BYTES), origin)
     routes = APIRouter(include_in_schema=False)
     study, series = "/studies/{study}", "/studies/{study}/series/{series}"
@@ -64,17 +70,17 @@ def router(login: DatabaseLogin, objects: ObjectStore, require: Require = everyb
 def _route(archive: ArchiveView, answer: _Answer, needed: Any) -> Callable[..., Response]:
     """One endpoint: the dependency first, then the answer within what the visitor may see."""
 
-    def endpoint(request: Request, visitor: Any = needed) -> Response:
+    def endpoint(request: Request, visit: Any = needed) -> Response:
         uids = [request.path_params[name] for name in ("study", "series", "instance") if name in request.path_params]
         if not all(map(uid.is_valid, uids)):
             raise NotFound("The archive does not hold this, or not for you.")
-        return answer(archive, ResourceRequest(request, _scope(visitor), **request.path_params))
+        return answer(archive, ResourceRequest(request, _scope(visit), **request.path_params))
 
     return endpoint
 
 
-def _scope(visitor: Any) -> StudyFilter:
+def _scope(visit: VisitOfActor) -> StudyFilter:
     """A hospital sees its own studies only; which verbs it has at all was decided before."""
-    if visitor is None or visitor.actor.role is not AccountRole.HOSPITAL:
+    if visit.person.role is not AccountRole.HOSPITAL:
         return StudyFilter()
-    return StudyFilter(finess=visitor.actor.finess or "none")
+    return StudyFilter(finess=visit.person.finess or "none")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST
-from sqlalchemy.exc import SQLAlchemyError
-from starlette.responses import Response
 
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import stow
 from imaging_hub.gateway.feed_metrics import FeedMetrics
 from imaging_hub.gateway.storage_scp import StorageServer
-from imaging_hub.http import problems
-from imaging_hub.http.peer import is_local
+from imaging_hub.http import health, problems
 from imaging_hub.http.problems import ProblemDetails
 from imaging_hub.http.protection import RequestProtection, content_security_policy
 from imaging_hub.settings import Settings
@@ -25,28 +22,12 @@ def create_app(settings: Settings, database: Database, server: StorageServer) ->
     login = database.login(DatabaseRole.GATEWAY)
     app.include_router(stow.router(settings, login, server.reception), prefix="/dicom-web")
     server.metrics.registry.register(FeedMetrics(login))
-
-    @app.get("/healthz")
-    def alive() -> dict[str, str]:
-        """The process answers."""
-        return {"status": "ok"}
-
-    @app.get("/readyz")
-    def ready() -> Response:
-        """The journal answers and there is room; 503 until both are so."""
-        try:
-            accepting = server.reception.accepting() and not server.reception.failed.is_set()
-        except SQLAlchemyError:
-            return JSONResponse({"status": "database-unavailable"}, 503)
-        return JSONResponse({"status": "ready" if accepting else "no-room"}, 200 if accepting else 503)
-
-    @app.get("/metrics")
-    def metrics(request: Request) -> Response:
-        """The gateway's numbers, to collectors on the same machine."""
-        if not is_local(request):
-            raise ProblemDetails(403, "not-local", "Metrics are given to collectors on the same machine only.")
-        return Response(server.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
-
+    for part in (
+        health.alive(),
+        health.ready(lambda: _refuse_unless_accepting(server)),
+        health.figures(server.metrics.exposition, _refuse_remote),
+    ):
+        app.include_router(part)
     problems.install(app)
     app.add_middleware(
         RequestProtection,
@@ -55,3 +36,13 @@ def create_app(settings: Settings, database: Database, server: StorageServer) ->
         body_max_bytes=settings.stow_max_bytes,
     )
     return app
+
+
+def _refuse_unless_accepting(server: StorageServer) -> None:
+    """Ready is a gateway whose journal answers and that has room."""
+    if not server.reception.is_accepting() or server.reception.failed.is_set():
+        raise ProblemDetails(503, "no-room", "There is no room for more at the moment.", hint="see imaging-hub doctor")
+
+
+def _refuse_remote(request: Request) -> NoReturn:
+    raise ProblemDetails(403, "not-local", "Metrics are given to collectors on the same machine only.")

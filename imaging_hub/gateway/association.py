@@ -235,6 +235,7 @@ def _request(primitive: A_ASSOCIATE, connection: PeerConnection) -> AssociationR
         tuple(
             ProposedContext(context.context_id, str(context.abstract_syntax), tuple(map(str, context.transfer_syntax)))
             for context in primitive.presentation_context_definition_list
+            if context.context_id is not None
         ),
         connection.certificate,
     )

@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from imaging_hub.database import DatabaseLogin
-from imaging_hub.intake import feeds
+from imaging_hub.intake import feed_status
 
 
 class FeedMetrics(Collector):
@@ -39,11 +39,11 @@ class FeedMetrics(Collector):
         )
         try:
             with self._login.begin() as connection:
-                for finess, moment in feeds.last_received(connection).items():
+                for finess, moment in feed_status.last_received_at(connection).items():
                     last.add_metric([finess], moment)
-                for finess, seconds in feeds.oldest_unprocessed(connection).items():
+                for finess, seconds in feed_status.longest_wait_seconds(connection).items():
                     oldest.add_metric([finess], seconds)
-                for labels, instances in feeds.quarantined(connection).items():
+                for labels, instances in feed_status.count_quarantined(connection).items():
                     held.add_metric(labels, instances)
         except SQLAlchemyError:
             yield _journal_up(0)

@@ -10,7 +10,7 @@ from imaging_hub.dicom.elements import Buffer
 from imaging_hub.dicom.pixel_stream import PixelStream
 from imaging_hub.errors import StorageUnavailable
 from imaging_hub.gateway.connection import PeerConnection
-from imaging_hub.intake.handover import DATASET_BYTES
+from imaging_hub.intake.deidentification_socket import DATASET_BYTES
 from imaging_hub.intake.spool import IncomingFile, Spool, SpooledFile
 from imaging_hub.intake.study_keys import OriginalOwner
 
@@ -91,7 +91,9 @@ class IncomingDataset:
         """Digest and size of the file that `keep` would store, without storing it; raises `StorageUnavailable`."""
         part = self._in_file()
         return (
-            self._spool.name([self._head, self._in_memory()]) if part is None else SpooledFile(part.digest, part.size)
+            self._spool.measure([self._head, self._in_memory()])
+            if part is None
+            else SpooledFile(part.digest, part.size)
         )
 
     def _in_memory(self) -> memoryview:
@@ -134,7 +136,7 @@ class IncomingDataset:
                 # Now or never: the beginning will not be in memory again.
                 if (found := self.reader.read_header(filled, self._transfer_syntax_uid)) is not None:
                     self._header, self._pixels = found
-                self._part = self._spool.incoming()
+                self._part = self._spool.create_file()
                 self._part.write(self._head, filled)
             else:
                 self._part.write(filled)

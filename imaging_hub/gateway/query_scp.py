@@ -15,13 +15,6 @@ from typing import Any
 from pydicom import Dataset, dcmread
 from pynetdicom import AE, AllStoragePresentationContexts, Association, build_context, evt
 from pynetdicom.events import Event
-from pynetdicom.sop_class import (
-    StorageCommitmentPushModel,
-    StudyRootQueryRetrieveInformationModelFind,
-    StudyRootQueryRetrieveInformationModelGet,
-    StudyRootQueryRetrieveInformationModelMove,
-    Verification,
-)
 from pynetdicom.transport import AddressInformation, AssociationSocket
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -29,6 +22,13 @@ from imaging_hub.audit import trail
 from imaging_hub.audit.trail import AuditAction
 from imaging_hub.database import Database, DatabaseLogin, DatabaseRole
 from imaging_hub.dicom import transfer_syntax
+from imaging_hub.dicom.sop_class import (
+    STORAGE_COMMITMENT,
+    STUDY_ROOT_FIND,
+    STUDY_ROOT_GET,
+    STUDY_ROOT_MOVE,
+    VERIFICATION,
+)
 from imaging_hub.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN
 from imaging_hub.gateway import senders, storage_commitment
 from imaging_hub.gateway.association_guard import GuardedServer
@@ -112,17 +112,12 @@ class _Session:
         entity = AE(ae_title=self._settings.ae_title)
         entity.require_called_aet = True
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = IDLE_SECONDS
-        for model in (
-            Verification,
-            StudyRootQueryRetrieveInformationModelFind,
-            StudyRootQueryRetrieveInformationModelGet,
-            StudyRootQueryRetrieveInformationModelMove,
-        ):
+        for model in (VERIFICATION, STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE):
             entity.add_supported_context(model)
         for context in AllStoragePresentationContexts:
             syntaxes = list(transfer_syntax.NEGOTIATED)
             entity.add_supported_context(str(context.abstract_syntax), syntaxes, scu_role=True, scp_role=True)
-        entity.add_supported_context(StorageCommitmentPushModel)
+        entity.add_supported_context(STORAGE_COMMITMENT)
         association = Association(entity, "acceptor")
         association.set_socket(_Socket(association, self._connection, self._settings))
         association.acceptor.maximum_length = entity.maximum_pdu_size
@@ -142,7 +137,8 @@ class _Session:
     def _requested(self, event: Event) -> None:
         """Say who this is; pynetdicom then rejects an AE title that is not on the list."""
         primitive = event.assoc.requestor.primitive
-        calling, called = str(primitive.calling_ae_title).strip(), str(primitive.called_ae_title).strip()
+        calling, called = (primitive.calling_ae_title, primitive.called_ae_title) if primitive else (None, None)
+        calling, called = (calling or "").strip(), (called or "").strip()
         found = self._may_ask(calling)
         if called != self._settings.ae_title:
             found = RefusalReason.WRONG_CALLED_AE_TITLE
@@ -168,7 +164,7 @@ class _Session:
         hospital, title = self._sender.hospital, self._settings.ae_title
         try:
             with self._login.begin() as connection:
-                matches = list(study_root.find(connection, self._spool, hospital, event.identifier, title))
+                matches = list(study_root.find_matches(connection, self._spool, hospital, event.identifier, title))
         except InvalidQuery:
             yield _NO_QUERY, None
             return
@@ -202,7 +198,7 @@ class _Session:
             return
         kept = self._originals(event)
         pairs = sorted({(one.sop_class_uid, one.transfer_syntax_uid) for one in kept})[:_CONTEXTS]
-        contexts = [build_context(*pair) for pair in pairs or [(Verification, IMPLICIT_VR_LITTLE_ENDIAN)]]
+        contexts = [build_context(*pair) for pair in pairs or [(VERIFICATION, IMPLICIT_VR_LITTLE_ENDIAN)]]
         yield query.host, query.port, {"ae_title": destination, "contexts": contexts}
         yield len(kept)
         yield from self._given(event, kept)
@@ -218,7 +214,7 @@ class _Session:
         if self._sender is None:
             return []
         with suppress(InvalidQuery), self._login.begin() as connection:
-            return study_root.originals(connection, self._sender.hospital, event.identifier)
+            return study_root.list_originals(connection, self._sender.hospital, event.identifier)
         return []
 
     def _given(self, event: Event, kept: list[KeptOriginal]) -> Iterator[tuple[int, Dataset | None]]:
@@ -242,7 +238,7 @@ class _Session:
             )
 
 
-class _Socket(AssociationSocket):  # type: ignore[misc]
+class _Socket(AssociationSocket):
     """pynetdicom's socket, with a bound on how much it reads at once and how long that may take."""
 
     def __init__(self, association: Association, connection: PeerConnection, settings: Settings) -> None:

@@ -17,14 +17,19 @@ from imaging_hub.dicom.status import StoreSituation
 from imaging_hub.errors import MalformedDataset, NotFound, StorageUnavailable
 from imaging_hub.gateway.incoming_dataset import IncomingDataset
 from imaging_hub.gateway.senders import Sender
-from imaging_hub.intake import journal, usage
-from imaging_hub.intake.admission import SpoolAdmission, SpoolLoad
-from imaging_hub.intake.examination import Examination, content_digest, examine, examine_header
+from imaging_hub.intake import journal, spool_capacity
+from imaging_hub.intake.deidentification_socket import HandoverClient, HandoverRequest
 from imaging_hub.intake.group_commit import GroupCommit
-from imaging_hub.intake.handover import HandoverClient, HandoverRequest
+from imaging_hub.intake.instance_validation import (
+    InstanceValidation,
+    content_digest,
+    validate_header,
+    validate_instance,
+)
 from imaging_hub.intake.journal import Arrival, RecordedArrival
-from imaging_hub.intake.origin import OriginalOrigin, mark
+from imaging_hub.intake.original_preamble import OriginalPreamble, replace_preamble
 from imaging_hub.intake.spool import FSYNC_FAILED, SpooledFile, open_spool
+from imaging_hub.intake.spool_capacity import SpoolCapacity, SpoolUsage
 from imaging_hub.intake.study_keys import OriginalOwner
 from imaging_hub.log import log
 from imaging_hub.metrics import GatewayMetrics
@@ -59,7 +64,7 @@ class Reception:
         self._quarantine_max_bytes = settings.quarantine_max_bytes
         self._login = database.login(DatabaseRole.GATEWAY)
         self._commits = GroupCommit(self._login)
-        self._admission = SpoolAdmission(settings, self._load)
+        self._capacity = SpoolCapacity(settings, self._load)
         self._handover = HandoverClient(settings.handover_socket)
         self.spool = open_spool(settings, self._login)
         self.metrics = GatewayMetrics()
@@ -85,9 +90,9 @@ class Reception:
         finally:
             self.stop()
 
-    def accepting(self) -> bool:
+    def is_accepting(self) -> bool:
         """Whether there is room for a new association; raises `SQLAlchemyError` when the journal is away."""
-        return self._admission.accepting()
+        return self._capacity.is_accepting()
 
     def store(self, sent: AnnouncedInstance, body: IncomingDataset) -> ReceivedInstance:
         """Take one instance; any situation but NO_SPACE is durable when this returns.
@@ -106,7 +111,7 @@ class Reception:
             return ReceivedInstance(StoreSituation.NO_SPACE, getattr(fault, "code", "journal-unavailable"))
         self.metrics.instances.labels(sent.sender.finess, situation.value).inc()
         self.metrics.received_bytes.labels(sent.sender.finess).inc(body.size)
-        self.metrics.spool_bytes.set(self._admission.spool_bytes)
+        self.metrics.spool_bytes.set(self._capacity.spool_bytes)
         log.info(
             "instance",
             row=recorded.id,
@@ -119,7 +124,7 @@ class Reception:
         return ReceivedInstance(situation, recorded.reason)
 
     def _store(self, sent: AnnouncedInstance, body: IncomingDataset) -> tuple[StoreSituation, RecordedArrival]:
-        if self._admission.full():
+        if self._capacity.is_full():
             raise StorageUnavailable("the spool quota is used up", code="spool-full")
         found = _examined(sent, body)
         if found.situation is StoreSituation.STORED and sent.study_instance_uid not in (None, found.study_instance_uid):
@@ -142,10 +147,12 @@ class Reception:
                 # The same instance encoded otherwise: the first original is the one kept.
                 self.spool.remove(spooled.digest)
             return StoreSituation.DUPLICATE, recorded
-        self._admission.added(spooled.size)
+        self._capacity.add_stored(spooled.size)
         return StoreSituation.STORED, recorded
 
-    def _passed(self, sent: AnnouncedInstance, found: Examination, body: IncomingDataset) -> RecordedArrival | None:
+    def _passed(
+        self, sent: AnnouncedInstance, found: InstanceValidation, body: IncomingDataset
+    ) -> RecordedArrival | None:
         """Have an instance whose original is never kept de-identified before the answer."""
         dataset = body.held()
         if found.situation is not StoreSituation.STORED or sent.sender.keep_originals != "never" or dataset is None:
@@ -157,26 +164,28 @@ class Reception:
             found.patient_id or "",
             sent.transfer_syntax_uid,
         )
-        outcome = self._handover.ask(handed, dataset)
+        outcome = self._handover.deidentify(handed, dataset)
         if outcome is None:
             return None
-        return self._commits.record_passed(
+        return self._commits.record_deidentified(
             replace(_arrival(sent, found, body.digest()), outcome=outcome), sent.sender.profile
         )
 
-    def _keep(self, owner: OriginalOwner, found: Examination, body: IncomingDataset) -> tuple[SpooledFile, bool]:
+    def _keep(self, owner: OriginalOwner, found: InstanceValidation, body: IncomingDataset) -> tuple[SpooledFile, bool]:
         """Spool the file; what can belong to no study is kept within the quarantine quota only."""
         if found.situation is StoreSituation.STORED:
             return body.keep(owner), True
         with self._login.begin() as connection:
-            used = usage.quarantined_bytes(connection)
+            used = spool_capacity.quarantined_bytes(connection)
         if used + body.size > self._quarantine_max_bytes:
             return body.digest(), False
         return body.keep(owner), True
 
-    def _load(self) -> SpoolLoad:
+    def _load(self) -> SpoolUsage:
         with self._login.begin() as connection:
-            return SpoolLoad(usage.spool_bytes(connection), usage.largest_open_study_bytes(connection))
+            return SpoolUsage(
+                spool_capacity.spool_bytes(connection), spool_capacity.largest_open_study_bytes(connection)
+            )
 
     def _same_content(self, standing: str, body: IncomingDataset, transfer_syntax_uid: str) -> bool:
         """Whether the original `standing` is this dataset, encoded otherwise; False when it cannot be told."""
@@ -190,21 +199,23 @@ class Reception:
             return False
 
 
-def _examined(sent: AnnouncedInstance, body: IncomingDataset) -> Examination:
+def _examined(sent: AnnouncedInstance, body: IncomingDataset) -> InstanceValidation:
     header = body.header()
     if header is not None:
-        return examine_header(header, sent.sop_class_uid, sent.sop_instance_uid)
+        return validate_header(header, sent.sop_class_uid, sent.sop_instance_uid)
     with body.dataset() as dataset:
-        return examine(dataset, sent.transfer_syntax_uid, sent.sop_class_uid, sent.sop_instance_uid, body.reader)
+        return validate_instance(
+            dataset, sent.transfer_syntax_uid, sent.sop_class_uid, sent.sop_instance_uid, body.reader
+        )
 
 
 def head(sent: AnnouncedInstance) -> bytes:
     """What stands before the dataset in its file; an invalid UID is left out of it."""
     meta = part10.file_meta(_valid(sent.sop_class_uid), _valid(sent.sop_instance_uid), sent.transfer_syntax_uid)
-    return mark(meta, OriginalOrigin(sent.sender.hospital, sent.sender.finess))
+    return replace_preamble(meta, OriginalPreamble(sent.sender.hospital, sent.sender.finess))
 
 
-def _arrival(sent: AnnouncedInstance, found: Examination, spooled: SpooledFile) -> Arrival:
+def _arrival(sent: AnnouncedInstance, found: InstanceValidation, spooled: SpooledFile) -> Arrival:
     return Arrival(
         hospital=sent.sender.hospital,
         finess=sent.sender.finess,

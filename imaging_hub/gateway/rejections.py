@@ -26,28 +26,28 @@ KEPT_DAYS = 30
 
 
 class RefusalReason(StrEnum):
-    """Why an association or a presentation context was refused."""
+    """Why an association or a presentation context was refused; `reasons.refusals` has the meaning and the remedy."""
 
-    UNKNOWN_SENDER = "unknown-sender"  # add it with `sender add`, or correct its AE title or address
-    WRONG_CALLED_AE_TITLE = "wrong-called-ae-title"  # the sender must call us by the title of the settings
-    WRONG_ADDRESS = "wrong-address"  # a known AE title from an address that is not its own
-    WRONG_CERTIFICATE = "wrong-certificate"  # not the one that this sender is known by; `sender add --certificate`
-    MAY_NOT_RETRIEVE = "may-not-retrieve"  # a sender without the right to ask back; `sender add --retrieve`
-    NOT_DICOM_CONTEXT = "application-context"  # not the DICOM application context
-    SPOOL_FULL = "spool-full"  # above a watermark; senders come again
-    DATABASE_AWAY = "database-away"  # the journal cannot be reached; senders come again
+    UNKNOWN_SENDER = "unknown-sender"
+    WRONG_CALLED_AE_TITLE = "wrong-called-ae-title"
+    WRONG_ADDRESS = "wrong-address"
+    WRONG_CERTIFICATE = "wrong-certificate"
+    MAY_NOT_RETRIEVE = "may-not-retrieve"
+    NOT_DICOM_CONTEXT = "application-context"
+    SPOOL_FULL = "spool-full"
+    DATABASE_AWAY = "database-away"
     SHUTTING_DOWN = "shutting-down"
-    TOO_MANY_ASSOCIATIONS = "too-many-associations"  # raise associations_max or associations_per_peer
-    NOT_DICOM = "not-dicom"  # another protocol: this port is for DICOM
-    UNEXPECTED_TLS = "unexpected-tls"  # the sender speaks TLS and we do not, or not here
-    MISSING_TLS = "missing-tls"  # the sender speaks no TLS and we do
-    TLS_VERSION = "tls-version"  # TLS 1.2 at least, with forward secrecy
+    TOO_MANY_ASSOCIATIONS = "too-many-associations"
+    NOT_DICOM = "not-dicom"
+    UNEXPECTED_TLS = "unexpected-tls"
+    MISSING_TLS = "missing-tls"
+    TLS_VERSION = "tls-version"
     CERTIFICATE_MISSING = "certificate-missing"
     CERTIFICATE_EXPIRED = "certificate-expired"
-    CERTIFICATE_UNTRUSTED = "certificate-untrusted"  # signed by none of dicom_tls_client_ca
-    OUR_CERTIFICATE = "our-certificate-refused"  # the sender does not trust dicom_tls_certificate
-    SOP_CLASS = "sop-class-refused"  # not a storage SOP Class
-    TRANSFER_SYNTAX = "transfer-syntax-refused"  # none of the proposed ones can be kept
+    CERTIFICATE_UNTRUSTED = "certificate-untrusted"
+    OUR_CERTIFICATE = "our-certificate-refused"
+    SOP_CLASS = "sop-class-refused"
+    TRANSFER_SYNTAX = "transfer-syntax-refused"
 
 
 _TOLD = {

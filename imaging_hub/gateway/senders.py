@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -17,11 +15,11 @@ from imaging_hub.audit import trail
 from imaging_hub.audit.trail import AuditAction
 from imaging_hub.errors import HubError
 from imaging_hub.gateway.rejections import RefusalReason
+from imaging_hub.http import access_token
 
 ACTOR = "operator"
 _FINESS = re.compile(r"[0-9][0-9AB][0-9]{7}\Z")
 _KEEP = re.compile(r"never|until-released|always|[0-9]{1,5}")
-_TOKEN_BYTES = 32
 _HOSPITAL_BYTES = 100
 """A hospital's name stands in the preamble of its files, which has 128 bytes."""
 
@@ -196,14 +194,14 @@ def _network(given: str) -> str:
 
 def give_token(connection: Connection, sender: Sender, expires_at: datetime, *, by: str = ACTOR) -> str:
     """A new token with which the sender may use STOW-RS, in place of any it had; nobody can see it again."""
-    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    token = access_token.draw()
     connection.execute(
         text(
             "UPDATE identifying.sender SET token_hash = :hash, token_expires_at = :expires"
             " WHERE calling_ae_title = :title AND address = CAST(:address AS inet)"
         ),
         {
-            "hash": hashlib.sha256(token.encode()).hexdigest(),
+            "hash": access_token.token_hash(token),
             "expires": expires_at,
             "title": sender.calling_ae_title,
             "address": sender.address,

@@ -11,13 +11,14 @@ from threading import Thread
 
 from pydicom import Dataset
 from pynetdicom import AE, build_role
-from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+from pynetdicom.sop_class import StorageCommitmentPushModelInstance
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import AuditAction
 from imaging_hub.database import DatabaseLogin
+from imaging_hub.dicom.sop_class import STORAGE_COMMITMENT
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.intake import journal
 from imaging_hub.log import log
@@ -36,7 +37,7 @@ def may_be_committed(sender: Sender) -> bool:
     return sender.keep_originals == "always" and sender.query is not None
 
 
-def request(login: DatabaseLogin, sender: Sender, our_title: str, action: int, wanted: Dataset) -> int:
+def request(login: DatabaseLogin, sender: Sender, our_title: str, action: int | None, wanted: Dataset) -> int:
     """Answer an N-ACTION and, where it is one, report to the sender's own receiver afterwards; the status."""
     if action != 1:
         return _NO_SUCH_ACTION
@@ -56,7 +57,7 @@ def _report(connection: Connection, sender: Sender, wanted: Dataset) -> Dataset:
     asked = [
         (str(one.ReferencedSOPClassUID), str(one.ReferencedSOPInstanceUID)) for one in wanted.ReferencedSOPSequence
     ]
-    kept = journal.kept_originals(connection, sender.hospital, [uid for _, uid in asked])
+    kept = journal.find_kept_originals(connection, sender.hospital, [uid for _, uid in asked])
     report = Dataset()
     report.TransactionUID = wanted.TransactionUID
     report.ReferencedSOPSequence = [_item(pair) for pair in asked if kept.get(pair[1]) == pair[0]]
@@ -99,17 +100,17 @@ def _deliver(
         sleep(pause)
         entity = AE(ae_title=our_title)
         entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = _CONNECT_SECONDS
-        entity.add_requested_context(StorageCommitmentPushModel)
+        entity.add_requested_context(STORAGE_COMMITMENT)
         association = entity.associate(
             sender.query.host,
             sender.query.port,
             ae_title=sender.calling_ae_title,
-            ext_neg=[build_role(StorageCommitmentPushModel, scp_role=True)],
+            ext_neg=[build_role(STORAGE_COMMITMENT, scp_role=True)],
         )
         if not association.is_established:
             continue
         status, _ = association.send_n_event_report(
-            report, event, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+            report, event, STORAGE_COMMITMENT, StorageCommitmentPushModelInstance
         )
         association.release()
         if status.get("Status") == _SUCCESS:

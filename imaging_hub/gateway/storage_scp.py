@@ -31,7 +31,6 @@ from imaging_hub.intake import recovery
 from imaging_hub.log import log
 from imaging_hub.settings import Settings
 
-VERIFICATION = "1.2.840.10008.1.1"
 DRAIN_SECONDS = 10.0
 _KEPT = frozenset(transfer_syntax.NEGOTIATED)
 _PLAIN = frozenset((transfer_syntax.IMPLICIT_VR_LITTLE_ENDIAN, transfer_syntax.EXPLICIT_VR_LITTLE_ENDIAN))
@@ -106,7 +105,9 @@ class StorageServer:
         try:
             with self._login.begin() as connection:
                 found = senders.admit(connection, request.calling_ae_title, request.address, request.certificate)
-            return found if isinstance(found, RefusalReason) or self.reception.accepting() else RefusalReason.SPOOL_FULL
+            return (
+                found if isinstance(found, RefusalReason) or self.reception.is_accepting() else RefusalReason.SPOOL_FULL
+            )
         except SQLAlchemyError:
             return RefusalReason.DATABASE_AWAY
 
@@ -193,9 +194,9 @@ class _Session:
 def _negotiate(proposal: ProposedContext) -> AcceptedContext | RefusedContext:
     """Accept a context whose SOP Class is kept, or Verification; of its transfer syntaxes the first that we keep."""
     abstract = proposal.abstract_syntax
-    if not (abstract == VERIFICATION or sop_class.is_kept(abstract)):
+    if not (abstract == sop_class.VERIFICATION or sop_class.is_kept(abstract)):
         return RefusedContext(proposal.id, abstract, 3)
-    known = _PLAIN if abstract == VERIFICATION else _KEPT
+    known = _PLAIN if abstract == sop_class.VERIFICATION else _KEPT
     usable = [syntax for syntax in proposal.transfer_syntaxes if syntax in known]
     if not usable:
         return RefusedContext(proposal.id, abstract, 4)

@@ -24,8 +24,8 @@ from imaging_hub.gateway import senders
 from imaging_hub.gateway.dicom_file import IncomingFileReader, ReceivedFile
 from imaging_hub.gateway.reception import Reception
 from imaging_hub.gateway.senders import Sender
+from imaging_hub.http.access_token import token_hash
 from imaging_hub.http.problems import ProblemDetails
-from imaging_hub.http.sessions import token_hash
 from imaging_hub.settings import Settings
 
 DICOM = b"application/dicom"
@@ -98,7 +98,7 @@ def router(settings: Settings, login: DatabaseLogin, reception: Reception) -> AP
         if study is not None and not uid.is_valid(study):
             raise ProblemDetails(400, "study-uid", "The address names no valid Study Instance UID.")
         boundary = _boundary(request)
-        if not await run_in_threadpool(reception.accepting):
+        if not await run_in_threadpool(reception.is_accepting):
             raise _unavailable()
         reading = _Request(IncomingFileReader(reception, sender, settings.dataset_max_bytes), study)
         parser = MultipartParser(boundary, reading.callbacks())  # type: ignore[arg-type]

@@ -1,1 +1,1 @@
-"""What the hub's pages and the hospital's console both speak: HTTP. Knows neither zone and no table."""
+"""The web kit of every app here: pages, sessions, visits, health, faults. Knows neither zone and none of its people."""

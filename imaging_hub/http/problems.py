@@ -58,6 +58,11 @@ def foreign() -> ProblemDetails:
     return ProblemDetails(404, NotFound.code, "There is no such thing, or it is not yours.")
 
 
+def database_unavailable() -> ProblemDetails:
+    """The database is away, for a moment as it is hoped."""
+    return ProblemDetails(503, "database-unavailable", "The database does not answer.", hint="try again in a minute")
+
+
 def from_fault(fault: Exception) -> ProblemDetails:
     """The problem that stands for an exception; what is not ours is a 500 that says nothing of its cause."""
     if isinstance(fault, ProblemDetails):
@@ -73,9 +78,7 @@ def from_fault(fault: Exception) -> ProblemDetails:
     if isinstance(fault, HubError):
         return _from_our_own(fault)
     if isinstance(fault, OperationalError):
-        return ProblemDetails(
-            503, "database-unavailable", "The database does not answer.", hint="try again in a minute"
-        )
+        return database_unavailable()
     return ProblemDetails(
         500, "internal-error", "The hub failed on this request.", hint="tell the operator the time of day"
     )

@@ -5,9 +5,7 @@ Plain ASGI, so that a streamed download passes through without being gathered in
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from pathlib import Path
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -15,8 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imaging_hub.http.problems import ProblemDetails, from_fault
-
-_log = logging.getLogger("imaging_hub.http")
+from imaging_hub.log import log
 
 _DISCARD_BYTES = 16 << 20  # of a refused body: how much is read so that its sender can read the answer
 
@@ -71,7 +68,7 @@ class RequestProtection:
             problem = from_fault(fault)
             if problem.status_code == 500:
                 cause = fault.__cause__ or fault  # starlette wraps what fails after a response began
-                _log.error("request failed: %s at %s", type(cause).__name__, _place(cause))
+                log.error("request-failed", exc_info=cause)
             if started:
                 raise ConnectionAbortedError("a response could not be finished") from None
             await self.respond(Request(scope), problem)(scope, receive, guarded)
@@ -132,11 +129,3 @@ def _refuse_nul(scope: Scope) -> None:
     """No text of ours holds NUL, and PostgreSQL takes none."""
     if "\0" in scope["path"] or b"%00" in scope["query_string"]:
         raise ProblemDetails(400, "nul", "A NUL character has no place in an address.")
-
-
-def _place(fault: BaseException) -> str:
-    """File and line where a fault rose: what an operator can look up, and no value."""
-    trace = fault.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "unknown"

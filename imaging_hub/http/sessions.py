@@ -16,14 +16,10 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from imaging_hub.http.access_token import token_hash
 from imaging_hub.http.problems import ProblemDetails
 
 HOURS = 12  # a working day; closing the browser ends it sooner
-
-
-def token_hash(token: str) -> str:
-    """What the account tables hold of a token: SHA-256, enough for 256 random bits."""
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 @dataclass(frozen=True)

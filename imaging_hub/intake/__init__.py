@@ -1,1 +1,1 @@
-"""What has come in and is not yet safe: spool, journal, and what becomes of each instance (identifying zone)."""
+"""Instances as they arrive, in the identifying zone: spool of originals, journal, quarantine, retention."""

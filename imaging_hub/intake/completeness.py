@@ -1,6 +1,6 @@
-"""When a study has arrived: the first quiet period after its last instance (as Orthanc's `StableAge`).
+"""Completion of a study: after a quiet period without a new instance (as Orthanc's `StableAge`), or on request.
 
-A later instance opens a new revision of the study, so that what was done with the first one stays as it was.
+A later instance opens a new revision of the study; the first revision stays as it was.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from imaging_hub.audit.trail import AuditAction
 from imaging_hub.database import wake_workers
 
 ACTOR = "intake"
-_PATIENCE = (
+_QUIET_PERIOD = (
     "make_interval(secs => coalesce((SELECT max(coalesce(n.quiet_seconds, :quiet)) FROM identifying.sender n"
     " WHERE n.hospital = identifying.study.hospital), :quiet))"
 )
-"""A sender may have a quiet period of its own; of several senders of a hospital, the most patient one decides."""
+"""A sender may have a quiet period of its own; the longest of a hospital's senders applies."""
 
 
 @dataclass(frozen=True, slots=True)
 class StudyRevision:
-    """What came of a study between two quiet periods."""
+    """The instances of a study that arrived between two quiet periods."""
 
     id: int
     hospital: str
@@ -36,8 +36,8 @@ class StudyRevision:
     """Complete and not yet processed."""
 
 
-def revision(connection: Connection, study_id: int) -> StudyRevision:
-    """The study revision of that row number."""
+def get_revision(connection: Connection, study_id: int) -> StudyRevision:
+    """Return the study revision with that row number."""
     row = connection.execute(
         text(
             "SELECT id, hospital, study_instance_uid, profile, revision, state = 'COMPLETE' AS complete"
@@ -48,58 +48,58 @@ def revision(connection: Connection, study_id: int) -> StudyRevision:
     return StudyRevision(*row)
 
 
-def complete_studies(connection: Connection, quiet_seconds: float) -> list[int]:
-    """Close the studies of which nothing came for `quiet_seconds`; their row numbers."""
-    return _closed(connection, f"last_received_at < clock_timestamp() - {_PATIENCE}", {"quiet": quiet_seconds})
+def close_quiet_studies(connection: Connection, quiet_seconds: float) -> list[int]:
+    """Close the studies that received nothing for `quiet_seconds`, and return their row numbers."""
+    return _close(connection, f"last_received_at < clock_timestamp() - {_QUIET_PERIOD}", {"quiet": quiet_seconds})
 
 
-def next_quiet(connection: Connection, quiet_seconds: float) -> float | None:
-    """Seconds until the first open study will have gone quiet, if nothing more comes; None when none is open."""
-    found = connection.execute(
+def seconds_until_quiet(connection: Connection, quiet_seconds: float) -> float | None:
+    """Return the seconds until the first open study can be closed; None when no study is open."""
+    seconds = connection.execute(
         text(
-            f"SELECT extract(epoch FROM min(last_received_at + {_PATIENCE}) - clock_timestamp())"  # noqa: S608 - constant
+            f"SELECT extract(epoch FROM min(last_received_at + {_QUIET_PERIOD}) - clock_timestamp())"  # noqa: S608 - constant
             " FROM identifying.study WHERE state = 'OPEN'"
         ),
         {"quiet": quiet_seconds},
     ).scalar_one()
-    return None if found is None else float(found)
+    return None if seconds is None else float(seconds)
 
 
-def forced(connection: Connection, study_id: int, *, by: str) -> bool:
-    """Close an open study because somebody says that it is complete; whether it was open."""
-    return bool(_closed_early(connection, "id = :study", {"study": study_id}, by))
+def close_study(connection: Connection, study_id: int, *, by: str) -> bool:
+    """Close an open study at the request of `by`; return whether it was open."""
+    return bool(_close_early(connection, "id = :study", {"study": study_id}, by))
 
 
-def received(connection: Connection, hospital: str, study_instance_uid: str) -> int:
-    """How many instances of a study are in the journal, over all its revisions."""
-    found = connection.execute(
+def count_received_instances(connection: Connection, hospital: str, study_instance_uid: str) -> int:
+    """Count the instances of a study in the journal, over all its revisions."""
+    count = connection.execute(
         text(
             "SELECT count(DISTINCT i.sop_instance_uid) FROM identifying.instance i JOIN identifying.study s"
             " ON s.id = i.study WHERE s.hospital = :hospital AND s.study_instance_uid = :uid"
         ),
         {"hospital": hospital, "uid": study_instance_uid},
     )
-    return int(found.scalar_one())
+    return int(count.scalar_one())
 
 
-def announced(connection: Connection, hospital: str, study_instance_uid: str) -> list[int]:
-    """Close a study of which everything that was announced has come, without its quiet period."""
-    return _closed_early(
+def close_announced_study(connection: Connection, hospital: str, study_instance_uid: str) -> list[int]:
+    """Close a study whose every announced instance arrived, without waiting for its quiet period."""
+    return _close_early(
         connection,
         "hospital = :hospital AND study_instance_uid = :uid",
         {"hospital": hospital, "uid": study_instance_uid},
     )
 
 
-def _closed_early(connection: Connection, which: str, values: Mapping[str, object], by: str = ACTOR) -> list[int]:
-    """As `_closed`, for studies that no sweep of a worker expects yet."""
-    if closed := _closed(connection, which, values, by):
+def _close_early(connection: Connection, which: str, values: Mapping[str, object], by: str = ACTOR) -> list[int]:
+    """As `_close`, and wake the workers, whose next sweep would come later."""
+    if closed := _close(connection, which, values, by):
         wake_workers(connection)
     return closed
 
 
-def _closed(connection: Connection, which: str, values: Mapping[str, object], by: str = ACTOR) -> list[int]:
-    """Close the open studies for which `which` holds, and put on the trail what came of each."""
+def _close(connection: Connection, which: str, values: Mapping[str, object], by: str = ACTOR) -> list[int]:
+    """Close the open studies that match the SQL condition `which`, and record each in the audit trail."""
     studies = list(
         connection.execute(
             text(
@@ -110,40 +110,40 @@ def _closed(connection: Connection, which: str, values: Mapping[str, object], by
         ).scalars()
     )
     for study in sorted(studies):
-        counted = connection.execute(
+        counts = connection.execute(
             text(
                 "SELECT count(*) AS instances, count(*) FILTER (WHERE state = 'QUARANTINED') AS quarantined"
                 " FROM identifying.instance WHERE study = :study"
             ),
             {"study": study},
         ).one()
-        trail.append(connection, by, AuditAction.STUDY_RECEIVED, f"study:{study}", dict(counted._mapping))
+        trail.append(connection, by, AuditAction.STUDY_RECEIVED, f"study:{study}", dict(counts._mapping))
     return sorted(studies)
 
 
-def awaiting(connection: Connection) -> list[int]:
-    """Studies that are complete and not yet processed, oldest first."""
+def list_complete_studies(connection: Connection) -> list[int]:
+    """List the row numbers of studies that are complete and not yet processed, oldest first."""
     return list(
         connection.execute(text("SELECT id FROM identifying.study WHERE state = 'COMPLETE' ORDER BY id")).scalars()
     )
 
 
-def unprocessed(connection: Connection) -> int:
-    """How many studies are not processed yet, complete or still open."""
+def count_unprocessed(connection: Connection) -> int:
+    """Count the studies that are open or complete and not processed yet."""
     count = connection.execute(text("SELECT count(*) FROM identifying.study WHERE state <> 'PROCESSED'")).scalar_one()
     return int(count)
 
 
 def longest_wait(connection: Connection) -> timedelta | None:
-    """How long ago the last instance came of the complete study that waits longest; None when none waits."""
+    """Return the longest time that a complete study has waited since its last instance; None when none waits."""
     waited: timedelta | None = connection.execute(
         text("SELECT max(clock_timestamp() - last_received_at) FROM identifying.study WHERE state = 'COMPLETE'")
     ).scalar_one()
     return waited
 
 
-def patient_conflict(connection: Connection, study_id: int) -> bool:
-    """Whether a study, over all its revisions, names more than one patient: such a study is never guessed at."""
+def has_patient_conflict(connection: Connection, study_id: int) -> bool:
+    """Whether a study has more than one Patient ID over all its revisions."""
     patients = connection.execute(
         text(
             "SELECT count(DISTINCT coalesce(i.patient_id, '')) FROM identifying.instance i"
@@ -156,17 +156,17 @@ def patient_conflict(connection: Connection, study_id: int) -> bool:
     return int(patients) > 1
 
 
-def still_waits(connection: Connection, study_id: int) -> bool:
-    """Whether a study waits to be settled; if so, it is the caller's until the transaction ends."""
-    found = connection.execute(
+def lock_complete_study(connection: Connection, study_id: int) -> bool:
+    """Lock a complete study until the transaction ends; return False when it is not complete any more."""
+    row = connection.execute(
         text("SELECT 1 FROM identifying.study WHERE id = :study AND state = 'COMPLETE' FOR UPDATE"), {"study": study_id}
     )
-    return found.first() is not None
+    return row.first() is not None
 
 
-def processed(connection: Connection, study_id: int) -> bool:
-    """Mark a complete study as done with, unless one of its instances still waits; whether it is."""
-    done = connection.execute(
+def mark_processed(connection: Connection, study_id: int) -> bool:
+    """Mark a complete study as processed; return False when one of its instances is not settled yet."""
+    updated = connection.execute(
         text(
             "UPDATE identifying.study s SET state = 'PROCESSED' WHERE s.id = :study AND s.state = 'COMPLETE'"
             " AND NOT EXISTS (SELECT 1 FROM identifying.instance i"
@@ -174,4 +174,4 @@ def processed(connection: Connection, study_id: int) -> bool:
         ),
         {"study": study_id},
     )
-    return done.rowcount == 1
+    return updated.rowcount == 1

@@ -1,7 +1,7 @@
-"""Journal rows of many associations in one statement: while one commit is on its way to the disk, the next fills.
+"""Group commit of journal rows: those that associations hand in during one commit share the next one.
 
-Nothing waits on purpose. With one sender a statement holds one row; with many, the cost of the
-flush is shared, and instances of one study do not queue for the lock on its row.
+No row waits on purpose. With one sender a statement holds one row; with many, they share the cost of the flush, and
+instances of one study do not queue for the lock on its row.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from imaging_hub.intake import journal
 from imaging_hub.intake.journal import Arrival, RecordedArrival
 
 BATCH = 64
-PATIENCE_SECONDS = 30.0
-"""How long an association waits for the journal before it tells the sender to try again."""
+TIMEOUT_SECONDS = 30.0
+"""How long an association waits for the journal before it answers "out of resources"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,44 +32,44 @@ class _Entry:
     arrival: Arrival
     profile: str
     same_content: Callable[[str], bool] | None = None
-    """None for an arrival with an outcome."""
+    """None for an arrival that was de-identified before the acknowledgement."""
     recorded: Future[RecordedArrival | None] = field(default_factory=Future)
 
 
 class GroupCommit:
-    """One thread that writes the journal for all associations."""
+    """Writes the journal for all associations in one thread."""
 
     def __init__(self, login: DatabaseLogin) -> None:
         self._login = login
         self._entries: SimpleQueue[_Entry | None] = SimpleQueue()
-        self._line: psycopg.Connection[tuple[Any, ...]] | None = None
-        """A connection of our own on which each statement commits by itself: one round trip, one flush."""
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        """In autocommit, so that a statement costs one round trip and one flush."""
         self._thread = Thread(target=self._run, name="journal", daemon=True)
 
     def start(self) -> None:
-        """Begin to take entries."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what was handed in, then end."""
+        """Write the rows that were handed in, then end the thread."""
         self._entries.put(None)
-        self._thread.join(PATIENCE_SECONDS)
+        self._thread.join(TIMEOUT_SECONDS)
 
     def record(self, arrival: Arrival, profile: str, same_content: Callable[[str], bool]) -> RecordedArrival:
-        """The row of `arrival`, committed; raises `StorageUnavailable` when the journal does not answer."""
-        recorded = self._committed(_Entry(arrival, profile, same_content))
+        """As `journal.record`, committed. Raises `StorageUnavailable` when the journal does not answer."""
+        recorded = self._commit(_Entry(arrival, profile, same_content))
         if recorded is None:
             raise ValueError("an arrival without an outcome always has a row")
         return recorded
 
-    def record_passed(self, arrival: Arrival, profile: str) -> RecordedArrival | None:
-        """As `journal.record_passed`, committed; raises as `record` does."""
-        return self._committed(_Entry(arrival, profile))
+    def record_deidentified(self, arrival: Arrival, profile: str) -> RecordedArrival | None:
+        """As `journal.record_deidentified`, committed. Raises `StorageUnavailable` as `record` does."""
+        return self._commit(_Entry(arrival, profile))
 
-    def _committed(self, entry: _Entry) -> RecordedArrival | None:
+    def _commit(self, entry: _Entry) -> RecordedArrival | None:
         self._entries.put(entry)
         try:
-            return entry.recorded.result(PATIENCE_SECONDS)
+            return entry.recorded.result(TIMEOUT_SECONDS)
         except (SQLAlchemyError, TimeoutError) as fault:
             raise StorageUnavailable(
                 "the journal could not be written", code="journal-unavailable", hint="is PostgreSQL running?"
@@ -77,14 +77,14 @@ class GroupCommit:
 
     def _run(self) -> None:
         while (first := self._entries.get()) is not None:
-            batch, last = self._more(first)
+            batch, last = self._take_waiting(first)
             self._write(batch)
             if last:
                 break
-        self._hang_up()
+        self._disconnect()
 
-    def _more(self, first: _Entry) -> tuple[list[_Entry], bool]:
-        """What waits behind `first`; and whether the end was among it."""
+    def _take_waiting(self, first: _Entry) -> tuple[list[_Entry], bool]:
+        """Return `first` with the entries that wait behind it, and whether the thread has to end after them."""
         batch = [first]
         while len(batch) < BATCH:
             try:
@@ -97,46 +97,46 @@ class GroupCommit:
         return batch, False
 
     def _write(self, batch: list[_Entry]) -> None:
-        """Record a batch: what is readable together, the rest, and whatever that did not settle, one by one."""
-        readable = [entry for entry in batch if entry.arrival.reason is None]
-        settled = {id(entry): row for entry, row in self._write_readable(readable) if row is not None}
+        """Record the valid instances of a batch in one statement, and the others one by one."""
+        valid = [entry for entry in batch if entry.arrival.reason is None]
+        recorded = {id(entry): row for entry, row in self._write_valid(valid) if row is not None}
         for entry in batch:
-            row = settled.get(id(entry))
+            row = recorded.get(id(entry))
             if row is not None:
                 entry.recorded.set_result(row)
             else:
                 self._write_one(entry)
 
-    def _write_readable(self, entries: list[_Entry]) -> Iterable[tuple[_Entry, RecordedArrival | None]]:
-        """Entries with their rows; none when the database did not answer."""
+    def _write_valid(self, entries: list[_Entry]) -> Iterable[tuple[_Entry, RecordedArrival | None]]:
+        """Return the entries with their rows; nothing when the database does not answer."""
         if not entries:
             return ()
         try:
-            if self._line is None:
-                self._line = psycopg.connect(self._login.conninfo(), autocommit=True)
+            if self._connection is None:
+                self._connection = psycopg.connect(self._login.conninfo(), autocommit=True)
             return zip(
-                entries, journal.record_readable(self._line, [(e.arrival, e.profile) for e in entries]), strict=True
+                entries, journal.record_batch(self._connection, [(e.arrival, e.profile) for e in entries]), strict=True
             )
         except psycopg.Error:
-            self._hang_up()
+            self._disconnect()
             return ()
 
     def _write_one(self, entry: _Entry) -> None:
         try:
             with self._login.begin() as connection:
                 recorded = (
-                    journal.record_passed(connection, entry.arrival, entry.profile)
+                    journal.record_deidentified(connection, entry.arrival, entry.profile)
                     if entry.same_content is None
                     else journal.record(connection, entry.arrival, entry.profile, entry.same_content)
                 )
         except Exception as fault:
-            # Whatever it is, the association that waits is told.
+            # Whatever the fault, the association that waits must learn of it.
             entry.recorded.set_exception(fault)
         else:
             entry.recorded.set_result(recorded)
 
-    def _hang_up(self) -> None:
-        if self._line is not None:
+    def _disconnect(self) -> None:
+        if self._connection is not None:
             with suppress(psycopg.Error):
-                self._line.close()
-            self._line = None
+                self._connection.close()
+            self._connection = None

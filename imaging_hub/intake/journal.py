@@ -1,4 +1,4 @@
-"""The journal: one row and one state for every instance that reached us. It is the truth; jobs and files follow it.
+"""The journal: one row with one state for every instance received. Jobs and files follow it, never the reverse.
 
 `RECEIVED → DEIDENTIFIED → ARCHIVED`, or `QUARANTINED` with a reason. Rows are never deleted.
 """
@@ -16,23 +16,23 @@ from sqlalchemy import Connection, Row, text
 
 
 class InstanceState(StrEnum):
-    """Where an instance is."""
+    """Progress of an instance."""
 
     RECEIVED = "RECEIVED"  # durable and acknowledged, nothing done yet
-    DEIDENTIFIED = "DEIDENTIFIED"  # passed the door, not yet indexed
+    DEIDENTIFIED = "DEIDENTIFIED"  # its object is stored, not yet indexed
     ARCHIVED = "ARCHIVED"  # stored and indexed in the de-identified zone
     QUARANTINED = "QUARANTINED"  # stays in the identifying zone, with a reason
 
 
 CONFLICT = "sop-instance-conflict"
-"""Reason of an instance whose SOP Instance UID came before with another content; the first one stays."""
+"""Reason of an instance whose SOP Instance UID was received before with another content; the first one stays."""
 SEND_AGAIN = "send-again"
-"""Reason of an instance whose original would be needed, and was not kept; sent again, it is worked on again."""
+"""Reason of an instance whose original is needed and was not kept; when sent again, it is processed again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An instance as it reached us. With `reason`, it is journalled as quarantined."""
+    """A received instance; one with a `reason` is journalled as quarantined."""
 
     hospital: str
     finess: str
@@ -48,26 +48,26 @@ class Arrival:
     size: int
     reason: str | None = None
     kept: bool = True
-    """False when the bytes were beyond the quarantine quota, and only the reason is kept."""
+    """False when the file exceeded the quarantine quota and was dropped."""
     outcome: bytes | None = field(default=None, repr=False)
-    """What came of it at the door already, sealed: no original is kept."""
+    """Encrypted result of inline de-identification; then no original is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedArrival:
-    """The row of an arrival; `new` is false when it was there already."""
+    """The row of an arrival; `new` is False when it existed already."""
 
     id: int
     new: bool
     digest: str
-    """Of the original in that row: not the arrival's own when the same instance came encoded otherwise."""
+    """Of the original in that row; differs from the arrival's for the same instance in another transfer syntax."""
     state: InstanceState
     reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """A row of the journal, as the pipeline needs it."""
+    """A row of the journal."""
 
     id: int
     study: int | None
@@ -122,7 +122,7 @@ _COLUMNS = (
     "id, study, hospital, finess, sop_instance_uid, sop_class_uid, transfer_syntax_uid, series_instance_uid,"
     " patient_id, modality, digest, size, state"
 )
-_FORGET_OUTCOMES = text("DELETE FROM identifying.outcome WHERE instance = ANY(:ids)")
+_DELETE_OUTCOMES = text("DELETE FROM identifying.outcome WHERE instance = ANY(:ids)")
 
 
 def record(
@@ -131,53 +131,52 @@ def record(
     profile: str,
     same_content: Callable[[str], bool] = lambda _digest: False,
 ) -> RecordedArrival:
-    """The row of `arrival`, made when it is not there: the same arrival twice is one row.
+    """Return the row of `arrival`, inserted unless it exists; `profile` is for a study that it opens.
 
-    `profile` is that of a study which this arrival opens. When another file stands under the same SOP Instance
-    UID, `same_content` is asked with its digest whether it is the same instance encoded otherwise; if not,
-    the arrival becomes a second row, quarantined as a conflict.
+    When the journal has another file under the same SOP Instance UID, `same_content` is called with that file's
+    digest. If it returns False, the arrival becomes a second row, quarantined as a conflict.
     """
     values = {**_values(arrival), "profile": profile}
     if arrival.reason is not None:
         return _record_quarantined(connection, values, None, arrival.reason)
-    found = connection.execute(_RECEIVE, values).one()
-    if found.row_id is not None:
-        return RecordedArrival(found.row_id, found.is_new, arrival.digest, InstanceState(found.row_state))
-    if same_content(found.standing_digest):
-        return _existing(connection, {**values, "digest": found.standing_digest})
+    row = connection.execute(_RECEIVE, values).one()
+    if row.row_id is not None:
+        return RecordedArrival(row.row_id, row.is_new, arrival.digest, InstanceState(row.row_state))
+    if same_content(row.standing_digest):
+        return _find_recorded(connection, {**values, "digest": row.standing_digest})
     study = connection.execute(
-        text("SELECT study FROM identifying.instance WHERE id = :id"), {"id": found.standing_id}
+        text("SELECT study FROM identifying.instance WHERE id = :id"), {"id": row.standing_id}
     ).scalar_one()
     return _record_quarantined(connection, values, study, CONFLICT)
 
 
-def record_passed(connection: Connection, arrival: Arrival, profile: str) -> RecordedArrival | None:
-    """The row of an arrival with an outcome; None where its original has to be kept after all.
+def record_deidentified(connection: Connection, arrival: Arrival, profile: str) -> RecordedArrival | None:
+    """Return the row of an arrival with an outcome; None when its original has to be kept after all.
 
-    That is where another file stands under its SOP Instance UID, or the same one is held and was asked for again.
+    It has to be kept when the journal has another file under its SOP Instance UID, or has this one quarantined as
+    `SEND_AGAIN`.
     """
-    found = connection.execute(_RECEIVE, {**_values(arrival), "profile": profile}).one()
-    return found.row_id and RecordedArrival(found.row_id, found.is_new, arrival.digest, InstanceState(found.row_state))
+    row = connection.execute(_RECEIVE, {**_values(arrival), "profile": profile}).one()
+    return row.row_id and RecordedArrival(row.row_id, row.is_new, arrival.digest, InstanceState(row.row_state))
 
 
-def record_readable(
-    line: psycopg.Connection[tuple[Any, ...]], arrivals: Sequence[tuple[Arrival, str]]
+def record_batch(
+    connection: psycopg.Connection[tuple[Any, ...]], arrivals: Sequence[tuple[Arrival, str]]
 ) -> list[RecordedArrival | None]:
-    """The rows of arrivals without a reason, each with its study's profile, in one statement: the fast way of `record`.
+    """Record valid arrivals, each with its study's profile, in one statement; raises `psycopg.Error`.
 
-    None stands for an arrival that was not recorded: another file stands under its UID, or it is one of which
-    `record_passed` would have the original. Raises `psycopg.Error`.
-    It goes to the driver itself, and hands the rows over in one value: every instance that comes passes here.
+    The result has None for an arrival that has to go through `record` or `record_deidentified`. Every instance
+    passes here, so it uses the driver directly and passes the rows as one value.
     """
-    handed = json.dumps([{**_values(arrival), "profile": profile} for arrival, profile in arrivals], default=_bytea)
-    found = line.execute(_RECEIVE_MANY, (handed,), prepare=True).fetchall()
+    rows = json.dumps([{**_values(arrival), "profile": profile} for arrival, profile in arrivals], default=_as_bytea)
+    recorded = connection.execute(_RECEIVE_MANY, (rows,), prepare=True).fetchall()
     return [
         None if row_id is None else RecordedArrival(row_id, is_new, arrival.digest, InstanceState(state))
-        for (row_id, is_new, state), (arrival, _) in zip(found, arrivals, strict=True)
+        for (row_id, is_new, state), (arrival, _) in zip(recorded, arrivals, strict=True)
     ]
 
 
-def _bytea(value: bytes) -> str:
+def _as_bytea(value: bytes) -> str:
     return "\\x" + value.hex()
 
 
@@ -190,17 +189,17 @@ def _record_quarantined(
 ) -> RecordedArrival:
     row = connection.execute(_INSERT_QUARANTINED, {**values, "study": study, "reason": reason}).scalar_one_or_none()
     if row is None:
-        return _existing(connection, values)
+        return _find_recorded(connection, values)
     return RecordedArrival(row, True, str(values["digest"]), InstanceState.QUARANTINED, reason)
 
 
-def _existing(connection: Connection, values: dict[str, object]) -> RecordedArrival:
+def _find_recorded(connection: Connection, values: dict[str, object]) -> RecordedArrival:
     row = connection.execute(_EXISTING, values).one()
     return RecordedArrival(row.id, False, str(values["digest"]), InstanceState(row.state), row.reason)
 
 
-def unsettled(connection: Connection, study_id: int) -> list[JournalEntry]:
-    """The instances of a study revision that are neither archived nor quarantined, in order of arrival."""
+def list_unsettled(connection: Connection, study_id: int) -> list[JournalEntry]:
+    """List the instances of a study revision that are neither archived nor quarantined, in order of arrival."""
     rows = connection.execute(
         text(
             f"SELECT {_COLUMNS}, sealed AS outcome FROM identifying.instance"  # noqa: S608 - constant columns
@@ -212,8 +211,8 @@ def unsettled(connection: Connection, study_id: int) -> list[JournalEntry]:
     return [_entry(row) for row in rows]
 
 
-def find(connection: Connection, instance_id: int) -> JournalEntry | None:
-    """One row of the journal."""
+def find_entry(connection: Connection, instance_id: int) -> JournalEntry | None:
+    """Return the journal row with that number, or None."""
     row = connection.execute(
         text(f"SELECT {_COLUMNS} FROM identifying.instance WHERE id = :id"),  # noqa: S608 - constant columns
         {"id": instance_id},
@@ -227,14 +226,14 @@ def _entry(row: Row[tuple[object, ...]]) -> JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class SpooledOriginal:
-    """The original that a de-identified instance was made of."""
+    """The original of a de-identified instance."""
 
     digest: str
     purged: bool
 
 
-def original_of(connection: Connection, series_instance_uid: str, sop_instance_uid: str) -> SpooledOriginal | None:
-    """The original behind a de-identified instance, by the UIDs that it was given."""
+def find_original(connection: Connection, series_instance_uid: str, sop_instance_uid: str) -> SpooledOriginal | None:
+    """Return the original of the de-identified instance with these UIDs, or None."""
     row = connection.execute(
         text(
             "SELECT digest, purged_at IS NOT NULL AS purged FROM identifying.instance"
@@ -246,11 +245,10 @@ def original_of(connection: Connection, series_instance_uid: str, sop_instance_u
     return SpooledOriginal(*row) if row else None
 
 
-def kept_originals(connection: Connection, hospital: str, sop_instance_uids: Sequence[str]) -> dict[str, str]:
-    """SOP Class UIDs, by SOP Instance UID, of those of a hospital's instances whose originals are kept.
+def find_kept_originals(connection: Connection, hospital: str, sop_instance_uids: Sequence[str]) -> dict[str, str]:
+    """Return the SOP Class UID of each of these instances whose original is kept, by SOP Instance UID.
 
-    Not of one that is in conflict or in no study: it is held under a UID that stands for something else, or for
-    nothing.
+    Instances that are in conflict or belong to no study are left out.
     """
     rows = connection.execute(
         text(
@@ -266,11 +264,11 @@ def kept_originals(connection: Connection, hospital: str, sop_instance_uids: Seq
 def settle_quarantined(
     connection: Connection, instance_id: int, reason: str, attribute: str = "", rule: str = ""
 ) -> bool:
-    """The instance stays in the identifying zone, `attribute` is a path and never a value; whether it is so.
+    """Quarantine an instance; `attribute` is a path, never a value. Return False when it has to be processed instead.
 
-    It is not where it was to be sent again and its original came meanwhile: that waits to be worked on.
+    That is so for `SEND_AGAIN` when the original arrived meanwhile.
     """
-    settled = connection.execute(
+    updated = connection.execute(
         text(
             "UPDATE identifying.instance SET state = 'QUARANTINED', reason = :reason,"
             " attribute = nullif(:attribute, ''), rule = nullif(:rule, ''), settled_at = now()"
@@ -278,13 +276,13 @@ def settle_quarantined(
         ),
         {"id": instance_id, "reason": reason, "attribute": attribute, "rule": rule, "send_again": SEND_AGAIN},
     )
-    connection.execute(_FORGET_OUTCOMES, {"ids": [instance_id]})
-    return settled.rowcount == 1
+    connection.execute(_DELETE_OUTCOMES, {"ids": [instance_id]})
+    return updated.rowcount == 1
 
 
 @dataclass(frozen=True, slots=True)
 class DeidentifiedEntry:
-    """An instance of the journal, and the de-identified one that came of it."""
+    """A journal row with the UIDs and digest of its de-identified instance."""
 
     id: int
     sop_instance_uid: str
@@ -293,8 +291,8 @@ class DeidentifiedEntry:
     """Of the archive's object."""
 
 
-def settle_deidentified(connection: Connection, passed: Sequence[DeidentifiedEntry]) -> None:
-    """These instances passed the door."""
+def settle_deidentified(connection: Connection, entries: Sequence[DeidentifiedEntry]) -> None:
+    """Set the state of these instances to DEIDENTIFIED."""
     connection.execute(
         text(
             "UPDATE identifying.instance i SET state = 'DEIDENTIFIED', deidentified_sop_instance_uid = passed.sop,"
@@ -304,16 +302,16 @@ def settle_deidentified(connection: Connection, passed: Sequence[DeidentifiedEnt
             " WHERE i.id = passed.id AND i.state IN ('RECEIVED', 'DEIDENTIFIED')"
         ),
         {
-            "ids": [one.id for one in passed],
-            "sops": [one.sop_instance_uid for one in passed],
-            "series": [one.series_instance_uid for one in passed],
-            "digests": [one.digest for one in passed],
+            "ids": [entry.id for entry in entries],
+            "sops": [entry.sop_instance_uid for entry in entries],
+            "series": [entry.series_instance_uid for entry in entries],
+            "digests": [entry.digest for entry in entries],
         },
     )
 
 
 def settle_archived(connection: Connection, instance_ids: Sequence[int]) -> None:
-    """The instances are stored and indexed in the de-identified zone."""
+    """Set the state of these instances to ARCHIVED."""
     connection.execute(
         text(
             "UPDATE identifying.instance SET state = 'ARCHIVED', settled_at = now()"
@@ -321,11 +319,11 @@ def settle_archived(connection: Connection, instance_ids: Sequence[int]) -> None
         ),
         {"ids": list(instance_ids)},
     )
-    connection.execute(_FORGET_OUTCOMES, {"ids": list(instance_ids)})
+    connection.execute(_DELETE_OUTCOMES, {"ids": list(instance_ids)})
 
 
-def counts(connection: Connection) -> dict[tuple[InstanceState, str | None], int]:
-    """How many instances are in each state, and for which reason."""
+def count_by_state(connection: Connection) -> dict[tuple[InstanceState, str | None], int]:
+    """Count the instances by state and reason."""
     rows = connection.execute(
         text("SELECT state, reason, count(*) AS instances FROM identifying.instance GROUP BY state, reason")
     )

@@ -1,4 +1,4 @@
-"""What is held and why, and what people may do with it: have it processed again after a rule changed, or purge it."""
+"""Quarantined instances with their reasons, and what people do with them: process again, or purge the original."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imaging_hub.audit.trail import AuditAction
 from imaging_hub.database import wake_workers
 from imaging_hub.intake import retention
 from imaging_hub.intake.journal import CONFLICT
-from imaging_hub.intake.retention import ExpiredOriginal
+from imaging_hub.intake.retention import PurgeableOriginal
 from imaging_hub.intake.spool import Spool
 
 
@@ -23,7 +23,7 @@ class QuarantineGroup:
 
     reason: str
     hospital: str
-    instances: int
+    list_instances: int
     latest_at: datetime
 
 
@@ -44,28 +44,28 @@ class QuarantinedInstance:
     received_at: datetime
     kept: bool
     digest: str
-    """Of its original in the spool, where that is kept."""
+    """Of its original in the spool, which may have been purged."""
 
 
 @dataclass(frozen=True)
 class QuarantineFilter:
-    """Which instances in quarantine are asked for; None asks nothing."""
+    """Selection of quarantined instances; None selects all."""
 
     reason: str | None = None
     study: int | None = None
     before: int | None = None
-    """Row number: those that came before it."""
+    """Only row numbers below this one."""
 
 
-_HELD = """
+_SELECT = """
     SELECT id, hospital, study, modality, sop_class_uid, transfer_syntax_uid, reason, attribute, rule, size,
            received_at, purged_at IS NULL AS kept, digest
     FROM identifying.instance WHERE state = 'QUARANTINED'
 """
 
 
-def groups(connection: Connection) -> Sequence[QuarantineGroup]:
-    """Quarantine by reason and hospital, the most first."""
+def count_by_reason(connection: Connection) -> Sequence[QuarantineGroup]:
+    """Count quarantined instances by reason and hospital, largest count first."""
     rows = connection.execute(
         text(
             "SELECT reason, hospital, count(*), max(received_at) FROM identifying.instance"
@@ -75,11 +75,11 @@ def groups(connection: Connection) -> Sequence[QuarantineGroup]:
     return [QuarantineGroup(*row) for row in rows]
 
 
-def instances(connection: Connection, wanted: QuarantineFilter, *, limit: int) -> Sequence[QuarantinedInstance]:
-    """Instances in quarantine, the latest first."""
+def list_instances(connection: Connection, wanted: QuarantineFilter, *, limit: int) -> Sequence[QuarantinedInstance]:
+    """List quarantined instances, the latest first."""
     rows = connection.execute(
         text(
-            f"{_HELD} AND (CAST(:reason AS text) IS NULL OR reason = :reason)"
+            f"{_SELECT} AND (CAST(:reason AS text) IS NULL OR reason = :reason)"
             " AND (CAST(:study AS bigint) IS NULL OR study = :study)"
             " AND (CAST(:before AS bigint) IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit"
         ),
@@ -88,16 +88,16 @@ def instances(connection: Connection, wanted: QuarantineFilter, *, limit: int) -
     return [QuarantinedInstance(*row) for row in rows]
 
 
-def find(connection: Connection, instance_id: int) -> QuarantinedInstance | None:
-    """One instance in quarantine."""
-    row = connection.execute(text(f"{_HELD} AND id = :id"), {"id": instance_id}).one_or_none()
+def find_instance(connection: Connection, instance_id: int) -> QuarantinedInstance | None:
+    """Return one quarantined instance, or None."""
+    row = connection.execute(text(f"{_SELECT} AND id = :id"), {"id": instance_id}).one_or_none()
     return QuarantinedInstance(*row) if row else None
 
 
-def replay(connection: Connection, instances: Sequence[int], *, by: str) -> int:
-    """Have held instances processed again, under the profile that their hospital's senders have now; how many.
+def replay(connection: Connection, list_instances: Sequence[int], *, by: str) -> int:
+    """Have quarantined instances processed again under their senders' present profile; return how many will be.
 
-    Passed over is what no profile can help: what could not be read, is in conflict with another, or was purged.
+    Instances that are unreadable, in conflict or purged stay in quarantine.
     """
     studies = (
         connection.execute(
@@ -106,7 +106,7 @@ def replay(connection: Connection, instances: Sequence[int], *, by: str) -> int:
                 " settled_at = NULL WHERE id = ANY(:ids) AND state = 'QUARANTINED' AND study IS NOT NULL"
                 " AND purged_at IS NULL AND reason <> :conflict RETURNING study"
             ),
-            {"ids": list(instances), "conflict": CONFLICT},
+            {"ids": list(list_instances), "conflict": CONFLICT},
         )
         .scalars()
         .all()
@@ -126,19 +126,19 @@ def replay(connection: Connection, instances: Sequence[int], *, by: str) -> int:
     return len(studies)
 
 
-def held(connection: Connection, reason: str) -> list[int]:
-    """The instances held for a reason."""
-    found = connection.execute(
+def list_row_numbers(connection: Connection, reason: str) -> list[int]:
+    """List the row numbers of the instances quarantined for a reason."""
+    rows = connection.execute(
         text("SELECT id FROM identifying.instance WHERE state = 'QUARANTINED' AND reason = :reason"),
         {"reason": reason},
     )
-    return list(found.scalars())
+    return list(rows.scalars())
 
 
 def purge(connection: Connection, spool: Spool, instance: int, *, by: str) -> bool:
-    """Delete the original of a held instance; its row stays, with the reason. Whether it could be.
+    """Delete the original of a quarantined instance and keep its row; return whether it was deleted.
 
-    Of a hospital whose originals are kept always it cannot: they may have been committed to.
+    It is not deleted for a hospital whose originals are kept always, since they may be under Storage Commitment.
     """
     digest = connection.execute(
         text(
@@ -150,5 +150,5 @@ def purge(connection: Connection, spool: Spool, instance: int, *, by: str) -> bo
     ).scalar_one_or_none()
     if digest is None:
         return False
-    retention.purge(connection, spool, [ExpiredOriginal(instance, digest, None)], by=by)
+    retention.purge(connection, spool, [PurgeableOriginal(instance, digest, None)], by=by)
     return True

@@ -1,4 +1,4 @@
-"""What became of each study that came, as its hospital is told: counts, states and reasons, and no patient's name."""
+"""Receipts of studies for their hospital: counts, states and reasons, without a patient's name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 @dataclass(frozen=True)
 class StudyReceipt:
-    """What became of one revision of a study."""
+    """Counts of the instances of one study revision, by outcome."""
 
     id: int
     hospital: str
@@ -28,8 +28,8 @@ class StudyReceipt:
 
 
 @dataclass(frozen=True)
-class ReceiptLine:
-    """One instance of a study, as its hospital knows it."""
+class ReceiptInstance:
+    """One instance in a receipt, with the UIDs that the hospital knows."""
 
     sop_instance_uid: str
     sop_class_uid: str
@@ -55,8 +55,8 @@ _RECEIPT = """
 """
 
 
-def recent(connection: Connection, before: int | None = None, *, limit: int) -> Sequence[StudyReceipt]:
-    """Receipts of the studies received last, the latest first; of those `before` a row number where one is given."""
+def list_receipts(connection: Connection, before: int | None = None, *, limit: int) -> Sequence[StudyReceipt]:
+    """List receipts, the latest first; with `before`, those of lower row numbers."""
     rows = connection.execute(
         text(
             f"{_RECEIPT} WHERE CAST(:before AS bigint) IS NULL OR s.id < :before"
@@ -67,14 +67,14 @@ def recent(connection: Connection, before: int | None = None, *, limit: int) -> 
     return [StudyReceipt(*row) for row in rows]
 
 
-def of_study(connection: Connection, study_id: int) -> StudyReceipt | None:
-    """The receipt of one study revision."""
+def find_receipt(connection: Connection, study_id: int) -> StudyReceipt | None:
+    """Return the receipt of one study revision, or None."""
     row = connection.execute(text(f"{_RECEIPT} WHERE s.id = :study GROUP BY s.id"), {"study": study_id}).one_or_none()
     return StudyReceipt(*row) if row else None
 
 
-def newest(connection: Connection, hospital: str, since: datetime | None = None) -> StudyReceipt | None:
-    """The receipt of the newest study of a hospital; of those that grew `since` then, where it is given."""
+def find_newest_receipt(connection: Connection, hospital: str, since: datetime | None = None) -> StudyReceipt | None:
+    """Return the receipt of a hospital's newest study; with `since`, of those that received an instance after it."""
     study = connection.execute(
         text(
             "SELECT max(id) FROM identifying.study WHERE hospital = :hospital"
@@ -82,11 +82,11 @@ def newest(connection: Connection, hospital: str, since: datetime | None = None)
         ),
         {"hospital": hospital, "since": since},
     ).scalar_one()
-    return of_study(connection, study) if study else None
+    return find_receipt(connection, study) if study else None
 
 
-def lines(connection: Connection, study_id: int) -> Sequence[ReceiptLine]:
-    """The instances of one study revision, in order of arrival."""
+def list_instances(connection: Connection, study_id: int) -> Sequence[ReceiptInstance]:
+    """List the instances of one study revision, in order of arrival."""
     rows = connection.execute(
         text(
             "SELECT sop_instance_uid, sop_class_uid, series_instance_uid, transfer_syntax_uid, digest, size, state,"
@@ -94,11 +94,11 @@ def lines(connection: Connection, study_id: int) -> Sequence[ReceiptLine]:
         ),
         {"study": study_id},
     )
-    return [ReceiptLine(*row) for row in rows]
+    return [ReceiptInstance(*row) for row in rows]
 
 
-def first_original(connection: Connection, study_id: int) -> str | None:
-    """Digest of the first original of a study revision that is still kept."""
+def first_original_digest(connection: Connection, study_id: int) -> str | None:
+    """Return the digest of the first original of a study revision that is still kept, or None."""
     digest: str | None = connection.execute(
         text("SELECT digest FROM identifying.instance WHERE study = :study AND purged_at IS NULL ORDER BY id LIMIT 1"),
         {"study": study_id},

@@ -1,4 +1,4 @@
-"""What a sudden end leaves behind, put right at the next start."""
+"""Recovery after a crash: spool and journal are compared and brought to agree before the receiver starts."""
 
 from __future__ import annotations
 
@@ -10,39 +10,42 @@ from sqlalchemy import Connection, text
 from imaging_hub.dicom import part10
 from imaging_hub.errors import NotFound, StorageUnavailable
 from imaging_hub.intake import journal
-from imaging_hub.intake.examination import examine
+from imaging_hub.intake.instance_validation import validate_instance
 from imaging_hub.intake.journal import Arrival
-from imaging_hub.intake.origin import OriginalOrigin
+from imaging_hub.intake.original_preamble import OriginalPreamble
 from imaging_hub.intake.spool import Spool
 from imaging_hub.log import log
 
 STALE_SECONDS = 3600.0
-"""A part younger than this may belong to another receiver on the same spool."""
+"""A `.part` file younger than this may belong to another receiver on the same spool."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecoveryReport:
-    """What was found."""
+    """Number of differences found, by kind."""
 
     parts: int
-    """Files begun and never kept: removed."""
+    """Unfinished files; removed."""
     orphans: int
-    """Files without a row, whose answer was never sent: journalled now."""
+    """Files without a row, which were never acknowledged; journalled now."""
     leftovers: int
-    """Files whose row says they were purged: removed."""
+    """Files whose row says that they were purged; removed."""
     missing: list[int]
-    """Rows without their file: nothing can put that right, somebody must know."""
+    """Numbers of rows without their file; only a backup of the spool can restore them."""
 
 
 def recover(connection: Connection, spool: Spool, now: float | None = None) -> RecoveryReport:
-    """Compare spool and journal. Runs before the receiver accepts anybody."""
+    """Compare spool and journal, and repair what differs; to be called before the receiver accepts associations.
+
+    Raises `SQLAlchemyError` when the journal does not answer.
+    """
     parts = _remove_stale(spool, time.time() if now is None else now)
     orphans = leftovers = 0
     missing: list[int] = []
     prefixes = [f"{number:02x}" for number in range(256)]
-    there = {next(iter(digests))[:2]: digests for digests in spool.digests() if digests}
+    spooled = {next(iter(digests))[:2]: digests for digests in spool.digests() if digests}
     for prefix in prefixes:
-        files = there.get(prefix, set())
+        files = spooled.get(prefix, set())
         rows = connection.execute(
             text(
                 "SELECT id, digest, purged_at IS NULL AS kept FROM identifying.instance"
@@ -66,51 +69,51 @@ def recover(connection: Connection, spool: Spool, now: float | None = None) -> R
 
 
 def _remove_stale(spool: Spool, now: float) -> int:
-    stale = [part for part in spool.parts() if now - part.stat().st_mtime > STALE_SECONDS]
+    stale = [part for part in spool.unfinished_files() if now - part.stat().st_mtime > STALE_SECONDS]
     for part in stale:
         part.unlink(missing_ok=True)
     return len(stale)
 
 
 def _journal_orphan(connection: Connection, spool: Spool, digest: str) -> bool:
-    """Give a file without a row the row it would have had."""
+    """Insert the row of a file that has none; return whether it could be read."""
     try:
         file = spool.read(digest)
     except (NotFound, StorageUnavailable):
-        # It stays: a database or keys that are restored from a backup later may open it.
+        # The file stays: keys that are restored from a backup later may open it.
         log.error("orphan-unreadable")
         return False
-    origin = OriginalOrigin.of(file)
-    if origin is None:
+    preamble = OriginalPreamble.decode(file)
+    if preamble is None:
         log.error("orphan-of-nobody")
         return False
     meta, dataset = part10.split(file)
-    found = examine(dataset, meta.transfer_syntax_uid, meta.sop_class_uid, meta.sop_instance_uid)
+    validation = validate_instance(dataset, meta.transfer_syntax_uid, meta.sop_class_uid, meta.sop_instance_uid)
     journal.record(
         connection,
         Arrival(
-            hospital=origin.hospital,
-            finess=origin.finess,
+            hospital=preamble.hospital,
+            finess=preamble.finess,
             sop_instance_uid=meta.sop_instance_uid,
             sop_class_uid=meta.sop_class_uid,
             transfer_syntax_uid=meta.transfer_syntax_uid,
-            study_instance_uid=found.study_instance_uid,
-            series_instance_uid=found.series_instance_uid,
-            patient_id=found.patient_id,
-            modality=found.modality,
+            study_instance_uid=validation.study_instance_uid,
+            series_instance_uid=validation.series_instance_uid,
+            patient_id=validation.patient_id,
+            modality=validation.modality,
             digest=digest,
             size=len(file),
-            reason=found.reason,
+            reason=validation.reason,
         ),
-        _profile(connection, origin),
+        _profile(connection, preamble),
     )
     return True
 
 
-def _profile(connection: Connection, origin: OriginalOrigin) -> str:
-    """The profile of the hospital's senders."""
+def _profile(connection: Connection, preamble: OriginalPreamble) -> str:
+    """The profile of a sender of the hospital."""
     profile = connection.execute(
         text("SELECT profile FROM identifying.sender WHERE hospital = :hospital AND finess = :finess LIMIT 1"),
-        {"hospital": origin.hospital, "finess": origin.finess},
+        {"hospital": preamble.hospital, "finess": preamble.finess},
     ).scalar_one_or_none()
     return str(profile or "unknown")

@@ -1,4 +1,4 @@
-"""How long originals stay: until their instance has been archived for some days and nobody needs them for a review."""
+"""Retention of originals: how long they stay after archiving, and their removal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from imaging_hub.audit.trail import AuditAction
 from imaging_hub.intake.spool import Spool
 
 ACTOR = "intake"
-
 
 ALWAYS_DAYS = 100_000
 _EXPIRED = """
@@ -33,40 +32,42 @@ _EXPIRED = """
 
 
 @dataclass(frozen=True, slots=True)
-class ExpiredOriginal:
-    """An original that is no longer needed."""
+class PurgeableOriginal:
+    """An original that may be deleted."""
 
     id: int
     digest: str
     deidentified_series_instance_uid: str | None
     at_once: bool = False
-    """Its sender has originals kept `never`: not even for a review."""
+    """Whether it may be deleted while its series waits for a review: its sender has `keep_originals` `never`."""
 
 
-def keeps_none(connection: Connection, hospital: str) -> bool:
-    """Whether no sender of a hospital has originals kept once they are archived."""
-    found = connection.execute(
+def keeps_no_originals(connection: Connection, hospital: str) -> bool:
+    """Whether every sender of a hospital has `keep_originals` `never`; False when it has no sender."""
+    result = connection.execute(
         text(
             "SELECT coalesce(bool_and(coalesce(keep_originals, '') = 'never'), false) FROM identifying.sender"
             " WHERE hospital = :hospital"
         ),
         {"hospital": hospital},
     )
-    return bool(found.scalar_one())
+    return bool(result.scalar_one())
 
 
-def expired(connection: Connection, days: int, *, study: int | None = None, limit: int = 1000) -> list[ExpiredOriginal]:
-    """Originals whose time after archiving is over, oldest first; of one study revision where it is named.
+def list_expired(
+    connection: Connection, days: int, *, study: int | None = None, limit: int = 1000
+) -> list[PurgeableOriginal]:
+    """List originals whose retention is over, oldest first; of one study revision when `study` is given.
 
-    `days` is for senders that say nothing; of several senders of a hospital, the one that keeps longest decides. The
-    caller takes out those whose de-identified series is still under review, unless they go at once.
+    `days` applies to senders without a period of their own; of a hospital's senders, the longest period applies. The
+    caller leaves out those whose de-identified series waits for review, except when `at_once`.
     """
     rows = connection.execute(text(_EXPIRED), {"days": days, "study": study, "limit": limit, "always": ALWAYS_DAYS})
-    return [ExpiredOriginal(*row) for row in rows]
+    return [PurgeableOriginal(*row) for row in rows]
 
 
-def opposed(connection: Connection, *, study: int | None = None) -> list[ExpiredOriginal]:
-    """Originals that are still here of instances refused because their patient opposes."""
+def list_opposed(connection: Connection, *, study: int | None = None) -> list[PurgeableOriginal]:
+    """List the originals of instances quarantined because their patient opposes."""
     rows = connection.execute(
         text(
             "SELECT id, digest, deidentified_series_instance_uid, TRUE FROM identifying.instance"
@@ -75,13 +76,14 @@ def opposed(connection: Connection, *, study: int | None = None) -> list[Expired
         ),
         {"study": study},
     )
-    return [ExpiredOriginal(*row) for row in rows]
+    return [PurgeableOriginal(*row) for row in rows]
 
 
-def purge(connection: Connection, spool: Spool, originals: Collection[ExpiredOriginal], *, by: str = ACTOR) -> int:
-    """Delete these originals and say so in the journal and the trail; how many there were.
+def purge(connection: Connection, spool: Spool, originals: Collection[PurgeableOriginal], *, by: str = ACTOR) -> int:
+    """Delete these originals and record it in journal and trail; return their number.
 
-    Files go first: a row that names a missing file raises an alarm, a file without a row would come back as an orphan.
+    Files go first: a crash in between leaves rows without files, which raise an alarm, and never a file whose row says
+    that it is gone.
     """
     if not originals:
         return 0

@@ -1,10 +1,8 @@
-"""Originals at rest: whole DICOM files under their SHA-256; a power cut loses none that was acknowledged.
+"""The spool: originals as whole DICOM files, named by their SHA-256; a power cut loses none that was acknowledged.
 
-With a vault, each file is sealed under its study's key; its name is the digest of what it holds all the same.
-The order is what counts: write `.part` → fsync the file → rename → fsync the folder; only then may a row
-of the journal name it. An original begins with a preamble (PS3.10 §7.1 leaves its use open) that says which
-hospital sent it, so that a file whose row was never written still belongs to somebody, and so that
-two hospitals never share a file.
+The order counts: write `.part` → fsync the file → rename → fsync the folder; only then may a journal row name it. With
+study keys, each file is sealed, and its name is still the digest of its plain content. An original begins with a
+preamble that names its hospital, so that recovery can assign a file without a row, and no two hospitals share a file.
 """
 
 from __future__ import annotations
@@ -27,25 +25,25 @@ from sqlalchemy.exc import SQLAlchemyError
 from imaging_hub.database import DatabaseLogin
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.errors import NotFound, StorageUnavailable
-from imaging_hub.intake import sealing
-from imaging_hub.intake.sealing import FileSealer
-from imaging_hub.intake.study_keys import OriginalOwner, StudyKeyStore, open_vault
+from imaging_hub.intake import file_encryption
+from imaging_hub.intake.file_encryption import FileSealer
+from imaging_hub.intake.study_keys import OriginalOwner, StudyKeyStore, open_study_keys
 from imaging_hub.settings import Settings
 
 _PARTS = ".parts"
-_OPENING = Lock()
-"""One large sealed file at a time is opened into memory to be examined."""
+_READ_BACK = Lock()
+"""Held while a large sealed file is decrypted into memory, so that there is one at a time."""
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 
-START_BYTES = sealing.CHUNK_BYTES
-"""What is read of an original where its beginning may do."""
+START_BYTES = file_encryption.CHUNK_BYTES
+"""Bytes read of an original when its beginning may suffice."""
 FSYNC_FAILED = "fsync-failed"
-"""Code of the one fault after which a process must not go on: what the kernel dropped it will not report twice."""
+"""Code of the fault after which a process must end, since the kernel reports a lost write only once."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpooledFile:
-    """A file that is in the spool, durably."""
+    """A file that is durable in the spool."""
 
     digest: str
     size: int
@@ -57,36 +55,36 @@ class FileStart:
 
     data: Buffer
     size: int
-    """Bytes of the whole."""
+    """Of the whole file, in bytes."""
 
 
 class Spool:
-    """The originals below one folder, as `<first two digits>/<digest>.dcm`, mode 0600."""
+    """Originals below one folder, as `<first two digits>/<digest>.dcm`, mode 0600."""
 
-    def __init__(self, folder: Path, vault: StudyKeyStore | None = None, *, seal: bool = True) -> None:
-        """What comes is sealed where there is a vault and `seal`; whatever is sealed, only a vault opens."""
+    def __init__(self, folder: Path, study_keys: StudyKeyStore | None, *, seal: bool = True) -> None:
+        """Seal new files with `study_keys` if `seal`; sealed files can be read in either case."""
         self.folder = folder
-        self.vault = vault
-        self.seals = seal and vault is not None
-        self._made: set[str] = set()
+        self.study_keys = study_keys
+        self.seals = seal and study_keys is not None
+        self._synced_folders: set[str] = set()
 
     def path(self, digest: str) -> Path:
-        """Where the original of this digest is, or would be."""
+        """Path of the original with this digest, whether it exists or not."""
         return self.folder / f"{digest[:2]}/{digest}.dcm"
 
     def read(self, digest: str) -> Buffer:
-        """The whole file, opened; `NotFound` when it is not there, `StorageUnavailable` when it cannot be opened."""
+        """Return the whole plain file. Raises `NotFound`, or `StorageUnavailable` when it cannot be decrypted."""
         with self._open(digest) as file:
-            opener = self._opener(file)
-            return file.read() if opener is None else opener.read()
+            sealed = self._open_sealed(file)
+            return file.read() if sealed is None else sealed.read()
 
-    def start(self, digest: str) -> FileStart:
-        """Its first bytes, opened, all of a small one; raises as `read` does."""
+    def read_start(self, digest: str) -> FileStart:
+        """Return the first bytes of a file, all of a small one. Raises as `read` does."""
         with self._open(digest) as file:
-            opener = self._opener(file)
-            if opener is None:
+            sealed = self._open_sealed(file)
+            if sealed is None:
                 return FileStart(file.read(START_BYTES), os.fstat(file.fileno()).st_size)
-            return FileStart(opener.read(START_BYTES), opener.size)
+            return FileStart(sealed.read(START_BYTES), sealed.size)
 
     def _open(self, digest: str) -> BinaryIO:
         try:
@@ -94,38 +92,38 @@ class Spool:
         except FileNotFoundError:
             raise NotFound("the original is no longer in the spool", code="original-gone") from None
 
-    def _opener(self, file: BinaryIO) -> sealing.FileOpener | None:
-        """None where the file is not sealed."""
-        key_id = sealing.key_id(file.read(sealing.HEADER_BYTES))
+    def _open_sealed(self, file: BinaryIO) -> file_encryption.SealedFileReader | None:
+        """Return None when the file is not sealed."""
+        key_id = file_encryption.read_key_id(file.read(file_encryption.HEADER_BYTES))
         file.seek(0)
-        return None if key_id is None else sealing.opener(file, self._key(key_id))
+        return None if key_id is None else file_encryption.open_sealed_file(file, self._key(key_id))
 
     def _key(self, key_id: UUID) -> bytes:
-        if self.vault is None:
-            raise StorageUnavailable("the original is sealed, and here are no keys", code="original-unreadable")
-        return self.vault.by_id(key_id).key
+        if self.study_keys is None:
+            raise StorageUnavailable("the original is sealed, and this process has no keys", code="original-unreadable")
+        return self.study_keys.find_key(key_id).key
 
     def remove(self, digest: str) -> None:
-        """Delete an original; nothing happens when it is not there."""
+        """Delete an original if it exists."""
         self.path(digest).unlink(missing_ok=True)
 
-    def incoming(self) -> IncomingFile:
-        """A new file to write to; raises `StorageUnavailable`."""
+    def create_file(self) -> IncomingFile:
+        """Create a file to write an original to. Raises `StorageUnavailable`."""
         parts = self.folder / _PARTS
-        with _storing():
+        with _storage_faults():
             if not parts.is_dir():
                 parts.mkdir(mode=0o700, parents=True, exist_ok=True)
             return IncomingFile(self, parts / f"{uuid4().hex}.part")
 
     def store(self, chunks: Iterable[Buffer], owner: OriginalOwner) -> SpooledFile:
-        """Store the join of `chunks`; durable on return. Raises `StorageUnavailable`."""
-        with self.incoming() as part:
+        """Store the concatenation of `chunks`, durable on return. Raises `StorageUnavailable`."""
+        with self.create_file() as part:
             part.write(*chunks)
             return part.keep(owner)
 
     @staticmethod
-    def name(chunks: Iterable[Buffer]) -> SpooledFile:
-        """What `store` would return, without storing."""
+    def measure(chunks: Iterable[Buffer]) -> SpooledFile:
+        """Return digest and size of the file that `store` would make."""
         sha256, size = hashlib.sha256(), 0
         for chunk in chunks:
             sha256.update(chunk)
@@ -133,32 +131,32 @@ class Spool:
         return SpooledFile(sha256.hexdigest(), size)
 
     def digests(self) -> Iterator[set[str]]:
-        """The digests of all originals, a folder at a time."""
+        """Yield the digests of all originals, a folder at a time."""
         for folder in sorted(self.folder.glob("[0-9a-f][0-9a-f]")):
             yield {file.stem for file in folder.iterdir() if file.suffix == ".dcm"}
 
-    def parts(self) -> list[Path]:
-        """Files that were begun and not kept."""
+    def unfinished_files(self) -> list[Path]:
+        """List the `.part` files, which a crash may have left."""
         return list((self.folder / _PARTS).glob("*.part"))
 
-    def folder_of(self, digest: str) -> Path:
-        """The folder for `digest`, made durably when it is not there."""
+    def make_folder(self, digest: str) -> Path:
+        """Return the folder for `digest`, created durably if needed. Raises `StorageUnavailable`."""
         folder = self.folder / digest[:2]
-        if digest[:2] not in self._made:
+        if digest[:2] not in self._synced_folders:
             folder.mkdir(mode=0o700, exist_ok=True)
             _sync_folder(self.folder)
-            self._made.add(digest[:2])
+            self._synced_folders.add(digest[:2])
         return folder
 
 
 def open_spool(settings: Settings, login: DatabaseLogin) -> Spool:
-    """The spool of these settings, as `login` may open what is sealed in it."""
-    # Whether or not new ones are sealed, those that are can be opened.
-    return Spool(settings.spool, open_vault(settings, login), seal=settings.seal_originals)
+    """Open the spool of these settings; `login` reads the study keys."""
+    # Files that were sealed earlier can be read also when new ones are not sealed.
+    return Spool(settings.spool, open_study_keys(settings, login), seal=settings.seal_originals)
 
 
 class IncomingFile:
-    """A file on its way into the spool; leaving the `with` block without `keep` removes it."""
+    """A new file of the spool, removed at the end of the `with` block unless `keep` was called."""
 
     def __init__(self, spool: Spool, path: Path) -> None:
         self._spool = spool
@@ -170,12 +168,12 @@ class IncomingFile:
         self._sealer: FileSealer | None = None
         if spool.seals:
             self._sealer = FileSealer()
-            # The header is written last, when it is known whose file it is.
-            os.lseek(self._file, sealing.HEADER_BYTES, os.SEEK_SET)
+            # The header is written last, when the study is known.
+            os.lseek(self._file, file_encryption.HEADER_BYTES, os.SEEK_SET)
 
     def write(self, *buffers: Buffer) -> None:
-        """Append `buffers`."""
-        with _storing():
+        """Append `buffers`. Raises `StorageUnavailable`."""
+        with _storage_faults():
             for buffer in buffers:
                 self._sha256.update(buffer)
                 self.size += len(buffer)
@@ -184,48 +182,51 @@ class IncomingFile:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what was written so far."""
+        """SHA-256 of the plain content written so far."""
         return self._sha256.hexdigest()
 
     @contextmanager
     def content(self) -> Iterator[Buffer]:
-        """What was written, whole, and no more to be written; sealed files are opened into memory, one at a time."""
-        with _storing():
+        """Yield the whole plain content, after which nothing may be written. Raises `StorageUnavailable`.
+
+        Sealed files are decrypted into memory, one at a time.
+        """
+        with _storage_faults():
             self._finish()
         with self.path.open("rb") as file:
             if self._sealer is None:
                 yield memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
                 return
-            with _OPENING:
-                yield self._sealer.reopened(file)
+            with _READ_BACK:
+                yield self._sealer.read_back(file)
 
     def _finish(self) -> None:
-        """The last chunk of a sealed file."""
+        """Write the last chunk of a sealed file."""
         if self._sealer is not None and not self._finished:
             self._finished = True
             _write_all(self._file, self._sealer.finish())
 
-    def _head(self, owner: OriginalOwner) -> None:
-        """The header of a sealed file: only now is it known whose it is."""
-        if self._sealer is None or self._spool.vault is None:
+    def _write_header(self, owner: OriginalOwner) -> None:
+        """Write the header of a sealed file under its study's key."""
+        if self._sealer is None or self._spool.study_keys is None:
             return
         try:
-            key = self._spool.vault.of(owner)
+            key = self._spool.study_keys.get_key(owner)
         except SQLAlchemyError as fault:
             raise StorageUnavailable("the journal could not be written", code="journal-unavailable") from fault
         os.pwrite(self._file, self._sealer.header(key.id, key.key), 0)
 
     def keep(self, owner: OriginalOwner) -> SpooledFile:
-        """Make the file durable under its digest."""
-        with _storing():
+        """Make the file durable under its digest. Raises `StorageUnavailable`."""
+        with _storage_faults():
             self._finish()
-            self._head(owner)
+            self._write_header(owner)
             try:
                 os.fsync(self._file)
             except OSError as fault:
                 raise StorageUnavailable("the disk did not confirm what was written", code=FSYNC_FAILED) from fault
             digest = self.digest
-            folder = self._spool.folder_of(digest)
+            folder = self._spool.make_folder(digest)
             # An original of the same digest is the same file: replacing it changes nothing, and the fsync
             # of the folder then covers it whoever wrote it first.
             self.path = self.path.rename(folder / f"{digest}.dcm")
@@ -242,7 +243,7 @@ class IncomingFile:
         self.close()
 
     def close(self) -> None:
-        """Close the file, and remove it unless it was kept."""
+        """Close the file, and remove it unless `keep` was called."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -251,8 +252,8 @@ class IncomingFile:
                 self.path.unlink()
 
 
-class _storing:
-    """Turns the operating system's refusals into `StorageUnavailable`, with a code and without a path."""
+class _storage_faults:
+    """Context in which an `OSError` becomes `StorageUnavailable`, with a code and without a path."""
 
     def __enter__(self) -> None:
         return None

@@ -1,4 +1,4 @@
-"""The keys of studies, each wrapped by its hospital's key: whoever deletes a study's key has shredded its originals."""
+"""Encryption keys of studies, each wrapped by its hospital's key; to delete one is to shred the study's originals."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from imaging_hub.errors import KeyringError, NotFound, StorageUnavailable
 from imaging_hub.keys.keyring import Keyring, original_keys
 from imaging_hub.settings import Settings
 
-REMEMBERED = 256
-"""Keys kept in memory: studies that arrive at once."""
-HELD_SECONDS = 3600.0
+CACHED_KEYS = 256
+"""Keys kept in memory, for studies that arrive at the same time."""
+CACHE_SECONDS = 3600.0
 UNUSED_SECONDS = 24 * 3600.0
-"""A receiver uses a key for so long before it says so again; one that nobody used for a day nobody holds."""
+"""A receiver uses a cached key for an hour before it records the use again, so one unused for a day is in no cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class OriginalOwner:
-    """Whose file it is."""
+    """The study that an original belongs to."""
 
     hospital: str
     study_instance_uid: str = ""
-    """Empty for what could be assigned to no study."""
+    """Empty for an instance without a valid study UID."""
 
 
 @dataclass(frozen=True, slots=True)
 class StudyKey:
-    """The key of one study."""
+    """AES-256 key of one study."""
 
     id: UUID
     key: bytes
 
 
 class StudyKeyStore:
-    """The keys of studies, as `login` may reach them; safe among threads and processes."""
+    """Keys of studies in the database, unwrapped with the keyring `hospitals`; safe among threads and processes."""
 
     def __init__(self, login: DatabaseLogin, hospitals: Keyring) -> None:
         self._login = login
@@ -51,30 +51,33 @@ class StudyKeyStore:
         self._by_id: OrderedDict[UUID, StudyKey] = OrderedDict()
         self._lock = Lock()
 
-    def of(self, owner: OriginalOwner) -> StudyKey:
-        """The key for a new file of that study, made durably on first use. Raises `SQLAlchemyError`."""
-        with self._lock:
-            known, since = self._by_owner.get(owner, (None, 0.0))
-        if known is not None and time.monotonic() - since < HELD_SECONDS:
-            return known
-        return self._remember(self._found_or_made(owner), owner)
+    def get_key(self, owner: OriginalOwner) -> StudyKey:
+        """Return the key for a new file of that study, created on first use.
 
-    def by_id(self, key_id: UUID) -> StudyKey:
-        """The key of a file that is there; raises `NotFound` when it was shredded."""
+        Raises `SQLAlchemyError`, or `StorageUnavailable` when the hospital's key does not unwrap it.
+        """
         with self._lock:
-            known = self._by_id.get(key_id)
-        if known is not None:
-            return known
+            cached, since = self._by_owner.get(owner, (None, 0.0))
+        if cached is not None and time.monotonic() - since < CACHE_SECONDS:
+            return cached
+        return self._cache(self._find_or_create(owner), owner)
+
+    def find_key(self, key_id: UUID) -> StudyKey:
+        """Return the key with that id. Raises `NotFound` when it was shredded, otherwise as `get_key` does."""
+        with self._lock:
+            cached = self._by_id.get(key_id)
+        if cached is not None:
+            return cached
         with self._login.begin() as connection:
             row = connection.execute(
                 text("SELECT hospital, wrapped FROM identifying.study_key WHERE id = :id"), {"id": key_id}
             ).one_or_none()
         if row is None:
             raise NotFound("the original was shredded", code="original-gone")
-        return self._remember(StudyKey(key_id, _unwrapped(self._hospitals, row.hospital, row.wrapped)))
+        return self._cache(StudyKey(key_id, _unwrap(self._hospitals, row.hospital, row.wrapped)))
 
-    def _found_or_made(self, owner: OriginalOwner) -> StudyKey:
-        made = StudyKey(uuid4(), secrets.token_bytes(32))
+    def _find_or_create(self, owner: OriginalOwner) -> StudyKey:
+        created = StudyKey(uuid4(), secrets.token_bytes(32))
         with self._login.begin() as connection:
             row = connection.execute(
                 text(
@@ -83,48 +86,48 @@ class StudyKeyStore:
                     " DO UPDATE SET used_at = now() RETURNING id, wrapped"
                 ),
                 {
-                    "id": made.id,
+                    "id": created.id,
                     "hospital": owner.hospital,
                     "study": owner.study_instance_uid,
-                    "wrapped": aes_key_wrap(self._hospitals.hospital_key(owner.hospital), made.key),
+                    "wrapped": aes_key_wrap(self._hospitals.hospital_key(owner.hospital), created.key),
                 },
             ).one()
-        if row.id == made.id:
-            return made
-        return StudyKey(row.id, _unwrapped(self._hospitals, owner.hospital, row.wrapped))
+        if row.id == created.id:
+            return created
+        return StudyKey(row.id, _unwrap(self._hospitals, owner.hospital, row.wrapped))
 
-    def _remember(self, key: StudyKey, owner: OriginalOwner | None = None) -> StudyKey:
+    def _cache(self, key: StudyKey, owner: OriginalOwner | None = None) -> StudyKey:
         with self._lock:
             self._by_id[key.id] = key
             if owner is not None:
                 self._by_owner[owner] = (key, time.monotonic())
-            while len(self._by_id) > REMEMBERED:
+            while len(self._by_id) > CACHED_KEYS:
                 self._by_id.popitem(last=False)
-            while len(self._by_owner) > REMEMBERED:
+            while len(self._by_owner) > CACHED_KEYS:
                 self._by_owner.popitem(last=False)
         return key
 
 
-def open_vault(settings: Settings, login: DatabaseLogin) -> StudyKeyStore:
-    """The vault of these settings, as `login` may reach it."""
+def open_study_keys(settings: Settings, login: DatabaseLogin) -> StudyKeyStore:
+    """Open the study keys of these settings as `login`. Raises `KeyringError`."""
     return StudyKeyStore(login, original_keys(settings.keys))
 
 
-def locked_out(connection: Connection, hospitals: Keyring) -> list[str]:
-    """The hospitals whose originals cannot be opened: their key in `hospitals` is gone, or is another."""
+def list_locked_hospitals(connection: Connection, hospitals: Keyring) -> list[str]:
+    """List the hospitals whose key in `hospitals` is missing or does not unwrap their study keys."""
     rows = connection.execute(
         text("SELECT DISTINCT ON (hospital) hospital, wrapped FROM identifying.study_key ORDER BY hospital, used_at")
     )
-    found = []
+    locked = []
     for row in rows:
         try:
-            _unwrapped(hospitals, row.hospital, row.wrapped)
+            _unwrap(hospitals, row.hospital, row.wrapped)
         except StorageUnavailable:
-            found.append(row.hospital)
-    return found
+            locked.append(row.hospital)
+    return locked
 
 
-def _unwrapped(hospitals: Keyring, hospital: str, wrapped: bytes) -> bytes:
+def _unwrap(hospitals: Keyring, hospital: str, wrapped: bytes) -> bytes:
     try:
         return aes_key_unwrap(hospitals.existing_hospital_key(hospital), bytes(wrapped))
     except (InvalidUnwrap, KeyringError):
@@ -135,13 +138,12 @@ def _unwrapped(hospitals: Keyring, hospital: str, wrapped: bytes) -> bytes:
         ) from None
 
 
-def shred(connection: Connection) -> int:
-    """Delete the keys of studies of which no original is left, nor an outcome to be opened; how many.
+def shred_unused_keys(connection: Connection) -> int:
+    """Delete the keys of studies without an original or a pending outcome, and return their number.
 
-    A key that was used lately stays: a receiver may hold it for an instance that comes late, and what it sealed must
-    be there to be opened.
+    A key used within `UNUSED_SECONDS` stays, since a receiver may have it cached and seal a late instance with it.
     """
-    done = connection.execute(
+    deleted = connection.execute(
         text(
             "WITH held AS (SELECT DISTINCT i.hospital,"
             " coalesce(s.study_instance_uid, i.named_study_instance_uid, '') AS study FROM identifying.instance i"
@@ -153,4 +155,4 @@ def shred(connection: Connection) -> int:
         ),
         {"unused": UNUSED_SECONDS},
     )
-    return int(done.rowcount)
+    return int(deleted.rowcount)

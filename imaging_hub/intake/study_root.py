@@ -1,7 +1,7 @@
-"""What a hospital may ask back: which of its studies are here (C-FIND), and their originals while they are kept.
+"""Study Root queries (PS3.4 Annex C) of a hospital over its own studies, and the originals that are still kept.
 
-Matching is of PS3.4 §C.2.2.2: UIDs by list, single values, wildcards, ranges of dates. Attributes that are not in
-the journal are read from one original of the study, series or instance.
+Matching follows PS3.4 §C.2.2.2: lists of UIDs, single values, wildcards, ranges of dates. Attributes that the journal
+lacks are read from one original of the study, series or instance.
 """
 
 from __future__ import annotations
@@ -17,33 +17,32 @@ from sqlalchemy import Connection, text
 from imaging_hub.errors import NotFound
 from imaging_hub.intake.spool import Spool
 
-MOST = 500
-"""Studies, series or instances that one query may have us look at; beyond it it is refused, not cut short."""
-_UNIQUE = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
-_OF_JOURNAL = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+MAX_MATCHES = 500
+"""Largest number of matches of one query; a query with more is refused, not cut short."""
+_UNIQUE_KEY = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
+_JOURNAL_KEYS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 _COUNTS = ("NumberOfStudyRelatedInstances", "NumberOfSeriesRelatedInstances", "NumberOfStudyRelatedSeries")
-_OURS = ("QueryRetrieveLevel", "RetrieveAETitle", "InstanceAvailability", "SpecificCharacterSet", *_COUNTS)
-_DATES = ("StudyDate", "SeriesDate")
-_TIMES = ("StudyTime", "SeriesTime")
+_COMPUTED = ("QueryRetrieveLevel", "RetrieveAETitle", "InstanceAvailability", "SpecificCharacterSet", *_COUNTS)
+_RANGES = ("StudyDate", "SeriesDate", "StudyTime", "SeriesTime")
 
 
 class TooManyMatches(ValueError):
-    """A query that matches more than can be answered."""
+    """A query has more than `MAX_MATCHES` matches."""
 
 
 class InvalidQuery(ValueError):
-    """An identifier that is no query of the Study Root model."""
+    """An identifier is no query of the Study Root model."""
 
 
 @dataclass(frozen=True, slots=True)
 class StudyRootMatch:
-    """What the journal holds of one study, series or instance of a hospital."""
+    """A study, series or instance in the journal; UIDs below its level are empty."""
 
     study_instance_uid: str
     series_instance_uid: str
     sop_instance_uid: str
     digest: str | None
-    """Of an original that is still there, to read attributes from."""
+    """Of an original that is kept, to read attributes from."""
     instances: int
     series: int
     modalities: list[str]
@@ -51,7 +50,7 @@ class StudyRootMatch:
 
 @dataclass(frozen=True, slots=True)
 class KeptOriginal:
-    """An original that is kept."""
+    """An original in the spool."""
 
     digest: str
     sop_class_uid: str
@@ -73,23 +72,25 @@ _ENTITIES = """
 """
 
 
-def find(connection: Connection, spool: Spool, hospital: str, query: Dataset, our_title: str) -> Iterator[Dataset]:
-    """The matches of a C-FIND identifier; raises `InvalidQuery` or `TooManyMatches`."""
+def find_matches(
+    connection: Connection, spool: Spool, hospital: str, query: Dataset, our_title: str
+) -> Iterator[Dataset]:
+    """Yield the matches of a C-FIND identifier. Raises `InvalidQuery` or `TooManyMatches`."""
     level = str(query.get("QueryRetrieveLevel", ""))
-    for held in _entities(connection, hospital, query, level):
-        answer = _described(spool, held, query)
+    for match in _entities(connection, hospital, query, level):
+        answer = _describe(spool, match, query)
         if answer is None:
             continue
         answer.QueryRetrieveLevel = level
         answer.RetrieveAETitle = our_title
-        answer.InstanceAvailability = "ONLINE" if held.digest else "UNAVAILABLE"
+        answer.InstanceAvailability = "ONLINE" if match.digest else "UNAVAILABLE"
         yield answer
 
 
-def originals(connection: Connection, hospital: str, query: Dataset) -> list[KeptOriginal]:
-    """The originals that a C-MOVE or C-GET identifier names, as far as they are kept; raises `InvalidQuery`."""
+def list_originals(connection: Connection, hospital: str, query: Dataset) -> list[KeptOriginal]:
+    """List the kept originals that a C-MOVE or C-GET identifier names. Raises `InvalidQuery`."""
     level = str(query.get("QueryRetrieveLevel", ""))
-    if level not in _UNIQUE or not _uids(query, _UNIQUE[level]):
+    if level not in _UNIQUE_KEY or not _uids(query, _UNIQUE_KEY[level]):
         raise InvalidQuery
     rows = connection.execute(
         text(
@@ -108,7 +109,7 @@ def originals(connection: Connection, hospital: str, query: Dataset) -> list[Kep
 
 
 def _entities(connection: Connection, hospital: str, query: Dataset, level: str) -> list[StudyRootMatch]:
-    if level not in _UNIQUE:
+    if level not in _UNIQUE_KEY:
         raise InvalidQuery
     shown = {
         "series": "''" if level == "STUDY" else "coalesce(i.series_instance_uid, '')",
@@ -121,10 +122,10 @@ def _entities(connection: Connection, hospital: str, query: Dataset, level: str)
             "hospital": hospital,
             **_keys(query),
             "patient": patient if patient and not re.search(r"[*?]", patient) else None,
-            "most": MOST + 1,
+            "most": MAX_MATCHES + 1,
         },
     ).all()
-    if len(rows) > MOST:
+    if len(rows) > MAX_MATCHES:
         raise TooManyMatches
     return [StudyRootMatch(**{**row._mapping, "modalities": row.modalities or []}) for row in rows]
 
@@ -138,43 +139,43 @@ def _keys(query: Dataset) -> dict[str, list[str] | None]:
 
 
 def _uids(query: Dataset, keyword: str) -> list[str] | None:
-    """The UIDs of a list, None where the key is universal."""
+    """Return the UIDs of a matching key; None for universal matching."""
     value = query.get(keyword)
     if not value:
         return None
-    return [str(value)] if isinstance(value, str) else [str(one) for one in value]
+    return [str(value)] if isinstance(value, str) else [str(uid) for uid in value]
 
 
-def _described(spool: Spool, held: StudyRootMatch, query: Dataset) -> Dataset | None:
-    """The attributes that the query asks for, None where one of them does not match."""
-    header = _header(spool, held.digest)
+def _describe(spool: Spool, match: StudyRootMatch, query: Dataset) -> Dataset | None:
+    """Return the requested attributes of an entity; None when one of them does not match."""
+    header = _read_header(spool, match.digest)
     answer = Dataset()
     answer.SpecificCharacterSet = header.get("SpecificCharacterSet", "ISO_IR 192")
-    known: dict[str, object] = {
-        "StudyInstanceUID": held.study_instance_uid,
-        "SeriesInstanceUID": held.series_instance_uid,
-        "SOPInstanceUID": held.sop_instance_uid,
-        "ModalitiesInStudy": held.modalities,
-        "NumberOfStudyRelatedInstances": held.instances,
-        "NumberOfSeriesRelatedInstances": held.instances,
-        "NumberOfStudyRelatedSeries": held.series,
+    from_journal: dict[str, object] = {
+        "StudyInstanceUID": match.study_instance_uid,
+        "SeriesInstanceUID": match.series_instance_uid,
+        "SOPInstanceUID": match.sop_instance_uid,
+        "ModalitiesInStudy": match.modalities,
+        "NumberOfStudyRelatedInstances": match.instances,
+        "NumberOfSeriesRelatedInstances": match.instances,
+        "NumberOfStudyRelatedSeries": match.series,
     }
     for element in query:
         keyword = element.keyword
         if not keyword or keyword in ("QueryRetrieveLevel", "RetrieveAETitle", "InstanceAvailability"):
             continue
-        if keyword in known:
-            setattr(answer, keyword, known[keyword])
-        elif keyword in header and keyword not in _OURS:
+        if keyword in from_journal:
+            setattr(answer, keyword, from_journal[keyword])
+        elif keyword in header and keyword not in _COMPUTED:
             answer[keyword] = header[keyword]
-        elif keyword not in _OURS:
+        elif keyword not in _COMPUTED:
             answer.add_new(element.tag, element.VR, None)
-        if keyword not in (*_OF_JOURNAL, *_OURS) and not _matches(keyword, element.value, answer.get(keyword)):
+        if keyword not in (*_JOURNAL_KEYS, *_COMPUTED) and not _matches(keyword, element.value, answer.get(keyword)):
             return None
     return answer
 
 
-def _header(spool: Spool, digest: str | None) -> Dataset:
+def _read_header(spool: Spool, digest: str | None) -> Dataset:
     if digest is None:
         return Dataset()
     try:
@@ -183,16 +184,16 @@ def _header(spool: Spool, digest: str | None) -> Dataset:
         return Dataset()
 
 
-def _matches(keyword: str, wanted: object, found: object) -> bool:
-    """Whether a value is what a key asks for; a key without a value asks for nothing."""
-    asked = _texts(wanted)
-    if not asked:
+def _matches(keyword: str, wanted: object, value: object) -> bool:
+    """Whether a value matches a key; a key without a value matches everything."""
+    patterns = _texts(wanted)
+    if not patterns:
         return True
-    values = _texts(found) or [""]
-    if keyword in (*_DATES, *_TIMES):
-        return any(_in_range(value, asked[0]) for value in values)
-    patterns = [re.compile(_wildcard(one), re.IGNORECASE if keyword == "PatientName" else 0) for one in asked]
-    return any(pattern.fullmatch(value) for pattern in patterns for value in values)
+    values = _texts(value) or [""]
+    if keyword in _RANGES:
+        return any(_in_range(item, patterns[0]) for item in values)
+    expressions = [re.compile(_wildcard(key), re.IGNORECASE if keyword == "PatientName" else 0) for key in patterns]
+    return any(expression.fullmatch(item) for expression in expressions for item in values)
 
 
 def _in_range(value: str, wanted: str) -> bool:
@@ -210,5 +211,5 @@ def _texts(value: object) -> Sequence[str]:
     if value is None or value == "":
         return []
     if isinstance(value, list | tuple) or type(value).__name__ == "MultiValue":
-        return [str(one) for one in value]  # type: ignore[attr-defined]
+        return [str(item) for item in value]  # type: ignore[attr-defined]
     return [str(value)]

@@ -32,8 +32,8 @@ from pathlib import Path
 from typing import Literal, Self
 
 from imaging_hub.errors import KeyringError
+from imaging_hub.keys.aead import KEY_BYTES
 
-KEY_BYTES = 32
 _FORMAT = "imaging-hub-keyring-1"
 _MIN_DISTINCT_BYTES = 16  # a random 256-bit key has about 30; fewer than 16 is a sample or a repeated pattern
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,9 +10,8 @@ from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
 from imaging_hub.errors import HubError, NotFound
+from imaging_hub.http import access_token
 from imaging_hub.permits.policy import AccountRole, RequestActor
-
-_TOKEN_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -27,11 +24,6 @@ class Account:
     finess: str | None
 
 
-def token_hash(token: str) -> str:
-    """Return the SHA-256 under which a token is stored, in hexadecimal; unsalted, as a token has 256 random bits."""
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
 def add(
     connection: Connection, name: str, role: AccountRole, expires_at: datetime, *, finess: str | None = None, by: str
 ) -> str:
@@ -42,7 +34,7 @@ def add(
     """
     if (role is AccountRole.HOSPITAL) != (finess is not None):
         raise HubError("a hospital account names its FINESS, others do not", code="account", hint="--finess 9 digits")
-    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    token = access_token.draw()
     row = connection.execute(
         text(
             "INSERT INTO hub.account (name, role, token_hash, expires_at, finess)"
@@ -51,7 +43,13 @@ def add(
             " WHERE account.role = EXCLUDED.role AND account.finess IS NOT DISTINCT FROM EXCLUDED.finess"
             " RETURNING name"
         ),
-        {"name": name, "role": role.value, "hash": token_hash(token), "expires": expires_at, "finess": finess},
+        {
+            "name": name,
+            "role": role.value,
+            "hash": access_token.token_hash(token),
+            "expires": expires_at,
+            "finess": finess,
+        },
     ).one_or_none()
     if row is None:
         raise HubError("the name is taken by an account of another role", code="account", hint="choose another name")
@@ -60,14 +58,14 @@ def add(
     return token
 
 
-def authenticate(connection: Connection, hashed_token: str, now: datetime) -> RequestActor | None:
-    """Return the bearer of the token with this `token_hash`, or None when no account has it.
+def authenticate(connection: Connection, token_hash: str, now: datetime) -> RequestActor | None:
+    """Return the bearer of the token with this hash, or None when no account has it.
 
     The actor of an expired account says so, so that the denial can name the reason.
     """
     row = connection.execute(
         text("SELECT name, role, expires_at, finess FROM hub.account WHERE token_hash = :hash"),
-        {"hash": hashed_token},
+        {"hash": token_hash},
     ).one_or_none()
     return _as_actor(row.name, row.role, row.expires_at, row.finess, now) if row else None
 

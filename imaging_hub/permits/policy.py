@@ -74,6 +74,24 @@ class DenialReason(StrEnum):
 MAX_COUNTS_PER_DAY = 200
 """Flowcharts that one account may request in a day."""
 
+MESSAGES: Mapping[DenialReason, str] = {
+    DenialReason.ACCOUNT_EXPIRED: "This account has expired.",
+    DenialReason.ROLE_LACKS: "This account's role does not do this.",
+    DenialReason.OTHER_HOSPITAL: "This is of another hospital.",
+    DenialReason.NO_PERMIT: "There is no such permit.",
+    DenialReason.NOT_A_HOLDER: "The permit does not name this account.",
+    DenialReason.PERMIT_REVOKED: "The permit was withdrawn.",
+    DenialReason.PERMIT_NOT_YET: "The permit is not in force yet.",
+    DenialReason.PERMIT_EXPIRED: "The permit has expired.",
+    DenialReason.OTHER_PROJECT: "The permit is of another project.",
+    DenialReason.SCOPE_EXCEEDED: "The permit's scope does not cover this.",
+    DenialReason.REJECTED_IN_REVIEW: "A series of it was rejected in review.",
+    DenialReason.NOT_REVIEWED: "A series of it is still waiting for review.",
+    DenialReason.CHANGED_SINCE_FROZEN: "A series of it has changed since it was frozen.",
+    DenialReason.SUBJECT_OPPOSES: "A person in it has opposed the use of their data.",
+    DenialReason.BUDGET_SPENT: "This account has asked for its counts of today.",
+}
+
 HINTS: Mapping[DenialReason, str] = {
     DenialReason.ACCOUNT_EXPIRED: "ask the operator to renew the account: imaging-hub account add",
     DenialReason.ROLE_LACKS: "this needs another role; ask the operator",
@@ -156,6 +174,11 @@ class Denied:
     """Number of series concerned, for a reason about reviews."""
 
     @property
+    def message(self) -> str:
+        """What the denial means, for whoever may know of the resource."""
+        return MESSAGES[self.reason]
+
+    @property
     def hint(self) -> str:
         """The next step for the person who was denied."""
         return HINTS[self.reason]
@@ -202,7 +225,7 @@ _OPERATOR_ACTIONS = frozenset({_A.RELEASE_READ})
 def decide(
     actor: RequestActor,
     action: Action,
-    resource: RequestedResource = ANY_RESOURCE,
+    resource: RequestedResource,
     *,
     permit: Permit | None = None,
     today: date,

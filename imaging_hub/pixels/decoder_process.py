@@ -23,6 +23,7 @@ from imaging_hub.dicom import part10, walk
 from imaging_hub.dicom.elements import Buffer, Dataset
 from imaging_hub.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, KNOWN
 from imaging_hub.dicom.values import find, items, number, numbers, tag, text_at
+from imaging_hub.pixels import jpeg
 
 MEMORY_BYTES = 4 << 30
 CPU_SECONDS = 20
@@ -31,6 +32,8 @@ MAX_SAMPLES = 1 << 28
 
 _PIXEL_DATA_TAGS = {"PixelData": 0x7FE00010, "FloatPixelData": 0x7FE00008, "DoubleFloatPixelData": 0x7FE00009}
 _BITS_ALLOCATED = (1, 8, 16, 32, 64)
+
+jpeg.register()
 
 
 def serve(connection: socket.socket) -> None:
@@ -81,7 +84,8 @@ def decode(data: Buffer, frame: int) -> tuple[dict[str, Any], NDArray[Any]]:
     # The walk has inflated a deflated dataset and turned big endian values into little endian.
     uid = syntax.uid if element.encapsulated else EXPLICIT_VR_LITTLE_ENDIAN
     source = BytesIO(element.value) if element.encapsulated else element.value
-    pixels, properties = get_decoder(uid).as_array(source, index=frame, **options)
+    plugin = jpeg.PLUGIN if uid in jpeg.SYNTAXES else ""
+    pixels, properties = get_decoder(uid).as_array(source, index=frame, decoding_plugin=plugin, **options)
     interpretation = str(properties["photometric_interpretation"])
     if interpretation == "PALETTE COLOR":
         pixels = _apply_palette(pixels, dataset)

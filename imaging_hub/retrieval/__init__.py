@@ -1,1 +1,1 @@
-"""Studies that the hub fetches itself: from a PACS by query/retrieve, from an Orthanc, from a folder."""
+"""Retrieval of studies that the hub fetches itself: from a PACS, an Orthanc or a folder."""

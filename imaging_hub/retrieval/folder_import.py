@@ -1,4 +1,4 @@
-"""A folder of DICOM files taken into the spool and the journal as if its files had been sent."""
+"""Import of a folder of DICOM files into spool and journal, as if a sender had sent them."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from imaging_hub.gateway.dicom_file import IncomingFileReader
 from imaging_hub.gateway.reception import ReceivedInstance, Reception
 from imaging_hub.gateway.senders import Sender
 
-AT_ONCE = 4
-"""Files under way: while the disk confirms some, the next are read."""
-_PIECE = 1 << 20
-_PATIENCE_SECONDS = 2.0
+CONCURRENT_FILES = 4
+"""Files imported at the same time: while the disk flushes some, the next are read."""
+_CHUNK_BYTES = 1 << 20
+_PAUSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedFile:
-    """One file, and what became of it."""
+    """The result of one file."""
 
     path: Path
     received: ReceivedInstance
 
 
-def files_of(source: Path) -> list[Path]:
-    """The file, or every file below the folder, in order; links are not followed."""
+def list_files(source: Path) -> list[Path]:
+    """List `source` itself, or every file below it, in order; symbolic links are not followed."""
     if source.is_file():
         return [source]
     return sorted(path for path in source.rglob("*") if path.is_file() and not path.is_symlink())
 
 
-def take(
+def import_files(
     reception: Reception,
     sender: Sender,
     files: Sequence[Path],
@@ -42,24 +42,24 @@ def take(
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[ImportedFile]:
-    """Take files, in order; when the spool is above its watermark, wait until the workers have made room.
+    """Import files in order, and wait while the spool is above its watermark.
 
-    Raises `StorageUnavailable` for a disk that can no longer be trusted.
+    Raises `StorageUnavailable` after a failed fsync, when the disk can no longer be trusted.
     """
-    arriving = [IncomingFileReader(reception, sender, dataset_max_bytes) for _ in range(AT_ONCE)]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for start in range(0, len(files), AT_ONCE):
-            while not reception.accepting():
-                sleep(_PATIENCE_SECONDS)
-            yield from pool.map(_take, arriving, files[start : start + AT_ONCE])
+    readers = [IncomingFileReader(reception, sender, dataset_max_bytes) for _ in range(CONCURRENT_FILES)]
+    with ThreadPoolExecutor(CONCURRENT_FILES) as pool:
+        for start in range(0, len(files), CONCURRENT_FILES):
+            while not reception.is_accepting():
+                sleep(_PAUSE_SECONDS)
+            yield from pool.map(_import_file, readers, files[start : start + CONCURRENT_FILES])
 
 
-def _take(arriving: IncomingFileReader, path: Path) -> ImportedFile:
+def _import_file(reader: IncomingFileReader, path: Path) -> ImportedFile:
     try:
         with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                arriving.write(piece)
+            while chunk := file.read(_CHUNK_BYTES):
+                reader.write(chunk)
     except OSError:
-        arriving.discard()
+        reader.discard()
         return ImportedFile(path, ReceivedInstance(StoreSituation.MALFORMED, "file-unreadable"))
-    return ImportedFile(path, arriving.finish().received)
+    return ImportedFile(path, reader.finish().received)

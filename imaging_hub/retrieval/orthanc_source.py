@@ -1,6 +1,6 @@
-"""An Orthanc as source: its changes are followed, and each stable study is taken over, file by file.
+"""Transfer of the stable studies of an Orthanc, by following its changes.
 
-How far the changes have been followed is written down after each batch: what is taken twice is a duplicate.
+The position among the changes is stored after each batch; an instance that is transferred twice is a duplicate.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from imaging_hub.intake import completeness
 from imaging_hub.retrieval import progress
 
 BATCH = 100
-_PIECE = 1 << 20
+_CHUNK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 60
-_TAKEN = (StoreSituation.STORED, StoreSituation.DUPLICATE, StoreSituation.QUARANTINED)
+_IN_JOURNAL = (StoreSituation.STORED, StoreSituation.DUPLICATE, StoreSituation.QUARANTINED)
 
 
 @dataclass(frozen=True, slots=True)
 class OrthancFeed:
-    """Which Orthanc is followed, as whom, and which of its studies are wanted."""
+    """Address of an Orthanc, the user there, and the label of the studies to transfer."""
 
     url: str
     user: str | None = None
@@ -40,7 +40,7 @@ class OrthancFeed:
 
 @dataclass(frozen=True, slots=True)
 class TransferredStudy:
-    """A stable study of the Orthanc, and how much of it is in the journal now."""
+    """Counts of the instances of a transferred study: in the Orthanc, in the journal, refused."""
 
     instances: int
     received: int
@@ -48,11 +48,7 @@ class TransferredStudy:
 
 
 class OrthancSource:
-    """The Orthanc of `feed`, as one hospital's sender.
-
-    Raises `HubError`: `source-unavailable` when it does not answer, `source-refused` when it refuses, `source-labels`
-    when a label is asked for and it is older than 1.12, which brought labels.
-    """
+    """The Orthanc of `feed`, as one hospital's sender."""
 
     def __init__(
         self,
@@ -72,62 +68,70 @@ class OrthancSource:
         self._label = feed.label
 
     def follow(self) -> Iterator[TransferredStudy]:
-        """The studies that became stable since the last time, until there is no further change."""
-        if self._label is not None and not self._ask(self._client.is_orthanc_version_at_least, 1, 12, 0):
-            raise HubError("this Orthanc has no labels", code="source-labels", hint="Orthanc 1.12, or no --label")
-        since, done = self._position(), False
-        while not done:
-            changes, since, done = self._changes(since)
-            stable = dict.fromkeys(one.resource_id for one in changes if one.change_type == ChangeType.STABLE_STUDY)
-            for study in stable:
-                taken = self._take(study)
-                if taken is not None:
-                    yield taken
-            self._followed(since)
+        """Transfer the studies that became stable since the last call, and yield each.
 
-    def _changes(self, since: int) -> Any:
+        Raises `HubError`: `source-unavailable` when Orthanc does not answer, `source-refused` when it refuses,
+        `source-labels` for a label with an Orthanc before 1.12, `spool-full` when there is no room.
+        """
+        if self._label is not None and not self._call(self._client.is_orthanc_version_at_least, 1, 12, 0):
+            raise HubError("this Orthanc has no labels", code="source-labels", hint="Orthanc 1.12, or no --label")
+        since, done = self._read_position(), False
+        while not done:
+            changes, since, done = self._fetch_changes(since)
+            stable = dict.fromkeys(
+                change.resource_id for change in changes if change.change_type == ChangeType.STABLE_STUDY
+            )
+            for study in stable:
+                transferred = self._transfer_study(study)
+                if transferred is not None:
+                    yield transferred
+            self._record_position(since)
+
+    def _fetch_changes(self, since: int) -> Any:
         try:
-            return self._ask(self._client.get_changes, since, BATCH)
+            return self._call(self._client.get_changes, since, BATCH)
         except orthanc.ResourceNotFound:
             raise HubError("this is no Orthanc", code="source-unavailable", hint="check its address") from None
 
-    def _take(self, study: str) -> TransferredStudy | None:
-        """One study; nothing where it is gone meanwhile, or has not the label."""
+    def _transfer_study(self, study: str) -> TransferredStudy | None:
+        """Transfer one study; return None when it was deleted meanwhile or does not have the label."""
         try:
-            if self._label is not None and self._label not in self._ask(self._client.studies.get_labels, study):
+            if self._label is not None and self._label not in self._call(self._client.studies.get_labels, study):
                 return None
-            uid = self._ask(self._client.get_json, f"studies/{study}")["MainDicomTags"]["StudyInstanceUID"]
-            instances = [one["ID"] for one in self._ask(self._client.get_json, f"studies/{study}/instances")]
-            outcomes = [self._instance(instance) for instance in instances]
+            uid = self._call(self._client.get_json, f"studies/{study}")["MainDicomTags"]["StudyInstanceUID"]
+            instances = [instance["ID"] for instance in self._call(self._client.get_json, f"studies/{study}/instances")]
+            situations = [self._transfer_instance(instance) for instance in instances]
         except orthanc.ResourceNotFound:
             return None
-        if StoreSituation.NO_SPACE in outcomes:
+        if StoreSituation.NO_SPACE in situations:
             raise HubError("there is no room for more", code="spool-full", hint="run it again when there is")
-        taken = TransferredStudy(
-            len(instances), sum(one in _TAKEN for one in outcomes), sum(one not in _TAKEN for one in outcomes)
+        transferred = TransferredStudy(
+            len(instances),
+            sum(situation in _IN_JOURNAL for situation in situations),
+            sum(situation not in _IN_JOURNAL for situation in situations),
         )
-        if taken.received and not taken.refused:
+        if transferred.received and not transferred.refused:
             with self._login.begin() as connection:
-                completeness.announced(connection, self._sender.hospital, uid)
-        return taken
+                completeness.close_announced_study(connection, self._sender.hospital, uid)
+        return transferred
 
-    def _instance(self, instance: str) -> StoreSituation:
-        response = self._ask(self._client.get, f"instances/{instance}/file", stream=True, timeout=_TIMEOUT_SECONDS)
+    def _transfer_instance(self, instance: str) -> StoreSituation:
+        response = self._call(self._client.get, f"instances/{instance}/file", stream=True, timeout=_TIMEOUT_SECONDS)
         try:
-            for piece in self._ask(response.iter_content, _PIECE):
-                self._file.write(piece)
+            for chunk in self._call(response.iter_content, _CHUNK_BYTES):
+                self._file.write(chunk)
             return self._file.finish().received.situation
         finally:
             self._file.discard()
             response.close()
 
-    def _ask(self, call: Any, *arguments: Any, **options: Any) -> Any:
+    def _call(self, call: Any, *arguments: Any, **options: Any) -> Any:
         try:
             answer = call(*arguments, **options)
         except orthanc.ResourceNotFound:
             raise
         except (orthanc.ConnectionError, orthanc.TimeoutError, AttributeError):
-            # orthanc-api-client turns other faults of the connection into no response, and then asks it for its JSON.
+            # orthanc-api-client turns other connection faults into a response of None, and reads its JSON.
             raise HubError("the Orthanc does not answer", code="source-unavailable", hint="check its address") from None
         except orthanc.OrthancApiException:
             raise HubError(
@@ -137,10 +141,10 @@ class OrthancSource:
             raise HubError("the Orthanc does not answer", code="source-unavailable", hint="check its address")
         return answer
 
-    def _position(self) -> int:
+    def _read_position(self) -> int:
         with self._login.begin() as connection:
             return progress.last_change(connection, self._sender.hospital, self._url)
 
-    def _followed(self, change: int) -> None:
+    def _record_position(self, change: int) -> None:
         with self._login.begin() as connection:
-            progress.note_change(connection, self._sender.hospital, self._url, change)
+            progress.record_change(connection, self._sender.hospital, self._url, change)

@@ -1,4 +1,4 @@
-"""How far lists and Orthancs have been followed, in the database: what was interrupted goes on where it was."""
+"""Progress of retrievals in the database, so that an interrupted one continues where it was."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 
 class LineOutcome(StrEnum):
-    """What came of a line."""
+    """Outcome of a line of a list."""
 
     COMPLETE = "complete"  # every instance that the PACS announced is in the journal
     INCOMPLETE = "incomplete"  # some are not
@@ -22,7 +22,7 @@ class LineOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RetrievedLine:
-    """One line of the list, and what came of it."""
+    """One line of a list with its outcome."""
 
     value: str
     outcome: LineOutcome
@@ -34,7 +34,7 @@ class RetrievedLine:
 
 @dataclass(frozen=True)
 class RetrievalSummary:
-    """A line of a list that was asked of a PACS, without its value, which may identify."""
+    """One line of a list with its outcome, without its value, which may identify a patient."""
 
     tried_at: datetime
     hospital: str
@@ -46,8 +46,8 @@ class RetrievalSummary:
     received: int
 
 
-def recent(connection: Connection, *, limit: int) -> Sequence[RetrievalSummary]:
-    """What was asked of PACS lately, the latest first."""
+def list_summaries(connection: Connection, *, limit: int) -> Sequence[RetrievalSummary]:
+    """List the lines retrieved last, the latest first."""
     rows = connection.execute(
         text(
             "SELECT tried_at, hospital, level, outcome, reason, studies, announced, received"
@@ -58,8 +58,8 @@ def recent(connection: Connection, *, limit: int) -> Sequence[RetrievalSummary]:
     return [RetrievalSummary(*row) for row in rows]
 
 
-def complete_lines(connection: Connection, hospital: str, level: str) -> set[str]:
-    """The values of lists of a level of which everything came."""
+def list_complete_values(connection: Connection, hospital: str, level: str) -> set[str]:
+    """Return the values of a level whose studies are complete."""
     values = connection.execute(
         text(
             "SELECT value FROM identifying.retrieval"
@@ -70,8 +70,8 @@ def complete_lines(connection: Connection, hospital: str, level: str) -> set[str
     return set(values.scalars())
 
 
-def note_line(connection: Connection, hospital: str, level: str, line: RetrievedLine) -> None:
-    """Keep what came of a line, in place of what came of it before."""
+def record_line(connection: Connection, hospital: str, level: str, line: RetrievedLine) -> None:
+    """Store the outcome of a line, in place of an earlier one."""
     connection.execute(
         text(
             "INSERT INTO identifying.retrieval"
@@ -86,16 +86,16 @@ def note_line(connection: Connection, hospital: str, level: str, line: Retrieved
 
 
 def last_change(connection: Connection, hospital: str, url: str) -> int:
-    """The change up to which an Orthanc has been followed for a hospital; 0 for none."""
-    found = connection.execute(
+    """Return the number of the last change of an Orthanc that was followed for a hospital; 0 for none."""
+    number = connection.execute(
         text("SELECT last_change FROM identifying.orthanc_source WHERE hospital = :hospital AND url = :url"),
         {"hospital": hospital, "url": url},
     ).scalar_one_or_none()
-    return int(found or 0)
+    return int(number or 0)
 
 
-def note_change(connection: Connection, hospital: str, url: str, change: int) -> None:
-    """Keep up to which change an Orthanc has been followed."""
+def record_change(connection: Connection, hospital: str, url: str, change: int) -> None:
+    """Store the number of the last change of an Orthanc that was followed."""
     connection.execute(
         text(
             "INSERT INTO identifying.orthanc_source (hospital, url, last_change) VALUES (:hospital, :url, :change)"

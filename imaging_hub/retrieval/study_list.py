@@ -1,6 +1,6 @@
-"""Retrieval from a PACS by a list: accession numbers, studies or patients, a line each, at a pace that the PACS bears.
+"""Retrieval of a list of accession numbers, studies or patients from a PACS, at a limited pace.
 
-What came of each line stays in the database: a list that was interrupted goes on where it was.
+The outcome of each line is stored, so that an interrupted list continues where it was.
 """
 
 from __future__ import annotations
@@ -21,59 +21,59 @@ from imaging_hub.retrieval import progress
 from imaging_hub.retrieval.progress import LineOutcome, RetrievedLine
 from imaging_hub.retrieval.query_retrieve_scu import FoundStudy, RetrieveLevel
 
-_LONGEST = {RetrieveLevel.ACCESSION: 16, RetrieveLevel.STUDY: 64, RetrieveLevel.PATIENT: 64}
+_MAX_CHARACTERS = {RetrieveLevel.ACCESSION: 16, RetrieveLevel.STUDY: 64, RetrieveLevel.PATIENT: 64}
 
 
 @dataclass(frozen=True)
 class RetrievalPace:
-    """How fast the PACS is asked, and when."""
+    """Lines per hour, and the hours of the day, at which a PACS may be queried."""
 
     per_hour: int | None = None
     window: tuple[TimeOfDay, TimeOfDay] | None = None
-    """Of the day, local time; over midnight when it ends before it begins."""
+    """Begin and end in local time; over midnight when the end is earlier."""
     clock: Callable[[], datetime] = datetime.now
     sleep: Callable[[float], None] = time.sleep
 
     def wait(self, last: datetime | None) -> None:
-        """Sleep until the next line may begin, `last` having begun then."""
+        """Sleep until the next line may begin; `last` is when the previous one began."""
         now = self.clock()
         at = now
         if self.per_hour is not None and last is not None:
             at = max(at, last + timedelta(hours=1) / self.per_hour)
-        at = self._in_window(at)
+        at = self._next_in_window(at)
         if at > now:
             self.sleep((at - now).total_seconds())
 
-    def _in_window(self, at: datetime) -> datetime:
-        """The first moment from `at` on that lies in the window."""
+    def _next_in_window(self, at: datetime) -> datetime:
+        """Return the first moment from `at` on that lies in the window."""
         if self.window is None:
             return at
         begins, ends = self.window
-        of_day = at.time()
-        inside = begins <= of_day < ends if begins < ends else of_day >= begins or of_day < ends
+        time_of_day = at.time()
+        inside = begins <= time_of_day < ends if begins < ends else time_of_day >= begins or time_of_day < ends
         if inside:
             return at
-        opens = at.replace(hour=begins.hour, minute=begins.minute, second=0, microsecond=0)
-        return opens if opens > at else opens + timedelta(days=1)
+        opening = at.replace(hour=begins.hour, minute=begins.minute, second=0, microsecond=0)
+        return opening if opening > at else opening + timedelta(days=1)
 
 
-def window(written: str) -> tuple[TimeOfDay, TimeOfDay]:
-    """`20:00-06:00`; raises `HubError`."""
+def parse_window(text: str) -> tuple[TimeOfDay, TimeOfDay]:
+    """Parse a window such as `20:00-06:00`. Raises `HubError`."""
     try:
-        begins, ends = (datetime.strptime(part, "%H:%M").time() for part in written.split("-"))  # noqa: DTZ007
+        begins, ends = (datetime.strptime(part, "%H:%M").time() for part in text.split("-"))  # noqa: DTZ007
     except ValueError:
         raise HubError("this is no window of the day", code="window", hint="20:00-06:00") from None
     return begins, ends
 
 
-def lines(written: str) -> list[str]:
-    """The values of a list, one a line; empty lines and those that begin with # are passed over, each value once."""
-    stripped = (line.strip().strip('"') for line in written.removeprefix("\ufeff").splitlines())
+def parse_list(text: str) -> list[str]:
+    """Return the distinct values of a list, one per line; empty lines and those that begin with # are skipped."""
+    stripped = (line.strip().strip('"') for line in text.removeprefix("\ufeff").splitlines())
     return list(dict.fromkeys(value for value in stripped if value and not value.startswith("#")))
 
 
 class StudyListRetrieval:
-    """The lists of one hospital; `find` and `fetch` are what its PACS is asked."""
+    """Retrieves lists from one hospital's PACS, by `find` and `fetch`, which may raise `RetrievalRefused`."""
 
     def __init__(
         self,
@@ -90,21 +90,25 @@ class StudyListRetrieval:
     def run(
         self, level: RetrieveLevel, values: Sequence[str], pace: RetrievalPace, *, again: bool = False
     ) -> Iterator[RetrievedLine]:
-        """Each line that is not complete yet, or every one `again`, and what came of it."""
+        """Retrieve each line that is not complete yet, or every line if `again`, and yield its outcome."""
         with self._login.begin() as connection:
-            done = set() if again else progress.complete_lines(connection, self._sender.hospital, level.value)
+            complete = set() if again else progress.list_complete_values(connection, self._sender.hospital, level.value)
         last: datetime | None = None
         for value in values:
-            if value in done:
+            if value in complete:
                 continue
             pace.wait(last)
             last = pace.clock()
-            retrieved = self._line(level, value)
-            self._remember(level, retrieved)
+            retrieved = self._retrieve_line(level, value)
+            self._record(level, retrieved)
             yield retrieved
 
-    def _line(self, level: RetrieveLevel, value: str) -> RetrievedLine:
-        if len(value) > _LONGEST[level] or any(character in value for character in "*?\\") or not value.isprintable():
+    def _retrieve_line(self, level: RetrieveLevel, value: str) -> RetrievedLine:
+        if (
+            len(value) > _MAX_CHARACTERS[level]
+            or any(character in value for character in "*?\\")
+            or not value.isprintable()
+        ):
             return RetrievedLine(value, LineOutcome.INVALID)
         try:
             studies = self._find(level, value)
@@ -118,29 +122,31 @@ class StudyListRetrieval:
                 self._fetch(study.study_instance_uid)
             except RetrievalRefused as refused:
                 refusal = refused.code
-        return self._counted(value, studies, refusal)
+        return self._compare_with_journal(value, studies, refusal)
 
-    def _counted(self, value: str, studies: Sequence[FoundStudy], refusal: str) -> RetrievedLine:
-        """Compare with the journal; a study that is whole need not wait for its quiet period."""
+    def _compare_with_journal(self, value: str, studies: Sequence[FoundStudy], refusal: str) -> RetrievedLine:
+        """Compare the announced counts with the journal, and close the studies that are complete."""
         announced = received = 0
-        whole = True
+        complete = True
         with self._login.begin() as connection:
             for study in studies:
-                came = completeness.received(connection, self._sender.hospital, study.study_instance_uid)
-                expected = came if study.instances is None else study.instances
-                announced, received = announced + expected, received + came
-                if came and came >= expected:
-                    completeness.announced(connection, self._sender.hospital, study.study_instance_uid)
+                in_journal = completeness.count_received_instances(
+                    connection, self._sender.hospital, study.study_instance_uid
+                )
+                expected = in_journal if study.instances is None else study.instances
+                announced, received = announced + expected, received + in_journal
+                if in_journal and in_journal >= expected:
+                    completeness.close_announced_study(connection, self._sender.hospital, study.study_instance_uid)
                 else:
-                    whole = False
-        if whole and not refusal:
+                    complete = False
+        if complete and not refusal:
             return RetrievedLine(value, LineOutcome.COMPLETE, len(studies), announced, received)
         outcome = LineOutcome.INCOMPLETE if received or not refusal else LineOutcome.REFUSED
         return RetrievedLine(value, outcome, len(studies), announced, received, refusal)
 
-    def _remember(self, level: RetrieveLevel, line: RetrievedLine) -> None:
+    def _record(self, level: RetrieveLevel, line: RetrievedLine) -> None:
         with self._login.begin() as connection:
-            progress.note_line(connection, self._sender.hospital, level.value, line)
+            progress.record_line(connection, self._sender.hospital, level.value, line)
             trail.append(
                 connection,
                 ACTOR,

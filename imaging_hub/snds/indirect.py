@@ -144,7 +144,7 @@ def _delete_earlier_run(connection: Connection) -> None:
 
 def _linked_by(connection: Connection, method: str) -> dict[str, str]:
     rows = connection.execute(text("SELECT sid, snds_person FROM hub.link WHERE method = :method"), {"method": method})
-    return dict(rows.tuples().all())
+    return {row.sid: row.snds_person for row in rows}
 
 
 def _quality(outcome: CascadeResult, known: Mapping[str, str], exams: pa.Table) -> dict[str, dict[str, LinkageQuality]]:

@@ -79,9 +79,9 @@ class ReconciledMonth:
 
 
 def reconcile(
-    connection: Connection, tables: Path, codes: ProcedureCodes, finess: str | None = None
+    connection: Connection, tables: Path, codes: ProcedureCodes, finess: str | None
 ) -> Sequence[ReconciledMonth]:
-    """Return every hospital and month, or those of one hospital; raises `LinkageError` `nothing-loaded`."""
+    """Return the months of one hospital, of every one for None; raises `LinkageError` `nothing-loaded`."""
     load = loading.current_version(tables)
     acts = [{"code": act.code, "modality": act.modality} for act in imaging_acts().values()]
     with duckdb.connect() as database:

@@ -17,7 +17,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, FastAPI, Header
 from pydantic import BaseModel, Field, StringConstraints
 
-from imaging_hub.http import problems
+from imaging_hub.http import health, problems
 from imaging_hub.http.problems import ProblemDetails
 from imaging_hub.http.protection import RequestProtection, content_security_policy
 from imaging_hub.keys.keyring import access_key
@@ -95,13 +95,9 @@ def create_app(vault: Vault) -> FastAPI:
 
     app = FastAPI(title="Third party", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 
-    @app.get("/healthz")
-    def alive() -> dict[str, str]:
-        """Answer that the process is alive."""
-        return {"status": "ok"}
-
-    for make_router in (_subjects, _deliveries, _epochs):
-        app.include_router(make_router(vault), dependencies=[Depends(authenticate)])
+    app.include_router(health.alive())
+    for router in (health.ready(vault.check), _subjects(vault), _deliveries(vault), _epochs(vault)):
+        app.include_router(router, dependencies=[Depends(authenticate)])
     problems.install(app)
     app.add_middleware(RequestProtection, policy=content_security_policy(), respond=problems.respond)
     return app
@@ -109,12 +105,6 @@ def create_app(vault: Vault) -> FastAPI:
 
 def _subjects(vault: Vault) -> APIRouter:
     router = APIRouter()
-
-    @router.get("/readyz")
-    def ready() -> dict[str, str]:
-        """Answer whether subjects can be issued; otherwise the problem says why not."""
-        vault.check()
-        return {"status": "ready"}
 
     @router.post("/v1/subjects")
     def subject(known: KnownPerson) -> dict[str, str]:
@@ -191,5 +181,5 @@ async def _destroy_expired(vault: Vault) -> None:
         try:
             await asyncio.to_thread(vault.destroy_expired)
         except Exception as fault:
-            log.warning("expiry-failed", fault=type(fault).__name__)
+            log.warning("expiry-failed", exc_info=fault)
         await asyncio.sleep(_EXPIRY_INTERVAL_SECONDS)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from imaging_hub.errors import KeyringError
-from imaging_hub.keys.keyring import KEY_BYTES
+from imaging_hub.keys.aead import KEY_BYTES
 
 _FINGERPRINT_DIGITS = 16
 

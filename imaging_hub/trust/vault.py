@@ -12,18 +12,17 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import KeyringError
+from imaging_hub.keys.aead import AuthenticatedCipher
 from imaging_hub.keys.keyring import Keyring
 from imaging_hub.keys.pseudonym_chain import TokenKind, level2
 from imaging_hub.trust.keyrings import delivery_keys, trust_keys
 
 ACTOR = "third-party"
-_NONCE_BYTES = 12
 
 
 class Vault:
@@ -75,11 +74,11 @@ class Vault:
         """Issue a random identifier (id_acc) to each subject of one delivery, valid for `ttl`; returns them by sid."""
         issued = {sid: secrets.token_hex(16) for sid in sids}
         expires_at = datetime.now(UTC) + ttl
-        cipher = AESGCM(delivery_keys(self.keys).delivery_key(delivery))
+        cipher = AuthenticatedCipher(delivery_keys(self.keys).delivery_key(delivery))
         rows = [
             {
                 "id_acc": id_acc,
-                "sealed": _encrypt_sid(cipher, sid, id_acc),
+                "sealed": cipher.seal(sid.encode("ascii"), id_acc.encode("ascii")),
                 "delivery": delivery,
                 "expires_at": expires_at,
             }
@@ -112,8 +111,8 @@ class Vault:
             ).all()
             if rows:
                 trail.append(connection, ACTOR, trail.AuditAction.ID_ACC_RESOLVED, delivery, {"id_acc": len(rows)})
-        cipher = AESGCM(key)
-        return {row.id_acc: _decrypt_sid(cipher, row.sealed_sid, row.id_acc) for row in rows}
+        cipher = AuthenticatedCipher(key)
+        return {row.id_acc: cipher.open(row.sealed_sid, row.id_acc.encode("ascii")).decode("ascii") for row in rows}
 
     def destroy(self, delivery: str) -> int:
         """Destroy the subjects of a delivery's id_acc, and record it in the trail; returns how many.
@@ -178,12 +177,3 @@ def _require_key_in_force(connection: Connection, keyring: Keyring) -> None:
         raise KeyringError(
             "the vault is being given new keys", code="rekeying", hint="finish it with `imaging-hub trust resubmit`"
         )
-
-
-def _encrypt_sid(cipher: AESGCM, sid: str, id_acc: str) -> bytes:
-    nonce = secrets.token_bytes(_NONCE_BYTES)
-    return nonce + cipher.encrypt(nonce, sid.encode("ascii"), id_acc.encode("ascii"))
-
-
-def _decrypt_sid(cipher: AESGCM, sealed: bytes, id_acc: str) -> str:
-    return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], id_acc.encode("ascii")).decode("ascii")

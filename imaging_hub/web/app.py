@@ -11,19 +11,20 @@ from imaging_hub import __version__
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicomweb import routes
-from imaging_hub.http import problems
+from imaging_hub.http import health, login, problems
 from imaging_hub.http.pages import STATIC, PageTemplates
 from imaging_hub.http.protection import RequestProtection, content_security_policy
 from imaging_hub.http.recent_entries import RecentEntries
 from imaging_hub.http.sessions import BrowserSessions
+from imaging_hub.permits.policy import Action
 from imaging_hub.pixels.rendering import FrameRenderer
 from imaging_hub.settings import Settings
 from imaging_hub.web import (
+    client_wheel,
     cohorts,
     documentation,
-    health,
+    figures,
     linkage,
-    login,
     overview,
     permits,
     quarantine,
@@ -34,7 +35,7 @@ from imaging_hub.web import (
     studies,
     trail,
 )
-from imaging_hub.web.hub import Hub, Needs
+from imaging_hub.web.hub import ActionPermission, Hub, Needs
 
 _RESOURCES = (overview, studies, quarantine, reconciliation, linkage, reviews, cohorts, releases, permits, trail)
 
@@ -50,17 +51,29 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     )
     pages = PageTemplates(Path(__file__).parent / "templates", site.context)
     objects = ObjectStore(settings.objects)
-    sessions = BrowserSessions.named("imaging_hub", settings.hub_url)
-    app.state.hub = Hub(settings, database, objects, pages, sessions, FrameRenderer(objects.get), RecentEntries())
+    database_login = database.login(DatabaseRole.WEB)
+    hub = app.state.parts = Hub(
+        login=database_login,
+        pages=pages,
+        sessions=BrowserSessions.named("imaging_hub", settings.hub_url),
+        remembered=RecentEntries(),
+        settings=settings,
+        objects=objects,
+        pictures=FrameRenderer(objects.get),
+    )
     for resource in _RESOURCES:
         app.include_router(resource.api)
         app.include_router(resource.pages)
-    app.include_router(login.pages)
+    app.include_router(login.routes(hub))
     app.include_router(documentation.pages)
-    app.include_router(health.router)
-    app.include_router(
-        routes.router(database.login(DatabaseRole.WEB), objects, Needs, origin=settings.hub_url), prefix="/dicom-web"
-    )
+    for part in (
+        health.alive(),
+        health.ready(hub.answers),
+        health.figures(lambda: figures.exposition(hub), ActionPermission(Action.METRICS_READ)),
+    ):
+        app.include_router(part, tags=["operation"])
+    app.include_router(client_wheel.pages)
+    app.include_router(routes.router(database_login, objects, Needs, origin=settings.hub_url), prefix="/dicom-web")
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     problems.install(app, pages)
     app.add_middleware(

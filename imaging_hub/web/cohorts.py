@@ -18,7 +18,7 @@ from imaging_hub.cohorts.plan import plan
 from imaging_hub.errors import DefinitionError, HubError, NotFound
 from imaging_hub.permits import projects
 from imaging_hub.permits.policy import Action, RequestActor
-from imaging_hub.web.hub import Needs, Visit, allowed, today
+from imaging_hub.web.hub import HubVisit, Needs, allowed, today
 
 if TYPE_CHECKING:
     from imaging_hub.cohorts import frozen as freezing
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 api = APIRouter(prefix="/api/v1/cohorts", tags=["cohorts"])
 pages = APIRouter(include_in_schema=False)
 
-CohortReader = Annotated[Visit, Needs(Action.COHORT_READ)]
-CohortChecker = Annotated[Visit, Needs(Action.COHORT_CHECK)]
-CohortCounter = Annotated[Visit, Needs(Action.COHORT_COUNT)]
-CohortFreezer = Annotated[Visit, Needs(Action.COHORT_FREEZE)]
+CohortReader = Annotated[HubVisit, Needs(Action.COHORT_READ)]
+CohortChecker = Annotated[HubVisit, Needs(Action.COHORT_CHECK)]
+CohortCounter = Annotated[HubVisit, Needs(Action.COHORT_COUNT)]
+CohortFreezer = Annotated[HubVisit, Needs(Action.COHORT_FREEZE)]
 DefinitionText = Annotated[str, Form(max_length=200_000)]
 
 
@@ -96,14 +96,14 @@ def _cohort(connection: Connection, actor: RequestActor, cohort_id: str) -> Coho
 def list_cohorts(visit: CohortReader) -> list[CohortView]:
     """Frozen cohorts of your projects, the newest first."""
     with visit.begin() as connection:
-        return list(catalogue.cohorts(connection, visit.actor))
+        return list(catalogue.cohorts(connection, visit.person))
 
 
 @api.get("/{cohort_id}")
 def show_cohort(visit: CohortReader, cohort_id: str) -> CohortView:
     """One frozen cohort with its flowchart."""
     with visit.begin() as connection:
-        return _cohort(connection, visit.actor, cohort_id)
+        return _cohort(connection, visit.person, cohort_id)
 
 
 @api.post("/check")
@@ -161,18 +161,18 @@ def freeze_form(
 def cohort_page(visit: CohortReader, cohort_id: str) -> Response:
     """One frozen cohort, its flowchart, and the release one can ask for."""
     with visit.begin() as connection:
-        cohort = _cohort(connection, visit.actor, cohort_id)
-        permits = projects.list_permits(connection, holder=visit.actor.name, project=cohort.project)
+        cohort = _cohort(connection, visit.person, cohort_id)
+        permits = projects.list_permits(connection, holder=visit.person.name, project=cohort.project)
         reviews = catalogue.series_by_review_state(connection, cohort_id)
     return visit.page("cohort.html", cohort=cohort, permits=permits, reviews=reviews)
 
 
 def _form(
-    visit: Visit, definition: str, *, flowchart: Flowchart | None = None, fault: HubError | None = None
+    visit: HubVisit, definition: str, *, flowchart: Flowchart | None = None, fault: HubError | None = None
 ) -> Response:
     with visit.begin() as connection:
-        found = catalogue.cohorts(connection, visit.actor)
-        permits = projects.list_permits(connection, holder=visit.actor.name)
+        found = catalogue.cohorts(connection, visit.person)
+        permits = projects.list_permits(connection, holder=visit.person.name)
     status = 422 if fault else 200
     return visit.page(
         "cohorts.html", status, cohorts=found, permits=permits, definition=definition, flowchart=flowchart, fault=fault
@@ -187,15 +187,15 @@ def _uploaded(file: UploadFile | None) -> str:
         raise DefinitionError("definition:1: the file is not text; save it as UTF-8") from None
 
 
-def _counted(visit: Visit, definition: str) -> Flowchart:
+def _counted(visit: HubVisit, definition: str) -> Flowchart:
     from imaging_hub.cohorts import flowchart  # an analytic engine: the first page need not wait for it
 
-    settings = visit.hub.settings
+    settings = visit.app.settings
     with visit.begin() as connection:
         counted = flowchart.count(
             connection,
             parse(definition),
-            actor=visit.actor,
+            actor=visit.person,
             tables=settings.tables,
             small_cell=settings.small_cell,
             spark=settings.spark,
@@ -204,15 +204,15 @@ def _counted(visit: Visit, definition: str) -> Flowchart:
     return allowed(counted)
 
 
-def _frozen(visit: Visit, definition: str, permit_id: str) -> freezing.FrozenCohort:
+def _frozen(visit: HubVisit, definition: str, permit_id: str) -> freezing.FrozenCohort:
     from imaging_hub.cohorts import frozen as freezing
 
-    settings = visit.hub.settings
+    settings = visit.app.settings
     with visit.begin() as connection:
         frozen = freezing.freeze(
             connection,
             definition,
-            actor=visit.actor,
+            actor=visit.person,
             permit=projects.find_permit(connection, permit_id),
             tables=settings.tables,
             small_cell=settings.small_cell,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from imaging_hub.http.problems import ProblemDetails
-from imaging_hub.web.hub import authenticate, hub_of
+from imaging_hub.web.client_wheel import wheel
+from imaging_hub.web.hub import hub_of
 
 pages = APIRouter(include_in_schema=False)
 
@@ -30,15 +29,16 @@ class ApiOperation:
 
 @pages.get("/docs")
 def documentation(request: Request) -> Response:
-    """Every operation with its parameters and answers."""
-    with suppress(ProblemDetails):  # anybody may read it; whoever is signed in keeps the navigation
-        authenticate(hub_of(request), request)
+    """Every operation with its parameters and answers, and how to install the download client."""
+    hub = hub_of(request)
+    hub.recognise(request)  # anybody may read it; whoever is signed in keeps the navigation
     document = request.app.openapi()
     groups: dict[str, list[ApiOperation]] = defaultdict(list)
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             groups[operation.get("tags", ["other"])[0]].append(_operation(method, path, operation))
-    return hub_of(request).pages.render(request, "docs.html", {"groups": groups, "info": document["info"]})
+    install = wheel().install_command(hub.settings.hub_url)
+    return hub.pages.render(request, "docs.html", {"groups": groups, "info": document["info"], "install": install})
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> ApiOperation:

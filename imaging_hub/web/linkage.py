@@ -16,12 +16,12 @@ from imaging_hub.permits.policy import Action
 from imaging_hub.snds import clerical_review
 from imaging_hub.snds.clerical_review import LinkEvidence, LinkProposal, ProposalOpinion, ProposalOutcome
 from imaging_hub.snds.procedure_codes import ProcedureCodes
-from imaging_hub.web.hub import Needs, Visit
+from imaging_hub.web.hub import HubVisit, Needs
 
 api = APIRouter(prefix="/api/v1", tags=["linkage"])
 pages = APIRouter(include_in_schema=False)
 
-LinkReviewer = Annotated[Visit, Needs(Action.LINK_REVIEW)]
+LinkReviewer = Annotated[HubVisit, Needs(Action.LINK_REVIEW)]
 SubjectPseudonym = Annotated[str, Path(pattern=r"^[\w.-]{1,64}$")]
 
 _REFUSED = {
@@ -46,19 +46,19 @@ class ProposalOutcomeView(BaseModel):
     outcome: ProposalOutcome
 
 
-def _evidence(visit: Visit, pseudonym: str) -> LinkEvidence:
-    settings = visit.hub.settings
+def _evidence(visit: HubVisit, pseudonym: str) -> LinkEvidence:
+    settings = visit.app.settings
     codes = ProcedureCodes.read(settings.procedure_codes)
     with visit.begin() as connection:
-        found = clerical_review.find_evidence(connection, settings.tables, codes, pseudonym, visit.actor.name)
+        found = clerical_review.find_evidence(connection, settings.tables, codes, pseudonym, visit.person.name)
     if found is None:
         raise NotFound("no such proposal", hint="it may be decided; look at the list")
     return found
 
 
-def _decided(visit: Visit, pseudonym: str, opinion: ProposalOpinion) -> ProposalOutcome:
+def _decided(visit: HubVisit, pseudonym: str, opinion: ProposalOpinion) -> ProposalOutcome:
     with visit.begin() as connection:
-        settled = clerical_review.decide(connection, pseudonym, opinion, account=visit.actor.name)
+        settled = clerical_review.decide(connection, pseudonym, opinion, account=visit.person.name)
     if settled is ProposalOutcome.GONE:
         raise NotFound("no such proposal", hint="it may be decided; look at the list")
     if settled in _REFUSED:
@@ -67,9 +67,9 @@ def _decided(visit: Visit, pseudonym: str, opinion: ProposalOpinion) -> Proposal
     return settled
 
 
-def _queue(visit: Visit) -> Sequence[LinkProposal]:
+def _queue(visit: HubVisit) -> Sequence[LinkProposal]:
     with visit.begin() as connection:
-        return clerical_review.list_proposals(connection, visit.actor.name)
+        return clerical_review.list_proposals(connection, visit.person.name)
 
 
 @api.get("/link-proposals")

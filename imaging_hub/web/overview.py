@@ -14,12 +14,12 @@ from imaging_hub.archive import reception, totals
 from imaging_hub.permits.policy import AccountRole, Action, RequestActor
 from imaging_hub.review import verdicts
 from imaging_hub.web import quarantine
-from imaging_hub.web.hub import Needs, Visit
+from imaging_hub.web.hub import HubVisit, Needs
 
 api = APIRouter(prefix="/api/v1", tags=["overview"])
 pages = APIRouter(include_in_schema=False)
 
-OverviewReader = Annotated[Visit, Needs(Action.OVERVIEW_READ)]
+OverviewReader = Annotated[HubVisit, Needs(Action.OVERVIEW_READ)]
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,13 @@ def _told(counts: Mapping[str, int], small_cell: int) -> dict[str, int | str]:
 def show_overview(visit: OverviewReader) -> OverviewCounts:
     """What the hub holds and what waits."""
     with visit.begin() as connection:
-        return overview(connection, visit.actor, visit.hub.settings.small_cell)
+        return overview(connection, visit.person, visit.app.settings.small_cell)
 
 
 @pages.get("/")
 def overview_page(visit: OverviewReader) -> Response:
     """The same for people."""
     with visit.begin() as connection:
-        seen = overview(connection, visit.actor, visit.hub.settings.small_cell)
-    settings = visit.hub.settings
+        seen = overview(connection, visit.person, visit.app.settings.small_cell)
+    settings = visit.app.settings
     return visit.page("overview.html", overview=seen, small_cell=settings.small_cell, console=settings.console_url)

@@ -13,13 +13,13 @@ from starlette.responses import Response
 from imaging_hub.permits import projects
 from imaging_hub.permits.policy import AccountRole, Action, Permit, RequestActor
 from imaging_hub.permits.projects import Project
-from imaging_hub.web.hub import Needs, Visit, today
+from imaging_hub.web.hub import HubVisit, Needs, today
 
 api = APIRouter(prefix="/api/v1", tags=["permits"])
 pages = APIRouter(include_in_schema=False)
 
-ProjectReader = Annotated[Visit, Needs(Action.PROJECT_READ)]
-PermitReader = Annotated[Visit, Needs(Action.PERMIT_READ)]
+ProjectReader = Annotated[HubVisit, Needs(Action.PROJECT_READ)]
+PermitReader = Annotated[HubVisit, Needs(Action.PERMIT_READ)]
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,12 @@ def list_projects(visit: ProjectReader) -> list[Project]:
 def list_permits(visit: PermitReader) -> list[PermitView]:
     """Permits you hold; all of them for an operator."""
     with visit.begin() as connection:
-        return visible(connection, visit.actor)
+        return visible(connection, visit.person)
 
 
 @pages.get("/permits")
 def permits_page(visit: PermitReader) -> Response:
     """Projects with the permits you may see."""
     with visit.begin() as connection:
-        register, held = projects.list_projects(connection), visible(connection, visit.actor)
+        register, held = projects.list_projects(connection), visible(connection, visit.person)
     return visit.page("permits.html", projects=register, permits=held)

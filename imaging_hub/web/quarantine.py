@@ -10,12 +10,13 @@ from starlette.responses import Response
 from imaging_hub.archive import reception
 from imaging_hub.archive.reception import QuarantineCount
 from imaging_hub.permits.policy import AccountRole, Action, RequestActor
-from imaging_hub.web.hub import Needs, Visit
+from imaging_hub.reasons.quarantine import explain
+from imaging_hub.web.hub import HubVisit, Needs
 
 api = APIRouter(prefix="/api/v1", tags=["reception"])
 pages = APIRouter(include_in_schema=False)
 
-QuarantineReader = Annotated[Visit, Needs(Action.QUARANTINE_READ)]
+QuarantineReader = Annotated[HubVisit, Needs(Action.QUARANTINE_READ)]
 
 
 def own_hospital(actor: RequestActor) -> str | None:
@@ -27,14 +28,16 @@ def own_hospital(actor: RequestActor) -> str | None:
 def list_held(visit: QuarantineReader) -> list[QuarantineCount]:
     """Instances in quarantine by hospital, reason and modality."""
     with visit.begin() as connection:
-        return list(reception.quarantined(connection, own_hospital(visit.actor)))
+        return list(reception.quarantined(connection, own_hospital(visit.person)))
 
 
 @pages.get("/quarantine")
 def quarantine_page(visit: QuarantineReader) -> Response:
     """The same for people, with the way to the console."""
-    own = own_hospital(visit.actor)
+    own = own_hospital(visit.person)
     with visit.begin() as connection:
         held = reception.quarantined(connection, own)
         received = reception.by_state(connection, own)
-    return visit.page("quarantine.html", held=held, received=received, console=visit.hub.settings.console_url)
+    return visit.page(
+        "quarantine.html", held=held, received=received, why=explain, console=visit.app.settings.console_url
+    )

@@ -14,13 +14,13 @@ from imaging_hub.errors import LinkageError
 from imaging_hub.permits.policy import Action
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.snds.reconciliation import ReconciledMonth, reconcile
-from imaging_hub.web.hub import Needs, Visit
+from imaging_hub.web.hub import HubVisit, Needs
 from imaging_hub.web.quarantine import own_hospital
 
 api = APIRouter(prefix="/api/v1", tags=["reception"])
 pages = APIRouter(include_in_schema=False)
 
-ReconciliationReader = Annotated[Visit, Needs(Action.RECONCILIATION_READ)]
+ReconciliationReader = Annotated[HubVisit, Needs(Action.RECONCILIATION_READ)]
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class ReconciliationMonth:
     without_claim: str
 
 
-def months(visit: Visit) -> Sequence[ReconciliationMonth]:
+def months(visit: HubVisit) -> Sequence[ReconciliationMonth]:
     """What this account may see; a hospital's sees its own."""
-    settings = visit.hub.settings
+    settings = visit.app.settings
     codes = ProcedureCodes.read(settings.procedure_codes)
     try:
         with visit.begin() as connection:
-            found = reconcile(connection, settings.tables, codes, own_hospital(visit.actor))
+            found = reconcile(connection, settings.tables, codes, own_hospital(visit.person))
     except LinkageError as fault:
         if fault.code != "nothing-loaded":
             raise

@@ -22,15 +22,16 @@ from imaging_hub.errors import NotFound
 from imaging_hub.permits import projects
 from imaging_hub.permits.policy import Action
 from imaging_hub.web.byterange import ByteSpan, asked_span
-from imaging_hub.web.hub import Needs, Visit, allowed, today
+from imaging_hub.web.client_wheel import wheel
+from imaging_hub.web.hub import HubVisit, Needs, allowed, today
 
 api = APIRouter(prefix="/api/v1/releases", tags=["releases"])
 pages = APIRouter(include_in_schema=False)
 
-ReleaseReader = Annotated[Visit, Needs(Action.RELEASE_READ)]
-ReleaseDownloader = Annotated[Visit, Needs(Action.RELEASE_DOWNLOAD)]
+ReleaseReader = Annotated[HubVisit, Needs(Action.RELEASE_READ)]
+ReleaseDownloader = Annotated[HubVisit, Needs(Action.RELEASE_DOWNLOAD)]
 
-ReleaseRequester = Annotated[Visit, Needs(Action.RELEASE_REQUEST)]
+ReleaseRequester = Annotated[HubVisit, Needs(Action.RELEASE_REQUEST)]
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class ReleaseIn(BaseModel):
     permit: str = Field(max_length=64)
 
 
-def _admitted(visit: Visit, release_id: str) -> ReleaseView:
+def _admitted(visit: HubVisit, release_id: str) -> ReleaseView:
     with visit.begin() as connection:
         release = catalogue.release(connection, release_id)
         if release is None:
@@ -63,7 +64,7 @@ def _admitted(visit: Visit, release_id: str) -> ReleaseView:
 def list_releases(visit: ReleaseReader) -> list[ReleaseView]:
     """Your releases, the newest first."""
     with visit.begin() as connection:
-        return list(catalogue.releases(connection, visit.actor))
+        return list(catalogue.releases(connection, visit.person))
 
 
 @api.post("")
@@ -84,7 +85,7 @@ def manifest(visit: ReleaseDownloader, release_id: str) -> Response:
     release = _admitted(visit, release_id)
     if release.manifest_digest is None:
         raise NotFound("This release is not ready.", code="not-ready", hint="ask again in a minute")
-    size = visit.hub.objects.size(release.manifest_digest)
+    size = visit.app.objects.size(release.manifest_digest)
     return _sent(visit, release, release.manifest_digest, size, "application/vnd.apache.parquet")
 
 
@@ -99,9 +100,13 @@ def release_object(visit: ReleaseDownloader, release_id: str, digest: str) -> Re
     return _sent(visit, release, digest, size, "application/dicom")
 
 
-def _sent(visit: Visit, release: ReleaseView, digest: str, size: int, media_type: str) -> Response:
+def _sent(visit: HubVisit, release: ReleaseView, digest: str, size: int, media_type: str) -> Response:
     """An object or the part asked for, streamed: memory does not grow with the file."""
-    _remember_download(visit, release)
+    visit.note(
+        trail.AuditAction.RELEASE_DOWNLOADED,
+        release.id,
+        {"permit": release.permit, "manifest_digest": release.manifest_digest},
+    )
     headers = {"ETag": f'"{digest}"', "Accept-Ranges": "bytes", "Content-Disposition": "attachment"}
     span = asked_span(visit.request.headers, digest, size)
     if span is None:
@@ -111,29 +116,19 @@ def _sent(visit: Visit, release: ReleaseView, digest: str, size: int, media_type
     return StreamingResponse(_pieces(visit, digest, span), 206, headers, media_type)
 
 
-def _pieces(visit: Visit, digest: str, span: ByteSpan | None) -> Iterator[bytes]:
+def _pieces(visit: HubVisit, digest: str, span: ByteSpan | None) -> Iterator[bytes]:
     if span is None:
-        return visit.hub.objects.stream(digest)
-    return visit.hub.objects.stream(digest, span.start, span.end)
+        return visit.app.objects.stream(digest)
+    return visit.app.objects.stream(digest, span.start, span.end)
 
 
-def _remember_download(visit: Visit, release: ReleaseView) -> None:
-    """One entry on the trail for a session, a release and a day, before the first byte leaves."""
-    what = (visit.session, release.id, today().isoformat())
-    if visit.hub.remembered.is_new(*what):
-        with visit.begin() as connection:
-            detail = {"permit": release.permit, "manifest_digest": release.manifest_digest}
-            trail.append(connection, visit.actor.name, trail.AuditAction.RELEASE_DOWNLOADED, release.id, detail)
-        visit.hub.remembered.done(*what)
-
-
-def _requested(visit: Visit, cohort: str, permit: str) -> RequestedReleaseView:
+def _requested(visit: HubVisit, cohort: str, permit: str) -> RequestedReleaseView:
     from imaging_hub.cohorts import release as releasing  # an analytic engine: the first page need not wait for it
 
     with visit.begin() as connection:
         if projects.find_permit(connection, permit) is None:
             raise NotFound("no such permit")
-        requested = releasing.request(connection, actor=visit.actor, cohort=cohort, permit_id=permit, today=today())
+        requested = releasing.request(connection, actor=visit.person, cohort=cohort, permit_id=permit, today=today())
     release = allowed(requested)
     return RequestedReleaseView(release.id, release.new)
 
@@ -148,7 +143,7 @@ def release_form(visit: ReleaseRequester, cohort_id: str, permit: Annotated[str,
 def releases_page(visit: ReleaseReader) -> Response:
     """Your releases."""
     with visit.begin() as connection:
-        found = catalogue.releases(connection, visit.actor)
+        found = catalogue.releases(connection, visit.person)
     return visit.page("releases.html", releases=found)
 
 
@@ -158,4 +153,6 @@ def release_page(visit: ReleaseReader, release_id: str) -> Response:
     release = _admitted(visit, release_id)
     with visit.begin() as connection:
         permit = projects.find_permit(connection, release.permit)
-    return visit.page("release.html", release=release, permit=permit, origin=visit.hub.settings.hub_url)
+    origin = visit.app.settings.hub_url
+    install = wheel().install_command(origin)
+    return visit.page("release.html", release=release, permit=permit, origin=origin, install=install)

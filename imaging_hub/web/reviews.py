@@ -31,14 +31,14 @@ from imaging_hub.review.verdicts import (
     VerdictRecorded,
     WaitingSeries,
 )
-from imaging_hub.web.hub import Needs, Visit
+from imaging_hub.web.hub import HubVisit, Needs
 
 api = APIRouter(prefix="/api/v1", tags=["review"])
 pages = APIRouter(include_in_schema=False)
 
-ReviewReader = Annotated[Visit, Needs(Action.REVIEW_READ)]
-ReviewDecider = Annotated[Visit, Needs(Action.REVIEW_DECIDE)]
-PictureReader = Annotated[Visit, Needs(Action.PIXELS_READ)]
+ReviewReader = Annotated[HubVisit, Needs(Action.REVIEW_READ)]
+ReviewDecider = Annotated[HubVisit, Needs(Action.REVIEW_DECIDE)]
+PictureReader = Annotated[HubVisit, Needs(Action.PIXELS_READ)]
 SeriesUid = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$")]
 FrameNumber = Annotated[float | None, Query(ge=-1e6, le=1e6, allow_inf_nan=False)]
 ContentDigest = Annotated[str, Form(pattern=r"^[0-9a-f]{64}$")]
@@ -63,7 +63,7 @@ class ReviewPage:
     verdicts: Sequence[verdicts.Verdict]
 
 
-def _review(visit: Visit, series_uid: str, number: int | None = None) -> tuple[ReviewPage, SeriesSlice | None]:
+def _review(visit: HubVisit, series_uid: str, number: int | None = None) -> tuple[ReviewPage, SeriesSlice | None]:
     """The series, with the attributes of its middle slice or of the one asked for."""
     with visit.begin() as connection:
         found = search.series(connection, SeriesFilter(series_uids=[series_uid]))
@@ -85,9 +85,15 @@ def _settle(outcome: VerdictOutcome) -> None:
 
 
 def _decide(
-    visit: Visit, series_uid: str, digest: str, reason: RejectionReason | None, basis: VerdictBasis, *, approved: bool
+    visit: HubVisit,
+    series_uid: str,
+    digest: str,
+    reason: RejectionReason | None,
+    basis: VerdictBasis,
+    *,
+    approved: bool,
 ) -> None:
-    who = visit.actor.name
+    who = visit.person.name
     with visit.begin() as connection:
         if approved:
             outcome = verdicts.approve(connection, series_uid, digest, reviewer=who, basis=basis)
@@ -144,11 +150,11 @@ def review_page(
         "review.html",
         review=review,
         shown=shown,
-        window=visit.hub.pictures.window(shown.digest) if shown else None,
+        window=visit.app.pictures.window(shown.digest) if shown else None,
         reasons=REASON_LABELS,
         waiting=waiting,
         done=done,
-        console=visit.hub.settings.console_url,
+        console=visit.app.settings.console_url,
     )
 
 
@@ -186,4 +192,4 @@ def after_picture(
         held = slices.find_slice(connection, series_instance_uid, sop_instance_uid)
     if held is None or frame >= held.frames:
         raise NotFound("no such picture")
-    return Response(visit.hub.pictures.png(held.digest, frame, center, width), media_type="image/png")
+    return Response(visit.app.pictures.png(held.digest, frame, center, width), media_type="image/png")

@@ -13,15 +13,15 @@ from imaging_hub.archive.filters import SeriesFilter, StudyFilter
 from imaging_hub.archive.search import ArchivedSeries, ArchivedStudy
 from imaging_hub.errors import NotFound
 from imaging_hub.permits.policy import AccountRole, Action, RequestActor, RequestedResource
-from imaging_hub.web.hub import Needs, Visit
+from imaging_hub.web.hub import HubVisit, Needs
 
 PAGE = 50
 
 api = APIRouter(prefix="/api/v1", tags=["studies"])
 pages = APIRouter(include_in_schema=False)
 
-StudyReader = Annotated[Visit, Needs(Action.STUDIES_READ)]
-SeriesReader = Annotated[Visit, Needs(Action.SERIES_READ)]
+StudyReader = Annotated[HubVisit, Needs(Action.STUDIES_READ)]
+SeriesReader = Annotated[HubVisit, Needs(Action.SERIES_READ)]
 PageOffset = Annotated[int, Query(ge=0, le=10_000_000)]
 STATES = ("COMPLETE", "IN_REVIEW", "RELEASABLE", "VETOED")
 
@@ -46,7 +46,7 @@ def _filter(actor: RequestActor, asked: StudyListQuery) -> StudyFilter:
     )
 
 
-def _study(visit: Visit, uid: str) -> tuple[ArchivedStudy, list[ArchivedSeries]]:
+def _study(visit: HubVisit, uid: str) -> tuple[ArchivedStudy, list[ArchivedSeries]]:
     with visit.begin() as connection:
         found = search.studies(connection, StudyFilter(study_uids=[uid]))
         held = search.series_of(connection, uid)
@@ -65,7 +65,7 @@ def list_studies(
 ) -> list[ArchivedStudy]:
     """Studies in the archive, the latest first; dates are the shifted ones."""
     with visit.begin() as connection:
-        return search.studies(connection, _filter(visit.actor, asked), limit=limit, offset=offset)
+        return search.studies(connection, _filter(visit.person, asked), limit=limit, offset=offset)
 
 
 @api.get("/studies/{study_instance_uid}")
@@ -96,7 +96,7 @@ def show_series(visit: SeriesReader, series_instance_uid: str) -> ArchivedSeries
 def studies_page(visit: StudyReader, asked: Annotated[StudyListQuery, Depends()], offset: PageOffset = 0) -> Response:
     """The list with its filters."""
     with visit.begin() as connection:
-        found = search.studies(connection, _filter(visit.actor, asked), limit=PAGE + 1, offset=offset)
+        found = search.studies(connection, _filter(visit.person, asked), limit=PAGE + 1, offset=offset)
         modalities = sorted(totals.series_by_modality(connection))
     return visit.page(
         "studies.html",

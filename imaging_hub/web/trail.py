@@ -12,14 +12,14 @@ from starlette.responses import Response
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import TrailEntry
 from imaging_hub.permits.policy import Action
-from imaging_hub.web.hub import Needs, Visit
+from imaging_hub.web.hub import HubVisit, Needs
 
 PAGE = 100
 
 api = APIRouter(prefix="/api/v1/audit", tags=["audit"])
 pages = APIRouter(include_in_schema=False)
 
-TrailReader = Annotated[Visit, Needs(Action.AUDIT_READ)]
+TrailReader = Annotated[HubVisit, Needs(Action.AUDIT_READ)]
 EntrySequence = Annotated[int | None, Query(ge=1, lt=1 << 62)]
 
 

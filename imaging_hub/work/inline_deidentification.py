@@ -26,9 +26,9 @@ from imaging_hub.deidentification.identifiers.collector import IdentifierCollect
 from imaging_hub.deidentification.instance import AttributeChange, Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.dicom.elements import Buffer, Dataset
 from imaging_hub.errors import HubError
-from imaging_hub.intake import handover, retention, study_identifiers
-from imaging_hub.intake.handover import HandoverRequest
-from imaging_hub.intake.study_keys import OriginalOwner, StudyKey, open_vault
+from imaging_hub.intake import deidentification_socket, patient_identifiers, retention
+from imaging_hub.intake.deidentification_socket import HandoverRequest
+from imaging_hub.intake.study_keys import OriginalOwner, StudyKey, open_study_keys
 from imaging_hub.keys.keyring import gateway_keys, hub_keys
 from imaging_hub.log import log
 from imaging_hub.pseudonymisation import identity, ins, pseudonyms, traits
@@ -68,7 +68,7 @@ class InlineDeidentifier:
         self._settings = settings
         self._login = database.login(DatabaseRole.WORKER)
         self._third_party = third_party
-        self._vault = open_vault(settings, self._login)
+        self._study_keys = open_study_keys(settings, self._login)
         self._storing = GroupStore(ObjectStore(settings.objects))
         self._hub_keys = hub_keys(settings.keys)
         self._plans = PlanCache(settings)
@@ -95,6 +95,8 @@ class InlineDeidentifier:
             SourceInstance(dataset, handed.transfer_syntax_uid), study.pseudonyms
         )
         if isinstance(outcome, Quarantined):
+            if outcome.fault is not None:
+                log.error("engine-fault", fault=outcome.fault.kind, place=outcome.fault.place, instances=1)
             return None
         change_list = session.change_list(outcome.changes, self._kept)
         stored = self._storing.put(outcome.part10)
@@ -120,9 +122,9 @@ class InlineDeidentifier:
         if known is not None and time.monotonic() - known.since < FRESH_SECONDS:
             return known
         label, plan = self._plans.of(handed.profile)
-        key = self._vault.of(owner)
+        key = self._study_keys.get_key(owner)
         with self._login.begin() as connection:
-            if not retention.keeps_none(connection, handed.hospital):
+            if not retention.keeps_no_originals(connection, handed.hospital):
                 return None
             who = identity.register(
                 connection,
@@ -134,7 +136,7 @@ class InlineDeidentifier:
             )
             if isinstance(who, ContestedIdentity) or opposition.stands(connection, who.sid):
                 return None
-            named = study_identifiers.unite(connection, key, frozenset())
+            named = patient_identifiers.merge_identifiers(connection, key, frozenset())
         stand_ins = replace(pseudonyms.subject_pseudonyms(self._hub_keys, who.sid, handed.hospital), identifiers=named)
         envelopes, now = OutcomeSealer(self._hub_keys, key), time.monotonic()
         made = _Study(handed.patient_id, reading, who.sid, stand_ins, label, plan, key, envelopes, now)
@@ -145,7 +147,7 @@ class InlineDeidentifier:
         if identifiers <= study.pseudonyms.identifiers:
             return study
         with self._login.begin() as connection:
-            named = study_identifiers.unite(connection, study.key, identifiers)
+            named = patient_identifiers.merge_identifiers(connection, study.key, identifiers)
         return self._remember(owner, replace(study, pseudonyms=replace(study.pseudonyms, identifiers=named)))
 
     def _kept(self, changes: Sequence[AttributeChange]) -> str:
@@ -199,7 +201,7 @@ class InlineSession:
 def run(settings: Settings, database: Database) -> None:
     """Let instances through until asked to stop."""
     deidentifier = InlineDeidentifier(settings, database, ThirdParty.connect(settings))
-    listening = handover.listen(settings.handover_socket)
+    listening = deidentification_socket.listen(settings.handover_socket)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: listening.shutdown(socket.SHUT_RDWR))
     serve(listening, deidentifier)
@@ -221,7 +223,7 @@ def _attend(line: socket.socket, deidentifier: InlineDeidentifier) -> None:
     with line:
         while True:
             try:
-                handed, dataset = handover.receive(line)
-                handover.answer(line, deidentifier.deidentify(handed, dataset, session))
+                handed, dataset = deidentification_socket.receive_request(line)
+                deidentification_socket.send_outcome(line, deidentifier.deidentify(handed, dataset, session))
             except OSError:
                 return

@@ -8,27 +8,22 @@ from __future__ import annotations
 
 import hmac
 import json
-import os
 import zlib
 from base64 import b64decode, b64encode
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from imaging_hub.archive.index import StoredInstance
 from imaging_hub.deidentification.identifiers import second_look
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Quarantined
-from imaging_hub.errors import KeyringError
+from imaging_hub.errors import KeyringError, SealBroken
 from imaging_hub.intake.journal import SEND_AGAIN
 from imaging_hub.intake.study_keys import StudyKey
+from imaging_hub.keys.aead import AuthenticatedCipher
 from imaging_hub.keys.keyring import Keyring
 from imaging_hub.pseudonymisation.ins import QualifiedIns, UnqualifiedIns
 from imaging_hub.pseudonymisation.traits import PatientTraits
-
-_NONCE_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +58,19 @@ class OutcomeSealer:
     """Seals the outcomes of one study and opens them; `keyring` is the hub's."""
 
     def __init__(self, keyring: Keyring, key: StudyKey) -> None:
-        self._cipher = AESGCM(hmac.digest(keyring.key("uid"), b"imaging-hub|outcome|1|" + key.key, "sha256"))
+        self._cipher = AuthenticatedCipher(
+            hmac.digest(keyring.key("uid"), b"imaging-hub|outcome|1|" + key.key, "sha256")
+        )
 
     def seal(self, outcome: InlineOutcome) -> bytes:
         """An outcome for the gateway to keep."""
-        nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, zlib.compress(json.dumps(_written(outcome)).encode(), 1), None)
+        return self._cipher.seal(zlib.compress(json.dumps(_written(outcome)).encode(), 1))
 
     def open(self, sealed: bytes) -> InlineOutcome:
         """What was sealed; raises `KeyringError` where it was sealed under another key, or changed since."""
         try:
-            compressed = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
-        except InvalidTag:
+            compressed = self._cipher.open(sealed)
+        except SealBroken:
             raise KeyringError(
                 "what passed the door cannot be opened",
                 code="outcome-unreadable",

@@ -19,7 +19,7 @@ class StudyOriginals:
 
     def start(self, digest: str) -> FileStart:
         """The first bytes of a file, all of a small one."""
-        start = self._spool.start(digest)
+        start = self._spool.read_start(digest)
         if start.size == len(start.data) <= self._room:
             self._held[digest] = start.data
             self._room -= start.size

@@ -25,11 +25,11 @@ from imaging_hub.database import Database, DatabaseRole, wake_workers
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.instance import Pseudonyms, Quarantined
 from imaging_hub.errors import KeyringError, StorageUnavailable, ThirdPartyUnavailable
-from imaging_hub.intake import completeness, journal, retention, study_identifiers, study_keys
+from imaging_hub.intake import completeness, journal, patient_identifiers, retention, study_keys
 from imaging_hub.intake.completeness import StudyRevision
 from imaging_hub.intake.journal import DeidentifiedEntry, JournalEntry
 from imaging_hub.intake.spool import open_spool
-from imaging_hub.intake.study_keys import OriginalOwner, open_vault
+from imaging_hub.intake.study_keys import OriginalOwner, open_study_keys
 from imaging_hub.keys.keyring import gateway_keys, hub_keys, project_keys
 from imaging_hub.log import log
 from imaging_hub.pseudonymisation import identity, pseudonyms
@@ -59,6 +59,16 @@ class DueWork:
     """Seconds until the next open study may be complete."""
 
 
+@dataclass(frozen=True)
+class _Subject:
+    """Whose a study is, under which pseudonyms and by which profile it was de-identified."""
+
+    sid: str
+    pseudonyms: Pseudonyms
+    profile: str
+    traits: frozenset[PatientTraits]
+
+
 class StudyPipeline:
     """What a worker can do; it logs in as the one role that sees both zones."""
 
@@ -66,7 +76,7 @@ class StudyPipeline:
         self._settings = settings
         self._login = database.login(DatabaseRole.WORKER)
         self._spool = open_spool(settings, self._login)
-        self._vault = open_vault(settings, self._login)
+        self._study_keys = open_study_keys(settings, self._login)
         self._objects = ObjectStore(settings.objects)
         self._hub_keys = hub_keys(settings.keys)
         self._third_party = third_party
@@ -76,12 +86,12 @@ class StudyPipeline:
     def due(self) -> DueWork:
         """Close the studies that have gone quiet, and name every row that waits and can be worked on."""
         with self._login.begin() as connection:
-            completeness.complete_studies(connection, self._settings.study_quiet_seconds)
+            completeness.close_quiet_studies(connection, self._settings.study_quiet_seconds)
             due = DueWork(
-                completeness.awaiting(connection),
+                completeness.list_complete_studies(connection),
                 releases.awaiting(connection),
                 search.awaiting_sink(connection) if self._settings.orthanc_sink_url else (),
-                completeness.next_quiet(connection, self._settings.study_quiet_seconds),
+                completeness.seconds_until_quiet(connection, self._settings.study_quiet_seconds),
             )
         return due if not due.studies or self._gives_subjects() else replace(due, studies=())
 
@@ -97,9 +107,9 @@ class StudyPipeline:
     def process_study(self, study: int) -> None:
         """De-identify, archive, index and journal what a complete study still holds."""
         with self._login.begin() as connection:
-            revision = completeness.revision(connection, study)
-            entries = journal.unsettled(connection, study)
-            conflict = completeness.patient_conflict(connection, study)
+            revision = completeness.get_revision(connection, study)
+            entries = journal.list_unsettled(connection, study)
+            conflict = completeness.has_patient_conflict(connection, study)
         if not revision.complete:
             return  # another job did it
         if conflict:
@@ -111,14 +121,14 @@ class StudyPipeline:
     def _purge_at_once(self, study: int) -> None:
         """Remove the originals of a study whose sender has none kept; what is held back stays, for people to see."""
         with self._login.begin() as connection:
-            found = retention.expired(connection, self._settings.originals_days, study=study, limit=ALL)
+            found = retention.list_expired(connection, self._settings.originals_days, study=study, limit=ALL)
             retention.purge(connection, self._spool, [original for original in found if original.at_once])
 
     def give_up(self, study: int) -> None:
         """Quarantine what could not be processed in so many attempts."""
         with self._login.begin() as connection:
-            revision = completeness.revision(connection, study)
-            entries = journal.unsettled(connection, study)
+            revision = completeness.get_revision(connection, study)
+            entries = journal.list_unsettled(connection, study)
         self._conclude(revision, [], [(entry, Quarantined("processing-failed")) for entry in entries])
 
     def prepare_release(self, release: str) -> None:
@@ -144,20 +154,20 @@ class StudyPipeline:
         """Remove the originals that retention no longer keeps; those under review stay."""
         with self._login.begin() as connection:
             under_review = verdicts.pending(connection)
-            expired = retention.expired(connection, self._settings.originals_days)
+            expired = retention.list_expired(connection, self._settings.originals_days)
             # A worker that ended between a refusal and its purge left these.
-            expired += retention.opposed(connection)
+            expired += retention.list_opposed(connection)
             retention.purge(
                 connection,
                 self._spool,
                 [one for one in expired if one.at_once or one.deidentified_series_instance_uid not in under_review],
             )
-            study_keys.shred(connection)
+            study_keys.shred_unused_keys(connection)
             index_changes.fold(connection)
 
     def _deidentify(self, revision: StudyRevision, entries: Sequence[JournalEntry]) -> None:
         originals = StudyOriginals(self._spool)
-        key = self._vault.of(OriginalOwner(revision.hospital, revision.study_instance_uid))
+        key = self._study_keys.get_key(OriginalOwner(revision.hospital, revision.study_instance_uid))
         envelopes = OutcomeSealer(self._hub_keys, key)
         passed = {entry.id: envelopes.open(entry.outcome) for entry in entries if entry.outcome}
         kept = [entry for entry in entries if entry.id not in passed]
@@ -171,7 +181,7 @@ class StudyPipeline:
                 patient_id=entries[0].patient_id or "",
                 reading=patient.reading,
             )
-            named = study_identifiers.unite(connection, key, patient.identifiers)
+            named = patient_identifiers.merge_identifiers(connection, key, patient.identifiers)
         if isinstance(who, ContestedIdentity):
             self._conclude(revision, [], [(entry, Quarantined(who.reason)) for entry in entries])
             return
@@ -182,6 +192,7 @@ class StudyPipeline:
         )
         engine, label = self._engine(revision.profile)
         admissions, refusals = archived(self._objects, engine, kept, stand_ins, originals)
+        _tell_faults(revision, refusals)
         for entry in entries:
             if (outcome := passed.get(entry.id)) is None:
                 continue
@@ -190,9 +201,7 @@ class StudyPipeline:
                 admissions.append((entry, outcome.admission))
             else:
                 refusals.append((entry, refusal))
-        self._conclude(
-            revision, admissions, refusals, sid=who.sid, stand_ins=stand_ins, profile=label, said=patient.traits
-        )
+        self._conclude(revision, admissions, refusals, _Subject(who.sid, stand_ins, label, patient.traits))
 
     def _refused_for_opposition(self, revision: StudyRevision, entries: Sequence[JournalEntry], sid: str) -> bool:
         """Take nothing in of a subject who opposes: the reason stays, the originals do not."""
@@ -201,7 +210,7 @@ class StudyPipeline:
                 return False
         self._conclude(revision, [], [(entry, Quarantined("patient-opposes")) for entry in entries])
         with self._login.begin() as connection:
-            retention.purge(connection, self._spool, retention.opposed(connection, study=revision.id))
+            retention.purge(connection, self._spool, retention.list_opposed(connection, study=revision.id))
         return True
 
     def _engine(self, name: str) -> tuple[Deidentifier, str]:
@@ -216,30 +225,27 @@ class StudyPipeline:
         revision: StudyRevision,
         admissions: Sequence[tuple[JournalEntry, StoredInstance]],
         refusals: Sequence[tuple[JournalEntry, Quarantined]],
-        *,
-        sid: str = "",
-        stand_ins: Pseudonyms | None = None,
-        profile: str = "",
-        said: Iterable[PatientTraits] = (),
+        subject: _Subject | None = None,
     ) -> None:
         """Index, journal and trail a study's outcome in one transaction."""
         with self._login.begin() as connection:
-            if not completeness.still_waits(connection, revision.id):
+            if not completeness.lock_complete_study(connection, revision.id):
                 return  # another worker, thought dead, was faster
             admissions, lost = self._held(connection, admissions)
             refusals = [*refusals, *lost]
-            if stand_ins is not None and admissions:
+            if subject is not None and admissions:
                 for study_uid in sorted({a.instance.study_instance_uid for _, a in admissions}):
                     index.admit(
                         connection,
-                        sid=sid,
-                        pseudonym=stand_ins.patient,
+                        sid=subject.sid,
+                        pseudonym=subject.pseudonyms.patient,
                         finess=admissions[0][0].finess,
-                        date_shift_days=stand_ins.date_shift_days,
-                        profile=profile,
+                        date_shift_days=subject.pseudonyms.date_shift_days,
+                        profile=subject.profile,
                         admissions=[a for _, a in admissions if a.instance.study_instance_uid == study_uid],
                     )
-                index.note_traits(connection, sid, [(one.birth_month, int(one.sex)) for one in said])
+                traits = [(one.birth_month, int(one.sex)) for one in subject.traits]
+                index.note_traits(connection, subject.sid, traits)
             passed = [
                 DeidentifiedEntry(entry.id, one.instance.sop_instance_uid, one.instance.series_instance_uid, one.digest)
                 for entry, one in admissions
@@ -251,13 +257,13 @@ class StudyPipeline:
                 for entry, refusal in refusals
                 if journal.settle_quarantined(connection, entry.id, refusal.reason, refusal.attribute, refusal.rule)
             ]
-            completeness.processed(connection, revision.id)
+            completeness.mark_processed(connection, revision.id)
             _remember(connection, revision, len(admissions), Counter(held))
             if admissions and self._settings.orthanc_sink_url:
                 wake_workers(connection)  # the study is due there
         self._forget(revision, [entry.outcome for entry, _ in refusals if entry.outcome])
         counts = {"archived": len(admissions), "quarantined": len(held)}
-        log.info("study-settled", study=revision.id, profile=profile, **counts)
+        log.info("study-settled", study=revision.id, profile=subject.profile if subject else "", **counts)
 
     def _held(
         self, connection: Connection, admissions: Sequence[tuple[JournalEntry, StoredInstance]]
@@ -280,7 +286,7 @@ class StudyPipeline:
         if not refused:
             return
         envelopes = OutcomeSealer(
-            self._hub_keys, self._vault.of(OriginalOwner(revision.hospital, revision.study_instance_uid))
+            self._hub_keys, self._study_keys.get_key(OriginalOwner(revision.hospital, revision.study_instance_uid))
         )
         digests = set()
         for sealed in refused:
@@ -288,6 +294,12 @@ class StudyPipeline:
                 digests.add(envelopes.open(sealed).admission.digest)
         with self._login.begin() as connection:
             object_removal.forget(connection, self._objects, digests)
+
+
+def _tell_faults(revision: StudyRevision, refusals: Iterable[tuple[JournalEntry, Quarantined]]) -> None:
+    """Log where the engine failed: once a place, as the instances of a series fail alike."""
+    for site, instances in Counter(refusal.fault for _, refusal in refusals if refusal.fault).items():
+        log.error("engine-fault", study=revision.id, fault=site.kind, place=site.place, instances=instances)
 
 
 def _remember(connection: Connection, revision: StudyRevision, archived: int, refused: Counter[str]) -> None:

@@ -16,7 +16,7 @@ from imaging_hub.database import DUE, Database, DatabaseRole
 from imaging_hub.log import log
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
-from imaging_hub.work import diagnosis, queue
+from imaging_hub.work import health_check, queue
 from imaging_hub.work.pipeline import StudyPipeline
 
 SWEEP_SECONDS = 1.0
@@ -78,9 +78,9 @@ async def _look(settings: Settings, database: Database, stop: asyncio.Event) -> 
     """Until told to stop, write down what is wrong with the hub; a look that fails keeps no study waiting."""
     while not stop.is_set():
         try:
-            await asyncio.to_thread(diagnosis.write_down, settings, database)
+            await asyncio.to_thread(health_check.write_report, settings, database)
         except Exception as fault:
-            log.warning("diagnosis-failed", fault=type(fault).__name__)
+            log.warning("diagnosis-failed", exc_info=fault)
         await _pause(stop, LOOK_SECONDS)
 
 

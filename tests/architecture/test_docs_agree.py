@@ -111,8 +111,10 @@ def test_decisions_have_one_form(root: Path) -> None:
 
 
 def test_every_dependency_has_its_reason(root: Path) -> None:
-    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
-    declared = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    pyproject = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+    project = pyproject["project"]
+    groups = [*project["optional-dependencies"].values(), *pyproject["dependency-groups"].values()]
+    declared = [*project["dependencies"], *chain.from_iterable(groups)]
     names = {re.split(r"[^\w-]", requirement)[0].lower() for requirement in declared}
     reasons = (root / "docs" / "decisions" / "0011-dependencies.md").read_text("utf-8")
     assert names - set(re.findall(r"`([a-z0-9-]+)`", reasons)) == set()

@@ -1,9 +1,12 @@
-"""Who reaches the database, and as whom: a role is chosen by who starts, and handed to the rooms that work."""
+"""Who asks the database what, and as whom: each table has one room that knows it, and roles are handed down."""
 
 from __future__ import annotations
 
 import ast
+import re
+from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,15 +15,142 @@ if TYPE_CHECKING:
 CHOOSERS = ("cli/", "console/", "gateway/", "trust/", "web/", "work/", "database.py")
 """Rooms that are processes of a role, or start them. Every other one is handed a `Connection` or a `DatabaseLogin`."""
 
+WITHOUT_QUERIES = ("cli/", "console/", "dicomweb/", "http/", "web/")
+"""Rooms that show, and ask the others."""
+
+OWNERS = {
+    "audit.entry": "audit",
+    "hub.account": "permits",
+    "hub.answer": "cohorts",
+    "hub.change_list": "archive",
+    "hub.cohort": "cohorts",
+    "hub.cohort_member": "cohorts",
+    "hub.index_change": "archive",
+    "hub.index_changed_before": "archive",
+    "hub.index_version": "archive",
+    "hub.instance": "archive",
+    "hub.link": "snds",
+    "hub.link_in_use": "snds",
+    "hub.link_opinion": "snds",
+    "hub.link_proposal": "snds",
+    "hub.object": "archive",
+    "hub.opposed": "archive",
+    "hub.opposition": "archive",
+    "hub.permit": "permits",
+    "hub.permit_holder": "permits",
+    "hub.project": "permits",
+    "hub.reception": "archive",
+    "hub.release": "cohorts",
+    "hub.release_item": "cohorts",
+    "hub.review": "review",
+    "hub.series": "archive",
+    "hub.study": "archive",
+    "hub.subject": "archive",
+    "hub.told": "cohorts",
+    "hub.trait": "archive",
+    "identifying.diagnosis": "intake",
+    "identifying.identity": "pseudonymisation",
+    "identifying.instance": "intake",
+    "identifying.opposing": "pseudonymisation",
+    "identifying.operator": "gateway",
+    "identifying.orthanc_source": "retrieval",
+    "identifying.outcome": "intake",
+    "identifying.rejection": "gateway",
+    "identifying.retrieval": "retrieval",
+    "identifying.sender": "gateway",
+    "identifying.study": "intake",
+    "identifying.study_key": "intake",
+    "trust.epoch": "trust",
+    "trust.id_acc": "trust",
+    "trust.person": "trust",
+}
+"""The room that writes each table and view, and alone may."""
+
+READERS = {
+    "cohorts": {
+        "hub.instance": "a release lists the instances of a cohort's series",
+        "hub.series": "members are series: their review state and content decide",
+        "hub.study": "the index of cohorts is series joined with their studies",
+        "hub.subject": "a release replaces the pseudonyms of subjects",
+        "hub.opposed": "nobody who opposes is counted, frozen or released",
+        "hub.link_in_use": "the index of cohorts is of linked subjects",
+        "hub.index_version": "files of the index are made again when it has changed",
+        "hub.permit": "cohorts are shown to who holds a permit of their project",
+        "hub.permit_holder": "likewise",
+    },
+    "intake": {"identifying.sender": "what came is kept, closed and replayed as its senders are described"},
+    "review": {"hub.study": "the queue is by the age of studies", "hub.series": "verdicts are on series"},
+    "snds": {
+        "hub.opposed": "nobody who opposes is linked",
+        "hub.series": "claims are compared with the modalities of studies",
+        "hub.study": "exams are the studies of a day",
+        "hub.subject": "proposals are shown under pseudonyms",
+        "hub.trait": "exams are compared by what headers say of the patient",
+    },
+}
+"""Rooms that join tables of others in the same zone when they read, and why."""
+
+WRITERS = {"review": {"hub.series": "the column `review_state`, on which the index builds the state of a study"}}
+"""Rooms that write a table of another."""
+
+_VERB = r"(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|COPY|LISTEN|NOTIFY)"
+_STATEMENT = re.compile(rf"^\s*{_VERB}\b")
+_TABLE = re.compile(r"\b(?:identifying|hub|trust|audit|work)\.[a-z_]+\b")
+_WRITTEN = re.compile(r"\b(?:INSERT INTO|UPDATE|DELETE FROM|COPY)\s+((?:identifying|hub|trust|audit)\.[a-z_]+)\b")
+_MADE = re.compile(r"\bCREATE (?:TABLE|VIEW) ((?:identifying|hub|trust|audit)\.[a-z_]+)\b")
+
 
 def test_a_role_is_chosen_only_by_what_runs_as_a_process(modules: list[Module]) -> None:
     choosing = [
         f"{module.path}:{line}"
-        for module in modules
-        if not module.is_revision and not module.path.removeprefix("imaging_hub/").startswith(CHOOSERS)
+        for module in _written(modules)
+        if not _place(module).startswith(CHOOSERS)
         for line in _mentions_of_roles(module.tree)
     ]
     assert choosing == []
+
+
+def test_rooms_that_show_ask_the_others(modules: list[Module]) -> None:
+    asking = [
+        f"{module.path}:{line}"
+        for module in _written(modules)
+        if _place(module).startswith(WITHOUT_QUERIES)
+        for line in _queries(module.tree)
+    ]
+    assert asking == []
+
+
+def test_a_table_is_written_by_its_owner(modules: list[Module]) -> None:
+    strangers = {
+        (room, table)
+        for room, text in _statements(modules)
+        for table in _WRITTEN.findall(text)
+        if OWNERS.get(table) != room
+    }
+    assert strangers == {(room, table) for room, tables in WRITERS.items() for table in tables}
+
+
+def test_a_table_is_read_by_its_owner_and_where_a_join_needs_it(modules: list[Module]) -> None:
+    strangers = defaultdict(set)
+    for room, text in _statements(modules):
+        for table in _TABLE.findall(text):
+            if table in OWNERS and OWNERS[table] != room:
+                strangers[room].add(table)
+    assert strangers == {room: set(tables) for room, tables in READERS.items()}
+
+
+def test_every_table_has_its_owner(root: Path) -> None:
+    folders = (root / "imaging_hub" / "migrations", root / "imaging_hub" / "trust" / "migrations")
+    revisions = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".sql")]
+    assert set(OWNERS) == {table for path in revisions for table in _MADE.findall(path.read_text("utf-8"))}
+
+
+def _written(modules: list[Module]) -> Iterator[Module]:
+    return (module for module in modules if not module.is_revision)
+
+
+def _place(module: Module) -> str:
+    return module.path.removeprefix("imaging_hub/")
 
 
 def _mentions_of_roles(tree: ast.Module) -> Iterator[int]:
@@ -30,3 +160,28 @@ def _mentions_of_roles(tree: ast.Module) -> Iterator[int]:
         reached = isinstance(node, ast.Attribute) and node.attr == "DatabaseRole"
         if named or reached:
             yield node.lineno
+
+
+def _queries(tree: ast.Module) -> Iterator[int]:
+    """Lines that hold a statement, or import what makes one of a text."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _STATEMENT.match(node.value):
+            yield node.lineno
+        if isinstance(node, ast.ImportFrom) and node.module in ("sqlalchemy", "psycopg"):
+            yield from (node.lineno for name in node.names if name.name in ("text", "sql", "select", "table"))
+        if isinstance(node, ast.Attribute) and node.attr in ("execute", "exec_driver_sql"):
+            yield node.lineno
+
+
+def _statements(modules: list[Module]) -> Iterator[tuple[str, str]]:
+    """Room and text of every string that is no docstring and names tables among SQL's words."""
+    for module in _written(modules):
+        documentation = {id(node.value) for node in ast.walk(module.tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(module.tree):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and id(node) not in documentation
+                and re.search(rf"\b(?:{_VERB}|FROM|JOIN)\b", node.value)
+            ):
+                yield _place(module).partition("/")[0], node.value

@@ -12,8 +12,8 @@ from raw_scu import CALLED, RawScu, Refused, let_in, receiving
 from typer.testing import CliRunner
 
 from imaging_hub.cli import app
+from imaging_hub.cli.conformance_statement import statement
 from imaging_hub.database import Database
-from imaging_hub.gateway.conformance import statement
 from imaging_hub.settings import Settings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"

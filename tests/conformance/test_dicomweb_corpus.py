@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from archived import archive
+from dicomweb_server import everybody
 from fastapi import FastAPI
 from pydicom import Dataset, dcmread
 from pydicom.encaps import generate_frames
@@ -36,7 +37,7 @@ def test_real_instances_are_served_as_they_are_stored(database: Database, corpus
     for patient, instances in _deidentified(corpus).items():
         archive(database, instances, objects, sid=patient, pseudonym=patient)
     app = FastAPI()
-    app.include_router(routes.router(database.login(DatabaseRole.WEB), objects), prefix="/dicom-web")
+    app.include_router(routes.router(database.login(DatabaseRole.WEB), objects, everybody), prefix="/dicom-web")
     problems.install(app, PageTemplates(tmp_path, lambda _: {}))
     client = TestClient(app)
     with database.begin(DatabaseRole.WEB) as connection:

@@ -285,7 +285,7 @@ def test_a_hospital_sees_its_own_studies_only(
 
     def require(action: Action) -> Any:
         asked.append(action)
-        return Depends(lambda: SimpleNamespace(actor=RequestActor("someone", role, finess)))
+        return Depends(lambda: SimpleNamespace(person=RequestActor("someone", role, finess)))
 
     app = FastAPI()
     app.include_router(routes.router(database.login(DatabaseRole.WEB), hub.objects, require), prefix="/dicom-web")

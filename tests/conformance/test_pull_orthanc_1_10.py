@@ -26,7 +26,7 @@ from imaging_hub.gateway import senders
 from imaging_hub.gateway.senders import QueryRetrieveAddress, Sender
 from imaging_hub.retrieval.progress import LineOutcome
 from imaging_hub.retrieval.query_retrieve_scu import FoundStudy, RetrieveLevel
-from imaging_hub.retrieval.study_list import RetrievalPace, StudyListRetrieval, lines, window
+from imaging_hub.retrieval.study_list import RetrievalPace, StudyListRetrieval, parse_list, parse_window
 from imaging_hub.settings import Settings
 
 needs_orthanc = pytest.mark.skipif(shutil.which("Orthanc") is None, reason="Debian's orthanc is not installed")
@@ -254,16 +254,16 @@ def test_the_pace_is_kept(database: Database) -> None:
 )
 def test_a_window_of_the_day_is_waited_for(now: datetime, rule: str, begins: datetime) -> None:
     clock = Clock(now)
-    clock.pace(window=window(rule)).wait(None)
+    clock.pace(window=parse_window(rule)).wait(None)
     assert clock.now == begins
 
 
 @pytest.mark.parametrize("written", ["20:00", "20-06", "25:00-06:00", ""])
 def test_a_window_that_is_none_is_refused(written: str) -> None:
     with pytest.raises(HubError) as fault:
-        window(written)
+        parse_window(written)
     assert fault.value.code == "window"
 
 
 def test_a_list_is_read_as_people_write_it() -> None:
-    assert lines('\ufeffA1\n# no\n\n "A2" \nA1\n') == ["A1", "A2"]
+    assert parse_list('\ufeffA1\n# no\n\n "A2" \nA1\n') == ["A1", "A2"]

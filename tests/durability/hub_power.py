@@ -21,7 +21,7 @@ from sqlalchemy import text
 
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.intake import handover
+from imaging_hub.intake import deidentification_socket
 
 NO_SYNC = (
     "strace", "-D", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null",
@@ -60,7 +60,10 @@ def run(
         with a_server(disk / "postgres") as database, _a_hub_that_keeps_none(disk, database) as hub:
             hub.log, hub.before = folder / "hub.log", before
             hub.start()
-            hub.wait(lambda: handover.answers(hub.settings.handover_socket), "inline de-identification listens")
+            hub.wait(
+                lambda: deidentification_socket.is_listening(hub.settings.handover_socket),
+                "inline de-identification listens",
+            )
             ledger, stop = Ledger(), threading.Event()
             senders = [Sender(number, hub.settings.dicom_port, ledger, stop) for number in range(1, kill9.SENDERS + 1)]
             for sender in senders:

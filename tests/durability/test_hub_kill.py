@@ -22,7 +22,7 @@ from sqlalchemy import text
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.audit import trail
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.intake import handover
+from imaging_hub.intake import deidentification_socket
 
 
 def test_nothing_acknowledged_is_lost_when_gateway_workers_and_third_party_are_killed(
@@ -49,7 +49,10 @@ def test_nothing_acknowledged_is_lost_when_the_door_is_killed_too_and_no_origina
         with database.begin(DatabaseRole.GATEWAY) as connection:
             connection.execute(text("UPDATE identifying.sender SET keep_originals = 'never'"))
         hub.start()
-        hub.wait(lambda: handover.answers(hub.settings.handover_socket), "inline de-identification listens")
+        hub.wait(
+            lambda: deidentification_socket.is_listening(hub.settings.handover_socket),
+            "inline de-identification listens",
+        )
         ledger = _send_and_kill(hub, random.Random(share.number), parts, share.times(4, 12))
         hub.wait_until_settled()
         found = rows(database)

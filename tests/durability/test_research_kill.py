@@ -25,7 +25,7 @@ from imaging_hub.snds import loading
 from tests.cohort_oracle import index_series
 from tests.dense_tables import a_definition, a_dense_world
 from tests.durability.killed_at import ACTIONS
-from tests.linked_population import link_population
+from tests.linked_population import few_linked
 from tests.synthetic_snds import synthetic_snds
 
 CHILD = Path(__file__).with_name("killed_at.py")
@@ -91,7 +91,7 @@ def test_a_load_is_whole_or_not_there(settings: Settings, database: Database) ->
 
 
 def test_links_are_made_together_or_not_at_all(settings: Settings, database: Database, tmp_path: Path) -> None:
-    linked = link_population(database, tmp_path, persons=300, seed=5, tables=settings.tables)
+    linked = few_linked(database, tmp_path, settings.tables)
     by_ins = rows(database, "SELECT sid, snds_person FROM hub.link WHERE method = 'ins' ORDER BY sid")
     answer = tmp_path / "answer.csv"
     answer.write_text("id_acc;BEN_NIR_ANO\n" + "".join(f"{sid};{person}\n" for sid, person in by_ins), "ascii")

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
-from web_story import WebStory, a_web_story, freeze, grant, prepare
+from web_story import DEFINITION, WebStory, a_web_story, freeze, grant, prepare
 
 from imaging_hub.console import create_console
-from imaging_hub.console import visit as console_visit
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.permits.policy import ACTIONS_BY_ROLE, Action
+from imaging_hub.gateway.operators import OperatorRole
+from imaging_hub.http.visit import Permission
+from imaging_hub.permits.policy import ACTIONS_BY_ROLE, MAX_COUNTS_PER_DAY, Action
 from imaging_hub.permits.policy import AccountRole as Account
 from imaging_hub.settings import Settings
 from imaging_hub.web.app import create_app
-from imaging_hub.web.hub import Permission
 
-OPEN = {"/login", "/logout", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics"}
+OPEN = {"/login", "/logout", "/docs", "/client/{name}", "/openapi.json", "/healthz", "/readyz", "/metrics"}
 """Routes for everybody; /metrics asks for itself, and is tested below."""
 OPEN_CONSOLE = {"/login", "/logout", "/healthz", "/readyz", "/session"}
 
@@ -41,22 +42,17 @@ def routes(app: FastAPI, beside: set[str]) -> list[RouteContext]:
     return endpoints
 
 
-def needed(dependant: Dependant, kind: type) -> list[object]:
+def needed(dependant: Dependant) -> list[Permission]:
     """The permissions that a route declares, at any depth."""
-    own = [dependant.call] if isinstance(dependant.call, kind) else []
-    return own + [one for inner in dependant.dependencies for one in needed(inner, kind)]
+    own = [dependant.call] if isinstance(dependant.call, Permission) else []
+    return own + [one for inner in dependant.dependencies for one in needed(inner)]
 
 
-def test_every_route_of_the_hub_declares_one_action(settings: Settings, database: Database) -> None:
-    app = create_app(settings, database)
-    undeclared = [r.path for r in routes(app, OPEN) if len(needed(r.dependant, Permission)) != 1]
-    assert undeclared == []
-
-
-def test_every_route_of_the_console_declares_its_roles(settings: Settings, database: Database) -> None:
-    app = create_console(settings, database)
-    kind = console_visit.Permission
-    undeclared = [r.path for r in routes(app, OPEN_CONSOLE) if len(needed(r.dependant, kind)) != 1]
+@pytest.mark.parametrize(("make", "beside"), [(create_app, OPEN), (create_console, OPEN_CONSOLE)])
+def test_every_route_declares_one_permission(
+    settings: Settings, database: Database, make: Callable[[Settings, Database], FastAPI], beside: set[str]
+) -> None:
+    undeclared = [r.path for r in routes(make(settings, database), beside) if len(needed(r.dependant)) != 1]
     assert undeclared == []
 
 
@@ -70,12 +66,29 @@ def test_authorisation_matrix(story: WebStory) -> None:
     for who in [*Account, "expired", None]:
         with story.client(who) as client:
             for route in routes(app, OPEN):
-                (permission,) = needed(route.dependant, Permission)
-                action = permission.action  # type: ignore[attr-defined]
+                (permission,) = needed(route.dependant)
+                action = permission.action
                 for method in sorted(route.methods - {"HEAD"}):
                     status = client.request(method, concrete(route.path)).status_code
                     if not expected(who, action, status):
                         wrong.append((who, method, route.path, action.value, status))
+    assert wrong == []
+
+
+def test_authorisation_matrix_of_the_console(story: WebStory) -> None:
+    """Every route × every operator role, and nobody: the roles it names are let in, all others are not."""
+    app = create_console(story.settings, story.database)
+    wrong = []
+    for who in [*OperatorRole, None]:
+        with story.client(who and f"console-{who}", console=True) as client:
+            for route in routes(app, OPEN_CONSOLE):
+                (permission,) = needed(route.dependant)
+                refusal = 401 if who is None else None if who in permission.roles else 403
+                for method in sorted(route.methods - {"HEAD"}):
+                    status = client.request(method, concrete(route.path)).status_code
+                    let_in = status < 500 and status not in (401, 403)
+                    if not (status == refusal or (refusal is None and let_in)):
+                        wrong.append((who, method, route.path, status))
     assert wrong == []
 
 
@@ -97,6 +110,15 @@ def expected(who: str | None, action: Action, status: int) -> bool:
     if action not in ACTIONS_BY_ROLE[Account(who)]:
         return status == 403
     return status not in (401, 403) and status < 500
+
+
+def test_an_account_that_has_counted_enough_is_told_so(story: WebStory) -> None:
+    spent = "INSERT INTO hub.told (account, cells, day, asked) VALUES ('researcher', '', :today, :asked)"
+    story.execute(spent, today=datetime.now(UTC).date(), asked=MAX_COUNTS_PER_DAY)
+    with story.client("researcher") as client:
+        answer = client.post("/api/v1/cohorts/count", json={"definition": DEFINITION})
+    assert (answer.status_code, answer.json()["code"]) == (403, "query-budget")
+    assert "tomorrow" in answer.json()["hint"]
 
 
 def test_the_console_lets_in_its_own_people_only(story: WebStory) -> None:

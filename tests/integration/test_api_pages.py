@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import socket
 from collections.abc import Iterator
@@ -14,8 +15,6 @@ from web_story import HOSTILE_DESCRIPTION, WebStory, a_web_story, freeze, prepar
 from imaging_hub.database import Database
 from imaging_hub.http.pages import STATIC
 from imaging_hub.http.sessions import local_path
-from imaging_hub.http.sessions import token_hash as console_hash
-from imaging_hub.permits.accounts import token_hash as hub_hash
 from imaging_hub.settings import Settings
 
 PAGES = {
@@ -174,6 +173,23 @@ def test_a_browser_without_a_session_is_sent_to_sign_in(story: WebStory) -> None
         assert "nobody" not in wrong.text
 
 
+def test_anybody_gets_the_client_that_the_pages_name_and_no_other(story: WebStory) -> None:
+    cohort = freeze(story, story.plain)
+    with story.client("researcher") as client:
+        release = client.post("/api/v1/releases", json={"cohort": cohort, "permit": story.permit}).json()["id"]
+        prepare(story, release)
+        shown = client.get(f"/releases/{release}", headers={"Accept": "text/html"}).text
+    with story.client(None) as anybody:
+        line = r"pip install (http\S+)#sha256=([0-9a-f]{64})"
+        named = re.findall(line, shown)
+        assert named == re.findall(line, anybody.get("/docs").text)
+        ((address, digest),) = named
+        answer = anybody.get(address)
+        assert answer.status_code == 200
+        assert hashlib.sha256(answer.content).hexdigest() == digest
+        assert anybody.get(address.replace("-0.", "-9.")).status_code == 404
+
+
 def test_an_object_is_sent_in_ranges_and_whole(story: WebStory) -> None:
     cohort = freeze(story, story.plain)
     with story.client("researcher") as client:
@@ -253,10 +269,6 @@ def test_an_after_picture_follows_the_window(story: WebStory) -> None:
         assert client.get(f"{base}/1.png").status_code == 404
         for wrong in ("center=nan&width=1", "center=1&width=0", "center=x&width=1"):
             assert client.get(f"{base}/0.png?{wrong}").status_code == 422
-
-
-def test_both_apps_hash_a_token_alike() -> None:
-    assert console_hash("a token") == hub_hash("a token")
 
 
 def test_a_path_to_go_to_is_of_this_app() -> None:

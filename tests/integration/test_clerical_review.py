@@ -17,7 +17,7 @@ from imaging_hub.snds import clerical_review, indirect
 from imaging_hub.snds.clerical_review import ProposalOpinion, ProposalOutcome
 from imaging_hub.snds.linkage import import_return
 from imaging_hub.snds.procedure_codes import ProcedureCodes
-from tests.linked_population import Linked, link_population
+from tests.linked_population import Linked, few_linked
 
 NO_CODES = ProcedureCodes({})
 
@@ -25,7 +25,7 @@ NO_CODES = ProcedureCodes({})
 @pytest.fixture
 def linked(settings: Settings, database: Database, tmp_path: Path) -> Linked:
     """Too few people to prove a method: what it finds is proposed."""
-    made = link_population(database, tmp_path, persons=300, seed=5, tables=settings.tables)
+    made = few_linked(database, tmp_path, settings.tables)
     with database.begin(DatabaseRole.OWNER) as owner:
         for name in ("ann", "bob", "cid"):
             owner.execute(text("INSERT INTO hub.account VALUES (:n, 'operator', :n, '2100-01-01')"), {"n": name})

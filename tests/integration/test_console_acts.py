@@ -18,11 +18,11 @@ from sqlalchemy import text
 from web_story import served
 
 from imaging_hub.cli.serve import prepare
-from imaging_hub.console import create_console, operators, sender_trial
+from imaging_hub.console import create_console, sender_trial
 from imaging_hub.console.sender_trial import TrialStep
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import HubError
-from imaging_hub.gateway import senders
+from imaging_hub.gateway import operators, senders
 from imaging_hub.gateway.senders import QueryRetrieveAddress
 from imaging_hub.intake import completeness
 from imaging_hub.pseudonymisation.third_party import ThirdParty
@@ -62,8 +62,8 @@ class Site:
     def process(self) -> None:
         """Close what is open and process whatever waits."""
         with self.database.begin(DatabaseRole.WORKER) as connection:
-            completeness.complete_studies(connection, -1)
-            waiting = completeness.awaiting(connection)
+            completeness.close_quiet_studies(connection, -1)
+            waiting = completeness.list_complete_studies(connection)
         for study in waiting:
             self.pipeline.process_study(study)
 
@@ -83,7 +83,7 @@ def site(settings: Settings, database: Database, third_party: ThirdParty, tmp_pa
     let_in(database)
     until = datetime.now(UTC) + timedelta(days=1)
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        tokens = {role: operators.add(connection, role, role, until, by="test") for role in ("hospital", "radiologist")}
+        tokens = {role: operators.add(connection, role, role, until, by="test") for role in operators.OperatorRole}
         connection.execute(text("UPDATE identifying.sender SET profile = 'strict'"))
     with receiving(settings, database) as server, served((create_console(settings, database), console)):
         yield Site(settings, database, server.port, StudyPipeline(settings, database, third_party), tokens)
@@ -192,7 +192,7 @@ def test_a_study_is_processed_when_staff_say_that_it_is_complete(site: Site) -> 
     assert site.ask("POST", "/studies/1/complete").status_code == 303
     assert site.ask("POST", "/studies/1/complete").status_code == 409
     with site.database.begin(DatabaseRole.WORKER) as connection:
-        assert completeness.awaiting(connection) == [1]
+        assert completeness.list_complete_studies(connection) == [1]
     assert "hospital study-received" in site.audited()
 
 

@@ -1,4 +1,4 @@
-"""`imaging-hub doctor` on a hub that is well, and on twenty that are not: each is named, with the cure."""
+"""`imaging-hub doctor` on a hub that is well, and on twenty that are not: each is named, with the remedy."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from sqlalchemy import text
 
 from imaging_hub.database import REVISION_TABLE, Database, DatabaseRole
 from imaging_hub.gateway import senders
+from imaging_hub.intake.problem_report import Problem
 from imaging_hub.keys.keyring import Keyring
 from imaging_hub.settings import Settings
-from imaging_hub.work import diagnosis
-from imaging_hub.work.diagnosis import ailments
-from imaging_hub.work.problem import Problem
+from imaging_hub.work import health_check, queue
+from imaging_hub.work.health_check import find_problems
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def hub(module_database: Database, tmp_path_factory: pytest.TempPathFactory) -> 
     """A hub that is well."""
     with a_hub(tmp_path_factory.mktemp("doctor"), module_database) as running:
         running.start()
-        running.wait(lambda: not ailments(running.settings), "the hub is well")
+        running.wait(lambda: not find_problems(running.settings), "the hub is well")
         yield running
 
 
@@ -56,14 +56,14 @@ def other_program() -> Iterator[int]:
 
 def found(hub: RunningHub, **changed: object) -> list[Problem]:
     """What is wrong with the running hub when its settings say something else."""
-    return ailments(hub.settings.model_copy(update=changed))
+    return find_problems(hub.settings.model_copy(update=changed))
 
 
-def one(ailing: list[Problem]) -> tuple[str, str]:
-    """The only ailment: its subject and message."""
-    (ailment,) = ailing
-    assert ailment.cure
-    return ailment.subject, ailment.message
+def one(problems: list[Problem]) -> tuple[str, str]:
+    """The only problem: its subject and message."""
+    (problem,) = problems
+    assert problem.remedy
+    return problem.subject, problem.message
 
 
 def doctor(hub: RunningHub, *options: str, **changed: str) -> tuple[int, str]:
@@ -78,17 +78,17 @@ def doctor(hub: RunningHub, *options: str, **changed: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def test_a_hub_that_is_well_has_no_ailment(hub: RunningHub) -> None:
+def test_a_hub_that_is_well_has_no_problem(hub: RunningHub) -> None:
     assert doctor(hub) == (0, "The hub is well.\n")
 
 
-def test_an_ailment_is_told_with_its_cure_and_status_1(hub: RunningHub, nobody_s_port: int) -> None:
+def test_a_problem_is_told_with_its_remedy_and_status_1(hub: RunningHub, nobody_s_port: int) -> None:
     status, said = doctor(hub, IMAGING_HUB_DICOM_PORT=str(nobody_s_port))
     assert status == 1
     assert f"✗ gateway: nobody listens on port {nobody_s_port}" in said
     assert "What to do: start it: imaging-hub serve" in said
-    (ailment,) = json.loads(doctor(hub, "--json", IMAGING_HUB_DICOM_PORT=str(nobody_s_port))[1])["ailments"]
-    assert ailment["subject"] == "gateway"
+    (problem,) = json.loads(doctor(hub, "--json", IMAGING_HUB_DICOM_PORT=str(nobody_s_port))[1])["problems"]
+    assert problem["subject"] == "gateway"
 
 
 def test_originals_that_no_key_opens_are_named(hub: RunningHub, module_database: Database) -> None:
@@ -154,9 +154,9 @@ def test_a_certificate_that_is_not_valid_or_soon_will_not_be_is_named(
 ) -> None:
     days, said, is_error = CERTIFICATES[what]
     path, _ = a_certificate(tmp_path, "server", valid_days=days)
-    ailing = found(hub, dicom_tls_certificate=path, dicom_tls_key=path)
-    assert one(ailing) == ("certificate", f"that of dicom_tls_certificate {said}")
-    assert ailing[0].is_error is is_error
+    problems = found(hub, dicom_tls_certificate=path, dicom_tls_key=path)
+    assert one(problems) == ("certificate", f"that of dicom_tls_certificate {said}")
+    assert problems[0].is_error is is_error
     good, _ = a_certificate(tmp_path, "good", valid_days=(-1, 99))
     of_authority = found(hub, dicom_tls_certificate=good, dicom_tls_key=good, dicom_tls_client_ca=path)
     assert one(of_authority) == ("certificate", f"that of dicom_tls_client_ca {said}")
@@ -176,9 +176,9 @@ def test_a_certificate_that_is_not_there_is_named(hub: RunningHub, tmp_path: Pat
 def test_a_full_disk_is_named(hub: RunningHub) -> None:
     disk = os.statvfs(hub.settings.home)
     free = disk.f_bavail * disk.f_frsize
-    ailing = found(hub, spool_reserve_bytes=2 * free)
-    assert one(ailing) == ("disk", "less is free than spool_reserve_bytes: senders are asked to wait")
-    assert ailing[0].is_error
+    problems = found(hub, spool_reserve_bytes=2 * free)
+    assert one(problems) == ("disk", "less is free than spool_reserve_bytes: senders are asked to wait")
+    assert problems[0].is_error
     (soon,) = found(hub, spool_reserve_bytes=int(0.8 * free))
     assert not soon.is_error
 
@@ -240,7 +240,7 @@ def test_a_clock_that_is_wrong_is_named(hub: RunningHub, monkeypatch: pytest.Mon
         def now(cls, tz: object = None) -> object:
             return super().now(tz) + timedelta(minutes=3)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(diagnosis, "datetime", Late)
+    monkeypatch.setattr(health_check, "datetime", Late)
     assert one(found(hub)) == ("clock", "this machine and the database disagree on the time")
 
 
@@ -319,8 +319,8 @@ def test_a_hub_that_nobody_sends_to_is_told_so(hub: RunningHub) -> None:
     with hub.database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(text("DELETE FROM identifying.sender"))
     try:
-        (ailment,) = found(hub)
-        assert (ailment.subject, ailment.message, ailment.is_error) == ("senders", "no hospital may send", False)
+        (problem,) = found(hub)
+        assert (problem.subject, problem.message, problem.is_error) == ("senders", "no hospital may send", False)
     finally:
         with hub.database.begin(DatabaseRole.GATEWAY) as connection:
             for row in rows:
@@ -338,21 +338,21 @@ def test_a_study_that_waits_too_long_is_named(hub: RunningHub, minutes: int, tol
     }  # fmt: skip
     with without_workers(hub), written(hub, "study", **complete):
         waits = [("workers", f"a complete study has waited for {minutes} minutes")]
-        assert [(ailment.subject, ailment.message) for ailment in found(hub)] == waits * told
+        assert [(problem.subject, problem.message) for problem in found(hub)] == waits * told
 
 
 def test_workers_that_are_all_gone_are_named(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis, "STALLED_SECONDS", 0.5)
+    monkeypatch.setattr(queue, "STALLED_SECONDS", 0.5)
     alone = ["none is alive: what is received waits"]
     with without_workers(hub):
-        hub.wait(lambda: [ailment.message for ailment in found(hub)] == alone, "the doctor misses the workers")
+        hub.wait(lambda: [problem.message for problem in found(hub)] == alone, "the doctor misses the workers")
 
 
 def test_a_folder_without_a_hub_is_named(settings: Settings, tmp_path: Path) -> None:
-    ailing = ailments(settings.model_copy(update={"home": tmp_path / "nowhere"}))
-    assert one(ailing) == ("home", "no hub was ever started here")
+    problems = find_problems(settings.model_copy(update={"home": tmp_path / "nowhere"}))
+    assert one(problems) == ("home", "no hub was ever started here")
     assert not (tmp_path / "nowhere").exists()
     (tmp_path / "empty").mkdir()
-    ailing = ailments(settings.model_copy(update={"home": tmp_path / "empty", "database_url": None}))
-    assert one(ailing) == ("home", "no hub was ever started here")
+    problems = find_problems(settings.model_copy(update={"home": tmp_path / "empty", "database_url": None}))
+    assert one(problems) == ("home", "no hub was ever started here")
     assert not list((tmp_path / "empty").iterdir())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -20,9 +21,10 @@ from imaging_hub import database as databases
 from imaging_hub.cli.serve import prepare
 from imaging_hub.cohorts.opposition import apply
 from imaging_hub.database import HUB, Database, DatabaseRole
+from imaging_hub.deidentification.engine.actions import InstanceActions
 from imaging_hub.gateway.storage_scp import StorageServer
-from imaging_hub.intake import completeness, handover, study_keys
-from imaging_hub.intake.study_keys import OriginalOwner, open_vault
+from imaging_hub.intake import completeness, deidentification_socket, study_keys
+from imaging_hub.intake.study_keys import OriginalOwner, open_study_keys
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.work.inline_deidentification import InlineDeidentifier, serve
@@ -36,7 +38,7 @@ NAMES = [(0x00080090, "PN", "KERGADEC^ANNE")]
 @contextmanager
 def attended(settings: Settings, database: Database, third_party: ThirdParty) -> Iterator[None]:
     """A door that is open until the end of the block."""
-    listening = handover.listen(settings.handover_socket)
+    listening = deidentification_socket.listen(settings.handover_socket)
     thread = Thread(target=serve, args=(listening, InlineDeidentifier(settings, database, third_party)))
     thread.start()
     try:
@@ -70,8 +72,8 @@ def _send(gateway: StorageServer, *instances: Instance) -> None:
 def _process(pipeline: StudyPipeline, database: Database) -> None:
     """Close what is open, whatever its quiet period, and process what waits."""
     with database.begin(DatabaseRole.WORKER) as connection:
-        completeness.complete_studies(connection, -1)
-        studies = completeness.awaiting(connection)
+        completeness.close_quiet_studies(connection, -1)
+        studies = completeness.list_complete_studies(connection)
     for study in studies:
         pipeline.process_study(study)
 
@@ -143,6 +145,21 @@ def test_while_the_door_is_away_an_instance_takes_the_spool(
     assert _standings(database) == {("RECEIVED", None, True): 1}
     _process(pipeline, database)
     assert _standings(database) == {("ARCHIVED", None, False): 1}
+
+
+def test_where_the_engine_fails_in_memory_is_logged_without_a_value_and_the_instance_takes_the_spool(
+    gateway: StorageServer, database: Database, logged: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: InstanceActions, elements: Sequence[object], *_: object) -> None:
+        raise LookupError("DUPONT", elements)
+
+    monkeypatch.setattr(InstanceActions, "settle", broken)
+    _send(gateway, an_instance(1))
+    assert _standings(database) == {("RECEIVED", None, True): 1}
+    (event,) = [event for event in logged if event["event"] == "engine-fault"]
+    assert event["fault"] == "LookupError"
+    assert str(event["place"]).startswith("deidentification.engine.deidentifier:")
+    assert "DUPONT" not in json.dumps(logged)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +277,7 @@ def test_an_original_that_comes_while_its_outcome_is_worked_on_is_not_asked_for_
     _send(gateway, hides, names)
     let_in(database, keep_originals="30")
     with database.begin(DatabaseRole.WORKER) as connection:
-        (study,) = completeness.complete_studies(connection, -1)
+        (study,) = completeness.close_quiet_studies(connection, -1)
     with database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(text("SELECT 1 FROM identifying.study FOR UPDATE"))
         worker = Thread(target=pipeline.process_study, args=(study,))
@@ -319,7 +336,7 @@ def test_a_study_that_cannot_be_processed_leaves_no_object(
 ) -> None:
     _send(gateway, an_instance(1))
     with database.begin(DatabaseRole.WORKER) as connection:
-        (study,) = completeness.complete_studies(connection, -1)
+        (study,) = completeness.close_quiet_studies(connection, -1)
     pipeline.give_up(study)
     assert _standings(database) == {("QUARANTINED", "processing-failed", False): 1}
     assert _objects(settings) == []
@@ -342,9 +359,9 @@ def test_a_study_s_key_stays_while_an_outcome_waits_for_it(gateway: StorageServe
     _send(gateway, an_instance(1))
     with database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(text("UPDATE identifying.study_key SET used_at = now() - interval '9 days'"))
-        assert study_keys.shred(connection) == 0
+        assert study_keys.shred_unused_keys(connection) == 0
         connection.execute(text("DELETE FROM identifying.outcome"))
-        assert study_keys.shred(connection) == 1
+        assert study_keys.shred_unused_keys(connection) == 1
 
 
 def test_an_object_that_is_indexed_already_stays_when_its_twin_is_refused(
@@ -369,7 +386,9 @@ def test_a_study_is_sealed_under_the_key_that_its_identifiers_are_kept_with(
     gateway: StorageServer, database: Database, settings: Settings
 ) -> None:
     _send(gateway, an_instance(1, also=NAMES))
-    key = open_vault(settings, database.login(DatabaseRole.WORKER)).of(OriginalOwner("chu-test", "1.2.826.0.2.1"))
+    key = open_study_keys(settings, database.login(DatabaseRole.WORKER)).get_key(
+        OriginalOwner("chu-test", "1.2.826.0.2.1")
+    )
     with database.begin(DatabaseRole.OWNER) as connection:
         kept = connection.execute(text("SELECT id, identifiers FROM identifying.study_key")).one()
     assert kept.id == key.id

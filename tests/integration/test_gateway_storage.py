@@ -31,7 +31,7 @@ from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicom import part10
 from imaging_hub.gateway.storage_scp import StorageServer
 from imaging_hub.intake import completeness
-from imaging_hub.intake.origin import OriginalOrigin
+from imaging_hub.intake.original_preamble import OriginalPreamble
 from imaging_hub.settings import Settings
 
 
@@ -54,7 +54,7 @@ def test_an_instance_that_is_acknowledged_lies_in_the_spool_as_it_was_sent(
     meta, dataset = part10.split(file)
     assert bytes(dataset) == instance.dataset
     assert (meta.sop_instance_uid, meta.transfer_syntax_uid) == (instance.sop_instance_uid, EXPLICIT)
-    assert OriginalOrigin.of(file) == OriginalOrigin("chu-test", "750000001")
+    assert OriginalPreamble.decode(file) == OriginalPreamble("chu-test", "750000001")
     assert spool_of(settings, database).path(row.digest).stat().st_mode & 0o777 == 0o600
 
 
@@ -258,24 +258,24 @@ def test_a_study_with_two_patients_is_told_when_it_is_complete(gateway: StorageS
     association.store(an_instance(2, patient="IPP2"))
     association.store(an_instance(1, study=2))
     with database.begin(DatabaseRole.WORKER) as connection:
-        mixed, clean = completeness.complete_studies(connection, 0)
-        assert completeness.patient_conflict(connection, mixed)
-        assert not completeness.patient_conflict(connection, clean)
-        assert not completeness.processed(connection, clean), "an instance of it still waits"
+        mixed, clean = completeness.close_quiet_studies(connection, 0)
+        assert completeness.has_patient_conflict(connection, mixed)
+        assert not completeness.has_patient_conflict(connection, clean)
+        assert not completeness.mark_processed(connection, clean), "an instance of it still waits"
 
 
 def test_a_late_instance_opens_a_new_revision(gateway: StorageServer, database: Database) -> None:
     association = RawScu(gateway.port)
     association.store(an_instance(1))
     with database.begin(DatabaseRole.WORKER) as connection:
-        (first,) = completeness.complete_studies(connection, 0)
+        (first,) = completeness.close_quiet_studies(connection, 0)
     association.store(an_instance(1))
     with database.begin(DatabaseRole.WORKER) as connection:
-        assert completeness.complete_studies(connection, 0) == [], "a resend is no news"
+        assert completeness.close_quiet_studies(connection, 0) == [], "a resend is no news"
     association.store(an_instance(2))
     with database.begin(DatabaseRole.WORKER) as connection:
-        (second,) = completeness.complete_studies(connection, 0)
-        assert completeness.revision(connection, second).revision == 2
+        (second,) = completeness.close_quiet_studies(connection, 0)
+        assert completeness.get_revision(connection, second).revision == 2
     assert [row.study for row in rows(database)] == [first, second]
 
 
@@ -288,14 +288,16 @@ def test_a_sender_may_have_a_quiet_period_of_its_own(gateway: StorageServer, dat
         connection.execute(text("UPDATE identifying.sender SET quiet_seconds = 600 WHERE calling_ae_title = 'SLOW'"))
         connection.execute(text("UPDATE identifying.study SET last_received_at = now() - interval '2 minutes'"))
     with database.begin(DatabaseRole.WORKER) as connection:
-        assert (completeness.next_quiet(connection, 60.0) or 0) < 0, "the first one should be closed by now"
-        assert completeness.complete_studies(connection, 60.0) == [1]
-        assert 400 < (completeness.next_quiet(connection, 60.0) or 0) < 600, "the slow sender's, by its own patience"
+        assert (completeness.seconds_until_quiet(connection, 60.0) or 0) < 0, "the first one should be closed by now"
+        assert completeness.close_quiet_studies(connection, 60.0) == [1]
+        assert 400 < (completeness.seconds_until_quiet(connection, 60.0) or 0) < 600, (
+            "the slow sender's, by its own patience"
+        )
     with database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(text("UPDATE identifying.study SET last_received_at = now() - interval '11 minutes'"))
     with database.begin(DatabaseRole.WORKER) as connection:
-        assert completeness.complete_studies(connection, 60.0) == [2]
-        assert completeness.next_quiet(connection, 60.0) is None
+        assert completeness.close_quiet_studies(connection, 60.0) == [2]
+        assert completeness.seconds_until_quiet(connection, 60.0) is None
 
 
 @pytest.mark.parametrize("how", ["abort", "cut in mid dataset"])
@@ -315,8 +317,8 @@ def test_a_sender_that_breaks_off_leaves_what_was_acknowledged_and_an_open_study
     assert RawScu(gateway.port).echo() == 0
     assert [row.state for row in rows(database)] == ["RECEIVED"] * 3
     with database.begin(DatabaseRole.WORKER) as connection:
-        assert completeness.complete_studies(connection, 60.0) == []
-        assert len(completeness.complete_studies(connection, -1)) == 1
+        assert completeness.close_quiet_studies(connection, 60.0) == []
+        assert len(completeness.close_quiet_studies(connection, -1)) == 1
 
 
 def test_who_is_not_known_is_told_so_and_a_page_can_name_the_cure(gateway: StorageServer, database: Database) -> None:

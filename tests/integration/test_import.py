@@ -89,12 +89,15 @@ def test_above_the_watermark_it_waits_for_room(settings: Settings, database: Dat
 
     def pause(seconds: float) -> None:
         paused.append(seconds)
-        reception._admission._quota, reception._admission._looked = 1 << 30, float("-inf")  # room is made, time passes
+        reception._capacity._quota, reception._capacity._disk_checked_at = (
+            1 << 30,
+            float("-inf"),
+        )  # room is made, time passes
 
     with Reception(narrow, database).taking() as reception:
         first = _taken(reception, folder, pause)
         (folder / "more.dcm").write_bytes(a_file(an_instance(9)))
-        reception._admission._looked = float("-inf")
+        reception._capacity._disk_checked_at = float("-inf")
         second = _taken(reception, folder, pause)
     assert [one.received.situation.value for one in first] == ["stored"] * 4
     assert paused == [2.0]
@@ -102,5 +105,5 @@ def test_above_the_watermark_it_waits_for_room(settings: Settings, database: Dat
 
 
 def _taken(reception: Reception, folder: Path, pause: object) -> list[ImportedFile]:
-    files = folder_import.files_of(folder)
-    return list(folder_import.take(reception, SENDER, files, 1 << 30, sleep=pause))  # type: ignore[arg-type]
+    files = folder_import.list_files(folder)
+    return list(folder_import.import_files(reception, SENDER, files, 1 << 30, sleep=pause))  # type: ignore[arg-type]

@@ -92,7 +92,8 @@ def linked(database: Database, third_party: ThirdParty, folder: Path, snds: Synt
 
 def links(database: Database) -> dict[str, str]:
     with database.begin(DatabaseRole.WORKER) as connection:
-        return dict(connection.execute(text("SELECT sid, snds_person FROM hub.link")).tuples().all())
+        rows = connection.execute(text("SELECT sid, snds_person FROM hub.link"))
+        return {row.sid: row.snds_person for row in rows}
 
 
 def test_links_are_all_true_and_as_many_as_patients_have_a_qualified_ins(
@@ -132,10 +133,8 @@ def test_refusals_are_counted_by_reason(
     received(database, third_party, keys, snds)
     states = Counter(patient["ins_state"] for patient in snds.truth["patients"])
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        rows = connection.execute(
-            text("SELECT coalesce(refused, ''), count(*) FROM identifying.identity GROUP BY 1")
-        ).tuples()
-        reasons = dict(rows.all())
+        rows = connection.execute(text("SELECT coalesce(refused, ''), count(*) FROM identifying.identity GROUP BY 1"))
+        reasons = dict(tuple(row) for row in rows)
     expected = {
         "": "qualified",
         "no-ins": "none",

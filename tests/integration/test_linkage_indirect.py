@@ -17,7 +17,7 @@ from imaging_hub.settings import Settings
 from imaging_hub.snds import indirect, probabilistic
 from imaging_hub.snds.linkage import import_return
 from imaging_hub.snds.procedure_codes import ProcedureCodes
-from tests.linked_population import Linked, link_population, wrong_of_the_hard
+from tests.linked_population import Linked, few_linked, link_population, wrong_of_the_hard
 
 NO_CODES = ProcedureCodes({})
 
@@ -91,7 +91,7 @@ def _what_an_ins_says_outweighs(database: Database, folder: Path) -> None:
 
 
 def test_few_known_pairs_prove_nothing_and_everything_is_proposed(database: Database, tmp_path: Path) -> None:
-    linked = link_population(database, tmp_path, persons=300, seed=5)
+    linked = few_linked(database, tmp_path)
     assert linked.indirect.linked == {}
     assert linked.indirect.proposed["method-unproven"] > 5
     assert linked.indirect.precision["exact"].lower < indirect.MIN_PRECISION
@@ -99,7 +99,7 @@ def test_few_known_pairs_prove_nothing_and_everything_is_proposed(database: Data
 
 
 def test_a_subject_whose_headers_contradict_each_other_is_not_searched_for(database: Database, tmp_path: Path) -> None:
-    linked = link_population(database, tmp_path, persons=300, seed=5)
+    linked = few_linked(database, tmp_path)
     ((sid,), *_) = rows(database, "SELECT sid FROM hub.link_proposal ORDER BY sid")
     with database.begin(DatabaseRole.WORKER) as connection:
         connection.execute(text("INSERT INTO hub.trait VALUES (:sid, '1901-01-01', 1)"), {"sid": sid})
@@ -108,7 +108,7 @@ def test_a_subject_whose_headers_contradict_each_other_is_not_searched_for(datab
 
 
 def test_hospitals_codes_are_read_as_the_acts_they_stand_for(database: Database, tmp_path: Path) -> None:
-    link_population(database, tmp_path, persons=300, seed=5)
+    few_linked(database, tmp_path)
     proposed = sum(again(database, tmp_path).proposed.values())
     with database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(
@@ -144,7 +144,7 @@ def test_a_table_of_codes_that_is_none_is_refused(tmp_path: Path, content: str) 
 
 
 def test_the_command_says_what_it_did(database: Database, tmp_path: Path, settings: Settings) -> None:
-    linked = link_population(database, tmp_path, persons=300, seed=5, tables=settings.tables)
+    linked = few_linked(database, tmp_path, settings.tables)
     done = CliRunner().invoke(app, ["link", "--by-exams", "--json"], env=settings.as_environment())
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout)

@@ -18,16 +18,17 @@ from running_hub import free_ports
 from sqlalchemy import text
 from web_story import served
 
-from imaging_hub.console import create_console, operators
+from imaging_hub.console import create_console
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.gateway import senders
+from imaging_hub.gateway import operators, senders
+from imaging_hub.gateway.operators import OperatorRole
 from imaging_hub.gateway.senders import QueryRetrieveAddress
 from imaging_hub.gateway.tls import fingerprint
 from imaging_hub.keys.keyring import create_missing
 from imaging_hub.retrieval.query_retrieve_scu import QueryRetrieveScu, RetrieveLevel
 from imaging_hub.retrieval.study_list import RetrievalPace, StudyListRetrieval
 from imaging_hub.settings import Settings
-from imaging_hub.work import diagnosis
+from imaging_hub.work import health_check
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -57,8 +58,8 @@ class Site:
 
     def doctor(self, **changed: object) -> list[str]:
         """What the doctor says of this hub, with other settings where so told."""
-        found = diagnosis.ailments(self.settings.model_copy(update=changed))
-        return [f"{one.subject}: {one.message} -> {one.cure}" for one in found]
+        found = health_check.find_problems(self.settings.model_copy(update=changed))
+        return [f"{one.subject}: {one.message} -> {one.remedy}" for one in found]
 
     def tls(self, own: Path | None = None, **rules: object) -> ssl.SSLContext:
         """A sender's side of TLS."""
@@ -107,7 +108,8 @@ def _site(settings: Settings, database: Database, made: dict[str, Path]) -> Iter
     create_missing(settings.keys)
     let_in(database, address="127.0.0.1", hospital="chu-test")
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        token = operators.add(connection, "staff", "hospital", datetime.now(UTC) + timedelta(days=1), by="test")
+        tomorrow = datetime.now(UTC) + timedelta(days=1)
+        token = operators.add(connection, "staff", OperatorRole.HOSPITAL, tomorrow, by="test")
     with receiving(settings, database) as server, served((create_console(settings, database), console)):
         paths = {name: path for name, path in made.items() if name != "ours"}
         yield Site(settings, database, server.port, token, **paths)
@@ -186,7 +188,7 @@ def test_a_sender_that_is_set_wrongly_is_named(
     wait_for(lambda: reason in here.page("/refusals"))
     (named_by_doctor,) = [one for one in here.doctor() if one.startswith("refusals: ")]
     assert named_by_doctor.startswith(f"refusals: {reason}: ")
-    assert named_by_doctor.partition(" -> ")[2], "and the cure"
+    assert named_by_doctor.partition(" -> ")[2], "and the remedy"
 
 
 def wait_for(so: Callable[[], bool]) -> None:
@@ -246,7 +248,7 @@ def test_a_hub_that_is_set_wrongly_is_named(
 ) -> None:
     changed = change(plain)
     assert any(one.startswith(expected) for one in plain.doctor(**changed))
-    diagnosis.write_down(plain.settings.model_copy(update=changed), plain.database)
+    health_check.write_report(plain.settings.model_copy(update=changed), plain.database)
     message = expected.partition(": ")[2]
     assert message in plain.page("/health")
     assert "va bien" not in plain.page("/health")
@@ -259,9 +261,9 @@ def test_a_clock_that_is_wrong_is_named(plain: Site, monkeypatch: pytest.MonkeyP
             return datetime.now(UTC) + timedelta(days=1)
 
     with monkeypatch.context() as patched:
-        patched.setattr(diagnosis, "datetime", Tomorrow)
+        patched.setattr(health_check, "datetime", Tomorrow)
         assert any(one.startswith("clock: ") for one in plain.doctor())
-        diagnosis.write_down(plain.settings, plain.database)
+        health_check.write_report(plain.settings, plain.database)
     assert "disagree on the time" in plain.page("/health")
 
 

@@ -50,7 +50,7 @@ from imaging_hub.trust.vault import Vault
 from imaging_hub.work.pipeline import StudyPipeline
 from tests.cohort_oracle import index_series
 from tests.dense_tables import a_definition, a_dense_world
-from tests.linked_population import link_population
+from tests.linked_population import few_linked
 
 TODAY = date(2026, 11, 27)
 ADA = RequestActor("ada", Account.RESEARCHER)
@@ -155,7 +155,7 @@ def received(settings: Settings, database: Database, pipeline: StudyPipeline, *,
 
 
 def test_nobody_asks_the_operator_after_them_and_no_answer_links_them(database: Database, tmp_path: Path) -> None:
-    linked = link_population(database, tmp_path, persons=300, seed=5)
+    linked = few_linked(database, tmp_path)
     ((sid, person), *_) = rows(database, "SELECT sid, snds_person FROM hub.link ORDER BY sid")
     ((proposed,), *_) = rows(database, "SELECT sid FROM hub.link_proposal ORDER BY sid")
     done = noted(database, sid, proposed)
@@ -243,7 +243,7 @@ def test_a_line_that_names_nobody_stops_the_whole_list(
 def test_an_ins_and_the_hospitals_number_of_one_patient_are_one_subject(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
-    linked = link_population(database, settings.home, persons=300, seed=5)
+    linked = few_linked(database, settings.home)
     ((ins, born, sex, hospital, patient_id, sid),) = rows(
         database,
         "SELECT ins, to_char(birth_date, 'YYYYMMDD'), sex, hospital, patient_id, sid FROM identifying.identity"

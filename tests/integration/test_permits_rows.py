@@ -11,6 +11,7 @@ from imaging_hub.audit import trail
 from imaging_hub.database import Database
 from imaging_hub.database import DatabaseRole as Login
 from imaging_hub.errors import HubError, NotFound
+from imaging_hub.http.access_token import token_hash
 from imaging_hub.permits import accounts, projects
 from imaging_hub.permits.policy import AccountRole, RequestActor
 
@@ -46,10 +47,10 @@ def test_a_token_is_known_only_by_its_hash(database: Database) -> None:
     assert len(token) >= 43
     assert token not in stored + trailed
     with database.begin(Login.WEB) as connection:
-        known = accounts.authenticate(connection, accounts.token_hash(token), NOW)
+        known = accounts.authenticate(connection, token_hash(token), NOW)
         assert known == RequestActor("ada", AccountRole.RESEARCHER)
-        assert accounts.authenticate(connection, accounts.token_hash(token + "x"), NOW) is None
-        late = accounts.authenticate(connection, accounts.token_hash(token), NOW + HOUR)
+        assert accounts.authenticate(connection, token_hash(token + "x"), NOW) is None
+        late = accounts.authenticate(connection, token_hash(token), NOW + HOUR)
         assert late == RequestActor("ada", AccountRole.RESEARCHER, expired=True)
 
 
@@ -57,8 +58,8 @@ def test_a_renewed_account_loses_its_old_token_and_keeps_its_role(database: Data
     with database.begin(Login.WORKER) as connection:
         old = accounts.add(connection, "ada", AccountRole.RESEARCHER, NOW, by="op")
         new = accounts.add(connection, "ada", AccountRole.RESEARCHER, NOW + HOUR, by="op")
-        assert accounts.authenticate(connection, accounts.token_hash(old), NOW) is None
-        assert accounts.authenticate(connection, accounts.token_hash(new), NOW) is not None
+        assert accounts.authenticate(connection, token_hash(old), NOW) is None
+        assert accounts.authenticate(connection, token_hash(new), NOW) is not None
         with pytest.raises(HubError, match="another role"):
             accounts.add(connection, "ada", AccountRole.OPERATOR, NOW + HOUR, by="op")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import threading
 from collections import Counter
@@ -14,19 +15,24 @@ import httpx
 import pytest
 from locks import until_somebody_waits
 from originals import spool_of
+from prometheus_client import CollectorRegistry, generate_latest
 from raw_scu import an_instance
 from sqlalchemy import text
+from starlette.testclient import TestClient
 
 from imaging_hub.cli.serve import prepare
 from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.deidentification.engine.actions import InstanceActions
 from imaging_hub.dicom import part10
 from imaging_hub.errors import StorageUnavailable
 from imaging_hub.gateway import senders
+from imaging_hub.gateway.feed_metrics import FeedMetrics
 from imaging_hub.intake import completeness, journal
 from imaging_hub.intake.journal import Arrival
 from imaging_hub.intake.study_keys import OriginalOwner
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
+from imaging_hub.web.app import create_app
 from imaging_hub.work import queue
 from imaging_hub.work.pipeline import StudyPipeline
 
@@ -66,7 +72,7 @@ def _arrive(
 def _process(pipeline: StudyPipeline, database: Database) -> list[int]:
     """Close the study, whatever its quiet period, and process it."""
     with database.begin(DatabaseRole.WORKER) as connection:
-        studies = completeness.complete_studies(connection, -1)
+        studies = completeness.close_quiet_studies(connection, -1)
     for study in studies:
         pipeline.process_study(study)
     return studies
@@ -111,7 +117,7 @@ def test_a_study_whose_object_is_gone_before_it_is_indexed_is_tried_again(
 ) -> None:
     _arrive(settings, database, 1)
     with database.begin(DatabaseRole.WORKER) as connection:
-        (study,) = completeness.complete_studies(connection, -1)
+        (study,) = completeness.close_quiet_studies(connection, -1)
     with ThreadPoolExecutor(1) as worker:
         with database.begin(DatabaseRole.OWNER) as connection:
             connection.execute(text("SELECT 1 FROM identifying.study FOR UPDATE"))
@@ -139,7 +145,7 @@ def test_two_workers_at_once_archive_a_study_once(
     for number in range(ROUNDS):
         _arrive(settings, database, number)
         with database.begin(DatabaseRole.WORKER) as connection:
-            (study,) = completeness.complete_studies(connection, -1)
+            (study,) = completeness.close_quiet_studies(connection, -1)
         meet = threading.Barrier(len(workers))
 
         def work(worker: StudyPipeline, study: int = study, meet: threading.Barrier = meet) -> None:
@@ -220,9 +226,38 @@ def test_what_cannot_be_processed_is_given_up_with_a_reason(
 ) -> None:
     _arrive(settings, database, 1)
     with database.begin(DatabaseRole.WORKER) as connection:
-        (study,) = completeness.complete_studies(connection, -1)
+        (study,) = completeness.close_quiet_studies(connection, -1)
     pipeline.give_up(study)
     assert _states(database) == {"processing-failed": 1}
+
+
+def test_where_the_engine_fails_is_logged_once_a_place_and_counted_and_no_value_is_told(
+    pipeline: StudyPipeline,
+    settings: Settings,
+    database: Database,
+    logged: list[dict[str, object]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(self: InstanceActions, elements: Sequence[object], *_: object) -> None:
+        raise LookupError("IPP1 DUPONT^JEANNE", elements)
+
+    monkeypatch.setattr(InstanceActions, "settle", broken)
+    for number in range(3):
+        _arrive(settings, database, number)
+    with database.begin(DatabaseRole.WORKER) as connection:
+        (study,) = completeness.close_quiet_studies(connection, -1)
+    _worked_on(database, pipeline, study)
+    assert _states(database) == {"engine-fault": 3}
+    (event,) = [event for event in logged if event["event"] == "engine-fault"]
+    assert (event["fault"], event["instances"], event["study"]) == ("LookupError", 3, study)
+    assert str(event["place"]).startswith("deidentification.engine.deidentifier:")
+    assert [canary for canary in ("DUPONT", "JEANNE", "IPP1", "1.2.826") if canary in json.dumps(logged)] == []
+    feeds = CollectorRegistry()
+    feeds.register(FeedMetrics(database))
+    counted = 'imaging_hub_feed_quarantined_instances{finess="750000001",reason="engine-fault"} 3.0'
+    assert counted in generate_latest(feeds).decode()
+    hub = TestClient(create_app(settings, database), client=("127.0.0.1", 1))
+    assert 'imaging_hub_quarantined{kind="engine-fault"} 3.0' in hub.get("/metrics").text
 
 
 def test_originals_that_are_never_kept_are_gone_once_the_study_is_archived(
@@ -278,7 +313,7 @@ def test_a_third_party_that_goes_while_a_study_is_processed_costs_it_no_attempt(
     prepare(settings).dispose()
     _arrive(settings, database, 1)
     with database.begin(DatabaseRole.WORKER) as connection:
-        (study,) = completeness.complete_studies(connection, -1)
+        (study,) = completeness.close_quiet_studies(connection, -1)
     flighty = ThirdParty(httpx.Client(transport=httpx.MockTransport(_away), base_url="http://third-party"))
     _worked_on(database, StudyPipeline(settings, database, flighty), study)
     assert _states(database) == {"RECEIVED": 1}
@@ -292,6 +327,6 @@ def test_no_study_is_due_while_the_third_party_is_away(settings: Settings, datab
     prepare(settings).dispose()
     _arrive(settings, database, 1)
     with database.begin(DatabaseRole.WORKER) as connection:
-        completeness.complete_studies(connection, -1)
+        completeness.close_quiet_studies(connection, -1)
     assert not StudyPipeline(settings, database, ThirdParty(httpx.Client(base_url="http://127.0.0.1:1"))).due().studies
     assert _states(database) == {"RECEIVED": 1}

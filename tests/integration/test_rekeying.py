@@ -269,27 +269,6 @@ def test_an_answer_that_another_key_made_is_refused(vault: Vault, keys: Path) ->
     assert refused.value.code == "evaluator-other"
 
 
-@pytest.mark.parametrize(
-    ("message", "output"),
-    [
-        (
-            "00",
-            "b58cfbe118e0cb94d79b5fd6a6dafb98764dff49c14e1770b566e42402da1a7d"
-            "a4d8527693914139caee5bd03903af43a491351d23b430948dd50cde10d32b3c",
-        ),
-        (
-            "5a" * 17,
-            "8a9a2f3c7f085b65933594309041fc1898d42d0858e59f90814ae90571a6df60"
-            "356f4610bf816f27afdd84f47719e480906d27ecd994985890e5f539e7ea74b6",
-        ),
-    ],
-)
-def test_evaluation_is_that_of_rfc_9497(message: str, output: str) -> None:
-    """Test vectors of A.1.2."""
-    evaluator = Evaluator.from_seed(bytes.fromhex("a3" * 32), b"test key")
-    assert evaluator.evaluate_known_input(bytes.fromhex(message)).hex() == output
-
-
 def test_a_hub_that_runs_on_is_refused_until_it_has_the_new_keys(
     database: Database, keys: Path, vault: Vault, third_party: ThirdParty
 ) -> None:

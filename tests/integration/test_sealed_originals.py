@@ -20,9 +20,9 @@ from sqlalchemy import text
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import HubError, NotFound, StorageUnavailable
 from imaging_hub.gateway.storage_scp import StorageServer
-from imaging_hub.intake import recovery, retention, sealing, study_keys
-from imaging_hub.intake.retention import ExpiredOriginal
-from imaging_hub.intake.sealing import CHUNK_BYTES, FileSealer
+from imaging_hub.intake import file_encryption, recovery, retention, study_keys
+from imaging_hub.intake.file_encryption import CHUNK_BYTES, FileSealer
+from imaging_hub.intake.retention import PurgeableOriginal
 from imaging_hub.intake.spool import Spool
 from imaging_hub.keys.keyring import create_missing, original_keys
 from imaging_hub.settings import Settings
@@ -91,12 +91,12 @@ def test_a_shredded_study_is_not_read_again_not_even_from_a_backup(
     spool = spool_of(settings, database)
     backup = spool.path(first.digest).read_bytes()
     with database.begin(DatabaseRole.WORKER) as connection:
-        retention.purge(connection, spool, [ExpiredOriginal(first.id, first.digest, None)])
-        assert study_keys.shred(connection) == 0, "a receiver may still hold the key"
+        retention.purge(connection, spool, [PurgeableOriginal(first.id, first.digest, None)])
+        assert study_keys.shred_unused_keys(connection) == 0, "a receiver may still hold the key"
     with database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(text("UPDATE identifying.study_key SET used_at = now() - interval '2 days'"))
     with database.begin(DatabaseRole.WORKER) as connection:
-        assert study_keys.shred(connection) == 1
+        assert study_keys.shred_unused_keys(connection) == 1
     spool.path(first.digest).write_bytes(backup)
     with pytest.raises(NotFound):
         original(settings, database, first.digest)
@@ -115,11 +115,11 @@ def test_what_belongs_to_no_study_outlives_the_others_of_the_study_it_names(
     assert second.reason == "study-or-series-uid-missing"
     spool = spool_of(settings, database)
     with database.begin(DatabaseRole.WORKER) as connection:
-        retention.purge(connection, spool, [ExpiredOriginal(first.id, first.digest, None)])
+        retention.purge(connection, spool, [PurgeableOriginal(first.id, first.digest, None)])
     with database.begin(DatabaseRole.OWNER) as connection:
         connection.execute(text("UPDATE identifying.study_key SET used_at = now() - interval '2 days'"))
     with database.begin(DatabaseRole.WORKER) as connection:
-        study_keys.shred(connection)
+        study_keys.shred_unused_keys(connection)
     assert original(settings, database, second.digest).endswith(encoded)
 
 
@@ -146,7 +146,7 @@ def test_an_original_of_before_is_read_as_it_is(settings: Settings, database: Da
     with receiving(settings, database, seal_originals=False) as server:
         assert RawScu(server.port).store(an_instance()) == 0
     (row,) = rows(database)
-    assert Spool(settings.spool).read(row.digest) == original(settings, database, row.digest)
+    assert Spool(settings.spool, None).read(row.digest) == original(settings, database, row.digest)
     assert b"DUPONT" in on_disk(settings)
 
 
@@ -163,7 +163,7 @@ def test_the_keys_of_another_hub_open_nothing(gateway: StorageServer, settings: 
     assert RawScu(gateway.port).store(an_instance()) == 0
     (row,) = rows(database)
     with pytest.raises(StorageUnavailable):
-        Spool(settings.spool).read(row.digest)
+        Spool(settings.spool, None).read(row.digest)
     (settings.keys / "originals.json").unlink()
     create_missing(settings.keys)
     with pytest.raises(StorageUnavailable) as fault:
@@ -172,7 +172,7 @@ def test_the_keys_of_another_hub_open_nothing(gateway: StorageServer, settings: 
     assert "originals.json" in fault.value.hint
     assert (settings.keys / "originals.json").read_text().count("chu-test") == 0, "a new key would open nothing"
     with database.begin(DatabaseRole.OWNER) as connection:
-        assert study_keys.locked_out(connection, original_keys(settings.keys)) == ["chu-test"]
+        assert study_keys.list_locked_hospitals(connection, original_keys(settings.keys)) == ["chu-test"]
 
 
 def sealed(*pieces: bytes) -> bytes:
@@ -182,7 +182,7 @@ def sealed(*pieces: bytes) -> bytes:
 
 
 def opened(file: bytes, wanted: int | None = None) -> bytes:
-    return bytes(sealing.opener(BytesIO(file), KEY).read(wanted))
+    return bytes(file_encryption.open_sealed_file(BytesIO(file), KEY).read(wanted))
 
 
 @given(st.lists(st.integers(0, CHUNK_BYTES + 5), max_size=4), st.binary(min_size=1, max_size=64))
@@ -190,7 +190,7 @@ def test_what_is_sealed_opens_as_it_was(sizes: list[int], pattern: bytes) -> Non
     pieces = [(pattern * (size // len(pattern) + 1))[:size] for size in sizes]
     file = sealed(*pieces)
     assert opened(file) == b"".join(pieces)
-    assert sealing.opener(BytesIO(file), KEY).size == len(b"".join(pieces))
+    assert file_encryption.open_sealed_file(BytesIO(file), KEY).size == len(b"".join(pieces))
     assert opened(file, 1) == b"".join(pieces)[:CHUNK_BYTES]
 
 
@@ -198,13 +198,13 @@ def test_what_is_sealed_opens_as_it_was(sizes: list[int], pattern: bytes) -> Non
     "damage",
     [
         lambda data: data[:-1],
-        lambda data: data[: sealing.HEADER_BYTES + CHUNK_BYTES + 16],
+        lambda data: data[: file_encryption.HEADER_BYTES + CHUNK_BYTES + 16],
         lambda data: data[:-1] + bytes([data[-1] ^ 1]),
         lambda data: data[:30] + bytes([data[30] ^ 1]) + data[31:],
         lambda data: _exchanged(data),
         lambda data: data + b"more",
         lambda data: data[:-20] + data[-17:],
-        lambda data: data[: sealing.HEADER_BYTES],
+        lambda data: data[: file_encryption.HEADER_BYTES],
     ],
     ids=[
         *("cut", "without its last chunk", "a bit of a chunk", "a bit of the key", "chunks exchanged", "longer"),
@@ -226,11 +226,11 @@ def test_what_was_sealed_in_the_larger_chunks_of_before_is_still_read(size: int)
     file = b"IHUBAES1" + UUID(int=7).bytes + aes_key_wrap(key, KEY)
     for number, piece in enumerate(pieces):
         file += cipher.encrypt(number.to_bytes(11, "big") + bytes((piece is pieces[-1],)), piece, None)
-    assert sealing.key_id(file) == UUID(int=7)
-    assert bytes(sealing.opener(BytesIO(file), key).read()) == content
-    assert bytes(sealing.opener(BytesIO(file), key).read(1)) == content[: 1 << 20]
+    assert file_encryption.read_key_id(file) == UUID(int=7)
+    assert bytes(file_encryption.open_sealed_file(BytesIO(file), key).read()) == content
+    assert bytes(file_encryption.open_sealed_file(BytesIO(file), key).read(1)) == content[: 1 << 20]
 
 
 def _exchanged(data: bytes) -> bytes:
-    first, size = sealing.HEADER_BYTES, CHUNK_BYTES + 16
+    first, size = file_encryption.HEADER_BYTES, CHUNK_BYTES + 16
     return data[:first] + data[first + size : first + 2 * size] + data[first : first + size] + data[first + 2 * size :]

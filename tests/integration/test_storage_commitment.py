@@ -107,7 +107,7 @@ def test_what_is_kept_always_is_committed(modality: Modality) -> None:
     assert (event, report.TransactionUID) == (1, "1.2.3.99")
     assert [item.ReferencedSOPInstanceUID for item in report.ReferencedSOPSequence] == uids
     with modality.database.begin(DatabaseRole.WORKER) as connection:
-        assert retention.expired(connection, 0) == []
+        assert retention.list_expired(connection, 0) == []
 
 
 def test_what_is_not_there_is_not_committed(modality: Modality) -> None:

@@ -135,14 +135,14 @@ def test_a_request_that_breaks_off_keeps_what_was_whole(
         door.post(pieces())
     assert door.post(multipart(a_file(an_instance(3)))).status_code == 200
     assert [row.sop_instance_uid for row in rows(database)] == [an_instance(n).sop_instance_uid for n in (1, 3)]
-    assert spool_of(settings, database).parts() == []
+    assert spool_of(settings, database).unfinished_files() == []
 
 
 def test_a_dataset_beyond_the_limit_costs_no_room(settings: Settings, database: Database) -> None:
     with listening(settings, database, dataset_max_bytes=1 << 20) as door:
         stored, failed = said(door.post(multipart(a_file(an_instance(1, pixels=2 << 20)), a_file(an_instance(2)))))
     assert (stored, list(failed.values())) == ([an_instance(2).sop_instance_uid], [0xC000])
-    assert spool_of(settings, database).parts() == []
+    assert spool_of(settings, database).unfinished_files() == []
 
 
 def test_a_large_instance_goes_to_the_spool_as_it_comes(

@@ -67,7 +67,7 @@ def test_a_hub_of_the_first_revision_is_brought_to_the_newest(
     of_before: tuple[Settings, Database], database: Database
 ) -> None:
     settings, own = of_before
-    assert databases.revisions_missing(database) == 14
+    assert databases.revisions_missing(database) == 15
     prepare(settings).dispose()
     assert databases.revisions_missing(database) == 0
     with reached(Vault(own, settings.trust_keys)) as third_party:

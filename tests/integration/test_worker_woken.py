@@ -81,14 +81,14 @@ def test_what_is_said_to_be_due_waits_for_no_sweep(
         sender = RawScu(receiver.port)
         assert sender.store(an_instance(1)) == 0
         with database.begin(DatabaseRole.CONSOLE) as connection:
-            assert completeness.forced(connection, 1, by="somebody")
+            assert completeness.close_study(connection, 1, by="somebody")
         until(database, "ARCHIVED")  # this one the first sweep may have found
 
         held = an_instance(2, study=2, note="a comment")
         assert sender.store(held) == 0
         with database.begin(DatabaseRole.GATEWAY) as connection:
             uid = connection.execute(text("SELECT study_instance_uid FROM identifying.study WHERE id = 2")).scalar_one()
-            assert completeness.announced(connection, "chu-test", uid) == [2]
+            assert completeness.close_announced_study(connection, "chu-test", uid) == [2]
         until(database, "ARCHIVED", "QUARANTINED")
 
         profile.write_text(STRICT)
@@ -114,7 +114,7 @@ def test_a_study_is_in_the_sink_when_it_is_archived_or_else_approved(
                     connection.execute(text("UPDATE identifying.sender SET profile = :name"), {"name": profile})
                 assert RawScu(receiver.port).store(an_instance(1, study=study)) == 0
                 with database.begin(DatabaseRole.CONSOLE) as connection:
-                    assert completeness.forced(connection, study, by="somebody")
+                    assert completeness.close_study(connection, study, by="somebody")
             until(database, "ARCHIVED", "ARCHIVED")
             until_held(peer, 1)
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import logging
+import re
 import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 from raw_scu import Instance, RawScu, an_instance, let_in
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+import imaging_hub
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.log import WITHHELD, allow
+from imaging_hub.keys.aead import AuthenticatedCipher
+from imaging_hub.log import WITHHELD, filter_fields
 from imaging_hub.settings import Settings
 
 CANARY = "DUPONT"
@@ -31,16 +36,47 @@ CANARY = "DUPONT"
         {"event": "ok", "address": CANARY},
         {"event": "ok", "finess": CANARY},
         {"event": "ok", "exc_info": ValueError(CANARY)},
+        {"event": "ok", "fault": f"ValueError: {CANARY} 1955"},
+        {"event": "ok", "place": CANARY},
+        {"event": "ok", "place": f"{CANARY.lower()}.jeanne:1955"},
+        {"event": "ok", "place": f"log:{CANARY}"},
+        {"event": "ok", "place": f"log:1\n{CANARY}"},
     ],
 )
 def test_nothing_but_the_allow_list_is_logged(fields: dict[str, object]) -> None:
-    assert CANARY not in json.dumps(allow(None, "info", dict(fields)))
+    assert CANARY not in json.dumps(filter_fields(None, "info", dict(fields)))
 
 
 def test_what_is_allowed_stays() -> None:
     fields = {"event": "instance", "row": 7, "reason": "truncated", "finess": "750000001", "address": "10.0.0.1"}
-    assert allow(None, "info", dict(fields)) == fields
-    assert allow(None, "info", {"event": "x", "reason": "1.2.840.113619.2.55"})["reason"] == WITHHELD
+    assert filter_fields(None, "info", dict(fields)) == fields
+    assert filter_fields(None, "info", {"event": "x", "reason": "1.2.840.113619.2.55"})["reason"] == WITHHELD
+
+
+def test_an_exception_is_logged_by_its_type_and_place_and_not_by_its_message() -> None:
+    with pytest.raises(ValueError, match="256") as failed:
+        AuthenticatedCipher(CANARY.encode())
+    found = filter_fields(None, "error", {"event": "x", "exc_info": failed.value})
+    assert found["fault"] == "ValueError"
+    assert re.fullmatch(r"keys\.aead:[0-9]+", found["place"])
+    assert filter_fields(None, "error", {"event": "x", "fault": "_Private", "place": found["place"]}) == {
+        "event": "x", "fault": "_Private", "place": found["place"]
+    }  # fmt: skip
+
+
+def test_every_field_that_is_logged_is_on_the_list() -> None:
+    """What is not would be left out, and nobody would miss it."""
+    sources = Path(imaging_hub.__file__).parent.rglob("*.py")
+    calls = [node for path in sources for node in ast.walk(ast.parse(path.read_text("utf-8"))) if _logs(node)]
+    named = {keyword.arg: 1 for call in calls for keyword in call.keywords if keyword.arg not in (None, "exc_info")}
+    assert len(calls) > 30
+    assert set(named) - set(filter_fields(None, "info", {"event": "x", **named})) == set()
+
+
+def _logs(node: ast.AST) -> TypeGuard[ast.Call]:
+    """Whether this is a call such as `log.info(…)`."""
+    called = node.func if isinstance(node, ast.Call) else None
+    return isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id == "log"
 
 
 def test_a_statement_that_fails_does_not_quote_its_parameters(database: Database) -> None:

@@ -1,4 +1,7 @@
-"""Planted identifiers do not come out, under any profile that ships. The long form is scripts/privacy."""
+"""Planted identifiers do not come out, under any profile that ships.
+
+Every run takes another third of the profiles. Over the whole corpus: scripts/privacy.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +50,7 @@ def scored(request: pytest.FixtureRequest, shared_tools: Path, planted: Path) ->
     return Scored(request.param, report, len(outcome.written))
 
 
+@pytest.mark.takes_turns(3)
 def test_no_planted_identifier_comes_out(scored: Scored) -> None:
     report = scored.report
     assert text_leaks(report, scored.profile) == 0, report["leaks_by_place"]
@@ -63,6 +67,7 @@ def test_no_planted_identifier_comes_out(scored: Scored) -> None:
     assert scored.written >= FILES // 2
 
 
+@pytest.mark.takes_turns(3)
 def test_nothing_technical_is_lost_with_them(scored: Scored) -> None:
     rates = {name: kept["rate"] for name, kept in scored.report["over_redaction"].items()}
     assert rates["technical"] <= 0.001

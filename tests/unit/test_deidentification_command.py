@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import re
 import resource
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from an_instance import an_instance, text
 from typer.testing import CliRunner
 
 from imaging_hub.cli import app
+from imaging_hub.deidentification import folder
+from imaging_hub.deidentification.engine.actions import InstanceActions
 from imaging_hub.deidentification.folder import deidentify, files_of, pseudonyms
 from imaging_hub.deidentification.instance import SourceInstance
 from imaging_hub.deidentification.profile.profile import load, shipped
@@ -167,6 +170,30 @@ def test_a_process_that_was_ended_from_outside_is_told_as_that(source: Path, tmp
         deidentify(files_of(source), tmp_path / "out", load("basic"), bytes(32), jobs=2, progress=end_one)
     assert fault.value.code == "process-lost"
     assert all(file.suffix == ".dcm" for file in outputs(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_where_the_engine_fails_is_told_by_type_and_place(
+    source: Path, tmp_path: Path, key: Path, jobs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise LookupError("GAELDOURT")
+
+    monkeypatch.setattr(InstanceActions, "settle", broken)
+    report = tmp_path / "report.json"
+    folder._engine.cache_clear()
+    code, output = call(
+        source, tmp_path / "out", key, "--profile", "research-longitudinal", "--jobs", jobs, "--report", str(report)
+    )
+    told = json.loads(report.read_text())
+    faults = [entry.get("fault", "") for entry in told["files"] if entry.get("reason") == "engine-fault"]
+    assert len(faults) == 2
+    assert len(set(faults)) == 1
+    assert re.fullmatch(r"LookupError at deidentification\.engine\.deidentifier:[0-9]+", faults[0])
+    assert told["faults"] == {faults[0]: 2}
+    assert f"2 {faults[0]}" in output
+    assert code == 0
+    assert "GAELDOURT" not in json.dumps(told["faults"]) + output
 
 
 def test_pseudonyms_of_two_subjects_differ_and_shifts_are_never_zero() -> None:

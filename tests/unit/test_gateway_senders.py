@@ -8,7 +8,7 @@ from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import HubError
 from imaging_hub.gateway import senders
 from imaging_hub.gateway.rejections import CAUSES, RefusalCause, RefusalReason, Rejections
-from imaging_hub.intake.admission import SpoolAdmission, SpoolLoad
+from imaging_hub.intake.spool_capacity import SpoolCapacity, SpoolUsage
 from imaging_hub.metrics import GatewayMetrics
 from imaging_hub.settings import Settings
 
@@ -70,22 +70,22 @@ def test_rejections_are_bounded_whoever_knocks(database: Database) -> None:
 def test_watermarks_have_hysteresis(settings: Settings) -> None:
     settings.spool.mkdir(parents=True)
     quota, now, used = 1 << 20, [0.0], [0.0]
-    admission = SpoolAdmission(
+    admission = SpoolCapacity(
         settings.model_copy(update={"spool_max_bytes": quota, "spool_reserve_bytes": 0}),
-        count=lambda: SpoolLoad(int(used[0] * quota), 0),
+        measure=lambda: SpoolUsage(int(used[0] * quota), 0),
         clock=lambda: now[0],
     )
     seen = []
     for share in (0.5, 0.8, 0.9, 0.8, 0.72, 0.69, 0.8):
         used[0] = share
         now[0] += 60
-        seen.append(admission.accepting())
+        seen.append(admission.is_accepting())
     assert seen == [True, True, False, False, False, True, True]
 
 
 def test_a_disk_below_its_reserve_turns_senders_away(settings: Settings) -> None:
     settings.spool.mkdir(parents=True)
-    admission = SpoolAdmission(
-        settings.model_copy(update={"spool_reserve_bytes": 1 << 60}), count=lambda: SpoolLoad(0, 0)
+    admission = SpoolCapacity(
+        settings.model_copy(update={"spool_reserve_bytes": 1 << 60}), measure=lambda: SpoolUsage(0, 0)
     )
-    assert not admission.accepting()
+    assert not admission.is_accepting()

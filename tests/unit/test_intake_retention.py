@@ -42,14 +42,14 @@ def test_only_what_the_caller_lets_go_is_purged(settings: Settings, database: Da
     spool = spool_of(settings, database)
     first, second = _archived(database, spool, 1), _archived(database, spool, 2)
     with database.begin(DatabaseRole.WORKER) as connection:
-        found = retention.expired(connection, days=30)
+        found = retention.list_expired(connection, days=30)
         assert [original.id for original in found] == [first, second]
-        assert retention.expired(connection, days=32) == []
+        assert retention.list_expired(connection, days=32) == []
         assert retention.purge(connection, spool, found[:1]) == 1
     with database.begin(DatabaseRole.WORKER) as connection:
-        assert [original.id for original in retention.expired(connection, days=30)] == [second]
+        assert [original.id for original in retention.list_expired(connection, days=30)] == [second]
         assert trail.verify(connection) == 1
-        assert journal.counts(connection) == {(InstanceState.ARCHIVED, None): 2}
+        assert journal.count_by_state(connection) == {(InstanceState.ARCHIVED, None): 2}
     assert not spool.path(found[0].digest).exists()
     assert spool.path(found[1].digest).exists()
 
@@ -100,6 +100,6 @@ def test_a_sender_says_how_long_its_originals_stay(
     with database.begin(DatabaseRole.WORKER) as connection:
         connection.execute(text("UPDATE identifying.instance SET settled_at = now() WHERE id = :id"), {"id": fresh})
     with database.begin(DatabaseRole.WORKER) as connection:
-        found = retention.expired(connection, days=30)
+        found = retention.list_expired(connection, days=30)
     assert len(found) == ids
     assert {one.at_once for one in found} <= {at_once}

@@ -27,7 +27,8 @@ _COMPRESSED = [
     "MR_small_RLE.dcm",
     "MR_small_jp2klossless.dcm",
     "MR_small_jpeg_ls_lossless.dcm",
-    "JPGExtended.dcm",
+    "SC_rgb_jpeg_app14_dcmd.dcm",
+    "examples_ybr_color.dcm",
     "SC_rgb_jpeg_dcmtk.dcm",
     "SC_rgb_small_odd.dcm",
     "liver_1frame.dcm",
@@ -93,6 +94,20 @@ def test_what_cannot_be_decoded_is_a_named_fault(data: bytes, frame: int) -> Non
         decode(data, frame)
     assert fault.value.code == "undecodable-pixels"
     assert decode(an_image(), 0).pixels.shape == (2, 3)
+
+
+@pytest.mark.parametrize("name", ["MR_small_jpeg_ls_lossless.dcm", "SC_rgb_jpeg_dcmtk.dcm"])
+def test_a_stream_of_another_shape_than_the_header_says_is_a_named_fault(name: str) -> None:
+    path = get_testdata_file(name, download=False)
+    if path is None:
+        pytest.skip(f"{name} is not among the files that come with pydicom")
+    dataset = pydicom.dcmread(path)
+    dataset.Rows, dataset.Columns = dataset.Rows // 2, dataset.Columns * 2
+    file = BytesIO()
+    dataset.save_as(file)
+    with pytest.raises(HubError) as fault:
+        decode(file.getvalue(), 0)
+    assert fault.value.code == "undecodable-pixels"
 
 
 @pytest.fixture

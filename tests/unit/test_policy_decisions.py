@@ -14,6 +14,7 @@ from imaging_hub.permits import policy
 from imaging_hub.permits.policy import (
     ACTIONS_BY_ROLE,
     HINTS,
+    MESSAGES,
     OWN_HOSPITAL_ACTIONS,
     PERMIT_ACTIONS,
     AccountRole,
@@ -183,8 +184,8 @@ def test_every_action_is_in_the_matrix_and_somebody_may_do_it() -> None:
     assert PERMIT_ACTIONS.issubset(ACTIONS_BY_ROLE[AccountRole.RESEARCHER])
 
 
-def test_every_reason_has_a_hint() -> None:
-    assert set(HINTS) == set(DenialReason)
+def test_every_reason_has_a_message_and_a_hint() -> None:
+    assert set(MESSAGES) == set(HINTS) == set(DenialReason)
 
 
 def test_the_policy_does_no_io() -> None:

@@ -29,7 +29,7 @@ from imaging_hub.deidentification.profile import expression
 from imaging_hub.dicom import encode, part10, values
 from imaging_hub.dicom.element_runs import VARYING, ElementRun, ElementRunReader, elements_of
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
-from imaging_hub.errors import MalformedDataset
+from imaging_hub.errors import FaultSite, MalformedDataset
 
 _SOP_CLASS, _SOP_INSTANCE, _MODALITY = 0x00080016, 0x00080018, 0x00080060
 _STUDY_DATE, _STUDY, _SERIES, _PIXEL_DATA = 0x00080020, 0x0020000D, 0x0020000E, 0x7FE00010
@@ -66,8 +66,8 @@ class Deidentifier:
             return Quarantined("rejected-by-profile", attribute, rule)
         except UndecodableText as fault:
             return Quarantined("undecodable-text", attribute=str(fault), rule="SpecificCharacterSet")
-        except Exception:
-            return Quarantined("engine-fault")
+        except Exception as fault:
+            return Quarantined("engine-fault", fault=FaultSite.of(fault))
 
     def refusal(self, start: Buffer, size: int, transfer_syntax_uid: str, pseudonyms: Pseudonyms) -> Quarantined | None:
         """Why an instance of `size` bytes whose dataset begins so is not even tried, as `deidentify` would say.
