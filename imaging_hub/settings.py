@@ -169,6 +169,11 @@ class Settings(BaseSettings):
         return self.home / "archive" / "tables"
 
     @property
+    def profile_folders(self) -> tuple[Path, ...]:
+        """Folders of profiles beside those that are shipped."""
+        return () if self.profiles is None else (self.profiles,)
+
+    @property
     def hub_url(self) -> str:
         """Origin of the hub for browsers."""
         return self.hub_origin or f"http://{self.bind_address}:{self.hub_port}"

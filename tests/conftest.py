@@ -66,8 +66,12 @@ def pytest_report_header(config: pytest.Config) -> str:
     return "the long form" if share.is_long else f"share {share.number}: repeat it with --share {share.number}"
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave to the long form what is not of this share; begin with the files that take longest."""
+    """Leave to the long form what is not of this share; begin with the files that take longest.
+
+    Last, so that what `-k` chooses is shared out among itself: one case alone always runs.
+    """
     kept = _share(config).kept([_told(item) for item in items])
     config.hook.pytest_deselected(items=[item for item, stays in zip(items, kept, strict=True) if not stays])
     items[:] = [item for item, stays in zip(items, kept, strict=True) if stays]

@@ -16,17 +16,16 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as PydicomSequence
 from pydicom.tag import BaseTag
 
-from imaging_hub.deidentification.engine import method
+from imaging_hub.deidentification.engine import output
 from imaging_hub.deidentification.engine.actions import InstanceActions
 from imaging_hub.deidentification.engine.plan import Plan
 from imaging_hub.deidentification.identifiers import collector
 from imaging_hub.deidentification.identifiers.patient import PatientContext
 from imaging_hub.deidentification.instance import Pseudonyms
-from imaging_hub.dicom import dictionary, encode, values, walk
+from imaging_hub.dicom import dictionary, encode, tags, values, walk
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.dicom.transfer_syntax import KNOWN
 from imaging_hub.dicom.value_representation import TEXT_VRS
-from imaging_hub.dicom.walk import TRAILING_PADDING
 
 
 def deidentified(file: bytes, plan: Plan, pseudonyms: Pseudonyms) -> bytes:
@@ -38,9 +37,9 @@ def deidentified(file: bytes, plan: Plan, pseudonyms: Pseudonyms) -> bytes:
     actions = InstanceActions(
         plan.profile, pseudonyms, PatientContext(own, pseudonyms.uid_key), values.charset_of(dataset)
     )
-    settled = actions.settle(dataset, scope)
-    told = method.elements(plan.profile.name, settled.options_ran, bool(settled.days))
-    cleaned = sorted((*settled.elements, *told), key=lambda element: element.tag)
+    left = actions.apply(dataset, scope)
+    method = output.method(plan.profile.name, left.options_ran, bool(left.days))
+    cleaned = sorted((*left.elements, *method), key=lambda element: element.tag)
     return written(cleaned, encode.output_syntax(source.file_meta.TransferSyntaxUID))
 
 
@@ -50,7 +49,7 @@ def _elements(dataset: PydicomDataset) -> Dataset:
     # Before any sequence is read: pydicom then decodes what their values depend on.
     read = {tag: dataset.get_item(tag, keep_deferred=True) for tag in sorted(dataset.keys())}
     for tag, raw in read.items():
-        if tag & 0xFFFF == 0 or tag == TRAILING_PADDING:
+        if tag & 0xFFFF == 0 or tag == tags.DataSetTrailingPadding:
             continue
         vr = raw.VR or dictionary.vr(int(tag))
         if isinstance(raw, RawDataElement) and vr == "UN" and raw.length != 0xFFFFFFFF:
@@ -62,7 +61,7 @@ def _elements(dataset: PydicomDataset) -> Dataset:
             encapsulated = raw.length == 0xFFFFFFFF
             elements.append(Element(int(tag), vr, raw.value or b"", encapsulated))
         else:
-            assert tag == values.SPECIFIC_CHARACTER_SET, "the only value that pydicom decodes unasked"
+            assert tag == tags.SpecificCharacterSet, "the only value that pydicom decodes unasked"
             terms = raw.value if isinstance(raw.value, MultiValue) else [raw.value or ""]
             elements.append(Element(int(tag), vr, "\\".join(terms).encode()))
     return elements

@@ -16,13 +16,13 @@ from pydicom.encaps import generate_frames, get_frame
 from imaging_hub.archive.header import StoredHeader
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.archive.search import ArchivedInstance
-from imaging_hub.dicom import part10
+from imaging_hub.dicom import part10, tags
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.dicom.transfer_syntax import KNOWN
 from imaging_hub.dicom.values import find, tag
 from imaging_hub.errors import NotFound
 
-PIXEL_DATA = {0x7FE00008: "OF", 0x7FE00009: "OD", 0x7FE00010: "OW"}
+PIXEL_DATA = {tags.FloatPixelData: "OF", tags.DoubleFloatPixelData: "OD", tags.PixelData: "OW"}
 """Attributes that hold pixels, with the VR they have at least when it is implicit."""
 
 _LONG = Struct("<HH2s2xL")

@@ -13,13 +13,10 @@ from base64 import b32encode
 from collections.abc import Callable
 from dataclasses import replace
 
-from imaging_hub.dicom import encode, part10, uid, walk
+from imaging_hub.dicom import encode, part10, tags, uid, walk
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
 from imaging_hub.errors import HubError
 
-_PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
-_SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
-_PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
 _OURS = "2.25."
 _OURS_ANYWHERE = re.compile(rb"2\.25\.[0-9]{30,39}")  # 128 bits at random are shorter once in a thousand million
 _CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ")
@@ -48,7 +45,7 @@ def rewrite(archived: bytes, pseudonym: str, pid: str, uid_key: bytes) -> list[B
     dataset = [_rewritten(element, pid, rename) for element in walk.read(encoded, meta.transfer_syntax_uid)]
     _refuse_residue(dataset, meta.transfer_syntax_uid, pseudonym, set(renamed.values()))
     top = {element.tag: element.value for element in dataset}
-    fresh = part10.file_meta(_text(top[_SOP_CLASS]), _text(top[_SOP_INSTANCE]), meta.transfer_syntax_uid)
+    fresh = part10.file_meta(_text(top[tags.SOPClassUID]), _text(top[tags.SOPInstanceUID]), meta.transfer_syntax_uid)
     return [fresh, *encode.write(dataset, meta.transfer_syntax_uid)]
 
 
@@ -56,7 +53,7 @@ def _rewritten(element: Element, pid: str, rename: Callable[[str], str]) -> Elem
     value = element.value
     if isinstance(value, list):
         return replace(element, value=[[_rewritten(inner, pid, rename) for inner in item] for item in value])
-    if element.tag in (_PATIENT_NAME, _PATIENT_ID):
+    if element.tag in (tags.PatientName, tags.PatientID):
         return replace(element, value=pid.encode())
     if element.vr == "UI":
         return replace(element, value="\\".join(rename(part) for part in _text(value).split("\\")).encode())
@@ -65,7 +62,7 @@ def _rewritten(element: Element, pid: str, rename: Callable[[str], str]) -> Elem
 
 def _refuse_residue(dataset: Dataset, transfer_syntax_uid: str, pseudonym: str, new: set[str]) -> None:
     """Look at the bytes, not at the attributes: whatever the VR, nothing of the archive may be left."""
-    header = [element for element in dataset if element.tag not in _PIXELS]
+    header = [element for element in dataset if element.tag not in tags.PIXEL_DATA_ATTRIBUTES]
     data = b"".join(bytes(part) for part in encode.write(header, transfer_syntax_uid))
     if pseudonym.encode() in data or any(found.decode() not in new for found in _OURS_ANYWHERE.findall(data)):
         raise HubError("an instance still names the archive's patient or UIDs", code="residual-pseudonym")

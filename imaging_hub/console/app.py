@@ -15,9 +15,9 @@ from imaging_hub.console.site import SITE
 from imaging_hub.console.visit import Console
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway.operators import Operator, OperatorRole
-from imaging_hub.http import health, login, problems
+from imaging_hub.http import health, login
 from imaging_hub.http.pages import STATIC, PageTemplates
-from imaging_hub.http.protection import RequestProtection, content_security_policy
+from imaging_hub.http.protection import protect
 from imaging_hub.http.recent_entries import RecentEntries
 from imaging_hub.http.sessions import BrowserSessions
 from imaging_hub.intake.spool import open_spool
@@ -53,13 +53,8 @@ def create_console(settings: Settings, database: Database) -> FastAPI:
     for router in (*pages_of, login.routes(console), health.alive(), health.ready(console.answers)):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    problems.install(app, pages)
     app.middleware("http")(_answer_the_hub(settings.hub_url))
-    app.add_middleware(
-        RequestProtection,
-        policy=content_security_policy(),
-        respond=lambda request, problem: problems.respond(request, problem, pages),
-    )
+    protect(app, pages)
     return app
 
 

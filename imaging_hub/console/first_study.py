@@ -78,7 +78,7 @@ def _last_refusal(connection: Connection, title: str) -> RefusalSummary | None:
 def _difference(settings: Settings, spool: Spool, name: str, digest: str) -> ProfileTrial | None:
     """Try the sender's profile on an original; None where original or profile cannot be read."""
     try:
-        chosen = profile.load(name, [settings.profiles] if settings.profiles else [])
+        chosen = profile.load(name, settings.profile_folders)
         meta, encoded = part10.split(spool.read(digest))
         known = frozenset(collector.collect(walk.read(encoded, meta.transfer_syntax_uid)))
     except HubError:

@@ -6,21 +6,22 @@ import re
 from functools import cache
 
 from imaging_hub.deidentification import standard
-from imaging_hub.dicom import dictionary
+from imaging_hub.dicom import dictionary, tags
 
 TEXT_VRS = frozenset(("CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"))
 """VRs whose values are words."""
 ONE_VALUE_VRS = frozenset(("LT", "ST", "UR", "UT"))
 """VRs in which a backslash is a letter like others (PS3.5 §6.2)."""
 
-# Attributes that Table E.1-1 names and PS3.6 2026c has, but the dictionary of pydicom 3.0.2 not yet.
-_NEWER = {
-    0x00081301: "SQ", 0x00081302: "SQ", 0x00081303: "SQ", 0x00081304: "SQ",
-    0x00100011: "SQ", 0x00100012: "LT", 0x00100013: "LT", 0x00100014: "SQ", 0x00100015: "SQ", 0x00100016: "LT",
-    0x00100041: "SQ", 0x00100042: "LT", 0x00100043: "SQ", 0x00100044: "SQ", 0x00100045: "LT", 0x00100046: "SQ",
-    0x00100047: "UR", 0x00102162: "UC", 0x0040A034: "DT", 0x0040A035: "DT", 0x0040B034: "DT", 0x0040B036: "DT",
-    0x0040B03B: "LO", 0x0040B03F: "SH", 0x0040E012: "UR",
-}  # fmt: skip
+WRITTEN_BY_ENGINE = frozenset(
+    (
+        tags.PatientIdentityRemoved,
+        tags.DeidentificationMethod,
+        tags.DeidentificationMethodCodeSequence,
+        tags.LongitudinalTemporalInformationModified,
+    )
+)
+"""Attributes in which an instance says how it was de-identified (PS3.15 §E.1.1, PS3.3 §C.7.1.1, §C.12.1)."""
 
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?\s*([0-9A-Fa-f]{4})\)?\Z")
 
@@ -29,13 +30,18 @@ _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?\s*([0-9A-Fa-f]{4})\)?\Z")
 def vr_of(tag: int) -> str:
     """VR of an attribute, `UN` when neither the dictionary nor Table E.1-1 knows it."""
     vr = dictionary.vr(tag)
-    return _NEWER.get(tag, "UN") if vr == "UN" else vr
+    return tags.NEWER.get(tag, "UN") if vr == "UN" else vr
 
 
 @cache
 def is_known(tag: int) -> bool:
     """Whether the Standard names this public attribute: what it does not name is not kept."""
     return bool(dictionary.keyword(tag)) or tag in standard.by_tag()
+
+
+def is_rebuilt(tag: int) -> bool:
+    """Whether the engine writes an attribute anew, or no dataset has it (groups 0000 and 0002): no rule keeps it."""
+    return tag in WRITTEN_BY_ENGINE or tag >> 16 in (0x0000, 0x0002)
 
 
 @cache

@@ -25,7 +25,7 @@ from imaging_hub.deidentification.engine.plan import compile
 from imaging_hub.deidentification.identifiers import collector
 from imaging_hub.deidentification.instance import Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.deidentification.profile.profile import Profile
-from imaging_hub.dicom import part10, values, walk
+from imaging_hub.dicom import part10, tags, values, walk
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.errors import HubError, MalformedDataset
 
@@ -212,15 +212,15 @@ def _read_header(path: Path) -> _Header:
     except OSError:
         return _Header(path, "", "", "", b"", frozenset(), "unreadable-file")
     charset = values.charset_of(dataset)
-    patient_id = values.text_at(dataset, 0x00100020, charset)
-    issuer = values.text_at(dataset, 0x00100021, charset)
-    study = values.text_at(dataset, 0x0020000D) or f"file:{path}"
+    patient_id = values.text_at(dataset, tags.PatientID, charset)
+    issuer = values.text_at(dataset, tags.IssuerOfPatientID, charset)
+    study = values.text_at(dataset, tags.StudyInstanceUID) or f"file:{path}"
     subject = f"{patient_id}|{issuer}" if patient_id else f"study|{study}"
     return _Header(
         path,
         subject,
         study,
-        values.text_at(dataset, 0x00080018),
+        values.text_at(dataset, tags.SOPInstanceUID),
         digest,
         collector.collect(dataset),
     )

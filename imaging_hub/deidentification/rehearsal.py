@@ -13,22 +13,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from imaging_hub.deidentification.attribute import TEXT_VRS, attribute_name
+from imaging_hub.deidentification.attribute import TEXT_VRS, WRITTEN_BY_ENGINE, attribute_name
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.engine.plan import compile
 from imaging_hub.deidentification.folder import pseudonyms
 from imaging_hub.deidentification.identifiers.collector import collect
-from imaging_hub.deidentification.identifiers.folding import fold
-from imaging_hub.deidentification.identifiers.vocabulary import is_term
+from imaging_hub.deidentification.identifiers.vocabulary import fold, is_term
 from imaging_hub.deidentification.instance import Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.deidentification.profile.profile import Profile
-from imaging_hub.dicom import part10, values, walk
+from imaging_hub.dicom import part10, tags, values, walk
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.errors import MalformedDataset
 
-_PATIENT_ID = 0x00100020
 _WORDY = TEXT_VRS - {"CS"}
-_OWN = frozenset((0x00100010, 0x00100020, 0x00120062, 0x00120063, 0x00120064, 0x00280303))
+_OWN = WRITTEN_BY_ENGINE | {tags.PatientName, tags.PatientID}
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _TOLD = 20
 
@@ -89,7 +87,7 @@ def _patients(paths: Iterable[Path], quarantined: Counter[str]) -> Iterator[tupl
         except MalformedDataset as fault:
             quarantined[f"malformed-{fault.code}"] += 1
             continue
-        subject = values.text_at(dataset, _PATIENT_ID, values.charset_of(dataset)) or str(path)
+        subject = values.text_at(dataset, tags.PatientID, values.charset_of(dataset)) or str(path)
         readable.append((path, subject))
         identifiers[subject] |= collect(dataset)
     made = {subject: pseudonyms(bytes(32), subject, frozenset(found)) for subject, found in identifiers.items()}

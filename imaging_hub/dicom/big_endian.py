@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from array import array
 
+from imaging_hub.dicom import tags
 from imaging_hub.dicom.elements import Buffer, Dataset
 from imaging_hub.errors import MalformedDataset
 
 # VR to the array type of one word: what changes with byte order (PS3.5 §7.3). Text, OB and UN do not.
 _WORDS = {"H": "AT OW SS US", "I": "FL OF OL SL UL", "Q": "FD OD OV SV UV"}
 _WORD_OF = {vr: word for word, vrs in _WORDS.items() for vr in vrs.split()}
-_BITS_ALLOCATED = 0x00280100
-_PIXEL_DATA = 0x7FE00010
 
 
 def put_into_little_endian(dataset: Dataset) -> None:
@@ -26,7 +25,7 @@ def put_into_little_endian(dataset: Dataset) -> None:
         word = _WORD_OF.get(element.vr)
         if isinstance(value, list) or word is None:
             continue
-        if element.tag == _PIXEL_DATA and element.vr == "OW" and _bits_allocated(dataset) > 16:
+        if element.tag == tags.PixelData and element.vr == "OW" and _bits_allocated(dataset) > 16:
             raise MalformedDataset(
                 "The byte order of big endian pixels of more than 16 bits cannot be known.",
                 code="unsupported-transfer-syntax",
@@ -46,6 +45,6 @@ def _swapped(word: str, value: Buffer) -> bytes:
 def _bits_allocated(dataset: Dataset) -> int:
     """Bits Allocated of a dataset whose values before pixel data are little endian already; 0 when absent."""
     for element in dataset:
-        if element.tag == _BITS_ALLOCATED and not isinstance(element.value, list):
+        if element.tag == tags.BitsAllocated and not isinstance(element.value, list):
             return int.from_bytes(element.value, "little")
     return 0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import chain, groupby
 from struct import Struct, error
 
-from imaging_hub.dicom import walk
+from imaging_hub.dicom import tags, walk
 from imaging_hub.dicom.elements import Buffer, Dataset
 from imaging_hub.dicom.pixel_stream import PixelStream
 from imaging_hub.dicom.transfer_syntax import KNOWN, TransferSyntax
@@ -21,15 +21,30 @@ from imaging_hub.errors import MalformedDataset
 
 _TAG = Struct("<HH").unpack_from
 _FIRST = 0x00040000
-VARYING = (
-    0x00080012, 0x00080014, 0x00080018, 0x00080019, 0x00080022, 0x00080024, 0x0008002A, 0x00080034,
-    0x00181060, 0x00181061, 0x00181150, 0x00181153, 0x00200012, 0x00200014, 0x00200032, 0x00200033,
-    0x00201040, 0x00201042, 0x00280106, 0x00280108, 0x00281050, 0x00281056,
-)  # fmt: skip
-"""Cuts around what differs from slice to slice, begin and end by turns; only speed depends on them."""
 _PIXELS = 0x7FE00000
 # What is remembered of an instance is within its first bytes, and is a copy: the rest may be gigabytes.
 _HEAD = 1 << 17
+
+
+def around(first: int, last: int = 0) -> tuple[int, int]:
+    """The cuts before the first and behind the last of neighbouring attributes, or around one."""
+    return first, (last or first) + 1
+
+
+VARYING = (
+    *around(tags.InstanceCreationDate, tags.InstanceCreationTime),
+    *around(tags.SOPInstanceUID),
+    *around(tags.AcquisitionDate, tags.ContentDate),
+    *around(tags.AcquisitionDateTime, tags.ContentTime),
+    *around(tags.TriggerTime),
+    *around(tags.ExposureTime, tags.Exposure),
+    *around(tags.AcquisitionNumber, tags.InstanceNumber),
+    *around(tags.ImagePositionPatient),
+    *around(tags.PositionReferenceIndicator, tags.SliceLocation),
+    *around(tags.SmallestImagePixelValue, tags.LargestImagePixelValue),
+    *around(tags.WindowCenter, tags.WindowCenterWidthExplanation),
+)
+"""Cuts around what differs from slice to slice; only speed depends on them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

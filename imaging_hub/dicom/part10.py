@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from struct import Struct, error
 
+from imaging_hub.dicom import tags
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.errors import MalformedDataset
 
@@ -40,10 +41,14 @@ def split(data: Buffer) -> tuple[FileMeta, Buffer]:
         values, position = _group_two(view, _PREAMBLE + 4)
     except error:
         raise MalformedDataset("The file meta information has no end.", code="truncated") from None
-    transfer_syntax_uid = _uid(values.get(0x00020010))
+    transfer_syntax_uid = _uid(values.get(tags.TransferSyntaxUID))
     if not transfer_syntax_uid:
         raise MalformedDataset("The file meta information names no transfer syntax.", code="no-transfer-syntax")
-    meta = FileMeta(_uid(values.get(0x00020002)), _uid(values.get(0x00020003)), transfer_syntax_uid)
+    meta = FileMeta(
+        _uid(values.get(tags.MediaStorageSOPClassUID)),
+        _uid(values.get(tags.MediaStorageSOPInstanceUID)),
+        transfer_syntax_uid,
+    )
     return meta, view[position:]
 
 

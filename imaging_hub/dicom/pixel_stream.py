@@ -8,9 +8,10 @@ from __future__ import annotations
 from struct import Struct
 from typing import Self
 
+from imaging_hub.dicom import tags
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.dicom.transfer_syntax import TransferSyntax
-from imaging_hub.dicom.walk import ITEM, PIXEL_DATA, SEQUENCE_DELIMITER, UNDEFINED, WalkLimits
+from imaging_hub.dicom.walk import UNDEFINED, WalkLimits
 
 _HEADER = Struct("<HHL")
 _LENGTH = Struct("<L")
@@ -35,7 +36,7 @@ class PixelStream:
         Raises `struct.error` where the beginning ends in their header.
         """
         group, number, length = _HEADER.unpack_from(start, position)
-        if group << 16 | number != PIXEL_DATA:
+        if group << 16 | number != tags.PixelData:
             return None
         value = position + 8
         if not syntax.implicit:
@@ -75,9 +76,9 @@ class PixelStream:
         tag = group << 16 | number
         self._header = b""
         self._fragments += 1
-        if tag == SEQUENCE_DELIMITER and length == 0:
+        if tag == tags.SequenceDelimitationItem and length == 0:
             self._in_fragments = False
-        elif tag == ITEM and self._fragments <= _MOST_FRAGMENTS:
+        elif tag == tags.Item and self._fragments <= _MOST_FRAGMENTS:
             self._left = length
         else:
             self._broken = True

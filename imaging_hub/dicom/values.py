@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from pydicom import charset as character_sets
 
+from imaging_hub.dicom import tags
 from imaging_hub.dicom.dictionary import keyword, tag, vr
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.errors import MalformedDataset
@@ -38,8 +39,6 @@ Charset: TypeAlias = "tuple[str, ...]"
 
 LATIN_1: Charset = ("latin-1",)
 """For datasets that name no character set: a superset of the default repertoire that decodes any byte."""
-
-SPECIFIC_CHARACTER_SET = 0x00080005
 
 _by_tag = attrgetter("tag")
 # VRs that Specific Character Set governs (PS3.5 §6.1.2.2); the others are ASCII.
@@ -76,7 +75,7 @@ def charset_of(dataset: Dataset, inherited: Charset = LATIN_1) -> Charset:
     A defined term that nobody knows counts as Latin-1, in which every byte is some letter, so that
     text is never lost from sight.
     """
-    element = find(dataset, SPECIFIC_CHARACTER_SET)
+    element = find(dataset, tags.SpecificCharacterSet)
     if element is None or isinstance(element.value, list) or not bytes(element.value).strip(b" \0"):
         return inherited
     terms = str(element.value, "latin-1").strip(" \0").split("\\")
@@ -85,7 +84,7 @@ def charset_of(dataset: Dataset, inherited: Charset = LATIN_1) -> Charset:
 
 def is_charset_known(dataset: Dataset) -> bool:
     """Whether every defined term of the character set is one of the Standard, or there is no letter beyond ASCII."""
-    element = find(dataset, SPECIFIC_CHARACTER_SET)
+    element = find(dataset, tags.SpecificCharacterSet)
     if element is None or isinstance(element.value, list):
         return True
     terms = [_term(term) for term in str(element.value, "latin-1").split("\\")]

@@ -11,10 +11,11 @@ stream, a VR other than the dictionary's of the same nature. What else PS3.5 doe
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from struct import Struct, error
 
-from imaging_hub.dicom import deflate, dictionary
+from imaging_hub.dicom import dictionary, tags
 from imaging_hub.dicom.big_endian import put_into_little_endian
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
 from imaging_hub.dicom.transfer_syntax import KNOWN, TransferSyntax
@@ -22,11 +23,6 @@ from imaging_hub.dicom.value_representation import LONG_VRS, NATURE, SHORT_VRS
 from imaging_hub.errors import MalformedDataset
 
 UNDEFINED = 0xFFFFFFFF
-ITEM = 0xFFFEE000
-ITEM_DELIMITER = 0xFFFEE00D
-SEQUENCE_DELIMITER = 0xFFFEE0DD
-PIXEL_DATA = 0x7FE00010
-TRAILING_PADDING = 0xFFFCFFFC
 
 _SHORT = {vr.encode(): vr for vr in SHORT_VRS}
 _LONG = {vr.encode(): vr for vr in LONG_VRS}
@@ -59,7 +55,7 @@ def read(data: Buffer, transfer_syntax_uid: str, limits: WalkLimits | None = Non
     limits = limits or WalkLimits()
     view = memoryview(data)
     if syntax.deflated:
-        view = memoryview(deflate.inflate(view, limits.inflated))
+        view = memoryview(_inflated(view, limits.inflated))
     walk = DatasetWalk(view, syntax, limits)
     try:
         dataset, position = walk.dataset(0, len(view), False, 0, syntax.implicit)
@@ -68,6 +64,24 @@ def read(data: Buffer, transfer_syntax_uid: str, limits: WalkLimits | None = Non
     if position != len(view) and view[position:].tobytes().strip(b"\0"):
         raise MalformedDataset("Bytes follow the end of the dataset.", code="trailing-bytes")
     return dataset
+
+
+def _inflated(data: memoryview, limit: int) -> bytes:
+    """A deflated dataset (PS3.5 §A.5), as far as `limit` bytes and no further."""
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        inflated = stream.decompress(data, limit)
+    except zlib.error:
+        raise MalformedDataset("The deflated stream is broken.", code="truncated") from None
+    if stream.unconsumed_tail:
+        raise MalformedDataset("The dataset inflates beyond the limit.", code="deflate-bomb")
+    if not stream.eof:
+        raise MalformedDataset("The deflated stream has no end.", code="truncated")
+    # Some writers leave the gzip trailer (RFC 1952 §2.3.1) where PS3.5 §A.5 wants nothing.
+    trailer = Struct("<LL").pack(zlib.crc32(inflated), len(inflated))
+    if stream.unused_data.strip(b"\0") and stream.unused_data != trailer:
+        raise MalformedDataset("Bytes follow the deflated stream.", code="trailing-bytes")
+    return inflated
 
 
 class DatasetWalk:
@@ -97,7 +111,7 @@ class DatasetWalk:
         read = self._read_implicit if implicit else self._read_explicit
         elements, position = read(position, end, delimited, depth, stop)
         self._spend(len(elements))
-        if elements and elements[-1].tag == TRAILING_PADDING:
+        if elements and elements[-1].tag == tags.DataSetTrailingPadding:
             elements.pop()
         if self._swap and not implicit:
             put_into_little_endian(elements)
@@ -188,7 +202,7 @@ class DatasetWalk:
             items, position = self._sequence(start, length, end, depth + 1, implicit)
             return Element(tag, "SQ", items), position
         if length == UNDEFINED:
-            if tag != PIXEL_DATA or not self._encapsulated or vr not in ("OB", "OW"):
+            if tag != tags.PixelData or not self._encapsulated or vr not in ("OB", "OW"):
                 raise MalformedDataset("An undefined length stands where PS3.5 allows none.", code="bad-length")
             position = self._fragments(start, end)
             return Element(tag, vr, self._view[start : position - 8], encapsulated=True), position
@@ -211,9 +225,9 @@ class DatasetWalk:
             group, number, size = header(self._view, position)
             tag = group << 16 | number
             position += 8
-            if delimited and tag == SEQUENCE_DELIMITER and size == 0 and position <= stop:
+            if delimited and tag == tags.SequenceDelimitationItem and size == 0 and position <= stop:
                 return items, position
-            if tag != ITEM:
+            if tag != tags.Item:
                 raise _unexpected()
             self._spend(1)
             item_end = stop if size == UNDEFINED else position + size
@@ -231,9 +245,9 @@ class DatasetWalk:
             group, number, size = _IMPLICIT(self._view, position)
             tag = group << 16 | number
             position += 8
-            if tag == SEQUENCE_DELIMITER and size == 0 and position <= end:
+            if tag == tags.SequenceDelimitationItem and size == 0 and position <= end:
                 return position
-            if tag != ITEM:
+            if tag != tags.Item:
                 raise _unexpected()
             position += size
             self._spend(1)
@@ -265,7 +279,7 @@ def _same_nature(tag: int, vr: str) -> None:
 
 def _item_end(tag: int, position: int, expected: bool) -> int:
     """The position after an item delimiter, if one may stand here."""
-    if tag != ITEM_DELIMITER or not expected:
+    if tag != tags.ItemDelimitationItem or not expected:
         raise _unexpected()
     return position
 

@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.archive.pixel_data import PixelData
 from imaging_hub.archive.search import ArchivedInstance
+from imaging_hub.dicom import tags
 from imaging_hub.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, KNOWN
 from imaging_hub.dicomweb import dicom_json, media_types, multipart
 from imaging_hub.dicomweb.media_types import DICOM, OCTETS, MediaRange
@@ -59,7 +60,7 @@ def _described(one: ArchivedInstance, encoded: bytes, url: str) -> dicom_json.Js
         bulk = f"{where}/instances/{one.sop_instance_uid}/bulkdata/7FE00010"
         # Only the object knows the VR it used for 8 bits; both name the same bytes.
         wide = not KNOWN[one.transfer_syntax_uid].encapsulated and dataset.get("BitsAllocated", 16) != 8
-        model |= dicom_json.bulk(0x7FE00010, "OW" if wide else "OB", bulk)
+        model |= dicom_json.bulk(tags.PixelData, "OW" if wide else "OB", bulk)
     return model
 
 

@@ -10,9 +10,9 @@ from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import stow
 from imaging_hub.gateway.feed_metrics import FeedMetrics
 from imaging_hub.gateway.storage_scp import StorageServer
-from imaging_hub.http import health, problems
+from imaging_hub.http import health
 from imaging_hub.http.problems import ProblemDetails
-from imaging_hub.http.protection import RequestProtection, content_security_policy
+from imaging_hub.http.protection import protect
 from imaging_hub.settings import Settings
 
 
@@ -28,13 +28,7 @@ def create_app(settings: Settings, database: Database, server: StorageServer) ->
         health.figures(server.metrics.exposition, _refuse_remote),
     ):
         app.include_router(part)
-    problems.install(app)
-    app.add_middleware(
-        RequestProtection,
-        policy=content_security_policy(),
-        respond=problems.respond,
-        body_max_bytes=settings.stow_max_bytes,
-    )
+    protect(app, body_max_bytes=settings.stow_max_bytes)
     return app
 
 

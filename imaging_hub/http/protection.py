@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from imaging_hub.http import problems
+from imaging_hub.http.pages import PageTemplates
 from imaging_hub.http.problems import ProblemDetails, from_fault
 from imaging_hub.log import log
 
+BODY_MAX_BYTES = 1 << 20
+"""Of a request, where an app takes no more."""
 _DISCARD_BYTES = 16 << 20  # of a refused body: how much is read so that its sender can read the answer
 
 
@@ -27,6 +32,22 @@ def content_security_policy(partner: str = "") -> str:
     )
 
 
+def protect(
+    app: FastAPI, pages: PageTemplates | None = None, *, partner: str = "", body_max_bytes: int = BODY_MAX_BYTES
+) -> None:
+    """Answer every fault of `app` as a problem, and put the protection around it; call it after all other middleware.
+
+    An app without `pages` has no person before it. `partner` is as in `content_security_policy`.
+    """
+    problems.install(app, pages)
+    app.add_middleware(
+        RequestProtection,
+        policy=content_security_policy(partner),
+        respond=lambda request, problem: problems.respond(request, problem, pages),
+        body_max_bytes=body_max_bytes,
+    )
+
+
 class RequestProtection:
     """ASGI middleware of both apps; `respond` turns a problem into a response."""
 
@@ -35,7 +56,7 @@ class RequestProtection:
         app: ASGIApp,
         policy: str,
         respond: Callable[[Request, ProblemDetails], Response],
-        body_max_bytes: int = 1 << 20,
+        body_max_bytes: int = BODY_MAX_BYTES,
     ) -> None:
         self.app = app
         self.policy = policy

@@ -6,13 +6,12 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from imaging_hub.dicom import uid, values
+from imaging_hub.dicom import tags, uid, values
 from imaging_hub.dicom.element_runs import ElementRun, ElementRunReader, elements_of
 from imaging_hub.dicom.elements import Buffer, Dataset
 from imaging_hub.dicom.status import StoreSituation
 from imaging_hub.errors import MalformedDataset
 
-_PIXEL_DATA = 0x7FE00010
 _IDENTIFIER_MAX_CHARACTERS = 1024
 """Characters kept of an identifier."""
 
@@ -55,7 +54,7 @@ def validate_header(runs: Iterable[ElementRun], sop_class_uid: str, sop_instance
 def _validate(elements: Dataset, sop_class_uid: str, sop_instance_uid: str) -> InstanceValidation:
     if not elements:
         return InstanceValidation(StoreSituation.MALFORMED, "empty-dataset")
-    study, series = _uid_at(elements, 0x0020000D), _uid_at(elements, 0x0020000E)
+    study, series = _uid_at(elements, tags.StudyInstanceUID), _uid_at(elements, tags.SeriesInstanceUID)
     uid_fault = _uid_fault(elements, sop_class_uid, sop_instance_uid, study, series)
     if uid_fault is not None:
         return InstanceValidation(StoreSituation.UID_MISMATCH, uid_fault)
@@ -65,8 +64,8 @@ def _validate(elements: Dataset, sop_class_uid: str, sop_instance_uid: str) -> I
         None if has_study else "study-or-series-uid-missing",
         study or None,
         series or None,
-        _text_at(elements, 0x00100020, values.charset_of(elements)),
-        _text_at(elements, 0x00080060),
+        _text_at(elements, tags.PatientID, values.charset_of(elements)),
+        _text_at(elements, tags.Modality),
     )
 
 
@@ -74,9 +73,9 @@ def _uid_fault(elements: Dataset, sop_class_uid: str, sop_instance_uid: str, *st
     """Code of what is wrong with the UIDs, if anything is; an absent study or series UID is empty."""
     if not uid.is_valid(sop_instance_uid) or not uid.is_valid(sop_class_uid):
         return "invalid-sop-uid"
-    if _uid_at(elements, 0x00080018) != sop_instance_uid:
+    if _uid_at(elements, tags.SOPInstanceUID) != sop_instance_uid:
         return "sop-instance-uid-mismatch"
-    if _uid_at(elements, 0x00080016) != sop_class_uid:
+    if _uid_at(elements, tags.SOPClassUID) != sop_class_uid:
         return "sop-class-uid-mismatch"
     if any(value and not uid.is_valid(value) for value in study_and_series):
         return "invalid-study-or-series-uid"
@@ -102,7 +101,7 @@ def content_digest(dataset: Dataset) -> str:
                 for item in element.value:
                     later += (b"(", item, b")")
             else:
-                value = element.value if element.tag == _PIXEL_DATA else bytes(element.value).rstrip(b"\0 ")
+                value = element.value if element.tag == tags.PixelData else bytes(element.value).rstrip(b"\0 ")
                 later += (len(value).to_bytes(8, "big"), hashlib.sha256(value).digest())
         pending += reversed(later)
     return sha256.hexdigest()

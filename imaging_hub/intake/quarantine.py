@@ -23,7 +23,7 @@ class QuarantineGroup:
 
     reason: str
     hospital: str
-    list_instances: int
+    instances: int
     latest_at: datetime
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.pixels import get_decoder
 
-from imaging_hub.dicom import part10, walk
+from imaging_hub.dicom import dictionary, part10, tags, walk
 from imaging_hub.dicom.elements import Buffer, Dataset
 from imaging_hub.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, KNOWN
 from imaging_hub.dicom.values import find, items, number, numbers, tag, text_at
@@ -30,7 +30,7 @@ CPU_SECONDS = 20
 MAX_SAMPLES = 1 << 28
 """Rows × columns × samples of one frame."""
 
-_PIXEL_DATA_TAGS = {"PixelData": 0x7FE00010, "FloatPixelData": 0x7FE00008, "DoubleFloatPixelData": 0x7FE00009}
+_PIXEL_DATA_TAGS = {dictionary.keyword(one): one for one in tags.PIXEL_DATA_ATTRIBUTES}
 _BITS_ALLOCATED = (1, 8, 16, 32, 64)
 
 jpeg.register()

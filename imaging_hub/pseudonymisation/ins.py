@@ -20,18 +20,13 @@ from typing import Literal
 
 from stdnum.fr import nir
 
-from imaging_hub.dicom import values
+from imaging_hub.dicom import tags, values
 from imaging_hub.dicom.elements import Dataset
 from imaging_hub.pseudonymisation import traits
 from imaging_hub.pseudonymisation.traits import Sex, ascii_value
 
 Environment = Literal["production", "demonstration"]
 
-_PATIENT_ID = 0x00100020
-_ISSUER_QUALIFIERS = 0x00100024
-_OTHER_PATIENT_IDS = 0x00101002
-_UNIVERSAL_ENTITY_ID = 0x00400032
-_IDENTIFIER_TYPE_CODE = 0x00400035
 
 # stdnum removes separators before it validates; in an INS a separator is a fault.
 _PATTERN = re.compile(r"[0-9]{5}(?:[0-9]{2}|2[AB])[0-9]{8}")
@@ -120,11 +115,11 @@ def _candidate_fault(candidate: _Candidate, environment: Environment) -> str:
 def _find_candidates(dataset: Dataset) -> list[_Candidate]:
     """Return every identifier under an issuer OID of the INS."""
     candidates = []
-    for holder in (dataset, *_items(dataset, _OTHER_PATIENT_IDS)):
-        for issuer in _items(holder, _ISSUER_QUALIFIERS):
-            known = _load_issuers().get(ascii_value(issuer, _UNIVERSAL_ENTITY_ID))
+    for holder in (dataset, *_items(dataset, tags.OtherPatientIDsSequence)):
+        for issuer in _items(holder, tags.IssuerOfPatientIDQualifiersSequence):
+            known = _load_issuers().get(ascii_value(issuer, tags.UniversalEntityID))
             if known is not None:
-                value, code = ascii_value(holder, _PATIENT_ID), ascii_value(issuer, _IDENTIFIER_TYPE_CODE)
+                value, code = ascii_value(holder, tags.PatientID), ascii_value(issuer, tags.IdentifierTypeCode)
                 candidates.append(_Candidate(value, known["kind"], known["environment"], code))
     return candidates
 

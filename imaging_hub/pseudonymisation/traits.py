@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from imaging_hub.dicom import values
+from imaging_hub.dicom import tags, values
 from imaging_hub.dicom.elements import Dataset
 
 Sex = Literal["1", "2"]
 
-_PATIENT_BIRTH_DATE = 0x00100030
-_PATIENT_SEX = 0x00100040
 _SEX: dict[str, Sex] = {"M": "1", "F": "2"}
 
 
@@ -39,12 +37,12 @@ def read(dataset: Dataset) -> PatientTraits | None:
 
 def patient_birth_date(dataset: Dataset) -> date | None:
     """Return Patient's Birth Date, or None when it is no date."""
-    return parse_date(ascii_value(dataset, _PATIENT_BIRTH_DATE))
+    return parse_date(ascii_value(dataset, tags.PatientBirthDate))
 
 
 def patient_sex(dataset: Dataset) -> Sex | None:
     """Return Patient's Sex as coded in the SNDS, or None for `O` and other values."""
-    return _SEX.get(ascii_value(dataset, _PATIENT_SEX))
+    return _SEX.get(ascii_value(dataset, tags.PatientSex))
 
 
 def ascii_value(dataset: Dataset, tag: int) -> str:

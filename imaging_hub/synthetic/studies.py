@@ -11,14 +11,14 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from imaging_hub.dicom import part10
+from imaging_hub.dicom import part10, tags
 from imaging_hub.synthetic.header import CT_MACHINES, DX_MACHINES, MR_MACHINES, ImagingMachine, study_header
 from imaging_hub.synthetic.images import SeriesSpecification, ct_series, dx_image, mr_series, screen_capture
 from imaging_hub.synthetic.patients import HospitalStudy
 
 _MODALITY = {"ZBQK001": "CT", "ZBQH001": "CT", "ACQK001": "CT", "ACQN001": "MR", "ACQJ002": "MR", "ZBQK002": "DX"}
 _CONTRAST = ("ZBQH001", "ACQJ002")
-_IMAGE_TAGS = (0x00080018, 0x00200013, 0x00200032, 0x00201041, 0x7FE00010)
+_IMAGE_TAGS = (tags.SOPInstanceUID, tags.InstanceNumber, tags.ImagePositionPatient, tags.SliceLocation, tags.PixelData)
 """SOP Instance UID, Instance Number, Image Position (Patient), Slice Location, Pixel Data."""
 _LAST_TAG = 0xFFFFFFFE
 

@@ -17,9 +17,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, FastAPI, Header
 from pydantic import BaseModel, Field, StringConstraints
 
-from imaging_hub.http import health, problems
+from imaging_hub.http import health
 from imaging_hub.http.problems import ProblemDetails
-from imaging_hub.http.protection import RequestProtection, content_security_policy
+from imaging_hub.http.protection import protect
 from imaging_hub.keys.keyring import access_key
 from imaging_hub.keys.pseudonym_chain import TokenKind
 from imaging_hub.log import log
@@ -98,8 +98,7 @@ def create_app(vault: Vault) -> FastAPI:
     app.include_router(health.alive())
     for router in (health.ready(vault.check), _subjects(vault), _deliveries(vault), _epochs(vault)):
         app.include_router(router, dependencies=[Depends(authenticate)])
-    problems.install(app)
-    app.add_middleware(RequestProtection, policy=content_security_policy(), respond=problems.respond)
+    protect(app)
     return app
 
 

@@ -11,9 +11,9 @@ from imaging_hub import __version__
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicomweb import routes
-from imaging_hub.http import health, login, problems
+from imaging_hub.http import health, login
 from imaging_hub.http.pages import STATIC, PageTemplates
-from imaging_hub.http.protection import RequestProtection, content_security_policy
+from imaging_hub.http.protection import protect
 from imaging_hub.http.recent_entries import RecentEntries
 from imaging_hub.http.sessions import BrowserSessions
 from imaging_hub.permits.policy import Action
@@ -75,10 +75,5 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     app.include_router(client_wheel.pages)
     app.include_router(routes.router(database_login, objects, Needs, origin=settings.hub_url), prefix="/dicom-web")
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    problems.install(app, pages)
-    app.add_middleware(
-        RequestProtection,
-        policy=content_security_policy(settings.console_url),
-        respond=lambda request, problem: problems.respond(request, problem, pages),
-    )
+    protect(app, pages, partner=settings.console_url)
     return app

@@ -1,4 +1,4 @@
-"""De-identified instances on their way into the archive: some become durable while the next are de-identified."""
+"""From originals to objects: instances of a study de-identified, some made durable while the next are worked on."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from imaging_hub.archive.objects import ObjectStore, StoredObject
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.dicom import part10
+from imaging_hub.dicom.elements import Buffer
 from imaging_hub.intake.journal import JournalEntry
-from imaging_hub.work.originals import StudyOriginals
+from imaging_hub.intake.spool import FileStart, Spool
 
 BATCH_INSTANCES = 128
 BATCH_BYTES = 8 << 20
@@ -23,20 +24,49 @@ BATCH_BYTES = 8 << 20
 BATCHES_AT_ONCE = 3
 LARGE_BYTES = 1 << 20
 """From this size on it is worth looking at the beginning of an original before the whole of it."""
+HELD_BYTES = 64 << 20
+"""Originals of a study that stay in memory between their two readings."""
+
+
+class StudyOriginals:
+    """The originals of a study, which are read twice: for what identifies the patient, and to be de-identified.
+
+    As many small ones as fit stay in memory in between.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._held: dict[str, Buffer] = {}
+        self._room = HELD_BYTES
+
+    def start(self, digest: str) -> FileStart:
+        """Read the first bytes of a file, all of a small one."""
+        start = self._spool.read_start(digest)
+        if start.size == len(start.data) <= self._room:
+            self._held[digest] = start.data
+            self._room -= start.size
+        return start
+
+    def read(self, digest: str) -> Buffer:
+        """Read the whole file."""
+        return self._held.pop(digest, None) or self._spool.read(digest)
 
 
 def archived(
     objects: ObjectStore,
     engine: Deidentifier,
     entries: Sequence[JournalEntry],
-    stand_ins: Pseudonyms,
+    pseudonyms: Pseudonyms,
     originals: StudyOriginals,
 ) -> tuple[list[tuple[JournalEntry, StoredInstance]], list[tuple[JournalEntry, Quarantined]]]:
-    """Each instance through the door: those that passed, their objects durable, and those that did not."""
+    """De-identify instances and store their objects: those that passed, durable now, and those that did not.
+
+    Raises `StorageUnavailable` when an object cannot be stored.
+    """
     refusals: list[tuple[JournalEntry, Quarantined]] = []
     with StudyArchiver(objects) as archiving:
         for entry in entries:
-            outcome = _outcome(engine, entry, stand_ins, originals)
+            outcome = _deidentified(engine, entry, pseudonyms, originals)
             if isinstance(outcome, Quarantined):
                 refusals.append((entry, outcome))
             else:
@@ -44,18 +74,18 @@ def archived(
     return archiving.admissions, refusals
 
 
-def _outcome(
-    engine: Deidentifier, entry: JournalEntry, stand_ins: Pseudonyms, originals: StudyOriginals
+def _deidentified(
+    engine: Deidentifier, entry: JournalEntry, pseudonyms: Pseudonyms, originals: StudyOriginals
 ) -> DeidentifiedInstance | Quarantined:
     if entry.size >= LARGE_BYTES:
         start = originals.start(entry.digest)
         meta, encoded = part10.split(start.data)
         size = start.size - (len(start.data) - len(encoded))
-        refusal = engine.refusal(encoded, size, meta.transfer_syntax_uid, stand_ins)
+        refusal = engine.refusal(encoded, size, meta.transfer_syntax_uid, pseudonyms)
         if refusal is not None:
             return refusal
     meta, dataset = part10.split(originals.read(entry.digest))
-    return engine.deidentify(SourceInstance(dataset, meta.transfer_syntax_uid), stand_ins)
+    return engine.deidentify(SourceInstance(dataset, meta.transfer_syntax_uid), pseudonyms)
 
 
 class StudyArchiver:

@@ -224,7 +224,7 @@ def _feed_problems(settings: Settings, database: Database) -> Iterator[Problem]:
         yield Problem("senders", "no hospital may send", "imaging-hub sender add", False)
     for name in sorted({sender.profile for sender in known} | {settings.default_profile}):
         try:
-            profile.load(name, [settings.profiles] if settings.profiles else [])
+            profile.load(name, settings.profile_folders)
         except HubError as fault:
             yield Problem("profile", f"{name}: {fault}", fault.hint)
     if any(sender.keep_originals == "never" for sender in known) and not deidentification_socket.is_listening(

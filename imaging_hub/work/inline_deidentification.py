@@ -21,7 +21,7 @@ from imaging_hub.archive.index import StoredInstance
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
-from imaging_hub.deidentification.engine.plan import Plan
+from imaging_hub.deidentification.engine.plan import Plan, PlanCache
 from imaging_hub.deidentification.identifiers.collector import IdentifierCollector
 from imaging_hub.deidentification.instance import AttributeChange, Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.dicom.elements import Buffer, Dataset
@@ -31,14 +31,14 @@ from imaging_hub.intake.deidentification_socket import HandoverRequest
 from imaging_hub.intake.study_keys import OriginalOwner, StudyKey, open_study_keys
 from imaging_hub.keys.keyring import gateway_keys, hub_keys
 from imaging_hub.log import log
-from imaging_hub.pseudonymisation import identity, ins, pseudonyms, traits
+from imaging_hub.pseudonymisation import identity, ins, traits
 from imaging_hub.pseudonymisation.identity import ContestedIdentity
 from imaging_hub.pseudonymisation.ins import QualifiedIns, UnqualifiedIns
+from imaging_hub.pseudonymisation.pseudonyms import subject_pseudonyms
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.work.group_store import GroupStore
 from imaging_hub.work.inline_outcome import InlineOutcome, OutcomeSealer
-from imaging_hub.work.plan_cache import PlanCache
 
 REMEMBERED = 64
 """Studies that arrive at once."""
@@ -57,7 +57,7 @@ class _Study:
     label: str
     plan: Plan
     key: StudyKey
-    envelopes: OutcomeSealer
+    sealer: OutcomeSealer
     since: float
 
 
@@ -71,7 +71,7 @@ class InlineDeidentifier:
         self._study_keys = open_study_keys(settings, self._login)
         self._storing = GroupStore(ObjectStore(settings.objects))
         self._hub_keys = hub_keys(settings.keys)
-        self._plans = PlanCache(settings)
+        self._plans = PlanCache(settings.profile_folders)
         self._studies: OrderedDict[OriginalOwner, _Study] = OrderedDict()
         self._lock = Lock()
 
@@ -100,7 +100,7 @@ class InlineDeidentifier:
             return None
         change_list = session.change_list(outcome.changes, self._kept)
         stored = self._storing.put(outcome.part10)
-        return study.envelopes.seal(
+        return study.sealer.seal(
             InlineOutcome(
                 admission=StoredInstance(
                     replace(outcome, part10=(), changes=()), stored.digest, stored.size, change_list
@@ -126,7 +126,7 @@ class InlineDeidentifier:
         with self._login.begin() as connection:
             if not retention.keeps_no_originals(connection, handed.hospital):
                 return None
-            who = identity.register(
+            subject = identity.register(
                 connection,
                 gateway_keys(self._settings.keys),  # as it is now: it may have been renewed
                 self._third_party,
@@ -134,12 +134,12 @@ class InlineDeidentifier:
                 patient_id=handed.patient_id,
                 reading=reading,
             )
-            if isinstance(who, ContestedIdentity) or opposition.stands(connection, who.sid):
+            if isinstance(subject, ContestedIdentity) or opposition.stands(connection, subject.sid):
                 return None
             named = patient_identifiers.merge_identifiers(connection, key, frozenset())
-        stand_ins = replace(pseudonyms.subject_pseudonyms(self._hub_keys, who.sid, handed.hospital), identifiers=named)
-        envelopes, now = OutcomeSealer(self._hub_keys, key), time.monotonic()
-        made = _Study(handed.patient_id, reading, who.sid, stand_ins, label, plan, key, envelopes, now)
+        pseudonyms = replace(subject_pseudonyms(self._hub_keys, subject.sid, handed.hospital), identifiers=named)
+        sealer, now = OutcomeSealer(self._hub_keys, key), time.monotonic()
+        made = _Study(handed.patient_id, reading, subject.sid, pseudonyms, label, plan, key, sealer, now)
         return self._remember(owner, made)
 
     def _knowing(self, owner: OriginalOwner, study: _Study, identifiers: frozenset[str]) -> _Study:

@@ -15,7 +15,7 @@ from datetime import date
 from typing import Any
 
 from imaging_hub.archive.index import StoredInstance
-from imaging_hub.deidentification.identifiers import second_look
+from imaging_hub.deidentification.identifiers import residual_check
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Quarantined
 from imaging_hub.errors import KeyringError, SealBroken
 from imaging_hub.intake.journal import SEND_AGAIN
@@ -50,7 +50,7 @@ class InlineOutcome:
             return Quarantined(SEND_AGAIN, rule="study")
         learnt = named - self.searched
         instance = self.admission.instance
-        hit = second_look.look(instance.header, instance.transfer_syntax_uid, learnt) if learnt else None
+        hit = residual_check.check_again(instance.header, instance.transfer_syntax_uid, learnt) if learnt else None
         return None if hit is None else Quarantined(SEND_AGAIN, hit.path, "residual-identifier")
 
 

@@ -11,8 +11,8 @@ from imaging_hub.dicom.elements import Dataset
 from imaging_hub.pseudonymisation import ins, traits
 from imaging_hub.pseudonymisation.ins import Environment, QualifiedIns, UnqualifiedIns
 from imaging_hub.pseudonymisation.traits import PatientTraits
+from imaging_hub.work.archiving import StudyOriginals
 from imaging_hub.work.inline_outcome import InlineOutcome
-from imaging_hub.work.originals import StudyOriginals
 
 
 @dataclass(frozen=True)

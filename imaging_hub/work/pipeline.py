@@ -1,8 +1,7 @@
-"""The way of a study, from complete to archived, on one page.
+"""The way of a study, from complete to archived, on one page: `StudyPipeline.process_study`.
 
-Every step may be repeated: objects are named by their digest, and a study settles in one
-transaction of the one database, so that its instances are indexed and journalled together or not
-at all.
+Every step may be repeated: objects are named by their digest, and a study settles in one transaction, so that its
+instances are indexed and journalled together or not at all.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from imaging_hub.audit.trail import AuditAction
 from imaging_hub.cohorts import release as releases
 from imaging_hub.database import Database, DatabaseRole, wake_workers
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
+from imaging_hub.deidentification.engine.plan import PlanCache
 from imaging_hub.deidentification.instance import Pseudonyms, Quarantined
 from imaging_hub.errors import KeyringError, StorageUnavailable, ThirdPartyUnavailable
 from imaging_hub.intake import completeness, journal, patient_identifiers, retention, study_keys
@@ -32,17 +32,16 @@ from imaging_hub.intake.spool import open_spool
 from imaging_hub.intake.study_keys import OriginalOwner, open_study_keys
 from imaging_hub.keys.keyring import gateway_keys, hub_keys, project_keys
 from imaging_hub.log import log
-from imaging_hub.pseudonymisation import identity, pseudonyms
+from imaging_hub.pseudonymisation import identity
 from imaging_hub.pseudonymisation.identity import ContestedIdentity
+from imaging_hub.pseudonymisation.pseudonyms import subject_pseudonyms
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.pseudonymisation.traits import PatientTraits
 from imaging_hub.review import verdicts
 from imaging_hub.settings import Settings
-from imaging_hub.work.archiving import archived
+from imaging_hub.work.archiving import StudyOriginals, archived
 from imaging_hub.work.inline_outcome import OutcomeSealer
-from imaging_hub.work.originals import StudyOriginals
 from imaging_hub.work.patient import read_patient
-from imaging_hub.work.plan_cache import PlanCache
 
 ACTOR = "worker"
 ALL = 1 << 30
@@ -80,7 +79,7 @@ class StudyPipeline:
         self._objects = ObjectStore(settings.objects)
         self._hub_keys = hub_keys(settings.keys)
         self._third_party = third_party
-        self._plans = PlanCache(settings)
+        self._plans = PlanCache(settings.profile_folders)
         self._engines: dict[str, Deidentifier] = {}
 
     def due(self) -> DueWork:
@@ -166,14 +165,15 @@ class StudyPipeline:
             index_changes.fold(connection)
 
     def _deidentify(self, revision: StudyRevision, entries: Sequence[JournalEntry]) -> None:
+        """De-identify the originals of a study, and settle it with the instances that passed before it was complete."""
         originals = StudyOriginals(self._spool)
         key = self._study_keys.get_key(OriginalOwner(revision.hospital, revision.study_instance_uid))
-        envelopes = OutcomeSealer(self._hub_keys, key)
-        passed = {entry.id: envelopes.open(entry.outcome) for entry in entries if entry.outcome}
-        kept = [entry for entry in entries if entry.id not in passed]
-        patient = read_patient(originals, (entry.digest for entry in kept), self._settings.environment, passed.values())
+        sealer = OutcomeSealer(self._hub_keys, key)
+        inline = {entry.id: sealer.open(entry.outcome) for entry in entries if entry.outcome}
+        kept = [entry for entry in entries if entry.id not in inline]
+        patient = read_patient(originals, (entry.digest for entry in kept), self._settings.environment, inline.values())
         with self._login.begin() as connection:
-            who = identity.register(
+            identified = identity.register(
                 connection,
                 gateway_keys(self._settings.keys),  # as it is now: it may have been renewed
                 self._third_party,
@@ -181,27 +181,27 @@ class StudyPipeline:
                 patient_id=entries[0].patient_id or "",
                 reading=patient.reading,
             )
-            named = patient_identifiers.merge_identifiers(connection, key, patient.identifiers)
-        if isinstance(who, ContestedIdentity):
-            self._conclude(revision, [], [(entry, Quarantined(who.reason)) for entry in entries])
+            identifiers = patient_identifiers.merge_identifiers(connection, key, patient.identifiers)
+        if isinstance(identified, ContestedIdentity):
+            self._conclude(revision, [], [(entry, Quarantined(identified.reason)) for entry in entries])
             return
-        if self._refused_for_opposition(revision, entries, who.sid):
+        if self._refused_for_opposition(revision, entries, identified.sid):
             return
-        stand_ins = replace(
-            pseudonyms.subject_pseudonyms(self._hub_keys, who.sid, revision.hospital), identifiers=named
+        pseudonyms = replace(
+            subject_pseudonyms(self._hub_keys, identified.sid, revision.hospital), identifiers=identifiers
         )
         engine, label = self._engine(revision.profile)
-        admissions, refusals = archived(self._objects, engine, kept, stand_ins, originals)
-        _tell_faults(revision, refusals)
+        admissions, refusals = archived(self._objects, engine, kept, pseudonyms, originals)
+        _log_faults(revision, refusals)
         for entry in entries:
-            if (outcome := passed.get(entry.id)) is None:
+            if (outcome := inline.get(entry.id)) is None:
                 continue
-            refusal = outcome.refused(who.sid, label, named)
+            refusal = outcome.refused(identified.sid, label, identifiers)
             if refusal is None:
                 admissions.append((entry, outcome.admission))
             else:
                 refusals.append((entry, refusal))
-        self._conclude(revision, admissions, refusals, _Subject(who.sid, stand_ins, label, patient.traits))
+        self._conclude(revision, admissions, refusals, _Subject(identified.sid, pseudonyms, label, patient.traits))
 
     def _refused_for_opposition(self, revision: StudyRevision, entries: Sequence[JournalEntry], sid: str) -> bool:
         """Take nothing in of a subject who opposes: the reason stays, the originals do not."""
@@ -231,10 +231,10 @@ class StudyPipeline:
         with self._login.begin() as connection:
             if not completeness.lock_complete_study(connection, revision.id):
                 return  # another worker, thought dead, was faster
-            admissions, lost = self._held(connection, admissions)
+            admissions, lost = self._with_objects(connection, admissions)
             refusals = [*refusals, *lost]
             if subject is not None and admissions:
-                for study_uid in sorted({a.instance.study_instance_uid for _, a in admissions}):
+                for study_uid in sorted({one.instance.study_instance_uid for _, one in admissions}):
                     index.admit(
                         connection,
                         sid=subject.sid,
@@ -242,7 +242,7 @@ class StudyPipeline:
                         finess=admissions[0][0].finess,
                         date_shift_days=subject.pseudonyms.date_shift_days,
                         profile=subject.profile,
-                        admissions=[a for _, a in admissions if a.instance.study_instance_uid == study_uid],
+                        admissions=[one for _, one in admissions if one.instance.study_instance_uid == study_uid],
                     )
                 traits = [(one.birth_month, int(one.sex)) for one in subject.traits]
                 index.note_traits(connection, subject.sid, traits)
@@ -265,38 +265,38 @@ class StudyPipeline:
         counts = {"archived": len(admissions), "quarantined": len(held)}
         log.info("study-settled", study=revision.id, profile=subject.profile if subject else "", **counts)
 
-    def _held(
+    def _with_objects(
         self, connection: Connection, admissions: Sequence[tuple[JournalEntry, StoredInstance]]
     ) -> tuple[Sequence[tuple[JournalEntry, StoredInstance]], Sequence[tuple[JournalEntry, Quarantined]]]:
-        """Those whose objects are there, and stay; and of the others those that have no original to make one of.
+        """Split admissions into those whose objects are there, and stay, and those to be asked for again.
 
-        Raises `StorageUnavailable` for one that has: the next attempt makes its object again.
+        Raises `StorageUnavailable` where an object is gone whose original is here: the next attempt makes it again.
         """
-        gone = object_removal.hold(connection, self._objects, {admission.digest for _, admission in admissions})
+        gone = object_removal.hold(connection, self._objects, {instance.digest for _, instance in admissions})
         if not gone:
             return admissions, ()
-        lost = [entry for entry, one in admissions if one.digest in gone]
+        lost = [entry for entry, instance in admissions if instance.digest in gone]
         if not all(entry.outcome for entry in lost):
             raise StorageUnavailable("an object was gone before it was indexed", code="object-gone")
         again = Quarantined(journal.SEND_AGAIN, rule="object")
         return [one for one in admissions if one[1].digest not in gone], [(entry, again) for entry in lost]
 
     def _forget(self, revision: StudyRevision, refused: Sequence[bytes]) -> None:
-        """Remove the objects of instances that had passed the door and are not admitted after all."""
+        """Remove the objects of instances that had passed before their study was complete and are not admitted."""
         if not refused:
             return
-        envelopes = OutcomeSealer(
+        sealer = OutcomeSealer(
             self._hub_keys, self._study_keys.get_key(OriginalOwner(revision.hospital, revision.study_instance_uid))
         )
         digests = set()
         for sealed in refused:
             with suppress(KeyringError):
-                digests.add(envelopes.open(sealed).admission.digest)
+                digests.add(sealer.open(sealed).admission.digest)
         with self._login.begin() as connection:
             object_removal.forget(connection, self._objects, digests)
 
 
-def _tell_faults(revision: StudyRevision, refusals: Iterable[tuple[JournalEntry, Quarantined]]) -> None:
+def _log_faults(revision: StudyRevision, refusals: Iterable[tuple[JournalEntry, Quarantined]]) -> None:
     """Log where the engine failed: once a place, as the instances of a series fail alike."""
     for site, instances in Counter(refusal.fault for _, refusal in refusals if refusal.fault).items():
         log.error("engine-fault", study=revision.id, fault=site.kind, place=site.place, instances=instances)

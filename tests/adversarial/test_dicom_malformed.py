@@ -26,7 +26,7 @@ from dataset_bytes import (
 )
 from pydicom.data import get_testdata_file
 
-from imaging_hub.dicom import deflate, encode, part10, uid, values
+from imaging_hub.dicom import encode, part10, uid, values, walk
 from imaging_hub.dicom.walk import WalkLimits, read
 from imaging_hub.errors import MalformedDataset
 
@@ -173,7 +173,7 @@ def test_a_bomb_costs_no_more_than_its_limit(monkeypatch: pytest.MonkeyPatch) ->
         def __getattr__(self, name: str) -> object:
             return getattr(self._stream, name)
 
-    monkeypatch.setattr(deflate.zlib, "decompressobj", Watched)
+    monkeypatch.setattr(walk.zlib, "decompressobj", Watched)
     with pytest.raises(MalformedDataset):
         read(_bomb(), DEFLATED, WalkLimits(inflated=1 << 20))
     assert sizes == [1 << 20]

@@ -10,7 +10,10 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from pydicom.datadict import keyword_for_tag
+
 import imaging_hub.errors
+from imaging_hub.dicom import tags
 from imaging_hub.errors import HubError
 
 if TYPE_CHECKING:
@@ -89,6 +92,18 @@ def test_annotations_are_not_evaluated(modules: list[Module]) -> None:
 def test_only_the_settings_read_the_environment(modules: list[Module]) -> None:
     readers = {m.path for m in modules for node in ast.walk(m.tree) if _reads_environment(node)}
     assert readers <= {"imaging_hub/settings.py"}
+
+
+def test_attributes_are_named_by_keyword(modules: list[Module]) -> None:
+    """A tag in digits stands in `dicom/tags.py` alone; a mask, or the beginning of a range, is no tag."""
+    written = {
+        f"{m.path}: {literal}"
+        for m in modules
+        if m.path != "imaging_hub/dicom/tags.py"
+        for literal in re.findall(r"\b0x[0-9A-Fa-f]{8}\b", m.text)
+        if keyword_for_tag(int(literal, 16)) or int(literal, 16) in tags.NEWER
+    }
+    assert written == set()
 
 
 def test_every_fault_has_a_code_of_its_own(modules: list[Module]) -> None:

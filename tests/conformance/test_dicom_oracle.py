@@ -15,11 +15,11 @@ from dcmtk import tool
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset as PydicomDataset
 
-from imaging_hub.dicom import encode, part10
+from imaging_hub.dicom import encode, part10, tags
 from imaging_hub.dicom.elements import Dataset
 from imaging_hub.dicom.transfer_syntax import EXPLICIT_VR_BIG_ENDIAN
 from imaging_hub.dicom.value_representation import TEXT_VRS
-from imaging_hub.dicom.walk import TRAILING_PADDING, read
+from imaging_hub.dicom.walk import read
 from imaging_hub.errors import MalformedDataset
 from imaging_hub.pixels import decoding
 
@@ -88,7 +88,7 @@ def _as_pydicom_reads(dataset: PydicomDataset) -> list[tuple[int, object]]:
     read: list[tuple[int, object]] = []
     for tag in sorted(raw):
         element = raw[tag]
-        if tag & 0xFFFF == 0 or tag == TRAILING_PADDING:
+        if tag & 0xFFFF == 0 or tag == tags.DataSetTrailingPadding:
             continue
         if dataset[tag].VR == "SQ":
             read.append((tag, [_as_pydicom_reads(item) for item in dataset[tag].value or []]))

@@ -17,8 +17,7 @@ from deidentified_folder import deidentify_folder
 from planted_identifiers import examine, plant, score, text_leaks
 from pypdfium2 import PdfDocument
 
-from imaging_hub.deidentification.identifiers.folding import fold
-from imaging_hub.deidentification.identifiers.vocabulary import is_term
+from imaging_hub.deidentification.identifiers.vocabulary import fold, is_term
 from imaging_hub.deidentification.profile.profile import load, shipped
 
 pytestmark = pytest.mark.corpus

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from imaging_hub.deidentification.engine.dates import shift
-from imaging_hub.deidentification.identifiers.folding import fold
-from imaging_hub.deidentification.identifiers.parts import IdentifierParts
+from imaging_hub.deidentification.identifiers.collector import IdentifierParts
 from imaging_hub.deidentification.identifiers.text_cleaning import TextCleaner
-from imaging_hub.deidentification.identifiers.vocabulary import is_term
+from imaging_hub.deidentification.identifiers.vocabulary import fold, is_term
+from imaging_hub.dicom.dates import shift
 
 IDENTITY = IdentifierParts.of(
     [

@@ -8,7 +8,7 @@ from dataset_bytes import DEFLATED, IMPLICIT, JPEG_BASELINE, element, implicit, 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imaging_hub.dicom import walk
+from imaging_hub.dicom import tags, walk
 from imaging_hub.dicom.element_runs import ElementRun, ElementRunReader
 from imaging_hub.dicom.elements import Dataset
 from imaging_hub.errors import MalformedDataset
@@ -99,7 +99,7 @@ def test_the_beginning_of_a_dataset_tells_all_but_its_pixels_or_nothing(
         passages = reader.read_start(start, len(whole), EXPLICIT)
         if passages is not None:
             elements = [found for passage in passages for found in passage.elements]
-            assert [one for one in _plain(whole) if one.tag != walk.PIXEL_DATA] == elements  # type: ignore[union-attr]
+            assert [one for one in _plain(whole) if one.tag != tags.PixelData] == elements  # type: ignore[union-attr]
         if data.draw(st.booleans()):
             assert _in_passages(reader, whole) == _plain(whole)
 

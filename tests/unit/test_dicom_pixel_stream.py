@@ -10,7 +10,7 @@ from dataset_bytes import EXPLICIT, IMPLICIT, JPEG_BASELINE, SEQUENCE_END, UNDEF
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imaging_hub.dicom import walk
+from imaging_hub.dicom import tags, walk
 from imaging_hub.dicom.pixel_stream import PixelStream
 from imaging_hub.dicom.transfer_syntax import KNOWN
 from imaging_hub.errors import MalformedDataset
@@ -44,7 +44,7 @@ def accepted(data: bytes, syntax: str) -> bool:
         return False
     assert isinstance(last.value, memoryview)
     delimiter = len(SEQUENCE_END) if last.encapsulated else 0
-    return last.tag == walk.PIXEL_DATA and data.endswith(bytes(last.value) + SEQUENCE_END[:delimiter])
+    return last.tag == tags.PixelData and data.endswith(bytes(last.value) + SEQUENCE_END[:delimiter])
 
 
 @settings(max_examples=600, deadline=None)

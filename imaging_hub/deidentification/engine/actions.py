@@ -6,23 +6,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, partial
 
-from imaging_hub.deidentification.engine import ages, csa_header, dates, dummy
+from imaging_hub.deidentification.engine import csa_header, dummy
 from imaging_hub.deidentification.engine.decision import AttributeDecision, Handling
 from imaging_hub.deidentification.engine.private_elements import PrivateElements
 from imaging_hub.deidentification.engine.scope import Scope
 from imaging_hub.deidentification.engine.slice_cache import RunOutput
 from imaging_hub.deidentification.engine.structured_content import ContentItems
-from imaging_hub.deidentification.engine.well_known_uids import is_well_known
 from imaging_hub.deidentification.identifiers.patient import PatientContext, UndecodableText
 from imaging_hub.deidentification.instance import AttributeChange, Pseudonyms
 from imaging_hub.deidentification.profile import substitute
 from imaging_hub.deidentification.profile.profile import Profile
-from imaging_hub.dicom import values
+from imaging_hub.dicom import dates, tags, uid, values
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.dicom.values import Charset
 
-_CHARSET = 0x00080005
-_CONTENT_SEQUENCE = 0x0040A730
 _PRIVATE = 0x10000
 # Handlings by which dates and UIDs stay what they are to each other.
 _DATED = frozenset((Handling.SHIFT, Handling.TIME))
@@ -67,7 +64,7 @@ class InstanceActions:
 
     @cached_property
     def _content_items(self) -> ContentItems:
-        return ContentItems(self._profile, self._apply, self._note)
+        return ContentItems(self._profile, self._applied, self._note)
 
     def _begin(self) -> None:
         self._changes: list[AttributeChange] = []
@@ -76,17 +73,17 @@ class InstanceActions:
         self._shifted_days: set[str] = set()
         self._options_ran: set[str] = set()
 
-    def settle(self, elements: Dataset, scope: Scope) -> RunOutput:
+    def apply(self, elements: Dataset, scope: Scope) -> RunOutput:
         """What becomes of neighbouring elements of the top level, whole groups of private ones among them."""
         self._begin()
-        kept = self._apply(elements, scope)
+        kept = self._applied(elements, scope)
         days, shifted, ran = (frozenset(found) for found in (self._days, self._shifted_days, self._options_ran))
         return RunOutput(kept, tuple(self._changes), self._uids, days, shifted, ran)
 
-    def _apply(self, dataset: Dataset, scope: Scope, path: str = "") -> Dataset:
+    def _applied(self, dataset: Dataset, scope: Scope, path: str = "") -> Dataset:
         """The de-identified elements of a dataset or item at `scope`."""
         outer = self._charset
-        if dataset and dataset[0].tag <= _CHARSET:
+        if dataset and dataset[0].tag <= tags.SpecificCharacterSet:
             self._charset = values.charset_of(dataset, outer)
         decided = scope.decisions.get
         handlers = self._handlers
@@ -139,7 +136,7 @@ class InstanceActions:
         """The UID that stands for one of the source's; those of the Standard stand for themselves."""
         known = self._uids.get(text)
         if known is None:
-            if is_well_known(text):
+            if uid.is_well_known(text):
                 return text
             known = self._uids[text] = self._patient.remapped(text)
         return known
@@ -291,7 +288,7 @@ class InstanceActions:
         return Element(element.tag, element.vr, cleaned)
 
     def _age(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element | None:
-        years = ages.years(bytes(element.value).strip(b" \0"))  # type: ignore[arg-type]
+        years = dates.years(bytes(element.value).strip(b" \0"))  # type: ignore[arg-type]
         if years is None:
             return self._fall_back(element, decision, scope, path)
         self._ran(decision, element)
@@ -326,7 +323,7 @@ class InstanceActions:
         self._ran(decision, element)
         inner = scope.child(element.tag)
         name = path + decision.change.path
-        items = [self._apply(item, inner, f"{name}[{place}].") for place, item in enumerate(element.value)]
+        items = [self._applied(item, inner, f"{name}[{place}].") for place, item in enumerate(element.value)]
         return Element(element.tag, "SQ", items)
 
     def _content(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element | None:
@@ -334,7 +331,7 @@ class InstanceActions:
             return self._fall_back(element, decision, scope, path)
         self._ran(decision, element)
         items = self._content_items.clean(element.value, scope.child(element.tag), path + decision.change.path)
-        if not items and element.value and element.tag == _CONTENT_SEQUENCE:
+        if not items and element.value and element.tag == tags.ContentSequence:
             # Type 1C (PS3.3 §C.17.3): there is none where there is no content below.
             return None
         return Element(element.tag, "SQ", items)

@@ -1,4 +1,4 @@
-"""What can become of an attribute, and how an action code of the Standard becomes one of these."""
+"""What can become of an attribute, and what decides on it: exclusion, a rule, an option, an action of Table E.1-1."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from enum import IntEnum, auto
 
 from imaging_hub.deidentification import standard
-from imaging_hub.deidentification.attribute import TEXT_VRS
+from imaging_hub.deidentification.attribute import TEXT_VRS, is_known, is_rebuilt
 from imaging_hub.deidentification.instance import AttributeChange
 from imaging_hub.deidentification.profile.rule import ProfileRule
 from imaging_hub.deidentification.profile.substitute import LONGEST
+from imaging_hub.dicom import tags
 
 
 class Handling(IntEnum):
@@ -84,10 +85,63 @@ _OF_STRINGS = frozenset(
 _OF_RULES = frozenset((Handling.REPLACE, Handling.HASH, Handling.TRUNCATE))
 _OF_SEQUENCES = frozenset((Handling.RECURSE, Handling.CONTENT))
 BY_TYPE = {"1": Handling.DUMMY, "2": Handling.EMPTY, "3": Handling.REMOVE}
-PATIENT = frozenset((0x00100010, 0x00100020))
+PATIENT = frozenset((tags.PatientName, tags.PatientID))
 
 NOT_IN_TABLE = "not in E.1-1: values searched"
 WRONG_VR = "wrong VR"
+REBUILT = "rebuilt"
+
+# Opaque, so nobody can say what they hold: encrypted attributes, signatures, keys of other systems, drawings.
+_OPAQUE = frozenset(
+    (
+        tags.Signature,
+        tags.EncryptedAttributesSequence,
+        tags.EncryptedContentTransferSyntaxUID,
+        tags.EncryptedContent,
+        tags.RecordKey,
+        tags.PriorRecordKey,
+        tags.ObjectBinaryIdentifierTrial,
+        tags.ObjectDirectoryBinaryIdentifierTrial,
+        tags.MACParametersSequence,
+        tags.HPGLDocument,
+    )
+)
+
+_ANYWHERE = 0
+# What an option covers because of the sequence around it, whatever Table E.1-1 says of it elsewhere. The text of an
+# annotation is Unformatted Text Value, which the table gives to Clean Descriptors; drawn on an image it is of Clean
+# Graphics (PS3.15 §E.3.3), beside a waveform of Clean Structured Content. The latter also covers content items that
+# stand in sequences which the table does not name (§E.3.4).
+_COVERED_INSIDE = {
+    (tags.UnformattedTextValue, tags.GraphicAnnotationSequence): (standard.CLEAN_GRAPHICS, Handling.CLEAN),
+    (tags.TickLabel, tags.GraphicAnnotationSequence): (standard.CLEAN_GRAPHICS, Handling.CLEAN),
+    (tags.UnformattedTextValue, tags.WaveformAnnotationSequence): (standard.CLEAN_STRUCTURED_CONTENT, Handling.CLEAN),
+    (tags.SpecimenPreparationStepContentItemSequence, _ANYWHERE): (standard.CLEAN_STRUCTURED_CONTENT, Handling.CONTENT),
+    (tags.ProtocolContextSequence, _ANYWHERE): (standard.CLEAN_STRUCTURED_CONTENT, Handling.CONTENT),
+    (tags.ContentItemModifierSequence, _ANYWHERE): (standard.CLEAN_STRUCTURED_CONTENT, Handling.CONTENT),
+}
+
+
+def why_excluded(tag: int) -> str:
+    """Why an attribute goes whatever table and options say of it, `REBUILT` where no rule keeps it; empty otherwise."""
+    if is_rebuilt(tag):
+        return REBUILT
+    group = tag >> 16
+    if group & 0xFF00 in (0x5000, 0x6000):
+        # An overlay or a curve goes whole: the rest of its group means nothing without its data.
+        return "E.1-1 Basic"
+    if tag in _OPAQUE or (group & 0xFF00 == 0x7F00 and group != 0x7FE0):
+        return "cannot be examined"
+    return "" if is_known(tag) else "unknown to the Standard"
+
+
+def covered_inside(tag: int, path: tuple[int, ...], options: frozenset[str]) -> tuple[str, Handling] | None:
+    """The option chosen that covers an attribute inside these sequences, and how; None where the table decides."""
+    for around in (_ANYWHERE, *path):
+        found = _COVERED_INSIDE.get((tag, around))
+        if found is not None and found[0] in options:
+            return found
+    return None
 
 
 def title(option: str) -> str:

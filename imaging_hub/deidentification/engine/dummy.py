@@ -9,6 +9,7 @@ from pydicom import datadict
 
 from imaging_hub.deidentification.attribute import attribute_name
 from imaging_hub.deidentification.engine.scope import Scope
+from imaging_hub.dicom import tags
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.dicom.value_representation import TEXT_VRS
 
@@ -61,38 +62,38 @@ def _least_values(tag: int) -> int:
 
 def _code(code: str, scheme: str, meaning: str) -> Dataset:
     return [
-        Element(0x00080100, "SH", code.encode()),
-        Element(0x00080102, "SH", scheme.encode()),
-        Element(0x00080104, "LO", meaning.encode()),
+        Element(tags.CodeValue, "SH", code.encode()),
+        Element(tags.CodingSchemeDesignator, "SH", scheme.encode()),
+        Element(tags.CodeMeaning, "LO", meaning.encode()),
     ]
 
 
 def items(tag: int, name: str) -> list[Dataset]:
     """Items of a dummy sequence, valid by themselves."""
-    if tag == 0x0040A730:
+    if tag == tags.ContentSequence:
         # One text item in place of a report.
         return [
             [
-                Element(0x0040A010, "CS", b"CONTAINS"),
-                Element(0x0040A040, "CS", b"TEXT"),
-                Element(0x0040A043, "SQ", [_code("121106", "DCM", "Comment")]),
-                Element(0x0040A160, "UT", TEXT.encode()),
+                Element(tags.RelationshipType, "CS", b"CONTAINS"),
+                Element(tags.ValueType, "CS", b"TEXT"),
+                Element(tags.ConceptNameCodeSequence, "SQ", [_code("121106", "DCM", "Comment")]),
+                Element(tags.TextValue, "UT", TEXT.encode()),
             ]
         ]
-    if tag == 0x0040A073:
+    if tag == tags.VerifyingObserverSequence:
         return [
             [
-                Element(0x0040A027, "LO", TEXT.encode()),
-                Element(0x0040A030, "DT", value("DT")),
-                Element(0x0040A075, "PN", TEXT.encode()),
-                Element(0x0040A088, "SQ", []),
+                Element(tags.VerifyingOrganization, "LO", TEXT.encode()),
+                Element(tags.VerificationDateTime, "DT", value("DT")),
+                Element(tags.VerifyingObserverName, "PN", TEXT.encode()),
+                Element(tags.VerifyingObserverIdentificationCodeSequence, "SQ", []),
             ]
         ]
-    if tag == 0x00081072:
+    if tag == tags.OperatorIdentificationSequence:
         return [
             [
-                Element(0x00080080, "LO", TEXT.encode()),
-                Element(0x00401101, "SQ", [_code(TEXT, "99REMOVED", "Removed")]),
+                Element(tags.InstitutionName, "LO", TEXT.encode()),
+                Element(tags.PersonIdentificationCodeSequence, "SQ", [_code(TEXT, "99REMOVED", "Removed")]),
             ]
         ]
     if name.endswith("CodeSequence"):

@@ -5,16 +5,17 @@ Nothing here has seen a patient: a plan is shared by all instances, of all patie
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import count
+from pathlib import Path
 
-from imaging_hub.deidentification.engine import ages
 from imaging_hub.deidentification.engine.scope import SCOPES_MAX, CompiledProfile, InstanceFacts, Scope
 from imaging_hub.deidentification.profile import expression
-from imaging_hub.deidentification.profile.profile import Profile
-from imaging_hub.dicom import values
+from imaging_hub.deidentification.profile.profile import Profile, load
+from imaging_hub.dicom import dates, tags, values
 from imaging_hub.dicom.elements import Dataset
 
-_SOP_CLASS, _MODALITY, _REFERENCED_SERIES = 0x00080016, 0x00080060, 0x00081115
+_DAYS = (tags.StudyDate, tags.SeriesDate, tags.AcquisitionDate, tags.ContentDate)
 
 
 class Plan:
@@ -23,8 +24,6 @@ class Plan:
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         self._compiled = CompiledProfile.of(profile)
-        self.date_option = self._compiled.date_option
-        """The option that says what becomes of dates; empty when none is chosen."""
         self._conditions = {text for rule in profile.rules for text in rule.when.conditions}
         self._scopes: dict[InstanceFacts, Scope] = {}
         self._places = count()
@@ -37,10 +36,10 @@ class Plan:
         """
         cap = self.profile.age_cap_years
         return self.scope(
-            values.text_at(dataset, _SOP_CLASS),
-            values.text_at(dataset, _MODALITY),
-            references=values.find(dataset, _REFERENCED_SERIES) is not None,
-            very_old=cap is not None and ages.is_above(dataset, cap),
+            values.text_at(dataset, tags.SOPClassUID),
+            values.text_at(dataset, tags.Modality),
+            references=values.find(dataset, tags.ReferencedSeriesSequence) is not None,
+            very_old=cap is not None and _is_above(dataset, cap),
             conditions=frozenset(text for text in self._conditions if expression.holds(text, dataset)),
         )
 
@@ -64,5 +63,44 @@ class Plan:
 
 
 def compile(profile: Profile) -> Plan:
-    """The plan of a profile. Decisions are made when first needed, once for each place."""
+    """Compile a profile. Decisions are made when first needed, once for each place."""
     return Plan(profile)
+
+
+class PlanCache:
+    """Plans of profiles as their files are now, compiled once for as long as these stay the same."""
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        """`folders` are looked into before the profiles that are shipped."""
+        self._folders = tuple(folders)
+        self._known: dict[str, tuple[str, Plan]] = {}
+
+    def of(self, name: str) -> tuple[str, Plan]:
+        """`name@digest` of a profile, and its plan; raises `ProfileError` where there is none of that name."""
+        chosen = load(name, self._folders)
+        label = f"{chosen.name}@{chosen.digest[:16]}"
+        known = self._known.get(name)
+        if known is None or known[0] != label:
+            known = self._known[name] = (label, compile(chosen))
+        return known
+
+
+def _is_above(dataset: Dataset, cap: int) -> bool:
+    """Whether a patient is above an age in years, by Patient's Age or by the birth date; also if nobody can say."""
+    known = [age for age in (_patients_age(dataset), _age_by_birth_date(dataset)) if age is not None]
+    return not known or max(known) > cap
+
+
+def _patients_age(dataset: Dataset) -> int | None:
+    text = values.text_at(dataset, tags.PatientAge)
+    return dates.years(text.encode("latin-1")) if text else None
+
+
+def _age_by_birth_date(dataset: Dataset) -> int | None:
+    """Age on the last of an instance's days."""
+    birthday = dates.day_of(values.text_at(dataset, tags.PatientBirthDate))
+    days = [day for tag in _DAYS if (day := dates.day_of(values.text_at(dataset, tag))) is not None]
+    if birthday is None or not days:
+        return None
+    last = max(days)
+    return last.year - birthday.year - ((last.month, last.day) < (birthday.month, birthday.day))

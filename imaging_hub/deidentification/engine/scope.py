@@ -12,29 +12,32 @@ from typing import Self
 
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import attribute_name, is_known, vr_of
-from imaging_hub.deidentification.engine import ages, csa_header
+from imaging_hub.deidentification.engine import csa_header
 from imaging_hub.deidentification.engine.decision import (
     BY_NO_OPTION,
     BY_TYPE,
     NOT_IN_TABLE,
     PATIENT,
+    REBUILT,
     STRINGS,
     AttributeDecision,
     Handling,
     action_of,
+    covered_inside,
     fitted,
     handling_of_rule,
     retained,
     title,
+    why_excluded,
     without_value,
 )
-from imaging_hub.deidentification.engine.enclosure import covered
 from imaging_hub.deidentification.instance import AttributeChange
-from imaging_hub.deidentification.profile.excluded import REBUILT, why_excluded
 from imaging_hub.deidentification.profile.profile import Profile
 from imaging_hub.deidentification.profile.rule import ProfileRule
+from imaging_hub.deidentification.profile.selector import AttributeSelector
+from imaging_hub.dicom import tags
 
-_CODES_BY_URL = frozenset((0x0008010E, 0x00080120))
+_CODES_BY_URL = frozenset((tags.CodingSchemeURL, tags.URNCodeValue))
 SCOPES_MAX = 4096
 """Places remembered; a hostile nesting of sequences beyond it is decided each time anew."""
 
@@ -43,7 +46,10 @@ SCOPES_MAX = 4096
 class CompiledProfile:
     """What decisions need of a profile, looked up once."""
 
-    rules: tuple[ProfileRule, ...]
+    rules: tuple[tuple[AttributeSelector | None, ProfileRule], ...]
+    """Those on public attributes and on VRs, the latter without a selector."""
+    private_rules: tuple[ProfileRule, ...]
+    """Those on private attributes and on VRs."""
     options: frozenset[str]
     date_option: str
     """The option that says what becomes of dates; empty when none is chosen."""
@@ -58,7 +64,8 @@ class CompiledProfile:
         listed = standard.safe_private()
         dates = (option for option in (standard.MODIFIED_DATES, standard.FULL_DATES) if option in profile.options)
         return cls(
-            rules=profile.rules,
+            rules=tuple((rule.selector, rule) for rule in profile.rules if rule.private is None),
+            private_rules=tuple(rule for rule in profile.rules if rule.attribute is None),
             options=profile.options,
             date_option=next(dates, ""),
             safe_private=listed if standard.SAFE_PRIVATE in profile.options else {},
@@ -146,7 +153,7 @@ class Scope:
             # A UID where another text belongs is a UID all the same.
             handling, options = self._by_vr(tag, vr)
             decision = replace(decision, handling=handling, options=decision.options | options)
-        if self.instance.very_old and tag == ages.BIRTH_DATE:
+        if self.instance.very_old and tag == tags.PatientBirthDate:
             decision = without_value(decision)
         if is_known(tag):
             self.decisions[tag] = decision
@@ -155,8 +162,7 @@ class Scope:
     def _by_precedence(self, tag: int) -> AttributeDecision:
         vr = vr_of(tag)
         reason = why_excluded(tag)
-        for rule in () if reason == REBUILT else self._profile.rules:
-            selector = rule.selector
+        for selector, rule in () if reason == REBUILT else self._profile.rules:
             named = selector is not None and selector.selects(tag, self.path)
             if (named or rule.vr == vr) and self._is_meant(rule):
                 made = self._made(tag, rule.action, handling_of_rule(rule, tag, vr, self._type(tag)), rule.name)
@@ -166,7 +172,7 @@ class Scope:
         if reason:
             return self._made(tag, "X", Handling.REMOVE, reason)
         row = standard.by_tag().get(tag)
-        by_place = covered(tag, self.path, self._profile.options)
+        by_place = covered_inside(tag, self.path, self._profile.options)
         if by_place is not None:
             option, handling = by_place
             return self._made(tag, "C", handling, f"E.1-1 {title(option)}", frozenset((option,)))
@@ -291,7 +297,7 @@ class Scope:
         return decision
 
     def _private_rule(self, group: int, creator: str, element: int, vr: str) -> ProfileRule | None:
-        for rule in self._profile.rules:
+        for rule in self._profile.private_rules:
             wanted = rule.private
             named = wanted is not None and wanted.creator == creator and wanted.element == element
             if named and wanted is not None and wanted.group not in (None, group):

@@ -13,25 +13,23 @@ from functools import cache
 
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import attribute_name, vr_of
-from imaging_hub.deidentification.engine import ages
 from imaging_hub.deidentification.engine.decision import BY_NO_OPTION, AttributeDecision, Handling, action_of
 from imaging_hub.deidentification.engine.scope import Scope
 from imaging_hub.deidentification.instance import AttributeChange
 from imaging_hub.deidentification.profile.profile import Profile
-from imaging_hub.dicom import values
-from imaging_hub.dicom.elements import Dataset
+from imaging_hub.dicom import tags, values
+from imaging_hub.dicom.elements import Dataset, Element
 
-_VALUE_TYPE = 0x0040A040
-_CONCEPT = 0x0040A043
-_CODES = (0x00080100, 0x00080119, 0x00080120)
-_SCHEME = 0x00080102
-BY_REFERENCE = 0x0040DB73
-"""Referenced Content Item Identifier: items are then told apart by their place, and none may be taken out."""
+_CODES = (tags.CodeValue, tags.LongCodeValue, tags.URNCodeValue)
+
+_SUBJECT_AGE = ("121033", "DCM", "NUM")
+"""Code, scheme and Value Type of the content item that holds the age of a report's subject (PS3.16 TID 1007)."""
+_UCUM_IN_A_YEAR = {"a": 1.0, "mo": 12.0, "wk": 52.0, "d": 365.0}
 
 # The attribute that holds the value of an item, by Value Type (PS3.3 §C.17.3); references are UIDs of Table E.1-1.
 _VALUE = {
-    "TEXT": 0x0040A160, "PNAME": 0x0040A123, "DATE": 0x0040A121, "TIME": 0x0040A122, "DATETIME": 0x0040A120,
-    "UIDREF": 0x0040A124, "CODE": 0x0040A168, "NUM": 0x0040A300,
+    "TEXT": tags.TextValue, "PNAME": tags.PersonName, "DATE": tags.Date, "TIME": tags.Time, "DATETIME": tags.DateTime,
+    "UIDREF": tags.UID, "CODE": tags.ConceptCodeSequence, "NUM": tags.MeasuredValueSequence,
 }  # fmt: skip
 # How a value is treated where the treatment is not that of its attribute by Table E.1-1.
 _KEPT = {"TEXT": Handling.SCAN, "UIDREF": Handling.RETAIN, "CODE": Handling.RECURSE, "NUM": Handling.RECURSE}
@@ -135,12 +133,12 @@ class ContentItems:
             cleaned = self._apply(item, scope if value is None else scope.item(value), f"{name}.")
         finally:
             self._blanking = outer
-        return self._of_age(cleaned, name) if concept == ages.SUBJECT_AGE else cleaned
+        return self._of_age(cleaned, name) if concept == _SUBJECT_AGE else cleaned
 
     def _of_age(self, item: Dataset, name: str) -> Dataset:
         """A Subject Age, not above the age that the profile lets be known."""
         cap = self._profile.age_cap_years
-        capped = item if cap is None else ages.capped(item, cap)
+        capped = item if cap is None else _capped(item, cap)
         if capped is not item:
             self._note(AttributeChange(f"{name}.MeasuredValueSequence", "C", "E.3.4-1 Subject Age"), "")
         return capped
@@ -148,16 +146,52 @@ class ContentItems:
 
 def concept_of(item: Dataset) -> ConceptCode:
     """The concept name of an item and its Value Type, by which Table E.3.4-1 knows it."""
-    concept = next(iter(values.items(item, _CONCEPT)), [])
+    concept = next(iter(values.items(item, tags.ConceptNameCodeSequence)), [])
     code = next((found for tag in _CODES if (found := values.text_at(concept, tag))), "")
-    return code, values.text_at(concept, _SCHEME), values.text_at(item, _VALUE_TYPE)
+    return code, values.text_at(concept, tags.CodingSchemeDesignator), values.text_at(item, tags.ValueType)
 
 
 def holds_references(dataset: Dataset) -> bool:
     """Whether items refer to each other by place, anywhere below."""
     for element in dataset:
-        if element.tag == BY_REFERENCE:
+        if element.tag == tags.ReferencedContentItemIdentifier:
             return True
         if isinstance(element.value, list) and any(holds_references(item) for item in element.value):
             return True
     return False
+
+
+def _capped(item: Dataset, cap: int) -> Dataset:
+    """A numeric content item whose age is at most the year after `cap`; without its number when that is no age."""
+    measured = values.items(item, tags.MeasuredValueSequence)
+    if not measured:
+        return item
+    age = _measured_years(measured)
+    if age is not None and age < cap + 1:
+        return item
+    held = [] if age is None else [_in_years(cap + 1)]
+    return [
+        Element(tags.MeasuredValueSequence, "SQ", held) if element.tag == tags.MeasuredValueSequence else element
+        for element in item
+    ]
+
+
+def _measured_years(measured: list[Dataset]) -> float | None:
+    units = [
+        values.text_at(unit, tags.CodeValue) for unit in values.items(measured[0], tags.MeasurementUnitsCodeSequence)
+    ]
+    in_a_year = _UCUM_IN_A_YEAR.get(units[0]) if len(measured) == len(units) == 1 else None
+    number = values.number(measured[0], tags.NumericValue)
+    return None if in_a_year is None or number is None else number / in_a_year
+
+
+def _in_years(number: int) -> Dataset:
+    year = [
+        Element(tags.CodeValue, "SH", b"a"),
+        Element(tags.CodingSchemeDesignator, "SH", b"UCUM"),
+        Element(tags.CodeMeaning, "LO", b"year"),
+    ]
+    return [
+        Element(tags.MeasurementUnitsCodeSequence, "SQ", [year]),
+        Element(tags.NumericValue, "DS", str(number).encode()),
+    ]

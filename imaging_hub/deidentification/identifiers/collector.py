@@ -1,4 +1,4 @@
-"""A patient's own identifiers, as the header tells them: whatever they are found in later is not theirs to keep.
+"""The identifiers of a patient: collected from headers, and taken apart into what can be compared with text.
 
 Which attributes identify is read off Table E.1-1: those of text that no option of cleaning or of patient
 characteristics would keep, every Person Name, every identifier, address, telephone, institution and device.
@@ -6,29 +6,62 @@ characteristics would keep, every Person Name, every identifier, address, teleph
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
+from unicodedata import normalize
 
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import vr_of
-from imaging_hub.deidentification.identifiers.folding import fold
-from imaging_hub.deidentification.identifiers.parts import NOBODY
-from imaging_hub.deidentification.identifiers.vocabulary import is_term
-from imaging_hub.dicom import values
+from imaging_hub.deidentification.identifiers.vocabulary import fold, is_term
+from imaging_hub.dicom import tags, values
 from imaging_hub.dicom.element_runs import ElementRun, ElementRunReader, elements_of
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
 from imaging_hub.dicom.values import Charset
 
 _IDENTIFYING_VRS = frozenset(("AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"))
 _DESCRIBING = frozenset(("clean-descriptors", "retain-patient-characteristics", "clean-graphics"))
-_PATIENT_NAMES = frozenset((0x00100010, 0x00101001, 0x00101005, 0x00101060))
-_BIRTH_DATE = 0x00100030
+_PATIENT_NAMES = frozenset(
+    (tags.PatientName, tags.OtherPatientNames, tags.PatientBirthName, tags.PatientMotherBirthName)
+)
 # Makers, models and remarks: their words would take vocabulary away and name nobody.
 _GENERIC = frozenset(
-    (0x00500020, 0x0016004E, 0x0016004F, 0x00160050, 0x300A0216, 0x04000563, 0x00284000, 0x00203406, 0x00160082)
+    (
+        tags.DeviceDescription,
+        tags.LensSpecification,
+        tags.LensMake,
+        tags.LensModel,
+        tags.SourceManufacturer,
+        tags.ModifyingSystem,
+        tags.ImagePresentationComments,
+        tags.ModifiedImageDescription,
+        tags.GPSMapDatum,
+    )
 )
 _UTF_8: Charset = ("UTF8",)
 _MARKS = str.maketrans("^=", "  ")
+
+PARTICLES = frozenset(
+    ("de", "du", "des", "da", "do", "dos", "di", "del", "della", "le", "la", "les", "el", "al", "ben", "bin",
+     "abu", "ibn", "von", "van", "der", "den", "ter", "ten", "und", "et", "saint", "sainte", "st", "ste", "mr",
+     "mme", "mlle", "mrs", "dr", "pr", "prof", "jr", "sr")
+)  # fmt: skip
+"""Parts of names that everybody shares."""
+
+NOBODY = frozenset(
+    ("anon", "anonym", "anonymous", "anonymized", "anonyme", "anonymise", "removed", "unknown", "none", "null",
+     "inconnu", "inconnue", "test", "user", "operator", "admin", "default", "deidentified", "redacted",
+     "patient", "xxx", "yes", "non", "not")
+)  # fmt: skip
+"""What stands in the place of a name when nobody is meant."""
+
+_WORD = re.compile(r"[^\W\d_]+")
+_CHUNK = re.compile(r"[^\s,;|]+")
+_NOT_ALNUM = re.compile(r"[\W_]+")
+# IPP77120934, 77120934A: people write the number alone.
+_LETTERED = re.compile(r"[a-z]{1,8}(\d{7,})|(\d{7,})[a-z]{1,8}")
+_DATE = re.compile(r"(1[89]\d\d|20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])\Z")
 
 
 @cache
@@ -41,7 +74,7 @@ def identifying() -> frozenset[int]:
         and not _DESCRIBING & row.options.keys()
         and not any(option.startswith("retain-longitudinal") for option in row.options)
     }
-    return frozenset(found | {_BIRTH_DATE}) - _GENERIC
+    return frozenset(found | {tags.PatientBirthDate}) - _GENERIC
 
 
 RawIdentifier = tuple[int, str, bytes, Charset]
@@ -57,7 +90,7 @@ def raw(dataset: Dataset, charset: Charset = values.LATIN_1) -> list[RawIdentifi
 
 def _gather(dataset: Dataset, charset: Charset, found: list[RawIdentifier]) -> None:
     wanted = identifying()
-    if dataset and dataset[0].tag <= values.SPECIFIC_CHARACTER_SET:
+    if dataset and dataset[0].tag <= tags.SpecificCharacterSet:
         charset = values.charset_of(dataset, charset)
     for element in dataset:
         if element.vr == "SQ":
@@ -145,3 +178,78 @@ def _is_utf_8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+@dataclass(frozen=True)
+class IdentifierParts:
+    """Identifiers by the way they are recognised; all folded."""
+
+    names: frozenset[str]
+    """Parts of person names, two letters or more, even where they are words of the vocabulary."""
+    words: frozenset[str]
+    """Words of addresses, institutions, devices that are not vocabulary, three letters or more."""
+    codes: frozenset[str]
+    """Identifiers with digits, letters and digits only, four or more."""
+    foreign: frozenset[str] = frozenset()
+    """Names and words in letters that do not fold to ASCII, as they are written: the one thing here not folded."""
+    terms: frozenset[str] = frozenset()
+    """Which of the names and codes are words of the vocabulary too."""
+
+    @classmethod
+    def of(cls, identifiers: Iterable[str]) -> IdentifierParts:
+        """Sort identifiers as `collect` gives them."""
+        names: set[str] = set()
+        words: set[str] = set()
+        codes: set[str] = set()
+        foreign: set[str] = set()
+        for identifier in identifiers:
+            folded = fold(identifier)
+            if not folded.isascii():
+                foreign |= {word for word in _WORD.findall(normalize("NFC", identifier)) if not fold(word).isascii()}
+            if "^" in identifier:
+                names |= {word for word in _WORD.findall(folded) if word not in PARTICLES | NOBODY and _is_name(word)}
+                codes |= _codes(folded)
+                continue
+            codes |= _codes(folded)
+            words |= {
+                word
+                for word in _WORD.findall(folded)
+                if len(word) >= 3 and word not in PARTICLES | NOBODY and not is_term(word)
+            }
+        # Shorter ones, the `г` of a Russian address, are in every other text.
+        telling = {word for word in foreign if fold(word) in names | words}
+        terms = frozenset(part for part in names | codes if is_term(part))
+        return cls(frozenset(names), frozenset(words), frozenset(codes), frozenset(telling), terms)
+
+
+def _is_name(word: str) -> bool:
+    """Two letters, or one of a script that writes syllables or words."""
+    return len(word) >= 2 or ord(word) > 0x2E80
+
+
+def _codes(folded: str) -> set[str]:
+    """Identifiers with digits in a folded text: its parts, and the whole when it is one number written in groups."""
+    found: set[str] = set()
+    whole = _NOT_ALNUM.sub("", folded)
+    chunks = [_NOT_ALNUM.sub("", chunk) for chunk in _CHUNK.findall(folded)]
+    if whole.isdigit() or len(chunks) == 1:
+        chunks.append(whole)
+    for chunk in chunks:
+        # 0000000000 stands in many fields, and in every number: it identifies nobody.
+        if len(chunk) >= 4 and len(set(chunk)) > 2 and chunk.isascii() and any(map(str.isdigit, chunk)):
+            found |= {chunk} | _number_of(chunk)
+    if len(whole) == 15 and whole[1:].isdigit() and whole[0] in "12":
+        found.add(whole[:13])
+    date = _DATE.match(whole)
+    if date is not None:
+        found.add(date[3] + date[2] + date[1])
+    if len(whole) == 10 and whole.isdigit() and whole[0] == "0":
+        found.add("33" + whole[1:])
+    return found
+
+
+def _number_of(code: str) -> set[str]:
+    """The number of a code that has letters before or behind it; none when it is a day or says nothing."""
+    match = _LETTERED.fullmatch(code)
+    number = "" if match is None else match[1] or match[2]
+    return {number} if len(set(number)) > 2 and not _DATE.match(number) else set()

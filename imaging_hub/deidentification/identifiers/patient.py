@@ -3,24 +3,61 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from imaging_hub.deidentification.attribute import ONE_VALUE_VRS
-from imaging_hub.deidentification.identifiers.folding import fold
-from imaging_hub.deidentification.identifiers.parts import IdentifierParts
+from imaging_hub.deidentification.identifiers import collector
+from imaging_hub.deidentification.identifiers.collector import IdentifierParts, RawIdentifier
 from imaging_hub.deidentification.identifiers.residual_check import SearchedIdentifiers
 from imaging_hub.deidentification.identifiers.text_cleaning import TextCleaner
-from imaging_hub.deidentification.identifiers.vocabulary import is_term
+from imaging_hub.deidentification.identifiers.vocabulary import fold, is_term
+from imaging_hub.deidentification.instance import Pseudonyms
 from imaging_hub.dicom import uid, values
+from imaging_hub.dicom.element_runs import ElementRun
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.dicom.values import Charset
 
+_PATIENTS_REMEMBERED = 4
 _CACHED_MAX = 4096
 _UNCHANGED = b"\0unchanged"
 
 
 class UndecodableText(Exception):
     """A text that is none in its declared character set; the argument is the attribute's path."""
+
+
+class RecentPatients:
+    """The patients of the last instances: slices of a series share one, while every identifier is the same."""
+
+    def __init__(self, retained: frozenset[int]) -> None:
+        """`retained`: tags of identifying attributes whose values the profile keeps, such as those of a device."""
+        self._retained = retained
+        self._known: OrderedDict[object, PatientContext] = OrderedDict()
+        self._charset: Charset | None = None
+        self._read: dict[ElementRun, list[RawIdentifier]] = {}
+
+    def of(self, runs: Sequence[ElementRun], charset: Charset, pseudonyms: Pseudonyms) -> PatientContext:
+        """The patient of an instance that consists of `runs`, by what its header and `pseudonyms` say."""
+        read = self._read if self._charset == charset else {}
+        self._charset = charset
+        self._read = {run: read[run] if run in read else collector.raw(run.elements, charset) for run in runs}
+        identifying = tuple(chain.from_iterable(self._read.values()))
+        key = (identifying, pseudonyms)
+        patient = self._known.get(key)
+        if patient is None:
+            patient = self._known[key] = self._made(identifying, pseudonyms)
+            while len(self._known) > _PATIENTS_REMEMBERED:
+                self._known.popitem(last=False)
+        return patient
+
+    def _made(self, identifying: Sequence[RawIdentifier], pseudonyms: Pseudonyms) -> PatientContext:
+        own = set(collector.read([element for element in identifying if element[0] not in self._retained]))
+        kept = set(collector.read([element for element in identifying if element[0] in self._retained]))
+        # A source that was de-identified before may hold the very pseudonym that is written again.
+        own -= {pseudonyms.patient, f"{pseudonyms.patient}^"}
+        return PatientContext(own | (pseudonyms.identifiers - kept), pseudonyms.uid_key)
 
 
 class PatientContext:
@@ -30,11 +67,12 @@ class PatientContext:
     """
 
     def __init__(self, identifiers: Iterable[str], uid_key: bytes) -> None:
+        """`identifiers` as `collector.read` gives them; `uid_key` as in `Pseudonyms`."""
         self._uid_key = uid_key
         self._uids: dict[str, str] = {}
-        identity = IdentifierParts.of(identifiers)
-        self._cleaner = TextCleaner(identity)
-        self.needles = SearchedIdentifiers.of(identity)
+        parts = IdentifierParts.of(identifiers)
+        self._cleaner = TextCleaner(parts)
+        self.searched = SearchedIdentifiers.of(parts)
         self._cleaned: dict[tuple[bytes, str, Charset, bool], bytes] = {}
 
     def remapped(self, source: str) -> str:

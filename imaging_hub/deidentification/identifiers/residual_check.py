@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from imaging_hub.deidentification.attribute import attribute_name
-from imaging_hub.deidentification.identifiers.folding import BYTES, fold
-from imaging_hub.deidentification.identifiers.parts import IdentifierParts
-from imaging_hub.deidentification.identifiers.vocabulary import is_term
-from imaging_hub.dicom import values
+from imaging_hub.deidentification.identifiers.collector import IdentifierParts
+from imaging_hub.deidentification.identifiers.vocabulary import FOLDED_LATIN_1, fold
+from imaging_hub.dicom import values, walk
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.dicom.values import Charset
 
@@ -57,28 +57,28 @@ class SearchedIdentifiers:
     """The same as they are written, looked for in bytes of each character set."""
 
     @classmethod
-    def of(cls, identity: IdentifierParts) -> SearchedIdentifiers:
-        """The needles of an identity."""
-        tokens = identity.names | identity.words
+    def of(cls, parts: IdentifierParts) -> SearchedIdentifiers:
+        """What is searched for of a patient's identifiers."""
+        tokens = parts.names | parts.words
         latin = {token for token in tokens if token.isascii()}
-        telling = {token for token in latin if len(token) >= 5 and not is_term(token)}
-        codes = {code for code in identity.codes if len(code) >= 6}
+        telling = {token for token in latin - parts.terms if len(token) >= 5}
+        codes = {code for code in parts.codes if len(code) >= 6}
         digits = {code for code in codes if code.isdigit()}
         far = {code for code in codes if not code.isdigit() or len(code) >= _ANYWHERE_DIGITS}
-        words = {token for token in latin if len(token) >= 3} | {code for code in identity.codes if len(code) >= 5}
+        words = {token for token in latin if len(token) >= 3} | {code for code in parts.codes if len(code) >= 5}
         return cls(
             substrings=_encoded(telling | far),
-            exact=tuple(spelling for word in identity.foreign for spelling in _spellings(word)),
+            exact=tuple(spelling for word in parts.foreign for spelling in _spellings(word)),
             words=frozenset(_encoded(words)),
-            coded_words=frozenset(_encoded(word for word in words if not is_term(word))),
+            coded_words=frozenset(_encoded(words - parts.terms)),
             short_digits=_encoded(digits - far),
             grouped=_encoded(code for code in codes if len(code) >= 8),
             letters=frozenset(tokens - latin),
-            foreign=identity.foreign,
+            foreign=parts.foreign,
         )
 
 
-NO_NEEDLES = SearchedIdentifiers((), (), frozenset(), frozenset(), (), ())
+NOTHING_SEARCHED = SearchedIdentifiers((), (), frozenset(), frozenset(), (), ())
 
 
 def _encoded(tokens: Iterable[str]) -> tuple[bytes, ...]:
@@ -117,7 +117,7 @@ def check(  # noqa: PLR0917
     dataset: Dataset,
     header: bytes,
     charset: Charset,
-    needles: SearchedIdentifiers,
+    searched: SearchedIdentifiers,
     source_uids: Iterable[str],
     source_dates: frozenset[bytes],
 ) -> ResidualIdentifier | None:
@@ -127,63 +127,74 @@ def check(  # noqa: PLR0917
     and that no shifted date happens to equal.
     """
     texts, coded = _joined(dataset, charset)
-    if _in_header(header, needles) or _in_values(texts, coded, needles) or _uid_left(header, source_uids):
-        return ResidualIdentifier(_where(dataset, needles, frozenset(source_uids)))
+    if _in_header(header, searched) or _in_values(texts, coded, searched) or _uid_left(header, source_uids):
+        return ResidualIdentifier(_where(dataset, searched, frozenset(source_uids)))
     if source_dates:
         path = _date_left(dataset, source_dates, "")
         if path is not None:
             return ResidualIdentifier(path)
-    if needles.letters:
-        if any(spelling in header for spelling in _in_charset(needles.foreign, charset)):
+    if searched.letters:
+        if any(spelling in header for spelling in _in_charset(searched.foreign, charset)):
             return ResidualIdentifier(
-                _where(dataset, replace(needles, exact=_in_charset(needles.foreign, charset)), frozenset())
+                _where(dataset, replace(searched, exact=_in_charset(searched.foreign, charset)), frozenset())
             )
-        path = _letters_left(dataset, needles.letters, charset, "")
+        path = _letters_left(dataset, searched.letters, charset, "")
         if path is not None:
             return ResidualIdentifier(path)
     return None
 
 
-def names_patient(text: str, needles: SearchedIdentifiers) -> bool:
+def check_again(header: bytes, transfer_syntax_uid: str, identifiers: frozenset[str]) -> ResidualIdentifier | None:
+    """The first of these identifiers in a header that passed before they were known, encoded without pixel data."""
+    dataset = walk.read(header, transfer_syntax_uid)
+    return check(dataset, header, values.charset_of(dataset), _searched(identifiers), (), frozenset())
+
+
+@lru_cache(maxsize=8)
+def _searched(identifiers: frozenset[str]) -> SearchedIdentifiers:
+    return SearchedIdentifiers.of(IdentifierParts.of(identifiers))
+
+
+def names_patient(text: str, searched: SearchedIdentifiers) -> bool:
     """Whether text of any kind, a document's say, holds an identifier of the patient; line ends may part it."""
     folded = fold(" ".join(text.split()))
     encoded = folded.encode("utf-8")
     return (
-        _in_header(encoded, needles)
-        or _in_values(encoded, b"", needles)
-        or any(letters in folded for letters in needles.letters)
+        _in_header(encoded, searched)
+        or _in_values(encoded, b"", searched)
+        or any(letters in folded for letters in searched.letters)
     )
 
 
 def check_uids(dataset: Dataset, header: bytes, source_uids: Iterable[str]) -> ResidualIdentifier | None:
     """The first of the source's UIDs left in `header`, the encoding of elements of `dataset`."""
     uids = frozenset(source_uids)
-    return ResidualIdentifier(_where(dataset, NO_NEEDLES, uids)) if uids and _uid_left(header, uids) else None
+    return ResidualIdentifier(_where(dataset, NOTHING_SEARCHED, uids)) if uids and _uid_left(header, uids) else None
 
 
-def _in_header(header: bytes, needles: SearchedIdentifiers) -> bool:
+def _in_header(header: bytes, searched: SearchedIdentifiers) -> bool:
     folded = _folded(header)
-    return any(needle in folded for needle in needles.substrings) or any(needle in header for needle in needles.exact)
+    return any(sought in folded for sought in searched.substrings) or any(sought in header for sought in searched.exact)
 
 
 def _folded(data: bytes) -> bytes:
     """Bytes as folded text, whether they are Latin-1, UTF-16LE or UTF-8."""
-    folded = data.translate(BYTES, b"\0")
+    folded = data.translate(FOLDED_LATIN_1, b"\0")
     if b"\xc3" in data or b"\xcc" in data:
         latin = _UTF_8_LETTER.sub(lambda match: bytes((match[1][0] + 0x40,)), _UTF_8_ACCENT.sub(b"", data))
-        folded += b"\n" + latin.translate(BYTES, b"\0")
+        folded += b"\n" + latin.translate(FOLDED_LATIN_1, b"\0")
     return folded
 
 
-def _in_values(texts: bytes, coded: bytes, needles: SearchedIdentifiers) -> bool:
+def _in_values(texts: bytes, coded: bytes, searched: SearchedIdentifiers) -> bool:
     folded = _folded(texts)
-    if not needles.words.isdisjoint(folded.split()) or any(needle in folded for needle in needles.short_digits):
+    if not searched.words.isdisjoint(folded.split()) or any(sought in folded for sought in searched.short_digits):
         return True
-    if not needles.coded_words.isdisjoint(coded.translate(BYTES).split()):
+    if not searched.coded_words.isdisjoint(coded.translate(FOLDED_LATIN_1).split()):
         return True
-    if needles.grouped:
+    if searched.grouped:
         grouped = (texts + b"\n" + coded).translate(None, _SEPARATORS).lower()
-        return any(needle in grouped for needle in needles.grouped)
+        return any(sought in grouped for sought in searched.grouped)
     return False
 
 
@@ -255,18 +266,18 @@ def _letters_left(dataset: Dataset, letters: frozenset[str], charset: Charset, p
     return None
 
 
-def _where(dataset: Dataset, needles: SearchedIdentifiers, uids: frozenset[str], path: str = "") -> str:
-    """Path of the attribute that holds a needle; the slow search, for the report."""
+def _where(dataset: Dataset, searched: SearchedIdentifiers, uids: frozenset[str], path: str = "") -> str:
+    """Path of the attribute that holds one of them; the slow search, for the report."""
     for element in dataset:
         here = path + attribute_name(element.tag)
         if isinstance(element.value, list):
             for place, item in enumerate(element.value):
-                found = _where(item, needles, uids, f"{here}[{place}].")
+                found = _where(item, searched, uids, f"{here}[{place}].")
                 if found:
                     return found
             continue
         value = bytes(element.value)
         texts, coded = _joined([element], values.LATIN_1)
-        if _in_header(value, needles) or _in_values(texts, coded, needles) or _uid_left(value, uids):
+        if _in_header(value, searched) or _in_values(texts, coded, searched) or _uid_left(value, uids):
             return here
     return ""

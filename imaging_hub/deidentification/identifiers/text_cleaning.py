@@ -11,9 +11,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Set
 
-from imaging_hub.deidentification.identifiers.folding import fold
-from imaging_hub.deidentification.identifiers.parts import PARTICLES, IdentifierParts
-from imaging_hub.deidentification.identifiers.vocabulary import is_term, may_stay
+from imaging_hub.deidentification.identifiers.collector import PARTICLES, IdentifierParts
+from imaging_hub.deidentification.identifiers.vocabulary import fold, is_term, may_stay
 
 _TOKEN = re.compile(r"[^\W_]+(?:[.,](?=\d)\d+)*")
 _SEPARATOR = r"[ .\-/_\r\n]{0,2}"
@@ -69,7 +68,7 @@ class TextCleaner:
     def __init__(self, identity: IdentifierParts) -> None:
         self.identity = identity
         self._long_names = frozenset(name for name in identity.names if len(name) >= 3)
-        long = [*(name for name in identity.names | identity.words if len(name) >= 5 and not is_term(name))]
+        long = [name for name in (identity.names | identity.words) - identity.terms if len(name) >= 5]
         long += [code for code in identity.codes if len(code) >= 6]
         self._inside = _any_of(re.escape(part) for part in sorted(long, key=len, reverse=True))
         self._spaced = _any_of(

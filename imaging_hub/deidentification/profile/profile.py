@@ -31,9 +31,7 @@ from imaging_hub import yaml_source
 from imaging_hub.deidentification import standard
 from imaging_hub.deidentification.attribute import attribute_name
 from imaging_hub.deidentification.documents import document
-from imaging_hub.deidentification.profile import expression
 from imaging_hub.deidentification.profile.rule import ConditionText, ProfilePart, ProfileRule
-from imaging_hub.dicom.elements import Dataset
 from imaging_hub.errors import ProfileError
 from imaging_hub.yaml_source import YamlFault, YamlSource
 
@@ -124,10 +122,6 @@ class Profile:
             "age_cap_years": self.age_cap_years,
         }
         return hashlib.sha256(json.dumps(effect, sort_keys=True).encode()).hexdigest()
-
-    def wants_review(self, modality: str, dataset: Dataset) -> bool:
-        """Whether a radiologist is to look at an instance before it is released."""
-        return modality in self.review or any(expression.may_hold(one.condition, dataset) for one in self.reviewed)
 
     def kept_against_advice(self) -> list[ProfileRule]:
         """Rules that keep an attribute which Table E.1-1 removes, replaces or cleans."""

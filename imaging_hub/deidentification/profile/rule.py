@@ -7,9 +7,8 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from imaging_hub.deidentification.attribute import TEXT_VRS
+from imaging_hub.deidentification.attribute import TEXT_VRS, is_rebuilt
 from imaging_hub.deidentification.profile import expression
-from imaging_hub.deidentification.profile.excluded import REBUILT, why_excluded
 from imaging_hub.deidentification.profile.selector import AttributeSelector, selector
 from imaging_hub.deidentification.profile.substitute import LONGEST
 
@@ -113,7 +112,7 @@ class ProfileRule(ProfilePart):
             raise ValueError("a rule selects by one of attribute, private, vr")
         if self.attribute is not None and self.tag is None and self.action not in _OF_ANY_VR:
             raise ValueError("a pattern of tags takes X, Z, D, K, C or reject: its attributes have several VRs")
-        if self.tag is not None and why_excluded(self.tag) == REBUILT:
+        if self.tag is not None and is_rebuilt(self.tag):
             raise ValueError("the engine writes this attribute itself, whatever a rule says")
         vr = self.vr or (self.selector.vr if self.selector is not None else "")
         self._has_its_argument()

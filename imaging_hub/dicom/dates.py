@@ -1,6 +1,7 @@
-"""Longitudinal temporal information (PS3.15 §E.3.6): dates moved by whole days, one offset per patient.
+"""Dates, times and ages as values of attributes (DA, DT, TM and AS; PS3.5 §6.2): checked, read, moved by whole days.
 
-Whole days keep every interval exact, to the microsecond and in whatever time zone, and leave times of day as they are.
+Whole days keep every interval exact, to the microsecond and in whatever time zone, and leave times of day as they are
+(Longitudinal Temporal Information, PS3.15 §E.3.6).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ _OFFSET = r"(?:\+(?:0[0-9]|1[0-4])|-(?:0[0-9]|1[0-2]))[0-5][0-9]"
 _DATE_TIME = re.compile(
     rf"([0-9]{{4}})(?:([0-9]{{2}})(?:([0-9]{{2}})({_HOUR}(?:{_SIXTIETH}(?:{_SECOND})?)?)?)?)?({_OFFSET})?\Z"
 )
+_IN_A_YEAR = {b"D": 365, b"W": 52, b"M": 12, b"Y": 1}
 _TIME = re.compile(rf"(?:{_HOUR}(?::?{_SIXTIETH}(?::?{_SECOND})?)?|{_OFFSET})\Z")
 
 
@@ -61,11 +63,21 @@ def fits(vr: str, value: str) -> bool:
 
 
 def day_of(text: str) -> date | None:
-    """The day of a DA or DT value."""
+    """The day of a DA or DT value; None when it is no date."""
     match = _DATE.match(text.strip()[:10]) or _DATE.match(text.strip()[:8])
     if match is None:
         return None
     return _moved(int(match[1]), int(match[3]), int(match[4]), 0)
+
+
+def years(age: bytes) -> int | None:
+    """The whole years of an Age String (AS), 0 of an empty one; None when it is no age."""
+    if not age:
+        return 0
+    in_a_year = _IN_A_YEAR.get(age[-1:])
+    if in_a_year is None or not age[:-1].isdigit() or len(age) > 4:
+        return None
+    return int(age[:-1]) // in_a_year
 
 
 def _moved(year: int, month: int, day: int, days: int) -> date | None:
