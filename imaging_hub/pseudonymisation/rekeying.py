@@ -8,7 +8,8 @@ until it has ended no subject is issued, and studies wait.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +55,9 @@ def resubmit(login: DatabaseLogin, keys: Path, third_party: ThirdParty) -> Resub
     gateway.rotate("level1", epoch)
     gateway = gateway_keys(keys)
     if (former := gateway.former_key("level1")) is not None:
-        for submissions in _submissions(login, gateway, former, third_party):
-            third_party.submit(epoch, submissions)
+        with closing(_submissions(login, gateway, former, third_party)) as batches:
+            for submissions in batches:
+                third_party.submit(epoch, submissions)
     report = ResubmissionReport(**third_party.end(epoch))
     gateway.destroy_evaluator(epoch - 1)
     gateway.destroy_former_key("level1")
@@ -64,11 +66,13 @@ def resubmit(login: DatabaseLogin, keys: Path, third_party: ThirdParty) -> Resub
 
 def _submissions(
     login: DatabaseLogin, keyring: Keyring, former: bytes, third_party: ThirdParty
-) -> Iterator[list[tuple[str, str, TokenKind]]]:
+) -> Generator[list[tuple[str, str, TokenKind]]]:
     """Yield the submissions of all patients and all who opposed, in batches."""
     key, epoch = keyring.key("level1"), keyring.epoch
-    with login.begin() as connection:
-        rows = connection.execution_options(stream_results=True).execute(text(_ALL_IDENTITIES))
+    with (
+        login.begin() as connection,
+        connection.execution_options(stream_results=True).execute(text(_ALL_IDENTITIES)) as rows,
+    ):
         for batch in rows.partitions(_BATCH_ROWS):
             messages: list[tuple[str, TokenKind]] = []
             for row in batch:
