@@ -19,7 +19,7 @@ from imaging_hub.cohorts import flowchart, frozen
 from imaging_hub.cohorts import release as releases
 from imaging_hub.cohorts.definition import read
 from imaging_hub.cohorts.flowchart import Flowchart
-from imaging_hub.cohorts.plan import plan
+from imaging_hub.cohorts.plan import make_plan
 from imaging_hub.database import DatabaseRole, open_database
 from imaging_hub.permits import accounts, projects
 from imaging_hub.permits.policy import AccountRole, Denied, RequestActor
@@ -41,7 +41,7 @@ def cohort() -> None:
 @app.command()
 def check(file: File, *, as_json: Json = False) -> None:
     """Check a definition; every error is shown with its line and remedy."""
-    wanted = plan(read(file))
+    wanted = make_plan(read(file))
     if as_json:
         typer.echo(json.dumps({"ok": True, "cohort": wanted.cohort, "digest": wanted.digest}))
     else:
@@ -123,7 +123,7 @@ def release(
     """Request a release of a frozen cohort, which a worker prepares, and print its id."""
     now = datetime.now(UTC)
     with open_database(load(config)).begin(DatabaseRole.WEB) as connection:
-        project = frozen.asked(connection, cohort).project
+        project = frozen.load_request(connection, cohort).project
         permit_id, actor = _choose_permit_and_actor(connection, permit, project, account, now)
         requested = releases.request(connection, actor=actor, cohort=cohort, permit_id=permit_id, today=now.date())
     if isinstance(requested, Denied):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import duckdb
@@ -175,4 +175,5 @@ def compare(exams: pa.Table, person: str, load: Path, acts: Collection[str]) -> 
 
 def rules_digest() -> str:
     """Return a digest of the rules, recorded with each link as its source."""
-    return hashlib.sha256(repr((STEPS, _CANDIDATE, _STEP)).encode()).hexdigest()[:16]
+    steps = [astuple(step) for step in STEPS]
+    return hashlib.sha256(repr((steps, _CANDIDATE, _STEP)).encode()).hexdigest()[:16]

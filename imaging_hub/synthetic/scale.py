@@ -39,7 +39,7 @@ def write_tables(tables: Path, persons: int, seed: int) -> dict[str, int]:
     rows.mkdir(parents=True)
     with duckdb.connect(config={"temp_directory": str(tables / "spill")}) as database:
         acts = [act for act in imaging_acts().values() if act.modality]
-        database.register("icd10", pa.table({"code": nomenclature.icd10()}))
+        database.register("icd10", pa.table({"code": nomenclature.icd10_codes()}))
         database.register(
             "imaging_act", pa.table({"code": [a.code for a in acts], "modality": [a.modality for a in acts]})
         )

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from imaging_hub.cohorts import catalogue
 from imaging_hub.cohorts.catalogue import CohortView
 from imaging_hub.cohorts.definition import parse
-from imaging_hub.cohorts.plan import plan
+from imaging_hub.cohorts.plan import make_plan
 from imaging_hub.errors import DefinitionError, HubError, NotFound
 from imaging_hub.permits import projects
 from imaging_hub.permits.policy import Action, RequestActor
@@ -86,7 +86,7 @@ class CheckedDefinition:
 
 
 def _cohort(connection: Connection, actor: RequestActor, cohort_id: str) -> CohortView:
-    found = catalogue.cohorts(connection, actor, cohort_id)
+    found = catalogue.list_cohorts(connection, actor, cohort_id)
     if not found:
         raise NotFound("no such cohort")
     return found[0]
@@ -96,7 +96,7 @@ def _cohort(connection: Connection, actor: RequestActor, cohort_id: str) -> Coho
 def list_cohorts(visit: CohortReader) -> list[CohortView]:
     """Frozen cohorts of your projects, the newest first."""
     with visit.begin() as connection:
-        return list(catalogue.cohorts(connection, visit.person))
+        return list(catalogue.list_cohorts(connection, visit.person))
 
 
 @api.get("/{cohort_id}")
@@ -109,7 +109,7 @@ def show_cohort(visit: CohortReader, cohort_id: str) -> CohortView:
 @api.post("/check")
 def check(visit: CohortChecker, asked: DefinitionIn) -> CheckedDefinition:
     """Whether a definition is right; 422 with file, line and cure when it is not."""
-    wanted = plan(parse(asked.definition))
+    wanted = make_plan(parse(asked.definition))
     return CheckedDefinition(wanted.cohort, wanted.digest, sorted(wanted.modalities), sorted(wanted.domains))
 
 
@@ -163,7 +163,7 @@ def cohort_page(visit: CohortReader, cohort_id: str) -> Response:
     with visit.begin() as connection:
         cohort = _cohort(connection, visit.person, cohort_id)
         permits = projects.list_permits(connection, holder=visit.person.name, project=cohort.project)
-        reviews = catalogue.series_by_review_state(connection, cohort_id)
+        reviews = catalogue.count_series_by_review_state(connection, cohort_id)
     return visit.page("cohort.html", cohort=cohort, permits=permits, reviews=reviews)
 
 
@@ -171,7 +171,7 @@ def _form(
     visit: HubVisit, definition: str, *, flowchart: Flowchart | None = None, fault: HubError | None = None
 ) -> Response:
     with visit.begin() as connection:
-        found = catalogue.cohorts(connection, visit.person)
+        found = catalogue.list_cohorts(connection, visit.person)
         permits = projects.list_permits(connection, holder=visit.person.name)
     status = 422 if fault else 200
     return visit.page(

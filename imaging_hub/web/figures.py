@@ -23,7 +23,7 @@ def exposition(hub: Hub) -> bytes:
             ("imaging_hub_studies", "Archived studies by state.", totals.studies_by_state(connection)),
             ("imaging_hub_series", "Archived series by modality.", totals.series_by_modality(connection)),
             ("imaging_hub_reviews", "Series by review state.", verdicts.count_by_state(connection)),
-            ("imaging_hub_releases", "Releases by state.", catalogue.releases_by_state(connection)),
+            ("imaging_hub_releases", "Releases by state.", catalogue.count_releases_by_state(connection)),
         )
     registry = CollectorRegistry()
     for name, meaning, counts in counted:

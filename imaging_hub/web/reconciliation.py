@@ -57,7 +57,7 @@ def _shown(one: ReconciledMonth, k: int) -> ReconciliationMonth:
 
 
 def _pair(whole: int, part: int, k: int) -> tuple[str, str]:
-    told = counts.one(whole, k)
+    told = counts.suppress_small_cell(whole, k)
     if whole < k:
         return told, told
     return told, str(part) if part >= k and whole - part >= k else "withheld"

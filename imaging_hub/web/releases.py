@@ -51,10 +51,10 @@ class ReleaseIn(BaseModel):
 
 def _admitted(visit: HubVisit, release_id: str) -> ReleaseView:
     with visit.begin() as connection:
-        release = catalogue.release(connection, release_id)
+        release = catalogue.find_release(connection, release_id)
         if release is None:
             raise NotFound("no such release")
-        resource = catalogue.as_resource(connection, release)
+        resource = catalogue.release_resource(connection, release)
         permit = projects.find_permit(connection, release.permit)
     visit.require(resource, permit, obj=release_id)
     return release
@@ -64,7 +64,7 @@ def _admitted(visit: HubVisit, release_id: str) -> ReleaseView:
 def list_releases(visit: ReleaseReader) -> list[ReleaseView]:
     """Your releases, the newest first."""
     with visit.begin() as connection:
-        return list(catalogue.releases(connection, visit.person))
+        return list(catalogue.list_releases(connection, visit.person))
 
 
 @api.post("")
@@ -94,7 +94,7 @@ def release_object(visit: ReleaseDownloader, release_id: str, digest: str) -> Re
     """One file of the release by its SHA-256; `Range` is honoured, so a broken download goes on."""
     release = _admitted(visit, release_id)
     with visit.begin() as connection:
-        size = catalogue.size_of_item(connection, release_id, digest)
+        size = catalogue.item_size(connection, release_id, digest)
     if size is None or release.state != "READY":
         raise NotFound("no such release")
     return _sent(visit, release, digest, size, "application/dicom")
@@ -143,7 +143,7 @@ def release_form(visit: ReleaseRequester, cohort_id: str, permit: Annotated[str,
 def releases_page(visit: ReleaseReader) -> Response:
     """Your releases."""
     with visit.begin() as connection:
-        found = catalogue.releases(connection, visit.person)
+        found = catalogue.list_releases(connection, visit.person)
     return visit.page("releases.html", releases=found)
 
 

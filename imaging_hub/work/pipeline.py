@@ -88,7 +88,7 @@ class StudyPipeline:
             completeness.close_quiet_studies(connection, self._settings.study_quiet_seconds)
             due = DueWork(
                 completeness.list_complete_studies(connection),
-                releases.awaiting(connection),
+                releases.list_preparing(connection),
                 search.awaiting_sink(connection) if self._settings.orthanc_sink_url else (),
                 completeness.seconds_until_quiet(connection, self._settings.study_quiet_seconds),
             )
@@ -133,7 +133,7 @@ class StudyPipeline:
     def prepare_release(self, release: str) -> None:
         """Write the release's own copies, under its project's pseudonyms."""
         with self._login.begin() as connection:
-            project = releases.project_of(connection, release)
+            project = releases.find_project(connection, release)
         keys = project_keys(self._settings.keys)
         releases.prepare(
             self._login, self._objects, release, keys.project_key("pid", project), keys.project_key("uid", project)
@@ -142,7 +142,7 @@ class StudyPipeline:
     def fail_release(self, release: str) -> None:
         """Say that a release could not be prepared."""
         with self._login.begin() as connection:
-            releases.fail(connection, release)
+            releases.mark_failed(connection, release)
 
     def send_to_sink(self, study_uid: str) -> None:
         """Copy an archived study into the Orthanc that wants one, and verify it there."""

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from imaging_hub.cohorts import differencing, flowchart
 from imaging_hub.cohorts.definition import parse
 from imaging_hub.cohorts.differencing import CountedCells
-from imaging_hub.cohorts.engine import on_duckdb
+from imaging_hub.cohorts.engine import duckdb_engine
 from imaging_hub.cohorts.flowchart import Flowchart
 from imaging_hub.database import Database
 from imaging_hub.database import DatabaseRole as Login
@@ -126,15 +126,15 @@ def test_each_account_has_answers_and_a_budget_of_its_own(
     st.integers(2, 6),
 )
 def test_whatever_sets_are_counted_no_sum_of_those_told_is_small(sets: list[set[int]], k: int) -> None:
-    with on_duckdb() as engine:
-        people = engine.table("people", pa.table({"sid": [str(number) for number in range(60)]}))
+    with duckdb_engine() as engine:
+        people = engine.create_table("people", pa.table({"sid": [str(number) for number in range(60)]}))
         cells = CountedCells(engine, people, differencing.NOBODY, k)
         told: list[set[int]] = []
         for whom in sets:
             schema = pa.schema([("sid", pa.string())])
-            if cells.tell(ibis.memtable(pa.table({"sid": [str(one) for one in whom]}, schema=schema))):
+            if cells.disclose(ibis.memtable(pa.table({"sid": [str(one) for one in whom]}, schema=schema))):
                 told.append(whom)
-        counted = dict(zip(*cells.counted().to_pydict().values(), strict=True))
+        counted = dict(zip(*cells.to_table().to_pydict().values(), strict=True))
     parts: dict[tuple[bool, ...], int] = {}
     for number in range(60):
         part = tuple(number in whom for whom in told)
