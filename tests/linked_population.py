@@ -169,7 +169,7 @@ def _received(
             },
         )  # fmt: skip
         said = traits.read(dataset)
-        index.note_traits(connection, who.sid, [(said.birth_month, int(said.sex))] if said else [])
+        index.store_traits(connection, who.sid, [(said.birth_month, int(said.sex))] if said else [])
     return subjects
 
 

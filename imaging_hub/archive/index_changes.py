@@ -1,12 +1,12 @@
-"""What of the index changed, as triggers note it: a row for each transaction and 256th of the subjects."""
+"""Change marks of the index: triggers write a row for each transaction and bucket (a 256th of the subjects)."""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
 
-def fold(connection: Connection) -> None:
-    """Put the rows that note changes together, one a bucket; no version of a bucket becomes another by it."""
+def compact(connection: Connection) -> None:
+    """Merge the change marks to one row for each bucket; versions of buckets stay the same."""
     connection.execute(
         text(
             "WITH noted AS (DELETE FROM hub.index_change RETURNING bucket, mark)"

@@ -27,10 +27,10 @@ from imaging_hub.settings import load
 
 app = typer.Typer(no_args_is_help=True)
 
-File = Annotated[Path, typer.Argument(help="Cohort definition (YAML).")]
-Project = Annotated[str | None, typer.Option(help="Project; not needed with --permit.")]
-PermitId = Annotated[str | None, typer.Option("--permit", help="Permit; the project's, when it has one only.")]
-Account = Annotated[str | None, typer.Option(help="Account in whose name; the permit's holder, when there is one.")]
+DefinitionFile = Annotated[Path, typer.Argument(help="Cohort definition (YAML).")]
+ProjectOption = Annotated[str | None, typer.Option(help="Project; not needed with --permit.")]
+PermitOption = Annotated[str | None, typer.Option("--permit", help="Permit; the project's, when it has one only.")]
+AccountOption = Annotated[str | None, typer.Option(help="Account in whose name; the permit's holder, when there is one.")]
 
 
 @app.callback()
@@ -39,7 +39,7 @@ def cohort() -> None:
 
 
 @app.command()
-def check(file: File, *, as_json: Json = False) -> None:
+def check(file: DefinitionFile, *, as_json: Json = False) -> None:
     """Check a definition; every error is shown with its line and remedy."""
     wanted = make_plan(read(file))
     if as_json:
@@ -55,7 +55,7 @@ def schema() -> None:
 
 
 @app.command()
-def count(file: File, *, account: Account = None, config: Config = None, as_json: Json = False) -> None:
+def count(file: DefinitionFile, *, account: AccountOption = None, config: Config = None, as_json: Json = False) -> None:
     """Print the flowchart of a definition, rounded and with small cells suppressed; needs no permit."""
     definition, settings = read(file), load(config)
     now = datetime.now(UTC)
@@ -79,11 +79,11 @@ def count(file: File, *, account: Account = None, config: Config = None, as_json
 
 @app.command()
 def freeze(
-    file: File,
+    file: DefinitionFile,
     *,
-    project: Project = None,
-    permit: PermitId = None,
-    account: Account = None,
+    project: ProjectOption = None,
+    permit: PermitOption = None,
+    account: AccountOption = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -115,8 +115,8 @@ def freeze(
 def release(
     cohort: Annotated[str, typer.Argument(help="Id of a frozen cohort.")],
     *,
-    permit: PermitId = None,
-    account: Account = None,
+    permit: PermitOption = None,
+    account: AccountOption = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:

@@ -139,7 +139,7 @@ def link_with_simulated_operator(
 
 def _export(database: Database, third_party: ThirdParty, path: Path) -> delivery.SndsDelivery:
     with database.begin(DatabaseRole.WORKER) as connection:
-        opposed = opposition.standing(connection)
+        opposed = opposition.list_opposed(connection)
     try:
         with database.begin(DatabaseRole.GATEWAY) as connection:
             return delivery.export(connection, third_party, path, actor=ACTOR, excluded=opposed)

@@ -29,12 +29,12 @@ class AppliedOppositions:
 def apply(connection: Connection, sids: Collection[str], *, by: str) -> AppliedOppositions:
     """Record the oppositions of these subjects and delete their links, with an entry in the trail."""
     subjects = sorted(set(sids))
-    new = opposition.note(connection, subjects)
+    new = opposition.record(connection, subjects)
     applied = AppliedOppositions(
         people=len(subjects),
         new=new,
         links_cut=linkage.delete_links(connection, subjects),
-        studies_hidden=opposition.studies_of(connection, subjects),
+        studies_hidden=opposition.count_studies(connection, subjects),
         releases_stopped=catalogue.count_releases_with(connection, subjects),
     )
     detail: dict[str, object] = {"people": applied.people, "new": applied.new, "links_cut": applied.links_cut}

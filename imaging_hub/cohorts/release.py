@@ -161,7 +161,7 @@ def prepare(login: DatabaseLogin, objects: ObjectStore, release: str, pid_key: b
     stored_manifest = objects.put([manifest])
     with login.begin() as connection:
         _refuse_changed(cohort_resource(connection, row.cohort))
-        index.name_objects(connection, [stored_manifest])
+        index.register_objects(connection, [stored_manifest])
         _mark_ready(
             connection, release, stored_manifest.digest, [stored_items[instance.path] for instance in instances]
         )
@@ -228,7 +228,7 @@ def _stored_items(connection: Connection, release: str) -> dict[str, StoredObjec
 
 
 def _insert_items(connection: Connection, release: str, stored: dict[str, StoredObject]) -> None:
-    index.name_objects(connection, stored.values())
+    index.register_objects(connection, stored.values())
     connection.execute(
         text(
             "INSERT INTO hub.release_item (release, path, digest, size) VALUES (:release, :path, :digest, :size)"

@@ -37,11 +37,11 @@ def list_differences(
     after = _values_after(connection, sop_instance_uid)
     differences = [
         AttributeDifference(change.path, change.action, change.rule, instances, after.get(change.path))
-        for change, instances in change_lists.of_series(connection, series_instance_uid)
+        for change, instances in change_lists.list_changes(connection, series_instance_uid)
     ]
     return sorted(differences, key=lambda difference: difference.action not in _KEEPING_ACTIONS)
 
 
 def _values_after(connection: Connection, sop_instance_uid: str | None) -> dict[str, str]:
-    header = search.header(connection, sop_instance_uid) if sop_instance_uid else None
+    header = search.load_header(connection, sop_instance_uid) if sop_instance_uid else None
     return {} if header is None else dict(attribute_path.readable(walk.read(*header)))

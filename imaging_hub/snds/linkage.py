@@ -104,10 +104,10 @@ def _link(connection: Connection, sid: str, person: str, delivery: str, outcomes
     if by_ins:
         outcomes["unchanged" if by_ins == [(sid, person)] else "changed"] += 1
         return
-    if opposition.stands(connection, sid):
+    if opposition.is_opposed(connection, sid):
         outcomes["opposed"] += 1
         return
-    if not search.holds_subject(connection, sid):
+    if not search.has_subject(connection, sid):
         outcomes["not_archived"] += 1
         return
     connection.execute(text("DELETE FROM hub.link WHERE sid = :sid OR snds_person = :person"), pair)

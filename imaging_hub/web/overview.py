@@ -37,7 +37,7 @@ class OverviewCounts:
 def overview(connection: Connection, actor: RequestActor, small_cell: int) -> OverviewCounts:
     """Counts as this actor may know them: a hospital its own, a researcher none below `small_cell`."""
     own = quarantine.own_hospital(actor)
-    held = totals.of_archive(connection) if own is None else totals.of_hospital(connection, own)
+    held = totals.count_archive(connection) if own is None else totals.count_hospital(connection, own)
     counts = {
         "subjects": held.subjects,
         "studies": held.studies,
@@ -47,7 +47,7 @@ def overview(connection: Connection, actor: RequestActor, small_cell: int) -> Ov
     if actor.role is AccountRole.RESEARCHER:
         return OverviewCounts(_told(counts, small_cell), _told(held.by_modality, small_cell), {}, {}, None)
     sees_reception = actor.role in (AccountRole.OPERATOR, AccountRole.HOSPITAL)
-    received = reception.by_state(connection, own) if sees_reception else {}
+    received = reception.count_by_state(connection, own) if sees_reception else {}
     waiting = None if own else verdicts.count_by_state(connection).get("PENDING", 0)
     return OverviewCounts(counts, held.by_modality, held.by_study_state, received, waiting)
 

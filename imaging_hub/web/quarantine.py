@@ -28,7 +28,7 @@ def own_hospital(actor: RequestActor) -> str | None:
 def list_held(visit: QuarantineReader) -> list[QuarantineCount]:
     """Instances in quarantine by hospital, reason and modality."""
     with visit.begin() as connection:
-        return list(reception.quarantined(connection, own_hospital(visit.person)))
+        return list(reception.list_quarantined(connection, own_hospital(visit.person)))
 
 
 @pages.get("/quarantine")
@@ -36,8 +36,8 @@ def quarantine_page(visit: QuarantineReader) -> Response:
     """The same for people, with the way to the console."""
     own = own_hospital(visit.person)
     with visit.begin() as connection:
-        held = reception.quarantined(connection, own)
-        received = reception.by_state(connection, own)
+        held = reception.list_quarantined(connection, own)
+        received = reception.count_by_state(connection, own)
     return visit.page(
         "quarantine.html", held=held, received=received, why=explain, console=visit.app.settings.console_url
     )

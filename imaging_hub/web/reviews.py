@@ -66,7 +66,7 @@ class ReviewPage:
 def _review(visit: HubVisit, series_uid: str, number: int | None = None) -> tuple[ReviewPage, SeriesSlice | None]:
     """The series, with the attributes of its middle slice or of the one asked for."""
     with visit.begin() as connection:
-        found = search.series(connection, SeriesFilter(series_uids=[series_uid]))
+        found = search.find_series(connection, SeriesFilter(series_uids=[series_uid]))
         if not found:
             raise NotFound("no such series")
         held = slices.list_slices(connection, series_uid)

@@ -48,8 +48,8 @@ def _filter(actor: RequestActor, asked: StudyListQuery) -> StudyFilter:
 
 def _study(visit: HubVisit, uid: str) -> tuple[ArchivedStudy, list[ArchivedSeries]]:
     with visit.begin() as connection:
-        found = search.studies(connection, StudyFilter(study_uids=[uid]))
-        held = search.series_of(connection, uid)
+        found = search.find_studies(connection, StudyFilter(study_uids=[uid]))
+        held = search.find_series_of_study(connection, uid)
     if not found:
         raise NotFound("no such study")
     visit.require(RequestedResource(finess=found[0].finess))
@@ -65,7 +65,7 @@ def list_studies(
 ) -> list[ArchivedStudy]:
     """Studies in the archive, the latest first; dates are the shifted ones."""
     with visit.begin() as connection:
-        return search.studies(connection, _filter(visit.person, asked), limit=limit, offset=offset)
+        return search.find_studies(connection, _filter(visit.person, asked), limit=limit, offset=offset)
 
 
 @api.get("/studies/{study_instance_uid}")
@@ -84,8 +84,8 @@ def list_series(visit: StudyReader, study_instance_uid: str) -> list[ArchivedSer
 def show_series(visit: SeriesReader, series_instance_uid: str) -> ArchivedSeries:
     """One series."""
     with visit.begin() as connection:
-        found = search.series(connection, SeriesFilter(series_uids=[series_instance_uid]))
-        study = search.studies(connection, StudyFilter(study_uids=[found[0].study_instance_uid])) if found else []
+        found = search.find_series(connection, SeriesFilter(series_uids=[series_instance_uid]))
+        study = search.find_studies(connection, StudyFilter(study_uids=[found[0].study_instance_uid])) if found else []
     if not found or not study:
         raise NotFound("no such series")
     visit.require(RequestedResource(finess=study[0].finess))
@@ -96,8 +96,8 @@ def show_series(visit: SeriesReader, series_instance_uid: str) -> ArchivedSeries
 def studies_page(visit: StudyReader, asked: Annotated[StudyListQuery, Depends()], offset: PageOffset = 0) -> Response:
     """The list with its filters."""
     with visit.begin() as connection:
-        found = search.studies(connection, _filter(visit.person, asked), limit=PAGE + 1, offset=offset)
-        modalities = sorted(totals.series_by_modality(connection))
+        found = search.find_studies(connection, _filter(visit.person, asked), limit=PAGE + 1, offset=offset)
+        modalities = sorted(totals.count_series_by_modality(connection))
     return visit.page(
         "studies.html",
         studies=found[:PAGE],

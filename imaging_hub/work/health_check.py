@@ -166,7 +166,7 @@ def _archive_problems(settings: Settings) -> Iterator[Problem]:
             yield Problem("archive", "the object store cannot be written", "give its folder to the user of the workers")
         return
     try:
-        ObjectStore(settings.objects).holds("0" * 64)
+        ObjectStore(settings.objects).exists("0" * 64)
     except HubError:
         yield Problem(
             "archive", "the object store does not answer", "check object_store_url, its rights and the network"

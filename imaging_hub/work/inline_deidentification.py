@@ -134,7 +134,7 @@ class InlineDeidentifier:
                 patient_id=handed.patient_id,
                 reading=reading,
             )
-            if isinstance(subject, ContestedIdentity) or opposition.stands(connection, subject.sid):
+            if isinstance(subject, ContestedIdentity) or opposition.is_opposed(connection, subject.sid):
                 return None
             named = patient_identifiers.merge_identifiers(connection, key, frozenset())
         pseudonyms = replace(subject_pseudonyms(self._hub_keys, subject.sid, handed.hospital), identifiers=named)
@@ -152,7 +152,7 @@ class InlineDeidentifier:
 
     def _kept(self, changes: Sequence[AttributeChange]) -> str:
         with self._login.begin() as connection:
-            return change_lists.keep(connection, [changes])[0]
+            return change_lists.store(connection, [changes])[0]
 
     def _remember(self, owner: OriginalOwner, study: _Study) -> _Study:
         with self._lock:

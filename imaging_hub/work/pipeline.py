@@ -89,7 +89,7 @@ class StudyPipeline:
             due = DueWork(
                 completeness.list_complete_studies(connection),
                 releases.list_preparing(connection),
-                search.awaiting_sink(connection) if self._settings.orthanc_sink_url else (),
+                search.list_awaiting_sink(connection) if self._settings.orthanc_sink_url else (),
                 completeness.seconds_until_quiet(connection, self._settings.study_quiet_seconds),
             )
         return due if not due.studies or self._gives_subjects() else replace(due, studies=())
@@ -162,7 +162,7 @@ class StudyPipeline:
                 [one for one in expired if one.at_once or one.deidentified_series_instance_uid not in under_review],
             )
             study_keys.shred_unused_keys(connection)
-            index_changes.fold(connection)
+            index_changes.compact(connection)
 
     def _deidentify(self, revision: StudyRevision, entries: Sequence[JournalEntry]) -> None:
         """De-identify the originals of a study, and settle it with the instances that passed before it was complete."""
@@ -206,7 +206,7 @@ class StudyPipeline:
     def _refused_for_opposition(self, revision: StudyRevision, entries: Sequence[JournalEntry], sid: str) -> bool:
         """Take nothing in of a subject who opposes: the reason stays, the originals do not."""
         with self._login.begin() as connection:
-            if not opposition.stands(connection, sid):
+            if not opposition.is_opposed(connection, sid):
                 return False
         self._conclude(revision, [], [(entry, Quarantined("patient-opposes")) for entry in entries])
         with self._login.begin() as connection:
@@ -245,7 +245,7 @@ class StudyPipeline:
                         admissions=[one for _, one in admissions if one.instance.study_instance_uid == study_uid],
                     )
                 traits = [(one.birth_month, int(one.sex)) for one in subject.traits]
-                index.note_traits(connection, subject.sid, traits)
+                index.store_traits(connection, subject.sid, traits)
             passed = [
                 DeidentifiedEntry(entry.id, one.instance.sop_instance_uid, one.instance.series_instance_uid, one.digest)
                 for entry, one in admissions
@@ -272,7 +272,9 @@ class StudyPipeline:
 
         Raises `StorageUnavailable` where an object is gone whose original is here: the next attempt makes it again.
         """
-        gone = object_removal.hold(connection, self._objects, {instance.digest for _, instance in admissions})
+        gone = object_removal.protect_objects(
+            connection, self._objects, {instance.digest for _, instance in admissions}
+        )
         if not gone:
             return admissions, ()
         lost = [entry for entry, instance in admissions if instance.digest in gone]
@@ -293,7 +295,7 @@ class StudyPipeline:
             with suppress(KeyringError):
                 digests.add(sealer.open(sealed).admission.digest)
         with self._login.begin() as connection:
-            object_removal.forget(connection, self._objects, digests)
+            object_removal.remove_unreferenced(connection, self._objects, digests)
 
 
 def _log_faults(revision: StudyRevision, refusals: Iterable[tuple[JournalEntry, Quarantined]]) -> None:

@@ -146,7 +146,7 @@ def test_writers_do_not_wait_for_each_other_and_each_commit_is_noticed(indexed: 
     held(indexed, tmp_path)
     old = sorted((tmp_path / "index").iterdir())
     with indexed.begin(DatabaseRole.WORKER) as connection:
-        index_changes.fold(connection)
+        index_changes.compact(connection)
         assert connection.execute(text("SELECT count(*) FROM hub.index_change")).scalar_one() == 0
     assert _version_of(indexed, sid) == after, "what was noted is put together, and means the same"
     held(indexed, tmp_path)

@@ -163,7 +163,7 @@ def test_nobody_asks_the_operator_after_them_and_no_answer_links_them(database: 
     assert done.studies_hidden >= 2
     assert rows(database, "SELECT 1 FROM hub.link WHERE sid = :sid", sid=sid) == []
     with database.begin(DatabaseRole.WORKER) as connection:
-        opposed = opposition.standing(connection)
+        opposed = opposition.list_opposed(connection)
     with database.begin(DatabaseRole.GATEWAY) as connection:
         sent = delivery.export(connection, linked.vault, tmp_path / "again.csv", actor="test", excluded=opposed)
     assert sent.subjects == linked.direct.lines - 1
