@@ -4,18 +4,18 @@ A *decision* (refused, denied, quarantined) is a value, not an exception: see `d
 `permits.policy`. Exceptions are for faults and wrong calls.
 
     HubError
-    ├── SettingsError        a setting is missing, unsafe or contradictory
-    ├── ProfileError         a de-identification profile is wrong
-    ├── DefinitionError      a cohort definition is wrong
-    ├── MalformedDataset     bytes that are not the DICOM they claim to be
-    ├── StorageUnavailable   disk full or I/O error while storing
-    ├── KeyringError         a key is missing or its file is readable by others
-    ├── SealBroken           sealed data cannot be decrypted
-    ├── ThirdPartyAway       the trusted third party cannot answer now
-    ├── RetrievalRefused     a PACS did not do what was requested
-    ├── LinkageError         an SNDS table or return file is wrong
-    ├── TransferError        a download or a verification failed
-    └── NotFound             what was requested does not exist, or is not the caller's
+    ├── SettingsError          a setting is missing, unsafe or contradictory
+    ├── ProfileError           a de-identification profile is wrong
+    ├── DefinitionError        a cohort definition is wrong
+    ├── MalformedDataset       bytes that are not the DICOM they claim to be
+    ├── StorageUnavailable     disk full or I/O error while storing
+    ├── KeyringError           a key is missing or its file is readable by others
+    ├── SealBroken             sealed data cannot be decrypted
+    ├── ThirdPartyUnavailable  the trusted third party cannot answer now
+    ├── RetrievalRefused       a PACS did not do what was requested
+    ├── LinkageError           an SNDS table or return file is wrong
+    ├── TransferError          a download or a verification failed
+    └── NotFound               what was requested does not exist, or is not the caller's
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class SealBroken(HubError):
         )
 
 
-class ThirdPartyAway(HubError):
+class ThirdPartyUnavailable(HubError):
     """The trusted third party does not answer, refuses, or has no key in force; the call may be repeated later."""
 
     code = "third-party-away"

@@ -169,7 +169,7 @@ def _received(
             },
         )  # fmt: skip
         said = traits.read(dataset)
-        index.note_traits(connection, who.sid, [(said.birth_month, int(said.sex))] if said else [])
+        index.store_traits(connection, who.sid, [(said.birth_month, int(said.sex))] if said else [])
     return subjects
 
 
@@ -184,7 +184,7 @@ def _by_ins(database: Database, vault: Vault, folder: Path) -> LinkReport:
     outgoing, answer = folder / "out.csv", folder / "return.csv"
     with database.begin(DatabaseRole.GATEWAY) as connection:
         sent = delivery.export(connection, vault, outgoing, actor="test")
-    snds_operator.answer(outgoing, folder / "made" / "operator", answer)
+    snds_operator.answer_delivery(outgoing, folder / "made" / "operator", answer)
     with database.begin(DatabaseRole.WORKER) as connection:
         return import_return(
             connection, answer, delivery=sent.id, resolve=lambda some: vault.resolve(sent.id, some), actor="test"

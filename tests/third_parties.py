@@ -35,7 +35,7 @@ class Near(Vault):
 
     token = ThirdParty.token
 
-    def concealed(self, messages: Sequence[str], _: Keyring, __: int) -> list[str]:
+    def token_inputs(self, messages: Sequence[str], _: Keyring, __: int) -> list[str]:
         """What the hub makes tokens of."""
         return list(messages)
 
@@ -51,7 +51,7 @@ def reached(vault: Vault) -> Iterator[ThirdParty]:
 @contextmanager
 def listening(vault: Vault, settings: Settings) -> Iterator[Settings]:
     """The third party on a port, and the settings of a hub that knows where."""
-    Keyring.open(vault.keys / "access.json").copy(settings.keys)
+    Keyring.open(vault.keys / "access.json").copy_to(settings.keys)
     (port,) = free_ports(1)
     with served((create_app(vault), port)):
         yield settings.model_copy(update={"trust_url": f"http://127.0.0.1:{port}"})

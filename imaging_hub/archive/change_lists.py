@@ -1,4 +1,4 @@
-"""What de-identification did to instances, without any value: slices share it, so each list is kept once."""
+"""Lists of the changes that de-identification made to instances, without values; each list is stored once."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from sqlalchemy import Connection, text
 from imaging_hub.deidentification.instance import AttributeChange
 
 
-def keep(connection: Connection, lists: Iterable[Sequence[AttributeChange] | str]) -> list[str]:
-    """The digest of each list, by which an instance names it; those that are new are kept.
+def store(connection: Connection, lists: Iterable[Sequence[AttributeChange] | str]) -> list[str]:
+    """Store the lists that are new, and return the digest of each, under which instances refer to it.
 
-    In place of a list that is kept already stands its digest.
+    A list that is stored already may be given by its digest.
     """
     digests: list[str] = []
     encoded: dict[str, str] = {}
-    before: Sequence[AttributeChange] | None = None
+    previous: Sequence[AttributeChange] | None = None
     for changes in lists:
         if isinstance(changes, str):
-            digest, before = changes, None
-        elif changes != before:
-            written = json.dumps([[change.path, change.action, change.rule] for change in changes])
-            digest = hashlib.sha256(written.encode()).hexdigest()
-            encoded[digest] = written
-            before = changes
+            digest, previous = changes, None
+        elif changes != previous:
+            content = json.dumps([[change.path, change.action, change.rule] for change in changes])
+            digest = hashlib.sha256(content.encode()).hexdigest()
+            encoded[digest] = content
+            previous = changes
         digests.append(digest)
     connection.execute(
         text(
@@ -39,8 +39,8 @@ def keep(connection: Connection, lists: Iterable[Sequence[AttributeChange] | str
     return digests
 
 
-def of_series(connection: Connection, series_instance_uid: str) -> list[tuple[AttributeChange, int]]:
-    """Every change made in a series, by path, each with the number of instances it was made in."""
+def list_changes(connection: Connection, series_instance_uid: str) -> list[tuple[AttributeChange, int]]:
+    """Return every change made in a series, sorted by path, with the number of instances it was made in."""
     rows = connection.execute(
         text(
             "SELECT change->>0 AS path, change->>1 AS action, change->>2 AS rule, CAST(sum(n) AS int) AS instances"

@@ -1,4 +1,4 @@
-"""A stored header, read by the attributes' keywords."""
+"""Access to a stored header by attribute keywords."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _INTEGERS = 2**31  # IS is 32 bits wide (PS3.5 §6.2), and so are the index's co
 
 
 class StoredHeader:
-    """The attributes of one dataset or item; what is absent or unreadable is empty, never an error."""
+    """Attributes of one dataset or item; missing and malformed values read as empty."""
 
     def __init__(self, dataset: Dataset, inherited: Charset = values.LATIN_1) -> None:
         self.dataset = dataset
@@ -24,28 +24,31 @@ class StoredHeader:
 
     @classmethod
     def read(cls, encoded: Buffer, transfer_syntax_uid: str) -> StoredHeader:
-        """The header as the index keeps it; raises `MalformedDataset`."""
+        """Read an encoded header of the index; raises `MalformedDataset`."""
         return cls(walk.read(encoded, transfer_syntax_uid))
 
     @classmethod
     def read_all(cls, encoded: Iterable[tuple[Buffer, str]]) -> list[StoredHeader]:
-        """The headers of instances with their transfer syntaxes; what neighbours have in common is read once."""
+        """Read encoded headers with their transfer syntaxes; parts that neighbours share are read once.
+
+        Raises `MalformedDataset`.
+        """
         reader = ElementRunReader()
-        return [cls(elements_of(reader.read(*one))) for one in encoded]
+        return [cls(elements_of(reader.read(*instance))) for instance in encoded]
 
     def texts(self, keyword: str) -> list[str]:
-        """The values, printable and without padding."""
+        """Return the values, without padding and control characters."""
         element = self._element(keyword)
         if element is None or isinstance(element.value, list):
             return []
         return ["".join(filter(str.isprintable, text)).strip() for text in values.texts(element, self._charset)]
 
     def text(self, keyword: str) -> str:
-        """The first value, or nothing."""
+        """Return the first value, or an empty string."""
         return next(iter(self.texts(keyword)), "")
 
     def numbers(self, keyword: str) -> list[float]:
-        """The values that are finite numbers; none at all when one is not."""
+        """Return the values, or none when one is not a finite number."""
         element = self._element(keyword)
         if element is None or isinstance(element.value, list):
             return []
@@ -56,23 +59,23 @@ class StoredHeader:
         return numbers if all(map(math.isfinite, numbers)) else []
 
     def number(self, keyword: str) -> float | None:
-        """The first value."""
+        """Return the first value."""
         return next(iter(self.numbers(keyword)), None)
 
     def integer(self, keyword: str) -> int | None:
-        """The first value, when it is an integer of 32 bits."""
+        """Return the first value as an integer, or None when it does not fit 32 bits."""
         number = self.number(keyword)
         return int(number) if number is not None and -_INTEGERS <= number < _INTEGERS else None
 
     def day(self, keyword: str) -> date | None:
-        """The first value of a DA attribute."""
+        """Return the first value of a DA attribute."""
         try:
             return datetime.strptime(self.text(keyword), "%Y%m%d").date()  # noqa: DTZ007 - a day has no zone
         except ValueError:
             return None
 
     def items(self, keyword: str) -> list[StoredHeader]:
-        """The items of a sequence."""
+        """Return the items of a sequence."""
         return [StoredHeader(item, self._charset) for item in values.items(self.dataset, values.tag(keyword))]
 
     def _element(self, keyword: str) -> Element | None:

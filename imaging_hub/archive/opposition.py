@@ -1,8 +1,8 @@
-"""Subjects who have opposed the use of their data (droit d'opposition), as the de-identified zone knows them.
+"""Register of subjects who opposed the use of their data (*droit d'opposition*), in the de-identified zone.
 
-An opposition is heeded at five points: nothing new of the subject is taken in, it is not linked, not counted, not
-frozen, and no release that holds it is prepared or downloaded. `cohorts.opposition` carries one out, which cuts the
-subject's link at once. Lifting it restores nothing: what comes later is taken in and linked again.
+An opposition has five effects: new instances of the subject are not archived, the subject is not linked, counted or
+frozen, and no release with its series is prepared or downloaded. `cohorts.opposition` applies it, and deletes the
+subject's link at once. Lifting it restores nothing; later instances are archived and linked again.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from sqlalchemy import Connection, text
 from imaging_hub.audit import trail
 
 
-def note(connection: Connection, sids: Sequence[str]) -> int:
-    """Let the oppositions of these subjects stand; how many did not stand before."""
-    noted = connection.execute(
+def record(connection: Connection, sids: Sequence[str]) -> int:
+    """Record the oppositions of these subjects, and return the number of new ones."""
+    inserted = connection.execute(
         text(
             "INSERT INTO hub.opposition (sid) SELECT unnest(CAST(:sids AS text[]))"
             " ON CONFLICT (sid) WHERE lifted_at IS NULL DO NOTHING"
         ),
         {"sids": list(sids)},
     )
-    return noted.rowcount
+    return inserted.rowcount
 
 
-def studies_of(connection: Connection, sids: Sequence[str]) -> int:
-    """How many studies of these subjects the archive holds."""
+def count_studies(connection: Connection, sids: Sequence[str]) -> int:
+    """Return the number of archived studies of these subjects."""
     count = connection.execute(text("SELECT count(*) FROM hub.study WHERE sid = ANY(:sids)"), {"sids": list(sids)})
     return int(count.scalar_one())
 
 
 def lift(connection: Connection, sids: Collection[str], *, by: str) -> int:
-    """End the oppositions of these subjects, who changed their mind; returns how many stood."""
+    """Lift the oppositions of these subjects, with an entry in the trail; returns the number lifted."""
     lifted = connection.execute(
         text("UPDATE hub.opposition SET lifted_at = now() WHERE lifted_at IS NULL AND sid = ANY(:sids)"),
         {"sids": sorted(set(sids))},
@@ -42,11 +42,11 @@ def lift(connection: Connection, sids: Collection[str], *, by: str) -> int:
     return lifted
 
 
-def standing(connection: Connection) -> frozenset[str]:
-    """Every subject whose opposition stands."""
+def list_opposed(connection: Connection) -> frozenset[str]:
+    """Return the sids of all subjects with an opposition in force."""
     return frozenset(connection.execute(text("SELECT sid FROM hub.opposed")).scalars())
 
 
-def stands(connection: Connection, sid: str) -> bool:
-    """Whether this subject's opposition stands."""
+def is_opposed(connection: Connection, sid: str) -> bool:
+    """Return whether the subject has an opposition in force."""
     return connection.execute(text("SELECT 1 FROM hub.opposed WHERE sid = :sid"), {"sid": sid}).first() is not None

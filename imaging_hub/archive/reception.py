@@ -1,4 +1,4 @@
-"""What the de-identified zone may know of reception: counts, states and reasons, never an instance."""
+"""Counts of received instances by state and reason, all that the de-identified zone knows of reception."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 @dataclass(frozen=True)
 class QuarantineCount:
-    """Instances in quarantine for one reason."""
+    """Number of instances of a hospital in quarantine for one reason."""
 
     finess: str
     reason: str
@@ -20,8 +20,8 @@ class QuarantineCount:
     latest_day: datetime
 
 
-def quarantined(connection: Connection, finess: str | None) -> Sequence[QuarantineCount]:
-    """What is held and why, the most first; of the hospital with this FINESS number, of every one for None."""
+def list_quarantined(connection: Connection, finess: str | None) -> Sequence[QuarantineCount]:
+    """Return the counts of quarantined instances, largest first, of one hospital, or of all for None."""
     rows = connection.execute(
         text(
             "SELECT finess, reason, modality, sum(instances)::bigint, max(day) FROM hub.reception"
@@ -33,8 +33,8 @@ def quarantined(connection: Connection, finess: str | None) -> Sequence[Quaranti
     return [QuarantineCount(*row) for row in rows]
 
 
-def by_state(connection: Connection, finess: str | None) -> dict[str, int]:
-    """Instances by journal state, likewise."""
+def count_by_state(connection: Connection, finess: str | None) -> dict[str, int]:
+    """Return the number of instances by journal state, of one hospital, or of all for None."""
     rows = connection.execute(
         text(
             "SELECT state, sum(instances)::bigint FROM hub.reception"
@@ -45,8 +45,8 @@ def by_state(connection: Connection, finess: str | None) -> dict[str, int]:
     return {state: int(count) for state, count in rows}
 
 
-def quarantined_by_reason(connection: Connection) -> dict[str, int]:
-    """Instances in quarantine by reason."""
+def count_quarantined_by_reason(connection: Connection) -> dict[str, int]:
+    """Return the number of quarantined instances by reason."""
     rows = connection.execute(
         text("SELECT reason, sum(instances)::bigint FROM hub.reception WHERE state = 'QUARANTINED' GROUP BY reason")
     )

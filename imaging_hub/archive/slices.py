@@ -1,4 +1,4 @@
-"""Which pictures a series has, and in which order."""
+"""Image instances of a series in spatial order."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from sqlalchemy import Connection, text
 
 @dataclass(frozen=True)
 class SeriesSlice:
-    """An instance of a series, which may have several frames."""
+    """An image instance of a series, with its number of frames and the digest of its object."""
 
     sop_instance_uid: str
     frames: int
     digest: str
 
 
-def of_series(connection: Connection, series_instance_uid: str) -> Sequence[SeriesSlice]:
-    """The image instances of a series from one end to the other: by position, else by number."""
+def list_slices(connection: Connection, series_instance_uid: str) -> Sequence[SeriesSlice]:
+    """Return the image instances of a series by slice position, without one by instance number."""
     rows = connection.execute(
         text(
             "SELECT sop_instance_uid, frames, digest FROM hub.instance"
@@ -30,8 +30,8 @@ def of_series(connection: Connection, series_instance_uid: str) -> Sequence[Seri
     return [SeriesSlice(*row) for row in rows]
 
 
-def find(connection: Connection, series_instance_uid: str, sop_instance_uid: str) -> SeriesSlice | None:
-    """One image instance of the series."""
+def find_slice(connection: Connection, series_instance_uid: str, sop_instance_uid: str) -> SeriesSlice | None:
+    """Return one image instance of the series, or None when it has no such image."""
     row = connection.execute(
         text(
             "SELECT sop_instance_uid, frames, digest FROM hub.instance WHERE rows IS NOT NULL"

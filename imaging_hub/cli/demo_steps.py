@@ -201,7 +201,7 @@ def _wait_for_archive(demo: Demonstration) -> None:
     demo.wait(settled, "every study is processed")
     with demo.database.begin(DatabaseRole.WORKER) as connection:
         instances = sorted(journal.count_by_state(connection).items(), key=lambda counted: counted[0][0])
-        series = totals.series_by_modality(connection)
+        series = totals.count_series_by_modality(connection)
     demo.report(**{f"{state.lower()} {reason or ''}".strip(): number for (state, reason), number in instances})
     demo.report(series_archived=", ".join(f"{number} {modality}" for modality, number in series.items()))
 

@@ -14,7 +14,7 @@ from imaging_hub.cli.options import Config, Json
 from imaging_hub.cohorts.opposition import apply
 from imaging_hub.database import Database, DatabaseRole, open_database
 from imaging_hub.keys.keyring import gateway_keys
-from imaging_hub.pseudonymisation.oppositions import subjects_of
+from imaging_hub.pseudonymisation.oppositions import import_oppositions
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings, load
 
@@ -58,4 +58,4 @@ def lift(people: People, config: Config = None, as_json: Json = False) -> None:
 def _subjects(settings: Settings, database: Database, people: Path) -> list[str]:
     third_party = ThirdParty.connect(settings)
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        return subjects_of(connection, gateway_keys(settings.keys), third_party, people)
+        return import_oppositions(connection, gateway_keys(settings.keys), third_party, people)

@@ -130,7 +130,7 @@ def link_with_simulated_operator(
     outgoing.unlink(missing_ok=True)
     try:
         sent = _export(database, third_party, outgoing)
-        simulated_operator.answer(outgoing, operator, answer)
+        simulated_operator.answer_delivery(outgoing, operator, answer)
         return {"subjects": sent.subjects, **_import(database, third_party, answer, sent.id)}
     finally:
         outgoing.unlink(missing_ok=True)
@@ -139,10 +139,10 @@ def link_with_simulated_operator(
 
 def _export(database: Database, third_party: ThirdParty, path: Path) -> delivery.SndsDelivery:
     with database.begin(DatabaseRole.WORKER) as connection:
-        opposed = opposition.standing(connection)
+        opposed = opposition.list_opposed(connection)
     try:
         with database.begin(DatabaseRole.GATEWAY) as connection:
-            return delivery.export(connection, third_party, path, actor=ACTOR, without=opposed)
+            return delivery.export(connection, third_party, path, actor=ACTOR, excluded=opposed)
     except FileExistsError:
         raise LinkageError("the file to write is there already", code="not-empty", hint="name a new file") from None
 

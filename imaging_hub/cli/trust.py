@@ -25,13 +25,13 @@ def prepare(settings: Settings, hub: Database | None = None) -> Database:
     from imaging_hub.database import VAULT_SCHEMA, DatabaseRole, migrate, open_vault
     from imaging_hub.trust import epochs
     from imaging_hub.trust.keyrings import create_missing
-    from imaging_hub.trust.relocation import take_along
+    from imaging_hub.trust.relocation import move_from_hub
 
     settings.home.mkdir(parents=True, exist_ok=True)
     database = open_vault(settings)
     migrate(database, VAULT_SCHEMA)
     if hub is not None:
-        take_along(hub, database, settings.keys, settings.trust_keys)
+        move_from_hub(hub, database, settings.keys, settings.trust_keys)
     with database.begin(DatabaseRole.TRUST) as connection:
         filled = epochs.any_begun(connection)
     create_missing(settings.trust_keys, filled=filled)

@@ -1,8 +1,8 @@
-"""A plan as Ibis expressions over the tables `subject`, `event` and `series`; run by whatever engine holds them.
+"""Compilation of a plan to Ibis expressions over the tables `subject`, `event` and `series` of an engine.
 
-Only what Ibis compiles alike for DuckDB and Spark is used: filter, join, aggregate, `row_number`, `delta`
-between dates, `startswith`, `re_search`. A cohort under way is a table of one row per subject with `sid`,
-`person`, `index_date` and what is known of the person; each step narrows it.
+Only operations that Ibis compiles to the same result on DuckDB and Spark are used: filter, join, aggregate,
+`row_number`, `delta` between dates, `startswith`, `re_search`. A cohort is a table with one row per subject: `sid`,
+`person`, `index_date` and attributes of the person; each step narrows it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _CONTRAST = {"yes": True, "no": False}
 
 @dataclass(frozen=True)
 class CohortTables:
-    """What a cohort is computed from."""
+    """Tables that a cohort is computed from."""
 
     subject: TableExpression
     """`sid`, `person`, `method` and `score` of the link, `birth_month` (first day of it), `sex` (`female`, `male`,
@@ -55,99 +55,102 @@ class CohortTables:
 
 @dataclass(frozen=True)
 class NarrowedCohort:
-    """A cohort after a step, and the subjects that left it because a value is missing."""
+    """A cohort after a step, and the subjects that left because a value is missing."""
 
     name: str
     cohort: TableExpression
     missing: TableExpression | None = None
-    """None where nothing can be missing, or where what is missing is kept."""
+    """None when no value can be missing, or subjects with missing values are kept."""
 
 
-def indexed(plan: CohortPlan, tables: CohortTables) -> NarrowedCohort:
-    """Subjects with their index date: of the first, or last, index event."""
-    event = _events(plan, tables, plan.index)
+def select_with_index_date(plan: CohortPlan, tables: CohortTables) -> NarrowedCohort:
+    """Return the subjects who have an index event, with the date of the first or last one."""
+    event = _select_events(plan, tables, plan.index)
     day = event.start.min() if plan.first else event.start.max()
     dates = event.group_by("person").aggregate(index_date=day)
     subject = tables.subject
     return NarrowedCohort("with index event", subject.join(dates, "person"))
 
 
-def narrowed(plan: CohortPlan, tables: CohortTables, cohort: TableExpression, step: PlanStep) -> NarrowedCohort:
-    """The cohort after one step."""
+def apply_step(plan: CohortPlan, tables: CohortTables, cohort: TableExpression, step: PlanStep) -> NarrowedCohort:
+    """Return the cohort after one step."""
     match step:
         case LinkedBy() | AliveAtIndex():
-            return NarrowedCohort(step.name, cohort.filter(_always_known(step, cohort)))
+            return NarrowedCohort(step.name, cohort.filter(_complete_condition(step, cohort)))
         case DataReach(name, before_days, after_days):
-            return NarrowedCohort(name, _observed(plan, tables, cohort, before_days, after_days))
+            return NarrowedCohort(name, _filter_observed(plan, tables, cohort, before_days, after_days))
         case AgeBetween(name, youngest, oldest, keep):
-            born, at = cohort.birth_month, cohort.index_date
-            months = (at.year() * 12 + at.month()) - (born.year() * 12 + born.month())
-            return _by(name, cohort, months.between(youngest * 12, oldest * 12 + 11), born.isnull(), keep)
+            birth_month, index_date = cohort.birth_month, cohort.index_date
+            months = (index_date.year() * 12 + index_date.month()) - (birth_month.year() * 12 + birth_month.month())
+            return _filter_by(name, cohort, months.between(youngest * 12, oldest * 12 + 11), birth_month.isnull(), keep)
         case SexIs(name, sex, keep):
-            return _by(name, cohort, cohort.sex == sex, cohort.sex.isnull(), keep)
+            return _filter_by(name, cohort, cohort.sex == sex, cohort.sex.isnull(), keep)
         case IncludedBy(name, at_least, occurrences):
             return NarrowedCohort(
-                name, _included(cohort, at_least, [_sids(plan, tables, cohort, one) for one in occurrences])
+                name,
+                _filter_included(
+                    cohort, at_least, [_subjects_with(plan, tables, cohort, occurrence) for occurrence in occurrences]
+                ),
             )
         case ExcludedBy(name, occurrence):
-            return NarrowedCohort(name, cohort.anti_join(_sids(plan, tables, cohort, occurrence), "sid"))
+            return NarrowedCohort(name, cohort.anti_join(_subjects_with(plan, tables, cohort, occurrence), "sid"))
 
 
-def pictured(images: SeriesWanted, tables: CohortTables, cohort: TableExpression) -> NarrowedCohort:
-    """Members: a row per series that is wanted, with `sid`, `index_date`, `study_date` and `content_digest`."""
-    known = _matching(images, tables, cohort, keep_missing=False)
-    unknown = _matching(images, tables, cohort, keep_missing=True)
+def select_series(images: SeriesWanted, tables: CohortTables, cohort: TableExpression) -> NarrowedCohort:
+    """Return the members: a row per wanted series with `sid`, `index_date`, `study_date` and `content_digest`."""
+    known = _matching_series(images, tables, cohort, keep_missing=False)
+    unknown = _matching_series(images, tables, cohort, keep_missing=True)
     keep = images.series.missing == "keep"
     missing = None if keep else unknown.select("sid").distinct().anti_join(known, "sid")
-    return NarrowedCohort(images.name, _picked(images, unknown if keep else known), missing)
+    return NarrowedCohort(images.name, _pick_series(images, unknown if keep else known), missing)
 
 
-def _included(cohort: TableExpression, at_least: int, each: Sequence[TableExpression]) -> TableExpression:
-    """Who is in so many of these tables of `sid`; in none of them, where that is 0."""
-    found = reduce(lambda left, right: left.union(right), each)
+def _filter_included(cohort: TableExpression, at_least: int, occurrences: Sequence[TableExpression]) -> TableExpression:
+    """Keep subjects in at least `at_least` of the tables of `sid`; for 0, those in none."""
+    together = reduce(lambda left, right: left.union(right), occurrences)
     if not at_least:
-        return cohort.anti_join(found, "sid")
-    often = found.group_by("sid").aggregate(times=_.count()).filter(_.times >= at_least)
-    return cohort.semi_join(often, "sid")
+        return cohort.anti_join(together, "sid")
+    enough = together.group_by("sid").aggregate(times=_.count()).filter(_.times >= at_least)
+    return cohort.semi_join(enough, "sid")
 
 
-def _always_known(step: LinkedBy | AliveAtIndex, cohort: TableExpression) -> ColumnExpression:
-    """Conditions in which nothing is missing: who has no date of death is alive."""
+def _complete_condition(step: LinkedBy | AliveAtIndex, cohort: TableExpression) -> ColumnExpression:
+    """Return the condition of a step without missing values: a subject without a date of death is alive."""
     if isinstance(step, AliveAtIndex):
         return cohort.death_date.isnull() | (cohort.death_date >= cohort.index_date)
-    good = cohort.score >= step.score
-    return good & cohort.method.isin(step.methods) if step.methods else good
+    sufficient = cohort.score >= step.score
+    return sufficient & cohort.method.isin(step.methods) if step.methods else sufficient
 
 
-def _by(
-    name: str, cohort: TableExpression, holds: ColumnExpression, missing: ColumnExpression, keep: bool
+def _filter_by(
+    name: str, cohort: TableExpression, condition: ColumnExpression, missing: ColumnExpression, keep: bool
 ) -> NarrowedCohort:
-    """Keep the rows for which it holds; where it is unknown, as the definition says."""
+    """Keep the rows for which the condition is true, and if `keep` those where it is unknown."""
     if keep:
-        return NarrowedCohort(name, cohort.filter(holds.fill_null(False) | missing))
-    return NarrowedCohort(name, cohort.filter(holds), cohort.filter(missing))
+        return NarrowedCohort(name, cohort.filter(condition.fill_null(False) | missing))
+    return NarrowedCohort(name, cohort.filter(condition), cohort.filter(missing))
 
 
-def _events(plan: CohortPlan, tables: CohortTables, wanted: EventSet) -> TableExpression:
-    event = tables.event.filter(_.domain == wanted.domain, _coded(tables.event.code, wanted.codes))
-    if wanted.positions:
-        event = event.filter(_.position.isin(wanted.positions))
+def _select_events(plan: CohortPlan, tables: CohortTables, event_set: EventSet) -> TableExpression:
+    event = tables.event.filter(_.domain == event_set.domain, _code_condition(tables.event.code, event_set.codes))
+    if event_set.positions:
+        event = event.filter(_.position.isin(event_set.positions))
     if plan.years is not None:
         event = event.filter(_.start.year().between(*plan.years))
     return event.select("person", "start")
 
 
-def _coded(code: ColumnExpression, codes: CodeMatch) -> ColumnExpression:
-    tests = [code.startswith(prefix) for prefix in codes.prefixes]
+def _code_condition(code: ColumnExpression, codes: CodeMatch) -> ColumnExpression:
+    conditions = [code.startswith(prefix) for prefix in codes.prefixes]
     if codes.exact:
-        tests.append(code.isin(codes.exact))
-    return reduce(or_, tests)
+        conditions.append(code.isin(codes.exact))
+    return reduce(or_, conditions)
 
 
-def _observed(
+def _filter_observed(
     plan: CohortPlan, tables: CohortTables, cohort: TableExpression, before_days: int, after_days: int
 ) -> TableExpression:
-    """The data begin with the first event of anybody, or the scope's first year, and end likewise."""
+    """Keep subjects whose index date is that far from the first and last event of the data in scope."""
     event = tables.event
     if plan.years is not None:
         event = event.filter(_.start.year().between(*plan.years))
@@ -159,68 +162,72 @@ def _observed(
     ).drop("first_day", "last_day")
 
 
-def _sids(plan: CohortPlan, tables: CohortTables, cohort: TableExpression, wanted: EventsOccur) -> TableExpression:
-    """Subjects with enough of the events within the offsets."""
-    dated = cohort.select("sid", "person", "index_date").join(_events(plan, tables, wanted.events), "person")
-    within = dated.filter(_inside(dated.start.delta(dated.index_date, unit="day"), wanted.offsets))
-    count = within.start.nunique() if wanted.by_day else within.start.count()
-    return within.group_by("sid").aggregate(found=count).filter(_.found >= wanted.at_least).select("sid")
+def _subjects_with(
+    plan: CohortPlan, tables: CohortTables, cohort: TableExpression, occurrence: EventsOccur
+) -> TableExpression:
+    """Return the sids of subjects with enough of the events within the offsets."""
+    dated = cohort.select("sid", "person", "index_date").join(_select_events(plan, tables, occurrence.events), "person")
+    within = dated.filter(_offset_condition(dated.start.delta(dated.index_date, unit="day"), occurrence.offsets))
+    count = within.start.nunique() if occurrence.by_day else within.start.count()
+    return within.group_by("sid").aggregate(found=count).filter(_.found >= occurrence.at_least).select("sid")
 
 
-def _inside(offset: ColumnExpression, offsets: DayOffsets) -> ColumnExpression:
+def _offset_condition(offset: ColumnExpression, offsets: DayOffsets) -> ColumnExpression:
     return reduce(or_, (offset.between(low, high) for low, high in offsets))
 
 
-def _matching(
+def _matching_series(
     images: SeriesWanted, tables: CohortTables, cohort: TableExpression, *, keep_missing: bool
 ) -> TableExpression:
     series = tables.series.filter(_.modality == images.modality)
     if images.body_parts:
-        series = series.filter(_known(series.body_part.upper().isin(images.body_parts), keep_missing))
-    for test in _tests(series, images.series):
-        series = series.filter(_known(test, keep_missing))
+        series = series.filter(_fill_missing(series.body_part.upper().isin(images.body_parts), keep_missing))
+    for condition in _series_conditions(series, images.series):
+        series = series.filter(_fill_missing(condition, keep_missing))
     dated = cohort.select("sid", "index_date").join(series, "sid")
     dated = dated.mutate(offset=dated.study_date.delta(dated.index_date, unit="day"))
-    return dated.filter(_known(_inside(dated.offset, images.offsets), keep_missing and _undated_too(images)))
+    return dated.filter(
+        _fill_missing(_offset_condition(dated.offset, images.offsets), keep_missing and _counts_undated(images))
+    )
 
 
-def _known(test: ColumnExpression, keep_missing: bool) -> ColumnExpression:
-    """A test that is NULL where the attribute is missing, decided."""
-    return test.fill_null(keep_missing)
+def _fill_missing(condition: ColumnExpression, keep_missing: bool) -> ColumnExpression:
+    """Replace NULL, for a missing attribute, by `keep_missing`."""
+    return condition.fill_null(keep_missing)
 
 
-def _undated_too(images: SeriesWanted) -> bool:
-    """An undated series is in no window: it is counted as missing, and never kept."""
+def _counts_undated(images: SeriesWanted) -> bool:
+    """Return whether undated series count as missing; they are never kept."""
     return images.series.missing == "drop"
 
 
-def _tests(series: TableExpression, wanted: SeriesCriterion) -> list[ColumnExpression]:
-    """What the header must say; NULL where it says nothing."""
-    tests = []
-    for name, limits in wanted.ranges().items():
+def _series_conditions(series: TableExpression, criterion: SeriesCriterion) -> list[ColumnExpression]:
+    """Return the conditions on a series; NULL for a missing attribute."""
+    conditions = []
+    for name, limits in criterion.ranges().items():
         if limits.min is not None:
-            tests.append(series[name] >= limits.min)
+            conditions.append(series[name] >= limits.min)
         if limits.max is not None:
-            tests.append(series[name] <= limits.max)
-    if wanted.contrast is not None:
-        said = [_CONTRAST[word] for word in wanted.contrast if word in _CONTRAST]
-        unsaid = series.contrast.isnull()
-        asked = series.contrast.isin(said) if said else unsaid
-        tests.append(asked | unsaid if "unknown" in wanted.contrast else asked)
-    for name, words in (("manufacturer", wanted.manufacturer), ("model", wanted.model)):
+            conditions.append(series[name] <= limits.max)
+    if criterion.contrast is not None:
+        stated = [_CONTRAST[word] for word in criterion.contrast if word in _CONTRAST]
+        unstated = series.contrast.isnull()
+        condition = series.contrast.isin(stated) if stated else unstated
+        conditions.append(condition | unstated if "unknown" in criterion.contrast else condition)
+    for name, words in (("manufacturer", criterion.manufacturer), ("model", criterion.model)):
         if words is not None:
-            tests.append(reduce(or_, (series[name].upper().contains(word.upper()) for word in words.any)))
-    if wanted.kernel is not None:
-        tests.append(series.kernel.re_search(wanted.kernel.regex))
-    if wanted.image_type is not None:
-        tests += [series.image_type.contains(value.upper()) for value in wanted.image_type.all]
-    if wanted.min_instances is not None:
-        tests.append(series.instances >= wanted.min_instances)
-    tests += [~series[f"is_{kind}"] for kind in wanted.exclude]
-    return tests
+            conditions.append(reduce(or_, (series[name].upper().contains(word.upper()) for word in words.any)))
+    if criterion.kernel is not None:
+        conditions.append(series.kernel.re_search(criterion.kernel.regex))
+    if criterion.image_type is not None:
+        conditions += [series.image_type.contains(value.upper()) for value in criterion.image_type.all]
+    if criterion.min_instances is not None:
+        conditions.append(series.instances >= criterion.min_instances)
+    conditions += [~series[f"is_{kind}"] for kind in criterion.exclude]
+    return conditions
 
 
-def _picked(images: SeriesWanted, matching: TableExpression) -> TableExpression:
+def _pick_series(images: SeriesWanted, matching: TableExpression) -> TableExpression:
     columns = ("sid", "index_date", "series_instance_uid", "study_date", "content_digest")
     if images.limit is None:
         return matching.select(*columns)

@@ -1,4 +1,4 @@
-"""Oppositions carried out over the whole research zone: noted, links cut, and told what they hide and stop."""
+"""Oppositions applied in the research zone: recorded, with links deleted and releases stopped."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from imaging_hub.snds import linkage
 
 @dataclass(frozen=True, slots=True)
 class AppliedOppositions:
-    """What became of oppositions: the proof that they were carried out."""
+    """Effects of applied oppositions, as proof that they were carried out."""
 
     people: int
     new: int
     links_cut: int
     studies_hidden: int
-    """Studies of theirs in the archive, which no cohort sees any more."""
+    """Archived studies of these people, which cohorts no longer see."""
     releases_stopped: int
-    """Releases that hold something of theirs: no longer prepared nor downloaded."""
+    """Releases with series of these people, which are no longer prepared or downloaded."""
 
 
 def apply(connection: Connection, sids: Collection[str], *, by: str) -> AppliedOppositions:
-    """Let the oppositions of these subjects stand, cut their links, and say so on the trail."""
+    """Record the oppositions of these subjects and delete their links, with an entry in the trail."""
     subjects = sorted(set(sids))
-    new = opposition.note(connection, subjects)
+    new = opposition.record(connection, subjects)
     applied = AppliedOppositions(
         people=len(subjects),
         new=new,
-        links_cut=linkage.cut(connection, subjects),
-        studies_hidden=opposition.studies_of(connection, subjects),
-        releases_stopped=catalogue.releases_with(connection, subjects),
+        links_cut=linkage.delete_links(connection, subjects),
+        studies_hidden=opposition.count_studies(connection, subjects),
+        releases_stopped=catalogue.count_releases_with(connection, subjects),
     )
     detail: dict[str, object] = {"people": applied.people, "new": applied.new, "links_cut": applied.links_cut}
     trail.append(connection, by, trail.AuditAction.OPPOSITION_NOTED, "oppositions", detail)

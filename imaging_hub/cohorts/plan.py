@@ -1,7 +1,7 @@
-"""What a definition means, as a small logical plan: sets resolved to codes, windows to signed days.
+"""Logical plan of a cohort definition: sets resolved to codes, windows to signed days.
 
-The plan knows no engine. It is what the digest is made of: two definitions that mean the same have the
-same one, whatever their layout, names of sets or order of codes.
+It does not depend on an engine. Definitions of the same meaning have plans of the same digest, whatever their layout,
+names of sets or order of codes.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from dataclasses import asdict, dataclass
 from imaging_hub.cohorts import criteria
 from imaging_hub.cohorts.criteria import CodeSet, CohortDefinition, ImagingActs
 from imaging_hub.cohorts.image_criteria import SeriesCriterion, WantedImages
-from imaging_hub.cohorts.nomenclature import CodeMatch, acts_of
+from imaging_hub.cohorts.nomenclature import CodeMatch, imaging_act_codes
 from imaging_hub.cohorts.strict import DayWindow
 
-_USUAL = tuple(sorted(criteria.USUAL_COLUMNS))
+_USUAL_COLUMNS = tuple(sorted(criteria.USUAL_COLUMNS))
 DayOffsets = tuple[tuple[int, int], ...]
 """Closed ranges of days relative to the index date, negative before it."""
 
 
 @dataclass(frozen=True)
 class EventSet:
-    """Events of a domain with one of these codes, at one of these positions (empty: any)."""
+    """Events of a domain with one of these codes, at one of these positions (any if empty)."""
 
     domain: str
     codes: CodeMatch
@@ -32,7 +32,7 @@ class EventSet:
 
 @dataclass(frozen=True)
 class EventsOccur:
-    """At least so many of these events within the offsets, days counted once if `by_day`."""
+    """At least a number of events within the offsets; events of one day count once if `by_day`."""
 
     events: EventSet
     offsets: DayOffsets
@@ -42,7 +42,7 @@ class EventsOccur:
 
 @dataclass(frozen=True)
 class DataReach:
-    """The data reach so many days before and after the index date."""
+    """The data cover these days before and after the index date."""
 
     name: str
     before_days: int
@@ -51,7 +51,7 @@ class DataReach:
 
 @dataclass(frozen=True)
 class LinkedBy:
-    """Linked by one of the methods (empty: any), with at least this score."""
+    """Linked by one of the methods (any if empty), with at least this score."""
 
     name: str
     methods: tuple[str, ...]
@@ -60,7 +60,7 @@ class LinkedBy:
 
 @dataclass(frozen=True)
 class AgeBetween:
-    """Completed years at the index date, closed."""
+    """Completed years at the index date within a closed range."""
 
     name: str
     youngest: int
@@ -70,7 +70,7 @@ class AgeBetween:
 
 @dataclass(frozen=True)
 class SexIs:
-    """`female` or `male`."""
+    """Of this sex, `female` or `male`."""
 
     name: str
     sex: str
@@ -86,7 +86,7 @@ class AliveAtIndex:
 
 @dataclass(frozen=True)
 class IncludedBy:
-    """At least so many of the occurrences; none of them, where that is 0."""
+    """With at least a number of the occurrences; for 0, with none of them."""
 
     name: str
     at_least: int
@@ -95,13 +95,24 @@ class IncludedBy:
 
 @dataclass(frozen=True)
 class ExcludedBy:
-    """Not this."""
+    """Without the occurrence."""
 
     name: str
     occurrence: EventsOccur
 
 
 PlanStep = LinkedBy | DataReach | AgeBetween | SexIs | AliveAtIndex | IncludedBy | ExcludedBy
+
+_STEP_KINDS: dict[type[PlanStep], str] = {
+    LinkedBy: "Linked",
+    DataReach: "Observed",
+    AgeBetween: "Aged",
+    SexIs: "OfSex",
+    AliveAtIndex: "Alive",
+    IncludedBy: "Included",
+    ExcludedBy: "Excluded",
+}
+"""Names of the steps in digests, which must not change: frozen cohorts and disclosed counts are stored under them."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +130,7 @@ class SeriesWanted:
 
 @dataclass(frozen=True)
 class CohortPlan:
-    """A cohort ready to be compiled for an engine."""
+    """Logical plan of a cohort."""
 
     cohort: str
     version: int
@@ -129,48 +140,47 @@ class CohortPlan:
     steps: tuple[PlanStep, ...]
     images: SeriesWanted
     columns: tuple[str, ...]
-    """What the manifest of a release says of the subjects, sorted."""
+    """Columns about subjects in a release's manifest, sorted."""
 
     @property
     def digest(self) -> str:
         """SHA-256 of the plan in canonical form."""
         series = self.images.series.model_dump(mode="json")
-        plain = asdict(self) | {"images": asdict(self.images) | {"series": series}}
-        if self.columns == _USUAL:
-            del plain["columns"]  # the usual ones, said or not: so it was before they could be chosen
-        kinds = [type(step).__name__ for step in self.steps]
-        return _digest([plain, kinds])
+        content = asdict(self) | {"images": asdict(self.images) | {"series": series}}
+        if self.columns == _USUAL_COLUMNS:
+            del content["columns"]  # the digest of versions in which columns could not be chosen
+        return _digest([content, [_STEP_KINDS[type(step)] for step in self.steps]])
 
     @property
-    def questions(self) -> tuple[str, ...]:
-        """A digest for each count of its flowchart after the first, of what it asks: words of the author left out."""
+    def question_digests(self) -> tuple[str, ...]:
+        """Digests of the questions of the flowchart's counts but the first; names given by the author do not count."""
         chain: list[object] = [self.years, asdict(self.index), self.first]
-        found = [_digest(chain)]
+        digests = [_digest(chain)]
         for step in self.steps:
-            chain.append([type(step).__name__, _unnamed(asdict(step))])
-            found.append(_digest(chain))
+            chain.append([_STEP_KINDS[type(step)], _without_name(asdict(step))])
+            digests.append(_digest(chain))
         series = self.images.series.model_dump(mode="json")
-        chain.append(_unnamed(asdict(self.images) | {"series": series}))
-        return (*found, _digest(chain))
+        chain.append(_without_name(asdict(self.images) | {"series": series}))
+        return (*digests, _digest(chain))
 
     @property
     def domains(self) -> frozenset[str]:
-        """Domains of the SNDS that it looks at."""
-        found = {self.index.domain}
+        """SNDS domains of the events that the plan needs."""
+        domains = {self.index.domain}
         for step in self.steps:
             if isinstance(step, IncludedBy):
-                found |= {occurrence.events.domain for occurrence in step.occurrences}
+                domains |= {occurrence.events.domain for occurrence in step.occurrences}
             elif isinstance(step, ExcludedBy):
-                found.add(step.occurrence.events.domain)
+                domains.add(step.occurrence.events.domain)
             elif isinstance(step, AliveAtIndex):
-                found.add("death")
+                domains.add("death")
         if "death_offset_days" in self.columns:
-            found.add("death")
-        return frozenset(found)
+            domains.add("death")
+        return frozenset(domains)
 
     @property
     def modalities(self) -> frozenset[str]:
-        """Modalities of the images it selects."""
+        """Modalities of the wanted images."""
         return frozenset({self.images.modality})
 
 
@@ -179,12 +189,12 @@ def _digest(content: object) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _unnamed(step: dict[str, object]) -> dict[str, object]:
+def _without_name(step: dict[str, object]) -> dict[str, object]:
     return {key: value for key, value in step.items() if key != "name"}
 
 
-def plan(definition: CohortDefinition) -> CohortPlan:
-    """The plan of a checked definition."""
+def make_plan(definition: CohortDefinition) -> CohortPlan:
+    """Return the plan of a validated definition."""
     event = definition.index.event
     return CohortPlan(
         cohort=definition.cohort,
@@ -192,30 +202,30 @@ def plan(definition: CohortDefinition) -> CohortPlan:
         years=definition.scope.snds_years,
         index=_events(definition, event),
         first=event.first,
-        steps=(*_about_the_subject(definition), *_about_the_pathway(definition)),
-        images=_images(definition.imaging[0]),
+        steps=(*_subject_steps(definition), *_pathway_steps(definition)),
+        images=_wanted_series(definition.imaging[0]),
         columns=tuple(sorted(definition.output.columns)),
     )
 
 
-def _about_the_subject(definition: CohortDefinition) -> list[PlanStep]:
+def _subject_steps(definition: CohortDefinition) -> list[PlanStep]:
     steps: list[PlanStep] = []
-    observation, who = definition.index.observation, definition.demographics
-    keep = who.missing == "keep"
+    observation, demographics = definition.index.observation, definition.demographics
+    keep_missing = demographics.missing == "keep"
     if (link := definition.scope.min_link) is not None:
         steps.append(LinkedBy("linked well enough", tuple(sorted(set(link.methods or ()))), link.score))
     if observation.before_days or observation.after_days:
         steps.append(DataReach("observed", observation.before_days, observation.after_days))
-    if who.age_at_index is not None:
-        steps.append(AgeBetween("age at index", *who.age_at_index, keep))
-    if who.sex != "any":
-        steps.append(SexIs("sex", who.sex, keep))
-    if who.alive_at_index:
+    if demographics.age_at_index is not None:
+        steps.append(AgeBetween("age at index", *demographics.age_at_index, keep_missing))
+    if demographics.sex != "any":
+        steps.append(SexIs("sex", demographics.sex, keep_missing))
+    if demographics.alive_at_index:
         steps.append(AliveAtIndex("alive at index"))
     return steps
 
 
-def _about_the_pathway(definition: CohortDefinition) -> list[PlanStep]:
+def _pathway_steps(definition: CohortDefinition) -> list[PlanStep]:
     included: list[PlanStep] = [
         IncludedBy(
             f"with {inclusion.name}",
@@ -249,17 +259,17 @@ def _occurs(definition: CohortDefinition, occurrence: criteria.Occurrence) -> Ev
 
 
 def _events(definition: CohortDefinition, event: criteria.IndexEvent | criteria.Occurrence) -> EventSet:
-    codes = definition.codes(event.set)
+    codes = definition.resolve_set(event.set)
     if codes is None:
         raise AssertionError("a definition is checked before it is planned")
-    return EventSet(event.domain, _resolved(codes), tuple(sorted(set(event.position))))
+    return EventSet(event.domain, _code_match(codes), tuple(sorted(set(event.position))))
 
 
-def _resolved(codes: CodeSet) -> CodeMatch:
+def _code_match(codes: CodeSet) -> CodeMatch:
     if isinstance(codes.ccam, ImagingActs):
-        return acts_of(codes.ccam.modality, codes.ccam.region, codes.ccam.contrast)
+        return imaging_act_codes(codes.ccam.modality, codes.ccam.region, codes.ccam.contrast)
     (nomenclature,) = codes.nomenclatures()
-    return CodeMatch.of(getattr(codes, nomenclature))
+    return CodeMatch.from_patterns(getattr(codes, nomenclature))
 
 
 def _offsets(window: DayWindow) -> DayOffsets:
@@ -268,7 +278,7 @@ def _offsets(window: DayWindow) -> DayOffsets:
     return (*before, *after)
 
 
-def _images(images: WantedImages) -> SeriesWanted:
+def _wanted_series(images: WantedImages) -> SeriesWanted:
     return SeriesWanted(
         name=f"with {images.name}",
         modality=images.modality,

@@ -1,4 +1,4 @@
-"""What every part of a definition is made of: strict models, names, words, and windows of days."""
+"""Base of the models of a cohort definition: strict validation, names, words, and windows of days."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DayCount = tuple[Annotated[int, Field(ge=0, le=36525)], Annotated[int, Field(ge=
 
 
 class StrictModel(BaseModel):
-    """Nothing unknown, nothing converted, nothing changed afterwards."""
+    """A model that refuses unknown keys, converts no types and cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
@@ -23,13 +23,13 @@ class DayWindow(StrictModel):
     """Days before the index date, after it, or both."""
 
     before: DayCount | None = None
-    """Days before it, nearest first: `[0, 180]`; the index date itself is day 0."""
+    """Days before it, nearest first: `[0, 180]`; the index date is day 0."""
     after: DayCount | None = None
     """Days after it."""
 
     @model_validator(mode="after")
-    def right_way_up(self) -> DayWindow:
-        """`[0, 180]`, nearest day first."""
+    def check_order(self) -> DayWindow:
+        """Refuse a window without days, or with days in the wrong order."""
         if self.before is None and self.after is None:
             raise ValueError("a window needs before or after; write `before: [0, 180]`")
         for name, days in (("before", self.before), ("after", self.after)):

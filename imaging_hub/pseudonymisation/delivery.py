@@ -1,7 +1,7 @@
-"""What goes to the SNDS operator: one line per subject, on an identifier that lives for this delivery only.
+"""Delivery of identities to the SNDS operator: one line per subject, under an identifier for this delivery only.
 
-Columns `id_acc, ins, birth_date, sex` as a SAFE file has them: NIR without key (13), SSAAMMJJ (8), sex (1). The
-lines are in the order of the random `id_acc`, which says nothing of the patients. No health datum goes along.
+Columns `id_acc, ins, birth_date, sex` as in a SAFE file: NIR without key (13), SSAAMMJJ (8), sex (1). Lines are sorted
+by the random `id_acc`, so that their order reveals nothing. They hold no health datum.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DEFAULT_TTL = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class SndsDelivery:
-    """An export that waits for its answer."""
+    """An exported delivery."""
 
     id: str
     path: Path
@@ -39,13 +39,12 @@ def export(
     *,
     actor: str,
     ttl: timedelta = DEFAULT_TTL,
-    without: Collection[str] = (),
+    excluded: Collection[str] = (),
 ) -> SndsDelivery:
-    """Write the delivery of every subject with a qualified INS to a new 0600 file, and an entry in the trail.
+    """Write every subject with a qualified INS to a new 0600 file, and an entry in the trail.
 
-    `without` are subjects who have opposed: nobody asks after them.
-
-    Runs as a role of the identifying zone. The trail learns the count and the delivery's name, never a line.
+    `excluded` are the sids of subjects who opposed; `connection` has a role of the identifying zone. The trail gets
+    the count and the delivery's id only. Raises `ThirdPartyUnavailable`, and `FileExistsError` when `path` exists.
     """
     rows = connection.execute(
         text(
@@ -53,11 +52,11 @@ def export(
             " FROM identifying.identity WHERE ins IS NOT NULL AND sid IS NOT NULL ORDER BY sid, id"
         )
     ).all()
-    rows = [row for row in rows if row.sid not in without]
+    rows = [row for row in rows if row.sid not in excluded]
     delivery = SndsDelivery(f"delivery-{secrets.token_hex(8)}", path, len(rows))
     issued = third_party.issue_id_acc([row.sid for row in rows], delivery.id, ttl)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w", encoding="ascii", newline="") as file:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii", newline="") as file:
         writer = csv.writer(file, delimiter=";")
         writer.writerow(COLUMNS)
         writer.writerows(sorted((issued[row.sid], row.ins, row.birth_date, row.sex) for row in rows))

@@ -1,16 +1,16 @@
-"""Which SNDS person has the exams that a subject's images show: indirect deterministic linkage.
+"""Indirect deterministic linkage: SNDS persons whose claims agree with the exams of a subject.
 
-Exact on every criterion first, then with one criterion less, for pairs that agree on more days; a pair counts when it
-is the only one of its subject and of its person, and what is not is discarded for good (CNAM's way, SNDS documentation,
-fiche `appariement_donnees_externes`). Nobody guesses: persons who share a BEN_NIR_PSA (twins) are never candidates,
-nor is one who died before an exam, nor one with whom fewer than half of the subject's exams agree.
+A cascade: agreement on every criterion first, then on one criterion less but on more days. A pair counts when it is
+the only one of its subject and of its person, and other subjects are discarded for good (SNDS documentation, fiche
+`appariement_donnees_externes`). Persons who share a BEN_NIR_PSA (twins), who died before an exam, or with whom fewer
+than half of the subject's exams agree are never linked.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import duckdb
@@ -19,11 +19,11 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True)
 class CascadeStep:
-    """Criteria that an exam and a claim must share, and on how many days."""
+    """Criteria on which an exam and a claim must agree, and on how many days."""
 
     method: str
     agrees: str
-    """SQL over `candidate`; the year of birth and the sex agree always."""
+    """SQL condition over `candidate`; year of birth and sex always agree."""
     days: int
 
 
@@ -34,7 +34,7 @@ STEPS = (
     CascadeStep("without-month", "same_place AND gap = 0 AND same_act", 2),
     CascadeStep("without-place", "gap = 0 AND same_act AND same_month", 2),
 )
-"""From strict to relaxed; the method of a link is the step that found it."""
+"""Steps from strict to relaxed; a link's method is the step that found it."""
 
 _CANDIDATE = """
 CREATE TABLE claim AS
@@ -97,20 +97,20 @@ SELECT sid, min(person), '{method}', max(days), max(exam_days), min(outcome) FRO
 
 @dataclass(frozen=True, slots=True)
 class ConcordantPerson:
-    """A subject and the one person whose claims agree with its exams."""
+    """A subject and the only person whose claims agree with its exams."""
 
     sid: str
     person: str
     method: str
     days: int
-    """On so many days an exam and a claim agree."""
+    """Days on which an exam and a claim agree."""
     exam_days: int
-    """Of so many on which the subject had exams while the extraction lasts."""
+    """Days on which the subject had exams, within the period of the extraction."""
 
 
 @dataclass(frozen=True, slots=True)
 class CascadeResult:
-    """What the cascade came to; a subject in none of both agrees with nobody."""
+    """Result of the cascade; a subject in neither field agrees with nobody."""
 
     found: tuple[ConcordantPerson, ...]
     discarded: dict[str, str]
@@ -119,13 +119,14 @@ class CascadeResult:
 
 @dataclass(frozen=True, slots=True)
 class ComparedExam:
-    """An exam of a subject and the nearest claim of a person; None where there is no claim give or take a day."""
+    """An exam of a subject and the person's nearest claim; the last four are None without a claim within a day."""
 
     after_days: int
-    """Days since the subject's first exam: the days themselves are nobody's business."""
+    """Days since the subject's first exam; dates are not shown."""
     acts: list[str]
     """CCAM codes the exam may be billed under."""
     claimed: str | None
+    """CCAM code of the claim."""
     gap: int | None
     """Days from the exam to the claim."""
     same_place: bool | None
@@ -133,9 +134,9 @@ class ComparedExam:
 
 
 def search(exams: pa.Table, load: Path, acts: Collection[str]) -> CascadeResult:
-    """Search the claims of a load (`snds.loading`) for the exams of all subjects; `exams` is as `snds.exams.EXAM` says.
+    """Search the claims in the folder of a load for the exams of all subjects.
 
-    `acts` are the CCAM codes that are exams.
+    `exams` has the schema `snds.exams.EXAM_SCHEMA`; `acts` are the CCAM codes of imaging acts.
     """
     with duckdb.connect() as database:
         database.register("exam", exams)
@@ -156,7 +157,11 @@ def search(exams: pa.Table, load: Path, acts: Collection[str]) -> CascadeResult:
 
 
 def compare(exams: pa.Table, person: str, load: Path, acts: Collection[str]) -> tuple[bool, list[ComparedExam], int]:
-    """Whether months of birth agree, one subject's exams beside this person's claims, and how many claims are alone."""
+    """Compare one subject's exams with a person's claims.
+
+    Returns whether the months of birth agree, the exams with their nearest claims, and the number of claims without
+    an exam.
+    """
     with duckdb.connect() as database:
         database.register("exam", exams)
         database.register("act", pa.table({"code": sorted(acts)}))
@@ -164,10 +169,11 @@ def compare(exams: pa.Table, person: str, load: Path, acts: Collection[str]) -> 
         database.execute(_CLAIM, values)
         rows = database.execute(_COMPARED).fetchall()
         ((alone,),) = database.execute(_ALONE).fetchall()
-        born = database.execute(_BORN, {"persons": str(load / "person.parquet"), "person": person}).fetchall()
-    return born == [(True,)], [ComparedExam(*row) for row in rows], alone
+        months = database.execute(_BORN, {"persons": str(load / "person.parquet"), "person": person}).fetchall()
+    return months == [(True,)], [ComparedExam(*row) for row in rows], alone
 
 
-def rules() -> str:
-    """Digest of the rules: links made under others are told apart."""
-    return hashlib.sha256(repr((STEPS, _CANDIDATE, _STEP)).encode()).hexdigest()[:16]
+def rules_digest() -> str:
+    """Return a digest of the rules, recorded with each link as its source."""
+    steps = [astuple(step) for step in STEPS]
+    return hashlib.sha256(repr((steps, _CANDIDATE, _STEP)).encode()).hexdigest()[:16]

@@ -1,11 +1,11 @@
-"""The answer of the SNDS operator becomes links: one subject, one SNDS person, or none.
+"""Direct linkage: the SNDS operator's return file becomes links between subjects and SNDS persons.
 
-Direct linkage only: the operator turned a qualified INS into its own pseudonym, so a link holds or it does not. What
-is not one to one is counted and left alone; nobody guesses. `BEN_NIR_ANO` is the person's own pseudonym and the name
-under which `loading` files that person's events (BEN_IDT_ANO).
+The operator has replaced each qualified INS by its own pseudonym, so a link is certain. Pairs that are not one to one
+are counted and not linked. `BEN_NIR_ANO` is the person's own pseudonym, under which `loading` stores the events
+(BEN_IDT_ANO).
 
-The operator changes its pseudonyms about every two years: a new extraction then comes with a new delivery, whose links
-differ from those in force and are counted as `changed` until an operator of the hub replaces them.
+The operator changes its pseudonyms about every two years. The delivery for a new extraction then returns other persons
+than the links in force; they are counted as `changed` until an operator of the hub deletes the old links.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ COLUMNS = ("id_acc", "BEN_NIR_ANO")
 
 @dataclass(frozen=True, slots=True)
 class LinkReport:
-    """What became of the lines of a return file; the counts but `replaced` add up to `lines`."""
+    """Lines of a return file by outcome; the counts except `replaced` add up to `lines`."""
 
     lines: int
     linked: int
     """New links."""
     unchanged: int
-    """Links that were there already."""
+    """Links that existed already."""
     not_found: int
-    """The operator knows nobody."""
+    """The operator does not know the INS."""
     unresolved: int
     """The id_acc is unknown, expired or destroyed."""
     not_archived: int
-    """The subject has nothing in the archive."""
+    """The archive has nothing of the subject."""
     collisions: int
-    """Two subjects with one person, or one subject with two: none of them is linked."""
+    """Two subjects with one person, or one subject with two persons; none is linked."""
     changed: int
-    """The subject, or the person, has another link by INS already."""
+    """The subject or the person already has another link by INS."""
     opposed: int
-    """The subject has opposed the use of its data."""
+    """The subject opposed the use of its data."""
     replaced: int
-    """Of the new links, those in whose way stood one found without an INS, which is gone."""
+    """New links that replaced one found without an INS."""
 
 
 def import_return(
@@ -59,13 +59,12 @@ def import_return(
     resolve: Callable[[Sequence[str]], Mapping[str, str]],
     actor: str,
 ) -> LinkReport:
-    """Link the subjects of one delivery and leave an entry in the trail; importing again changes nothing.
+    """Link the subjects of one delivery in the caller's transaction, with an entry in the trail; idempotent.
 
-    `resolve` is the third party's: from the id_acc of this delivery to subjects, of those that are alive. The caller
-    has the id_acc destroyed once this transaction is committed. Raises `LinkageError` when the file is not a return
-    file.
+    `resolve` maps id_acc of this delivery to sids, as `ThirdParty.resolve`. The caller destroys the delivery once this
+    transaction is committed. Raises `LinkageError` when the file is not a return file.
     """
-    answers = _read(return_file)
+    answers = _read_answers(return_file)
     outcomes: Counter[str] = Counter()
     pairs: set[tuple[str, str]] = set()
     sids = resolve([id_acc for id_acc, person in answers if person])
@@ -79,8 +78,8 @@ def import_return(
             outcomes["unchanged"] += 1
         else:
             pairs.add((sid, person))
-    clerical_review.take_turn(connection)
-    for sid, person in _one_to_one(pairs, outcomes):
+    clerical_review.lock_linkage(connection)
+    for sid, person in _unique_pairs(pairs, outcomes):
         _link(connection, sid, person, delivery, outcomes)
     counts = [field.name for field in fields(LinkReport) if field.name != "lines"]
     report = LinkReport(len(answers), **{name: outcomes[name] for name in counts})
@@ -88,27 +87,27 @@ def import_return(
     return report
 
 
-def _one_to_one(pairs: Iterable[tuple[str, str]], outcomes: Counter[str]) -> list[tuple[str, str]]:
+def _unique_pairs(pairs: Iterable[tuple[str, str]], outcomes: Counter[str]) -> list[tuple[str, str]]:
     subjects, persons = Counter(sid for sid, _ in pairs), Counter(person for _, person in pairs)
-    single = [(sid, person) for sid, person in sorted(pairs) if subjects[sid] == 1 and persons[person] == 1]
-    outcomes["collisions"] += sum(subjects.values()) - len(single)
-    return single
+    unique = [(sid, person) for sid, person in sorted(pairs) if subjects[sid] == 1 and persons[person] == 1]
+    outcomes["collisions"] += sum(subjects.values()) - len(unique)
+    return unique
 
 
 def _link(connection: Connection, sid: str, person: str, delivery: str, outcomes: Counter[str]) -> None:
-    """Note the outcome of one pair that is single in its file; what an INS says outweighs what was found without."""
+    """Link one pair and count its outcome; a link by INS replaces links found without one."""
     pair = {"sid": sid, "person": person, "delivery": delivery}
-    known = connection.execute(
+    links = connection.execute(
         text("SELECT sid, snds_person, method FROM hub.link WHERE sid = :sid OR snds_person = :person"), pair
     ).all()
-    by_ins = [(row.sid, row.snds_person) for row in known if row.method == "ins"]
+    by_ins = [(row.sid, row.snds_person) for row in links if row.method == "ins"]
     if by_ins:
         outcomes["unchanged" if by_ins == [(sid, person)] else "changed"] += 1
         return
-    if opposition.stands(connection, sid):
+    if opposition.is_opposed(connection, sid):
         outcomes["opposed"] += 1
         return
-    if not search.holds_subject(connection, sid):
+    if not search.has_subject(connection, sid):
         outcomes["not_archived"] += 1
         return
     connection.execute(text("DELETE FROM hub.link WHERE sid = :sid OR snds_person = :person"), pair)
@@ -121,19 +120,19 @@ def _link(connection: Connection, sid: str, person: str, delivery: str, outcomes
         pair,
     )
     outcomes["linked"] += 1
-    outcomes["replaced"] += bool(known)
+    outcomes["replaced"] += bool(links)
 
 
-def cut(connection: Connection, sids: Sequence[str]) -> int:
-    """Remove the links of these subjects, and what was proposed of them; how many links there were."""
-    who = {"sids": list(sids)}
-    connection.execute(text("DELETE FROM hub.link_proposal WHERE sid = ANY(:sids)"), who)
-    connection.execute(text("DELETE FROM hub.link_opinion WHERE sid = ANY(:sids)"), who)
-    return connection.execute(text("DELETE FROM hub.link WHERE sid = ANY(:sids)"), who).rowcount
+def delete_links(connection: Connection, sids: Sequence[str]) -> int:
+    """Delete the links, proposals and opinions of these subjects; returns the number of links."""
+    parameters = {"sids": list(sids)}
+    connection.execute(text("DELETE FROM hub.link_proposal WHERE sid = ANY(:sids)"), parameters)
+    connection.execute(text("DELETE FROM hub.link_opinion WHERE sid = ANY(:sids)"), parameters)
+    return connection.execute(text("DELETE FROM hub.link WHERE sid = ANY(:sids)"), parameters).rowcount
 
 
-def _read(return_file: Path) -> list[tuple[str, str]]:
-    """Pairs of id_acc and person, empty where nobody was found."""
+def _read_answers(return_file: Path) -> list[tuple[str, str]]:
+    """Return pairs of id_acc and person; the person is empty when the operator knows none."""
     try:
         with return_file.open(encoding="ascii", newline="") as file:
             reader = csv.DictReader(file, delimiter=";", strict=True)

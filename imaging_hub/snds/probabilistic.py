@@ -1,8 +1,8 @@
-"""Which SNDS person is probably a subject whom no rule finds: the Fellegi-Sunter model, by Splink 5 on DuckDB.
+"""Probabilistic linkage of subjects that no rule finds: the Fellegi-Sunter model, with Splink 5 on DuckDB.
 
-Rules want year of birth and sex to agree always. The model weighs them against exams in common, so that a mistake in a
-header costs evidence and not the link. What agreement on exams is worth is learned from subjects whose person is known
-by INS; how often headers are mistaken on traits cannot be (an INS is refused where they differ) and is set below.
+The rules require year of birth and sex to agree. The model weighs them against common exams, so that an error in a
+header costs evidence and not the link. Weights of exams are estimated on subjects whose person is known by INS. Weights
+of traits cannot be, since an INS is refused when traits differ, and are constants below.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from splink import comparison_library as comparisons
 
 from imaging_hub.snds.concordance import CascadeResult, ConcordantPerson
 
-KNOWN_LEAST = 200
-"""Fewer known pairs teach nothing, and nobody is searched for."""
+MIN_KNOWN_PAIRS = 200
+"""Least number of known pairs to train the model on; with fewer there is no search."""
 BANDS = (("probabilistic", 0.99), ("probable", 0.8))
-"""Methods, and the least probability of each; a pair below the last is none."""
-_RIVAL = 0.5  # another pair of the subject or of the person that is as likely as not: nobody decides between them
+"""Methods with their least probability; a pair below the last is dropped."""
+_RIVAL = 0.5  # a pair is dropped when its subject or person has another pair of at least this probability
 _SEX = (0.999, 0.001)
 _BORN = (0.98, 0.012, 0.005, 0.003)
-"""How often a header that is somebody's says so: year and month, that year, that month a year aside, neither."""
+"""Probabilities that a header agrees with its person: on year and month, year, month with the year one off, neither."""
 _PAIRS = 1e6
 _SEED = 1
 
-# Day and place of an exam have to be a claim's; act and day may be a day aside, since one in fifty is dated so.
+# Hospital and day must be a claim's; with the act, the day may be one off, as in one study of fifty.
 _RECORDS = """
 CREATE TABLE claim AS
   SELECT DISTINCT person, e."start" AS "day", e.code, left(e.finess, 8) AS finess FROM read_parquet($events) e
@@ -56,7 +56,7 @@ CREATE TABLE pair AS
 SELECT sid, person, probability FROM pair QUALIFY count(*) OVER (PARTITION BY sid) = 1
   AND count(*) OVER (PARTITION BY person) = 1 ORDER BY sid
 """
-# A pair whose exams are mostly nobody's, or whose person was dead, is left out whatever the model says.
+# A pair is dropped when fewer than half of the exams agree, or the person was dead, whatever its probability.
 _AGREED = """
 SELECT found.sid, found.person, probability, count(DISTINCT x."day") FILTER (agrees) AS days,
   count(DISTINCT x."day") AS exam_days
@@ -72,19 +72,19 @@ ORDER BY found.sid
 
 
 def search(
-    exams: pa.Table, load: Path, acts: Collection[str], *, known: Mapping[str, str], met: CascadeResult
+    exams: pa.Table, load: Path, acts: Collection[str], *, known: Mapping[str, str], cascade: CascadeResult
 ) -> tuple[ConcordantPerson, ...]:
-    """Who is probably whom, of subjects that the rules neither found nor discarded, and persons they found for nobody.
+    """Return probable pairs of subjects and persons that `cascade` left over; the same tables give the same pairs.
 
-    `exams` is as `snds.exams.EXAM` says, `known` the persons by sid that the model learns from. The same tables give
-    the same pairs.
+    `exams` has the schema `snds.exams.EXAM_SCHEMA`, `known` is person by sid, to train the model. Empty with fewer than
+    `MIN_KNOWN_PAIRS`.
     """
     searched = set(exams["sid"].to_pylist())
     known = {sid: person for sid, person in known.items() if sid in searched}
-    if len(known) < KNOWN_LEAST:
+    if len(known) < MIN_KNOWN_PAIRS:
         return ()
     with duckdb.connect() as database:
-        database.execute("SET threads TO 1")  # else what is sampled, and so the model, is not the same twice
+        database.execute("SET threads TO 1")  # for a reproducible sample and model
         database.register("exam", exams)
         database.register("act", pa.table({"code": sorted(acts)}))
         database.register("known", pa.table({"sid": list(known), "person": list(known.values())}))
@@ -92,44 +92,47 @@ def search(
         for statement in _RECORDS.split(";\n")[:-1]:
             used = {name: path for name, path in files.items() if f"${name}" in statement}
             database.execute(statement, used or None)
-        database.register("predicted", _predicted(database))
+        database.register("predicted", _predict_pairs(database))
         *before, last = _SINGLE.split(";\n")
         for statement in before:
             database.execute(statement)
-        decided, taken = {one.sid for one in met.found} | set(met.discarded), {one.person for one in met.found}
+        decided, taken = (
+            {pair.sid for pair in cascade.found} | set(cascade.discarded),
+            {pair.person for pair in cascade.found},
+        )
         single = [
             {"sid": sid, "person": person, "probability": probability}
             for sid, person, probability in database.execute(last).fetchall()
             if sid not in decided and person not in taken and probability >= BANDS[-1][1]
         ]
-        database.register("found", pa.Table.from_pylist(single, schema=_FOUND))
+        database.register("found", pa.Table.from_pylist(single, schema=_FOUND_SCHEMA))
         rows = database.execute(_AGREED, {"persons": files["persons"]}).fetchall()
     return tuple(
-        ConcordantPerson(sid, person, _band(probable), days, exam_days)
-        for sid, person, probable, days, exam_days in rows
+        ConcordantPerson(sid, person, _method_of(probability), days, exam_days)
+        for sid, person, probability, days, exam_days in rows
     )
 
 
-def rules() -> str:
-    """Digest of the model as it is set: links made under another are told apart."""
+def model_digest() -> str:
+    """Return a digest of the model's settings, recorded with each link as its source."""
     return hashlib.sha256(repr((BANDS, _RIVAL, _SEX, _BORN, _RECORDS, _SINGLE, _AGREED)).encode()).hexdigest()[:16]
 
 
-_FOUND = pa.schema([("sid", pa.string()), ("person", pa.string()), ("probability", pa.float64())])
+_FOUND_SCHEMA = pa.schema([("sid", pa.string()), ("person", pa.string()), ("probability", pa.float64())])
 
 
-def _band(probability: float) -> str:
+def _method_of(probability: float) -> str:
     return next(method for method, least in BANDS if probability >= least)
 
 
-def _predicted(database: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Pairs that are as likely as not, or likelier, by a model that is trained on the known ones."""
+def _predict_pairs(database: duckdb.DuckDBPyConnection) -> pa.Table:
+    """Train the model on the known pairs, and return the pairs of a probability of `_RIVAL` or more."""
     engine = DuckDBAPI(database)
     tables = [
         engine.register(database.sql(f"SELECT * FROM {name}").to_arrow_table(), table_name=f"{name}s")  # noqa: S608
         for name in ("subject", "person")
     ]
-    linker = Linker(tables, _model(), log_level=logging.ERROR)
+    linker = Linker(tables, _model_settings(), log_level=logging.ERROR)
     linker.training.estimate_u_using_random_sampling(max_pairs=_PAIRS, seed=_SEED)
     linker.training.estimate_m_from_label_column("person")
     strict = block_on("visits", "birth_year", "birth_month", "sex", arrays_to_explode=["visits"])
@@ -137,9 +140,9 @@ def _predicted(database: duckdb.DuckDBPyConnection) -> pa.Table:
     return linker.inference.predict(threshold_match_probability=_RIVAL).as_duckdbpyrelation().to_arrow_table()
 
 
-def _model() -> SettingsCreator:
-    sex = _comparison("sex", [('"sex_l" = "sex_r"', _SEX[0])], _SEX[1])
-    born = _comparison(
+def _model_settings() -> SettingsCreator:
+    sex = _fixed_comparison("sex", [('"sex_l" = "sex_r"', _SEX[0])], _SEX[1])
+    born = _fixed_comparison(
         "birth_year",
         [
             ('"birth_year_l" = "birth_year_r" AND "birth_month_l" = "birth_month_r"', _BORN[0]),
@@ -163,8 +166,8 @@ def _model() -> SettingsCreator:
     )
 
 
-def _comparison(column: str, agreeing: list[tuple[str, float]], otherwise: float) -> comparisons.CustomComparison:
-    """What agreement on a trait is worth, which no known pair can teach."""
+def _fixed_comparison(column: str, agreeing: list[tuple[str, float]], otherwise: float) -> comparisons.CustomComparison:
+    """Return a comparison with fixed probabilities of agreement."""
     fixed = [
         levels.CustomLevel(condition).configure(m_probability=share, fix_m_probability=True)
         for condition, share in agreeing

@@ -1,4 +1,4 @@
-"""What every image of a study says of patient, study and machine: identities in all the places where PACS have them."""
+"""Patient, study and equipment modules of synthetic images, with identifiers wherever real PACS have them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class ImagingMachine:
-    """A modality of one vendor, with its private blocks."""
+    """An imaging device, with its private block."""
 
     manufacturer: str
     model: str
@@ -44,21 +44,21 @@ DX_MACHINES = (ImagingMachine("FUJIFILM", "FDR D-EVO II", "", 0x0021, "FUJI PHOT
 
 
 def new_uid(rng: np.random.Generator) -> str:
-    """A UUID-derived UID (PS3.5 §B.2) from the seeded generator."""
+    """Return a UUID-derived UID (PS3.5 §B.2) from the random generator."""
     return f"2.25.{int.from_bytes(rng.bytes(16), 'big')}"
 
 
 def study_header(study: HospitalStudy, machine: ImagingMachine, rng: np.random.Generator) -> Dataset:
-    """Patient, study and equipment modules."""
+    """Return the patient, study and equipment modules of a study."""
     ds = Dataset()
     ds.SpecificCharacterSet = "ISO_IR 192" if study.number % 3 == 0 else "ISO_IR 100"
-    _patient(ds, study.patient)
-    _study(ds, study, rng)
-    _equipment(ds, study, machine)
+    _add_patient(ds, study.patient)
+    _add_study(ds, study, rng)
+    _add_equipment(ds, study, machine)
     return ds
 
 
-def _patient(ds: Dataset, patient: HospitalPatient) -> None:
+def _add_patient(ds: Dataset, patient: HospitalPatient) -> None:
     person = patient.person
     ds.PatientName, ds.PatientID = patient.pn, patient.ipp
     ds.IssuerOfPatientID = patient.hospital.institution
@@ -77,7 +77,7 @@ def _patient(ds: Dataset, patient: HospitalPatient) -> None:
 
 
 def _other_ids(patient: HospitalPatient) -> list[Dataset]:
-    """The INS as the DRIMbox writes it; Identifier Type Code says when the identity is provisional."""
+    """Return the INS as the DRIMbox writes it; Identifier Type Code says when the identity is provisional."""
     if patient.ins_state == "none":
         return []
     ins = patient.ins
@@ -94,7 +94,7 @@ def _other_ids(patient: HospitalPatient) -> list[Dataset]:
     return [item]
 
 
-def _study(ds: Dataset, study: HospitalStudy, rng: np.random.Generator) -> None:
+def _add_study(ds: Dataset, study: HospitalStudy, rng: np.random.Generator) -> None:
     exam, person = study.exam, study.patient.person
     names = french_names()
     doctor = f"{names['family'][study.number % 60]}^{names['female'][study.number % 30]}^^Dr"
@@ -107,7 +107,7 @@ def _study(ds: Dataset, study: HospitalStudy, rng: np.random.Generator) -> None:
     ds.PhysiciansOfRecord = doctor
     ds.OperatorsName = f"{names['family'][(study.number * 7) % 60]}^{names['male'][study.number % 30]}"
     label = _LABELS[exam.ccam]
-    if study.number % 4 == 0:  # typed by hand, as it happens
+    if study.number % 4 == 0:  # a name typed into the description
         label = f"{label} - {study.patient.person.family_name.upper()} {person.first_name}"
     ds.StudyDescription = label[:64]
     code = Dataset()
@@ -121,7 +121,7 @@ def _study(ds: Dataset, study: HospitalStudy, rng: np.random.Generator) -> None:
         )
 
 
-def _equipment(ds: Dataset, study: HospitalStudy, machine: ImagingMachine) -> None:
+def _add_equipment(ds: Dataset, study: HospitalStudy, machine: ImagingMachine) -> None:
     ds.Manufacturer, ds.ManufacturerModelName = machine.manufacturer, machine.model
     ds.InstitutionName = study.patient.hospital.institution
     ds.InstitutionAddress = "1 avenue de l'Hôpital, Valmont"

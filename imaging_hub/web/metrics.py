@@ -18,12 +18,12 @@ def exposition(hub: Hub) -> bytes:
     """Count instances, studies, series and releases by kind, in Prometheus' text format."""
     with hub.begin() as connection:
         gauges = (
-            ("imaging_hub_instances", "Instances by journal state.", reception.by_state(connection, None)),
-            ("imaging_hub_quarantined", "Quarantined by reason.", reception.quarantined_by_reason(connection)),
-            ("imaging_hub_studies", "Archived studies by state.", totals.studies_by_state(connection)),
-            ("imaging_hub_series", "Archived series by modality.", totals.series_by_modality(connection)),
-            ("imaging_hub_reviews", "Series by review state.", verdicts.counts(connection)),
-            ("imaging_hub_releases", "Releases by state.", catalogue.releases_by_state(connection)),
+            ("imaging_hub_instances", "Instances by journal state.", reception.count_by_state(connection, None)),
+            ("imaging_hub_quarantined", "Quarantined by reason.", reception.count_quarantined_by_reason(connection)),
+            ("imaging_hub_studies", "Archived studies by state.", totals.count_studies_by_state(connection)),
+            ("imaging_hub_series", "Archived series by modality.", totals.count_series_by_modality(connection)),
+            ("imaging_hub_reviews", "Series by review state.", verdicts.count_by_state(connection)),
+            ("imaging_hub_releases", "Releases by state.", catalogue.count_releases_by_state(connection)),
         )
     registry = CollectorRegistry()
     for name, description, counts in gauges:

@@ -28,7 +28,7 @@ def visible_hospital(actor: RequestActor) -> str | None:
 def list_held(request: QuarantineReader) -> list[QuarantineCount]:
     """Instances in quarantine by hospital, reason and modality."""
     with request.begin() as connection:
-        return list(reception.quarantined(connection, visible_hospital(request.person)))
+        return list(reception.list_quarantined(connection, visible_hospital(request.person)))
 
 
 @pages.get("/quarantine")
@@ -36,8 +36,8 @@ def quarantine_page(request: QuarantineReader) -> Response:
     """The same as a page, with a link to the console."""
     hospital = visible_hospital(request.person)
     with request.begin() as connection:
-        quarantined = reception.quarantined(connection, hospital)
-        received = reception.by_state(connection, hospital)
+        quarantined = reception.list_quarantined(connection, hospital)
+        received = reception.count_by_state(connection, hospital)
     return request.page(
         "quarantine.html",
         quarantined=quarantined,

@@ -19,7 +19,7 @@ from imaging_hub import database as databases
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.deidentification.profile import profile
-from imaging_hub.errors import HubError, ThirdPartyAway
+from imaging_hub.errors import HubError, ThirdPartyUnavailable
 from imaging_hub.gateway import senders
 from imaging_hub.gateway.tls import server_context
 from imaging_hub.intake import completeness, deidentification_socket, problem_report, spool_capacity, study_keys
@@ -167,7 +167,7 @@ def _archive_problems(settings: Settings) -> Iterator[Problem]:
             yield Problem("archive", "the object store cannot be written", "give its folder to the user of the workers")
         return
     try:
-        ObjectStore(settings.objects).holds("0" * 64)
+        ObjectStore(settings.objects).exists("0" * 64)
     except HubError:
         yield Problem(
             "archive", "the object store does not answer", "check object_store_url, its rights and the network"
@@ -189,7 +189,7 @@ def _sink_problems(settings: Settings) -> Iterator[Problem]:
 def _third_party_problems(settings: Settings) -> Iterator[Problem]:
     try:
         ThirdParty.connect(settings).check()
-    except ThirdPartyAway as away:
+    except ThirdPartyUnavailable as away:
         yield Problem("third party", f"{away}: complete studies wait", away.hint)
     except (HubError, OSError) as fault:
         yield Problem("third party", str(fault), getattr(fault, "hint", "check the owner of the folder of keys"))

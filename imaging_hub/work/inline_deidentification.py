@@ -35,7 +35,7 @@ from imaging_hub.log import log
 from imaging_hub.pseudonymisation import identity, ins, traits
 from imaging_hub.pseudonymisation.identity import ContestedIdentity
 from imaging_hub.pseudonymisation.ins import QualifiedIns, UnqualifiedIns
-from imaging_hub.pseudonymisation.pseudonyms import for_subject
+from imaging_hub.pseudonymisation.pseudonyms import subject_pseudonyms
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.work.inline_outcome import InlineOutcome, OutcomeSealer
@@ -135,10 +135,10 @@ class InlineDeidentifier:
                 patient_id=request.patient_id,
                 reading=reading,
             )
-            if isinstance(subject, ContestedIdentity) or opposition.stands(connection, subject.sid):
+            if isinstance(subject, ContestedIdentity) or opposition.is_opposed(connection, subject.sid):
                 return None
             identifiers = patient_identifiers.merge_identifiers(connection, key, frozenset())
-        pseudonyms = replace(for_subject(self._hub_keys, subject.sid, request.hospital), identifiers=identifiers)
+        pseudonyms = replace(subject_pseudonyms(self._hub_keys, subject.sid, request.hospital), identifiers=identifiers)
         sealer, now = OutcomeSealer(self._hub_keys, key), time.monotonic()
         study = _Study(request.patient_id, reading, subject.sid, pseudonyms, label, plan, key, sealer, now)
         return self._cache(owner, study)
@@ -153,7 +153,7 @@ class InlineDeidentifier:
 
     def _store_changes(self, changes: Sequence[AttributeChange]) -> str:
         with self._login.begin() as connection:
-            return change_lists.keep(connection, [changes])[0]
+            return change_lists.store(connection, [changes])[0]
 
     def _cache(self, owner: OriginalOwner, study: _Study) -> _Study:
         with self._lock:

@@ -15,7 +15,7 @@ from procrastinate.jobs import Job, Status
 from sqlalchemy import Connection, text
 
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.errors import ThirdPartyAway
+from imaging_hub.errors import ThirdPartyUnavailable
 from imaging_hub.log import log
 from imaging_hub.work.pipeline import StudyPipeline
 
@@ -63,7 +63,7 @@ def _retry_or_give_up(context: JobContext, give_up: Callable[[], None]) -> Itera
     """
     try:
         yield
-    except ThirdPartyAway as away:
+    except ThirdPartyUnavailable as away:
         log.warning("third-party-away", code=away.code, job=context.job.task_name)
     except Exception as fault:
         log.error("job-failed", job=context.job.task_name, attempts=context.job.attempts + 1, exc_info=fault)

@@ -24,7 +24,7 @@ from imaging_hub.database import Database, DatabaseRole, wake_workers
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.engine.plan import PlanCache
 from imaging_hub.deidentification.instance import Pseudonyms, Quarantined
-from imaging_hub.errors import KeyringError, StorageUnavailable, ThirdPartyAway
+from imaging_hub.errors import KeyringError, StorageUnavailable, ThirdPartyUnavailable
 from imaging_hub.intake import completeness, journal, patient_identifiers, retention, study_keys
 from imaging_hub.intake.completeness import StudyRevision
 from imaging_hub.intake.journal import DeidentifiedEntry, JournalEntry
@@ -34,7 +34,7 @@ from imaging_hub.keys.keyring import gateway_keys, hub_keys, project_keys
 from imaging_hub.log import log
 from imaging_hub.pseudonymisation import identity
 from imaging_hub.pseudonymisation.identity import ContestedIdentity, PatientIdentity
-from imaging_hub.pseudonymisation.pseudonyms import for_subject
+from imaging_hub.pseudonymisation.pseudonyms import subject_pseudonyms
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.pseudonymisation.traits import PatientTraits
 from imaging_hub.review import verdicts
@@ -88,8 +88,8 @@ class StudyPipeline:
             completeness.close_quiet_studies(connection, self._settings.study_quiet_seconds)
             due = DueWork(
                 completeness.list_complete_studies(connection),
-                releases.awaiting(connection),
-                search.awaiting_sink(connection) if self._settings.orthanc_sink_url else (),
+                releases.list_preparing(connection),
+                search.list_awaiting_sink(connection) if self._settings.orthanc_sink_url else (),
                 completeness.seconds_until_quiet(connection, self._settings.study_quiet_seconds),
             )
         return due if not due.studies or self._third_party_answers() else replace(due, studies=())
@@ -98,7 +98,7 @@ class StudyPipeline:
         """Whether the third party answers; until it does, studies wait."""
         try:
             self._third_party.check()
-        except ThirdPartyAway as away:
+        except ThirdPartyUnavailable as away:
             log.warning("third-party-away", code=away.code)
             return False
         return True
@@ -134,7 +134,9 @@ class StudyPipeline:
             return
         if self._refused_for_opposition(revision, entries, identified.sid):
             return
-        pseudonyms = replace(for_subject(self._hub_keys, identified.sid, revision.hospital), identifiers=identifiers)
+        pseudonyms = replace(
+            subject_pseudonyms(self._hub_keys, identified.sid, revision.hospital), identifiers=identifiers
+        )
         engine, label = self._engine(revision.profile)
         admissions, refusals = archive_instances(self._objects, engine, kept, pseudonyms, originals)
         _log_faults(revision, refusals)
@@ -166,7 +168,7 @@ class StudyPipeline:
     def _refused_for_opposition(self, revision: StudyRevision, entries: Sequence[JournalEntry], sid: str) -> bool:
         """Take nothing in of a subject who opposes: the reason stays, the originals do not."""
         with self._login.begin() as connection:
-            if not opposition.stands(connection, sid):
+            if not opposition.is_opposed(connection, sid):
                 return False
         self._conclude(revision, [], [(entry, Quarantined("patient-opposes")) for entry in entries])
         with self._login.begin() as connection:
@@ -205,7 +207,7 @@ class StudyPipeline:
                         admissions=[one for _, one in admissions if one.instance.study_instance_uid == study_uid],
                     )
                 traits = [(one.birth_month, int(one.sex)) for one in subject.traits]
-                index.note_traits(connection, subject.sid, traits)
+                index.store_traits(connection, subject.sid, traits)
             passed = [
                 DeidentifiedEntry(entry.id, one.instance.sop_instance_uid, one.instance.series_instance_uid, one.digest)
                 for entry, one in admissions
@@ -232,7 +234,9 @@ class StudyPipeline:
 
         Raises `StorageUnavailable` for a lost object whose original is kept: the next attempt writes it again.
         """
-        gone = object_removal.hold(connection, self._objects, {instance.digest for _, instance in admissions})
+        gone = object_removal.protect_objects(
+            connection, self._objects, {instance.digest for _, instance in admissions}
+        )
         if not gone:
             return admissions, ()
         lost = [entry for entry, instance in admissions if instance.digest in gone]
@@ -253,7 +257,7 @@ class StudyPipeline:
             with suppress(KeyringError):
                 digests.add(sealer.open(sealed).admission.digest)
         with self._login.begin() as connection:
-            object_removal.forget(connection, self._objects, digests)
+            object_removal.remove_unreferenced(connection, self._objects, digests)
 
     def _purge_unkept(self, study: int) -> None:
         """Purge the originals of a study whose sender keeps none; quarantined ones stay."""
@@ -271,7 +275,7 @@ class StudyPipeline:
     def prepare_release(self, release: str) -> None:
         """Write the copies of a release under its project's pseudonyms."""
         with self._login.begin() as connection:
-            project = releases.project_of(connection, release)
+            project = releases.find_project(connection, release)
         keys = project_keys(self._settings.keys)
         releases.prepare(
             self._login, self._objects, release, keys.project_key("pid", project), keys.project_key("uid", project)
@@ -280,7 +284,7 @@ class StudyPipeline:
     def fail_release(self, release: str) -> None:
         """Mark a release as failed."""
         with self._login.begin() as connection:
-            releases.fail(connection, release)
+            releases.mark_failed(connection, release)
 
     def send_to_sink(self, study_uid: str) -> None:
         """Copy an archived study to the Orthanc sink, and verify it there."""

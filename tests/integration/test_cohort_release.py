@@ -249,16 +249,16 @@ def test_a_preparation_that_was_killed_goes_on_where_it_stopped(hub: Hub, monkey
         releases.prepare(hub.database.login(Login.WORKER), hub.objects, found.id, PID_KEY, UID_KEY)
     assert hub.row(found.id)[0] == "PREPARING"
     with hub.database.begin(Login.WORKER) as connection:
-        assert releases.awaiting(connection) == [found.id]
-        assert releases.project_of(connection, found.id) == "p"
+        assert releases.list_preparing(connection) == [found.id]
+        assert releases.find_project(connection, found.id) == "p"
     releases.prepare(hub.database.login(Login.WORKER), hub.objects, found.id, PID_KEY, UID_KEY)
     assert len(written) == 4 + 4 + 1, "two were there, four were left, and the manifest"
     first = hub.row(found.id)
     releases.prepare(hub.database.login(Login.WORKER), hub.objects, found.id, PID_KEY, UID_KEY)
     assert hub.row(found.id) == first
     with hub.database.begin(Login.WORKER) as connection:
-        releases.fail(connection, found.id)
-        assert releases.awaiting(connection) == []
+        releases.mark_failed(connection, found.id)
+        assert releases.list_preparing(connection) == []
         assert isinstance(trail.verify(connection), int)
     assert hub.row(found.id) == first, "what is ready stays so"
 

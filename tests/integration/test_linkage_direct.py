@@ -22,7 +22,7 @@ from imaging_hub.keys.pseudonym_chain import ipp_message, level1
 from imaging_hub.pseudonymisation import delivery, identity, ins
 from imaging_hub.pseudonymisation.identity import ContestedIdentity, PatientIdentity
 from imaging_hub.pseudonymisation.ins import QualifiedIns, UnqualifiedIns
-from imaging_hub.pseudonymisation.pseudonyms import for_subject
+from imaging_hub.pseudonymisation.pseudonyms import subject_pseudonyms
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.snds.linkage import LinkReport, import_return
 from imaging_hub.synthetic import snds_operator
@@ -53,7 +53,7 @@ def archived(database: Database, keys: Path, sid: str, hospital: str = "CHU") ->
     with database.begin(DatabaseRole.WORKER) as connection:
         connection.execute(
             text("INSERT INTO hub.subject (sid, pseudonym) VALUES (:sid, :pseudonym) ON CONFLICT DO NOTHING"),
-            {"sid": sid, "pseudonym": for_subject(hub_keys(keys), sid, hospital).patient},
+            {"sid": sid, "pseudonym": subject_pseudonyms(hub_keys(keys), sid, hospital).patient},
         )
 
 
@@ -80,7 +80,7 @@ def linked(database: Database, third_party: ThirdParty, folder: Path, snds: Synt
     with database.begin(DatabaseRole.GATEWAY) as connection:
         sent = delivery.export(connection, third_party, outgoing, actor="test")
     assert outgoing.stat().st_mode & 0o777 == 0o600
-    snds_operator.answer(outgoing, snds.folder / "operator", answer)
+    snds_operator.answer_delivery(outgoing, snds.folder / "operator", answer)
     outgoing.unlink()
     with database.begin(DatabaseRole.WORKER) as connection:
         report = import_return(

@@ -94,7 +94,7 @@ def test_few_known_pairs_prove_nothing_and_everything_is_proposed(database: Data
     linked = few_linked(database, tmp_path)
     assert linked.indirect.linked == {}
     assert linked.indirect.proposed["method-unproven"] > 5
-    assert linked.indirect.precision["exact"].lower < indirect.PROVEN
+    assert linked.indirect.precision["exact"].lower < indirect.MIN_PRECISION
     assert rows(database, "SELECT DISTINCT method FROM hub.link") == [("ins",)]
 
 

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from imaging_hub.audit import trail
 from imaging_hub.cli.trust import app
 from imaging_hub.database import HUB_SCHEMA, VAULT_SCHEMA, Database, DatabaseRole, migrate
-from imaging_hub.errors import KeyringError, SettingsError, ThirdPartyAway
+from imaging_hub.errors import KeyringError, SettingsError, ThirdPartyUnavailable
 from imaging_hub.keys.keyring import Keyring, access_key
 from imaging_hub.pseudonymisation.third_party import ThirdParty
 from imaging_hub.settings import Settings, load
@@ -39,7 +39,7 @@ TOKEN = "h1e01-" + "0" * 32
 
 
 def refusal(vault: Vault) -> str:
-    with reached(vault) as third_party, pytest.raises(ThirdPartyAway) as refused:
+    with reached(vault) as third_party, pytest.raises(ThirdPartyUnavailable) as refused:
         third_party.check()
     return refused.value.code
 
@@ -192,7 +192,7 @@ def test_the_process_runs_alone_and_says_who_it_is_to_nobody_else(
             ThirdParty.connect(hub)
         assert stranger.value.code == "keyring-missing"
         assert f"bring it from the third party's folder of keys to {hub.keys / 'access.json'}" in stranger.value.hint
-        Keyring.open(alone.trust_keys / "access.json").copy(hub.keys)
+        Keyring.open(alone.trust_keys / "access.json").copy_to(hub.keys)
         assert len(ThirdParty.connect(hub).subject(TOKEN, "INS")) == 32
         assert {path.name for path in alone.home.rglob("*.json")} == {"trust.json", "access.json"}
         said = CliRunner().invoke(app, ["verify", "--json"], env=alone.as_environment())

@@ -86,7 +86,7 @@ def test_what_was_done_to_instances_is_told_the_same_after_an_upgrade(database: 
 
     def told() -> Sequence[AttributeDifference]:
         with database.begin(DatabaseRole.WEB) as connection:
-            return differences.of_series(connection, "2.25.2", None)
+            return differences.list_differences(connection, "2.25.2", None)
 
     before = told()
     taken_back(database, "0012")
@@ -108,7 +108,7 @@ def test_a_vault_that_moves_arrives_wherever_it_is_broken_off(
     def killed(*_: object, **__: object) -> None:
         raise Killed
 
-    real: Any = getattr(relocation, "_move" if step == "moved" else "text")
+    real: Any = getattr(relocation, "_move_rows" if step == "moved" else "text")
 
     def after_it(*arguments: Any) -> None:
         real(*arguments)
@@ -117,7 +117,7 @@ def test_a_vault_that_moves_arrives_wherever_it_is_broken_off(
     if step == "copied":  # and not deleted in the hub's
         monkeypatch.setattr(relocation, "text", lambda one: killed() if "DELETE" in one else real(one))
     elif step == "moved":
-        monkeypatch.setattr(relocation, "_move", after_it)
+        monkeypatch.setattr(relocation, "_move_rows", after_it)
     else:
         monkeypatch.setattr(Path, "rename", killed)
     with pytest.raises(Killed):
