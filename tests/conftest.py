@@ -20,7 +20,7 @@ from third_parties import a_vault, listening, reached
 from imaging_hub.database import Database
 from imaging_hub.keys.keyring import create_missing
 from imaging_hub.log import filter_fields
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings, load
 from imaging_hub.trust.vault import Vault
 

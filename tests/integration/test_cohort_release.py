@@ -22,7 +22,7 @@ from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.audit import trail
 from imaging_hub.cohorts import release as releases
 from imaging_hub.cohorts.release import RequestedRelease
-from imaging_hub.cohorts.rewriting import project_pseudonym, rewrite
+from imaging_hub.cohorts.release_rewriting import project_pseudonym, rewrite
 from imaging_hub.database import DUE_CHANNEL, Database
 from imaging_hub.database import DatabaseRole as Login
 from imaging_hub.errors import HubError, NotFound
