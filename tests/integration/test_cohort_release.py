@@ -234,7 +234,7 @@ def test_releases_for_two_projects_share_no_uid_and_no_patient(hub: Hub) -> None
 def test_a_preparation_that_was_killed_goes_on_where_it_stopped(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     found = hub.request()
     assert isinstance(found, RequestedRelease)
-    monkeypatch.setattr(releases, "_BATCH", 2)
+    monkeypatch.setattr(releases, "_BATCH_INSTANCES", 2)
     written: list[int] = []
     real = ObjectStore.put
 
