@@ -153,7 +153,7 @@ def test_where_the_engine_fails_in_memory_is_logged_without_a_value_and_the_inst
     def broken(self: InstanceActions, elements: Sequence[object], *_: object) -> None:
         raise LookupError("DUPONT", elements)
 
-    monkeypatch.setattr(InstanceActions, "settle", broken)
+    monkeypatch.setattr(InstanceActions, "apply", broken)
     _send(gateway, an_instance(1))
     assert _standings(database) == {("RECEIVED", None, True): 1}
     (event,) = [event for event in logged if event["event"] == "engine-fault"]

@@ -242,7 +242,7 @@ def test_where_the_engine_fails_is_logged_once_a_place_and_counted_and_no_value_
     def broken(self: InstanceActions, elements: Sequence[object], *_: object) -> None:
         raise LookupError("IPP1 DUPONT^JEANNE", elements)
 
-    monkeypatch.setattr(InstanceActions, "settle", broken)
+    monkeypatch.setattr(InstanceActions, "apply", broken)
     for number in range(3):
         _arrive(settings, database, number)
     with database.begin(DatabaseRole.WORKER) as connection:
