@@ -56,7 +56,7 @@ def fuzz(files: Sequence[Path], count: int, seed: int, profile: Profile, folder:
     for number in range(count):
         path = folder / f"{number}.dcm"
         path.write_bytes(next(stream))
-        _through_the_door(path, profile, folder / "out", account)
+        _deidentify_with_engine(path, profile, folder / "out", account)
         if account.wrong:
             break
         path.unlink()
@@ -110,7 +110,7 @@ def _misplace(dataset: Dataset, chance: random.Random) -> None:
     dataset[:] = [element for _, element in sorted({element.tag: element for element in dataset}.items())]
 
 
-def _through_the_door(path: Path, profile: Profile, destination: Path, account: Account) -> None:
+def _deidentify_with_engine(path: Path, profile: Profile, destination: Path, account: Account) -> None:
     started = time.perf_counter()
     outcomes = deidentify([path], destination, profile, bytes(32))
     account.longest_seconds = max(account.longest_seconds, time.perf_counter() - started)

@@ -101,6 +101,11 @@ class RawScu:
         self.results = _results(body)
         self._contexts = {abstract: 2 * place + 1 for place, (abstract, _) in enumerate(contexts)}
 
+    def __del__(self) -> None:
+        """A test that has done with it need not say so; one that failed to connect has none."""
+        if hasattr(self, "socket"):
+            self.socket.close()
+
     def echo(self) -> int:
         """C-ECHO; its status."""
         self.send_command(0x30, VERIFICATION, "", dataset=False)

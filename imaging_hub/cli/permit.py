@@ -55,7 +55,7 @@ def add_project(
 def list_projects(*, config: Config = None, as_json: Json = False) -> None:
     """List the projects."""
     with open_database(load(config)).begin(DatabaseRole.WEB) as connection:
-        listed = projects.every(connection)
+        listed = projects.list_projects(connection)
     if as_json:
         typer.echo(json.dumps({"projects": [{"id": project.id, "title": project.title} for project in listed]}))
         return
@@ -115,7 +115,7 @@ def list_permits(
 ) -> None:
     """List permits with their state today."""
     with open_database(load(config)).begin(DatabaseRole.WEB) as connection:
-        listed = projects.permits(connection, project=project)
+        listed = projects.list_permits(connection, project=project)
     if as_json:
         typer.echo(json.dumps({"permits": [_row(permit) for permit in listed]}))
         return

@@ -39,7 +39,7 @@ class PermitView:
 def list_visible(connection: Connection, actor: RequestActor) -> list[PermitView]:
     """List the permits that the account holds; all for an operator."""
     holder = None if actor.role is AccountRole.OPERATOR else actor.name
-    return [_view(permit) for permit in projects.permits(connection, holder=holder)]
+    return [_view(permit) for permit in projects.list_permits(connection, holder=holder)]
 
 
 def _view(permit: Permit) -> PermitView:
@@ -59,7 +59,7 @@ def _view(permit: Permit) -> PermitView:
 def list_projects(request: ProjectReader) -> list[Project]:
     """The public register of projects."""
     with request.begin() as connection:
-        return list(projects.every(connection))
+        return list(projects.list_projects(connection))
 
 
 @api.get("/permits")
@@ -73,5 +73,5 @@ def list_permits(request: PermitReader) -> list[PermitView]:
 def permits_page(request: PermitReader) -> Response:
     """Projects with the permits you may see."""
     with request.begin() as connection:
-        register, held = projects.every(connection), list_visible(connection, request.person)
+        register, held = projects.list_projects(connection), list_visible(connection, request.person)
     return request.page("permits.html", projects=register, permits=held)

@@ -75,6 +75,9 @@ def run(
                 assert hub.process
                 copy = folder / f"cut-{cut}.img"
                 at_the_cut = power.cut_off(hub.process.pid, disk, image, copy, ledger)
+                if cut == cuts - 1:  # what follows is no longer at work
+                    stop.set()
+                    hub.stop()
                 _after(copy, folder / f"cut-{cut}", hub, at_the_cut, found)
                 copy.unlink()
                 say(f"cut {cut + 1}: {found.acknowledged} acknowledged, {len(found.lost)} lost")

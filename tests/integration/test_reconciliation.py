@@ -14,7 +14,7 @@ from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.snds.reconciliation import ReconciledMonth, reconcile
 from imaging_hub.synthetic.patients import HospitalStudy
 from imaging_hub.web.reconciliation import _suppress_small
-from tests.linked_population import Linked, link_population
+from tests.linked_population import Linked, few_linked, link_population
 from tests.web_story import a_web_story
 
 NO_CODES = ProcedureCodes({})
@@ -58,7 +58,7 @@ def without_images(linked: Linked) -> Counter[str]:
 
 
 def test_what_is_on_one_side_only_is_what_the_truth_says(database: Database, tmp_path: Path) -> None:
-    linked = link_population(database, tmp_path, persons=600, seed=5)
+    linked = few_linked(database, tmp_path, persons=600)
     truth = of_linked_patients(linked)
     found = reconciled(database, tmp_path)
     apart, missing = Counter(made_at(s) for s in truth if billed_at(s) != made_at(s)), without_images(linked)
@@ -74,7 +74,7 @@ def test_what_is_on_one_side_only_is_what_the_truth_says(database: Database, tmp
 
 
 def test_exams_whose_images_were_never_sent_are_counted(database: Database, tmp_path: Path) -> None:
-    link_population(database, tmp_path, persons=600, seed=5)
+    few_linked(database, tmp_path, persons=600)
     before = reconciled(database, tmp_path, "990000101")
     assert {one.finess for one in before} == {"99000010"}
     with database.begin(DatabaseRole.OWNER) as owner:
@@ -96,7 +96,7 @@ def test_exams_whose_images_were_never_sent_are_counted(database: Database, tmp_
 
 
 def test_without_a_procedure_code_the_modality_has_to_agree(database: Database, tmp_path: Path) -> None:
-    link_population(database, tmp_path, persons=600, seed=5)
+    few_linked(database, tmp_path, persons=600)
     before = sum(one.without_claim for one in reconciled(database, tmp_path))
     with database.begin(DatabaseRole.OWNER) as owner:
         owner.execute(
