@@ -46,6 +46,10 @@ class ThirdParty:
             )
         )
 
+    def close(self) -> None:
+        """End the connection, for who asks once."""
+        self._client.close()
+
     def check(self) -> None:
         """Raise `ThirdPartyAway` unless subjects can be asked for."""
         self._ask("GET", "/readyz")
