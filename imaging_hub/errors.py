@@ -4,18 +4,18 @@ A *decision* (refused, denied, quarantined) is a value, not an exception: see `d
 `permits.policy`. Exceptions are for faults and wrong calls.
 
     HubError
-    ├── SettingsError        a setting is missing, unsafe or contradictory
-    ├── ProfileError         a de-identification profile is wrong
-    ├── DefinitionError      a cohort definition is wrong
-    ├── MalformedDataset     bytes that are not the DICOM they claim to be
-    ├── StorageUnavailable   disk full or I/O error while storing
-    ├── KeyringError         a key is missing or its file is readable by others
-    ├── SealBroken           sealed data cannot be decrypted
-    ├── ThirdPartyAway       the trusted third party cannot answer now
-    ├── RetrievalRefused     a PACS did not do what it was asked
-    ├── LinkageError         an SNDS table or return file is wrong
-    ├── TransferError        a download or a verification failed
-    └── NotFound             what was requested does not exist, or is not the caller's
+    ├── SettingsError          a setting is missing, unsafe or contradictory
+    ├── ProfileError           a de-identification profile is wrong
+    ├── DefinitionError        a cohort definition is wrong
+    ├── MalformedDataset       bytes that are not the DICOM they claim to be
+    ├── StorageUnavailable     disk full or I/O error while storing
+    ├── KeyringError           a key is missing or its file is readable by others
+    ├── SealBroken             sealed data cannot be decrypted
+    ├── ThirdPartyUnavailable  the trusted third party cannot answer now
+    ├── RetrievalRefused       a PACS did not do what was requested
+    ├── LinkageError           an SNDS table or return file is wrong
+    ├── TransferError          a download or a verification failed
+    └── NotFound               what was requested does not exist, or is not the caller's
 """
 
 from __future__ import annotations
@@ -90,14 +90,14 @@ class SealBroken(HubError):
         )
 
 
-class ThirdPartyAway(HubError):
+class ThirdPartyUnavailable(HubError):
     """The trusted third party does not answer, refuses, or has no key in force; the call may be repeated later."""
 
     code = "third-party-away"
 
 
 class RetrievalRefused(HubError):
-    """A PACS did not do what it was asked; `code` says at which step."""
+    """A PACS did not do what was requested; `code` names the step."""
 
     code = "retrieval-refused"
 
@@ -122,7 +122,7 @@ class NotFound(HubError):
 
 @dataclass(frozen=True, slots=True)
 class FaultSite:
-    """Type of an exception and the line of our code where it rose: its message may quote data, so it stays out."""
+    """Type of an exception and the line of our code where it rose, without its message, which may quote data."""
 
     kind: str
     """Its class, `ValueError`."""
@@ -130,8 +130,8 @@ class FaultSite:
     """The innermost line of this package that it passed, `deidentification.engine.actions:71`; else empty."""
 
     @classmethod
-    def of(cls, fault: BaseException) -> Self:
-        """The site of an exception that was raised."""
+    def from_exception(cls, fault: BaseException) -> Self:
+        """Return the site of an exception that was raised."""
         ours = [
             f"{module.removeprefix(_PACKAGE)}:{line}"
             for frame, line in traceback.walk_tb(fault.__traceback__)

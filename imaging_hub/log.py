@@ -144,7 +144,7 @@ def _describe_exception(fault: ExcInfo | BaseException | bool) -> EventDict:
     if error is None:
         return {}
     stack = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)][-12:]
-    site = FaultSite.of(error)
+    site = FaultSite.from_exception(error)
     description: EventDict = {"fault": site.kind, "place": site.place, "stack": stack}
     if (code := getattr(error, "code", None)) is not None:
         description["code"] = _code_or_withheld(code)

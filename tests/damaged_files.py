@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydicom.datadict import DicomDictionary
 
-from imaging_hub.deidentification.folder import DEIDENTIFIED, deidentify
+from imaging_hub.deidentification.folder import FileState, deidentify
 from imaging_hub.deidentification.profile.profile import Profile
 from imaging_hub.dicom import encode, part10, values, walk
 from imaging_hub.dicom.elements import Dataset, Element
@@ -56,7 +56,7 @@ def fuzz(files: Sequence[Path], count: int, seed: int, profile: Profile, folder:
     for number in range(count):
         path = folder / f"{number}.dcm"
         path.write_bytes(next(stream))
-        _through_the_door(path, profile, folder / "out", account)
+        _deidentify_with_engine(path, profile, folder / "out", account)
         if account.wrong:
             break
         path.unlink()
@@ -110,7 +110,7 @@ def _misplace(dataset: Dataset, chance: random.Random) -> None:
     dataset[:] = [element for _, element in sorted({element.tag: element for element in dataset}.items())]
 
 
-def _through_the_door(path: Path, profile: Profile, destination: Path, account: Account) -> None:
+def _deidentify_with_engine(path: Path, profile: Profile, destination: Path, account: Account) -> None:
     started = time.perf_counter()
     outcomes = deidentify([path], destination, profile, bytes(32))
     account.longest_seconds = max(account.longest_seconds, time.perf_counter() - started)
@@ -118,7 +118,7 @@ def _through_the_door(path: Path, profile: Profile, destination: Path, account: 
     written = {str(file.relative_to(destination)) for file in destination.rglob("*") if file.is_file()}
     if len(outcomes) != 1:
         account.wrong.append(f"{path.name} has {len(outcomes)} states")
-    if written != {outcome.output for outcome in outcomes if outcome.state == DEIDENTIFIED}:
+    if written != {outcome.output for outcome in outcomes if outcome.state is FileState.DEIDENTIFIED}:
         account.wrong.append(f"{path.name}: what is written is not what is named")
     if any(outcome.reason == "engine-fault" for outcome in outcomes):
         account.wrong.append(f"{path.name}: the engine failed")

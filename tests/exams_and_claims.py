@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imaging_hub.snds.exams import EXAM
+from imaging_hub.snds.exams import EXAM_SCHEMA
 
 ACTS = {"ZBQK001", "ZBQH001", "ACQN001"}
 DAY = date(2019, 3, 4)
@@ -74,4 +74,4 @@ class World:
             ]
         )  # fmt: skip
         pq.write_table(pa.Table.from_pylist(self.persons, schema=schema), folder / "person.parquet")
-        return pa.Table.from_pylist(self.exams, schema=EXAM)
+        return pa.Table.from_pylist(self.exams, schema=EXAM_SCHEMA)

@@ -10,7 +10,7 @@ from uuid import uuid4
 import psycopg
 from psycopg import errors, sql
 
-from imaging_hub.database import HUB, Database, DatabaseRole, DatabaseSchema, migrate
+from imaging_hub.database import HUB_SCHEMA, Database, DatabaseRole, DatabaseSchema, migrate
 
 _MEMORY = Path("/dev/shm")
 _ENOUGH_BYTES = 4 << 30
@@ -38,9 +38,9 @@ def empty(server: Database) -> Database:
     return _created(server, f"empty_{uuid4().hex}", sql.SQL(""))
 
 
-def migrated(server: Database, schema: DatabaseSchema = HUB) -> Database:
+def migrated(server: Database, schema: DatabaseSchema = HUB_SCHEMA) -> Database:
     """A new database of the newest revision; the first on a server migrates the template, the others copy it."""
-    kind = "hub" if schema is HUB else "vault"
+    kind = "hub" if schema is HUB_SCHEMA else "vault"
     template = f"{kind}_template"
     copied = sql.SQL("TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(template))
     name = f"{kind}_{uuid4().hex}"
@@ -55,7 +55,7 @@ def migrated(server: Database, schema: DatabaseSchema = HUB) -> Database:
     return copy
 
 
-def copied(original: Database, schema: DatabaseSchema = HUB, into: Database | None = None) -> Database:
+def copied(original: Database, schema: DatabaseSchema = HUB_SCHEMA, into: Database | None = None) -> Database:
     """A new database that holds what another does, to which nobody is connected; `into` is given up for it."""
     server = Database(original.owner_url.set(database="postgres"), None)
     original.dispose()

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import senders
 from imaging_hub.gateway.storage_scp import StorageServer
+from imaging_hub.intake import retention
 from imaging_hub.settings import Settings
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -222,7 +223,7 @@ def let_in(
                 hospital=hospital,
                 finess=FINESS,
                 profile="research-longitudinal",
-                keep_originals=keep_originals,
+                keep_originals=None if keep_originals is None else retention.parse_policy(keep_originals),
             ),
         )
 

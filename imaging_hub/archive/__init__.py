@@ -1,1 +1,1 @@
-"""The archive: de-identified objects under their digests, and the index that finds them."""
+"""The archive: de-identified objects stored by digest, and their index."""

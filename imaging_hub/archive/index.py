@@ -1,7 +1,6 @@
 """Admission of de-identified instances to the index, and the state of their study.
 
-All of it is idempotent: what is admitted twice is there once. Writers of one study take turns
-by an advisory lock, which comes before any row lock, so that they cannot deadlock.
+Admission is idempotent. Writers of one study take an advisory lock before any row lock, so that they cannot deadlock.
 """
 
 from __future__ import annotations
@@ -9,29 +8,48 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from enum import StrEnum
 from typing import TypeVar
 
 from sqlalchemy import Connection, text
 
-from imaging_hub.archive import change_lists
-from imaging_hub.archive.header import StoredHeader
+from imaging_hub.archive import deidentification_changes
 from imaging_hub.archive.objects import StoredObject
 from imaging_hub.archive.series import describe, position_mm
+from imaging_hub.archive.stored_header import StoredHeader
 from imaging_hub.deidentification.instance import DeidentifiedInstance
 from imaging_hub.errors import HubError
 
 _T = TypeVar("_T")
 
 
+class ArchivedStudyState(StrEnum):
+    """Where a study of the archive is, as its series have it."""
+
+    COMPLETE = "COMPLETE"  # while it is being indexed
+    IN_REVIEW = "IN_REVIEW"  # a series waits for a verdict
+    RELEASABLE = "RELEASABLE"
+    VETOED = "VETOED"  # a series was rejected
+
+
+class ReviewState(StrEnum):
+    """Whether a radiologist has to look at a series, or has."""
+
+    NOT_NEEDED = "NOT_NEEDED"  # its profile wants no review of it
+    PENDING = "PENDING"
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
+
+
 @dataclass(frozen=True, slots=True)
 class StoredInstance:
-    """An instance whose object is stored already, under `digest`."""
+    """A de-identified instance whose object is stored under `digest`."""
 
     instance: DeidentifiedInstance
     digest: str
     size: int
     change_list: str | None = None
-    """Digest of what was done to it, where that list is kept already (`changes.keep`)."""
+    """Digest of its list of changes, when the list is stored already (`change_lists.store`)."""
 
 
 def admit(
@@ -44,10 +62,10 @@ def admit(
     profile: str,
     admissions: Sequence[StoredInstance],
 ) -> None:
-    """Index instances of one study; the study's revision rises when that changes a study already there.
+    """Index instances of one study, and raise the study's revision when that changes an existing study.
 
-    `profile` is `name@digest`. A series whose content changes and that its profile sends to review
-    waits for a new verdict. Raises `HubError` when the batch contradicts the index or itself:
+    `profile` is `name@digest`. A series whose content changes waits for a new verdict when its profile requires
+    review. Raises `HubError` when the batch contradicts the index or itself:
     `several-studies`, `subject-of-another-pseudonym`, `study-of-another-subject`, `series-of-another-study`,
     `instance-of-another-series`, `date-not-shifted`.
     """
@@ -65,13 +83,13 @@ def admit(
         needs_review = any(a.instance.needs_review for a in admissions if a.instance.series_instance_uid == uid)
         changed |= _refresh_series(connection, uid, study, profile, needs_review)
     if changed or not known:
-        _describe_study(connection, study, admissions, headers, date_shift_days, raise_revision=known)
+        _update_study(connection, study, admissions, headers, date_shift_days, raise_revision=known)
     refresh_study_state(connection, study)
 
 
-def name_objects(connection: Connection, stored: Iterable[StoredObject]) -> None:
-    """Have the index know these objects, so that nobody removes them."""
-    objects = sorted({(one.digest, one.size) for one in stored})
+def register_objects(connection: Connection, stored: Iterable[StoredObject]) -> None:
+    """Record these objects in the index, which keeps them from removal."""
+    objects = sorted({(stored_object.digest, stored_object.size) for stored_object in stored})
     connection.execute(
         text(
             "INSERT INTO hub.object (digest, size) SELECT * FROM unnest(CAST(:digests AS text[]),"
@@ -81,9 +99,9 @@ def name_objects(connection: Connection, stored: Iterable[StoredObject]) -> None
     )
 
 
-def note_traits(connection: Connection, sid: str, said: Iterable[tuple[date, int]]) -> None:
-    """Keep month of birth and sex (1 male, 2 female) of a subject, each pair that headers say once."""
-    for birth_month, sex in said:
+def store_traits(connection: Connection, sid: str, traits: Iterable[tuple[date, int]]) -> None:
+    """Store pairs of month of birth and sex (1 male, 2 female) that headers give for a subject."""
+    for birth_month, sex in traits:
         connection.execute(
             text(
                 "INSERT INTO hub.trait (sid, birth_month, sex) VALUES (:sid, :birth_month, :sex) ON CONFLICT DO NOTHING"
@@ -93,14 +111,14 @@ def note_traits(connection: Connection, sid: str, said: Iterable[tuple[date, int
 
 
 def lock_study(connection: Connection, study_instance_uid: str) -> None:
-    """Take this study's turn until the transaction ends; before touching any row of it."""
+    """Lock a study until the transaction ends; to be called before any of its rows is locked."""
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:study, 0))"), {"study": study_instance_uid})
 
 
 def refresh_study_state(connection: Connection, study_instance_uid: str) -> None:
-    """Derive the study's state from its series: one rejected vetoes it, one pending holds it in review.
+    """Derive the study's state from its series: VETOED with a rejected one, IN_REVIEW with a pending one.
 
-    A caller that changes series rows first takes `lock_study`.
+    A caller that changes series rows calls `lock_study` first.
     """
     lock_study(connection, study_instance_uid)
     connection.execute(
@@ -115,13 +133,15 @@ def refresh_study_state(connection: Connection, study_instance_uid: str) -> None
 
 
 def _admit_study(connection: Connection, study: str, sid: str, pseudonym: str, finess: str) -> bool:
-    """Whether the study was there before."""
+    """Insert subject and study, and return whether the study existed."""
     connection.execute(
         text("INSERT INTO hub.subject (sid, pseudonym) VALUES (:sid, :pseudonym) ON CONFLICT DO NOTHING"),
         {"sid": sid, "pseudonym": pseudonym},
     )
-    written = connection.execute(text("SELECT pseudonym FROM hub.subject WHERE sid = :sid"), {"sid": sid}).scalar_one()
-    if written != pseudonym:
+    known_pseudonym = connection.execute(
+        text("SELECT pseudonym FROM hub.subject WHERE sid = :sid"), {"sid": sid}
+    ).scalar_one()
+    if known_pseudonym != pseudonym:
         raise HubError("this subject is known under another pseudonym", code="subject-of-another-pseudonym")
     inserted = connection.execute(
         text(
@@ -141,8 +161,8 @@ def _admit_study(connection: Connection, study: str, sid: str, pseudonym: str, f
 def _admit_instances(
     connection: Connection, admissions: Sequence[StoredInstance], headers: Sequence[StoredHeader]
 ) -> None:
-    name_objects(connection, (StoredObject(admission.digest, admission.size) for admission in admissions))
-    moved = connection.execute(
+    register_objects(connection, (StoredObject(admission.digest, admission.size) for admission in admissions))
+    in_other_series = connection.execute(
         text(
             "SELECT count(*) FROM hub.instance JOIN unnest(CAST(:instances AS text[]), CAST(:series AS text[]))"
             " AS admitted (sop_instance_uid, series_instance_uid) USING (sop_instance_uid)"
@@ -153,9 +173,9 @@ def _admit_instances(
             "series": [a.instance.series_instance_uid for a in admissions],
         },
     ).scalar_one()
-    if moved:
+    if in_other_series:
         raise HubError("an instance is known in another series", code="instance-of-another-series")
-    lists = change_lists.keep(connection, (a.change_list or a.instance.changes for a in admissions))
+    lists = deidentification_changes.store(connection, (a.change_list or a.instance.changes for a in admissions))
     rows = [_instance_row(*each) for each in zip(admissions, headers, lists, strict=True)]
     connection.execute(text(_UPSERT_INSTANCE), sorted(rows, key=lambda row: str(row["sop_instance_uid"])))
 
@@ -203,11 +223,11 @@ def _instance_row(admission: StoredInstance, header: StoredHeader, change_list: 
 
 
 def _refresh_series(connection: Connection, uid: str, study: str, profile: str, needs_review: bool) -> bool:
-    """Whether the content of the series is other than before."""
-    before = connection.execute(
+    """Update the row of a series from its instances, and return whether its content has changed."""
+    earlier = connection.execute(
         text("SELECT study_instance_uid, content_digest FROM hub.series WHERE series_instance_uid = :uid"), {"uid": uid}
     ).one_or_none()
-    if before is not None and before.study_instance_uid != study:
+    if earlier is not None and earlier.study_instance_uid != study:
         raise HubError("this series belongs to another study", code="series-of-another-study")
     content = connection.execute(
         text(
@@ -217,7 +237,7 @@ def _refresh_series(connection: Connection, uid: str, study: str, profile: str, 
         ),
         {"uid": uid},
     ).one()
-    if before is not None and before.content_digest == content.digest:
+    if earlier is not None and earlier.content_digest == content.digest:
         return False
     first = connection.execute(
         text(
@@ -237,7 +257,7 @@ def _refresh_series(connection: Connection, uid: str, study: str, profile: str, 
             "instances": content.instances,
             "profile": profile,
             "needs_review": needs_review,
-            "review_state": "PENDING" if needs_review else "NOT_NEEDED",
+            "review_state": ReviewState.PENDING if needs_review else ReviewState.NOT_NEEDED,
             "content_digest": content.digest,
         },
     )
@@ -245,7 +265,7 @@ def _refresh_series(connection: Connection, uid: str, study: str, profile: str, 
 
 
 def _upsert_series(connection: Connection, row: Mapping[str, object]) -> None:
-    """Write the row; a series once sent to review is sent there by every later change of it."""
+    """Insert or update a series; one that needed review once needs it on every later change."""
     plain = [name for name in row if name not in ("series_instance_uid", "needs_review", "review_state")]
     connection.execute(
         text(
@@ -259,7 +279,7 @@ def _upsert_series(connection: Connection, row: Mapping[str, object]) -> None:
     )
 
 
-def _describe_study(
+def _update_study(
     connection: Connection,
     study: str,
     admissions: Sequence[StoredInstance],
@@ -293,7 +313,7 @@ def _describe_study(
 
 
 def _procedures(headers: Iterable[StoredHeader]) -> list[str] | None:
-    """`code|scheme` of what was done, None where no header says it."""
+    """Return the procedure codes as `code|scheme`, or None when no header has one."""
     codes = {
         f"{item.text('CodeValue')}|{item.text('CodingSchemeDesignator')}"
         for header in headers
@@ -303,8 +323,8 @@ def _procedures(headers: Iterable[StoredHeader]) -> list[str] | None:
     return sorted(codes) or None
 
 
-def _first(found: Iterable[_T | None]) -> _T | None:
-    return next((value for value in found if value is not None), None)
+def _first(values: Iterable[_T | None]) -> _T | None:
+    return next((value for value in values if value is not None), None)
 
 
 def fold_changes(connection: Connection) -> None:

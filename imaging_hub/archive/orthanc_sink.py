@@ -1,4 +1,4 @@
-"""An Orthanc that receives a copy of what may leave: stored, read back, and compared byte for byte."""
+"""Orthanc sink: an Orthanc that receives a copy of each releasable study, verified byte for byte."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from orthanc_api_client import exceptions as orthanc
 from sqlalchemy import text
 
 from imaging_hub.archive import search
-from imaging_hub.archive.filters import StudyFilter
+from imaging_hub.archive.index import ArchivedStudyState
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.archive.search import ArchivedInstance
+from imaging_hub.archive.search_filters import StudyFilter
 from imaging_hub.database import DatabaseLogin
 from imaging_hub.errors import HubError
 
@@ -22,10 +23,10 @@ _PAUSES_SECONDS = (0.5, 2.0, 8.0)
 
 
 class OrthancSink:
-    """The Orthanc at `url`; every method may be called again after any fault.
+    """The Orthanc at `url`; methods may be repeated after any fault.
 
-    Raises `HubError`: `sink-unavailable` when it does not answer after some attempts, `sink-refused`
-    when it does not take an object, `sink-differs` when it holds other bytes than were sent.
+    They raise `HubError`: `sink-unavailable` when it does not respond after some attempts, `sink-refused` when it
+    refuses an object, `sink-differs` when it returns other bytes than were sent.
     """
 
     def __init__(
@@ -41,22 +42,22 @@ class OrthancSink:
         self._timeout_seconds = timeout_seconds
 
     def send(self, instance: ArchivedInstance) -> None:
-        """Store one instance and see that what came to lie there is it; one already there is not sent again."""
+        """Store an instance and read it back; one that is stored already is not sent again."""
         if self._holds(instance):
             return
-        # Orthanc keeps the file it has when an instance of that UID comes again (OverwriteInstances=false).
-        for name in self._names(instance):
+        # Orthanc does not replace an instance of the same UID (OverwriteInstances=false), so it is deleted first.
+        for name in self._orthanc_ids(instance):
             self._request("delete", f"instances/{name}")
         self._request("post", "instances", data=self._objects.get(instance.digest))
         if not self._holds(instance):
             raise HubError("The sink does not hold the bytes it was sent.", code="sink-differs", hint="check the sink")
 
     def send_study(self, login: DatabaseLogin, study_instance_uid: str) -> None:
-        """Send what the sink was not yet seen to hold of a releasable study, remembering each instance."""
+        """Send the instances of a releasable study, and record each in the index."""
         with login.begin() as connection:
-            wanted = StudyFilter(study_uids=[study_instance_uid], state="RELEASABLE")
-            found = search.instances(connection, of_study=wanted)
-        for instance in found:
+            wanted = StudyFilter(study_uids=[study_instance_uid], state=ArchivedStudyState.RELEASABLE)
+            instances = search.find_instances(connection, of_study=wanted)
+        for instance in instances:
             self.send(instance)
             with login.begin() as connection:
                 connection.execute(
@@ -68,25 +69,25 @@ class OrthancSink:
                 )
 
     def _holds(self, instance: ArchivedInstance) -> bool:
-        files = (self._request("get", f"instances/{name}/file").content for name in self._names(instance))
+        files = (self._request("get", f"instances/{name}/file").content for name in self._orthanc_ids(instance))
         return any(sha256(file).hexdigest() == instance.digest for file in files)
 
-    def _names(self, instance: ArchivedInstance) -> list[str]:
-        """Orthanc's names of instances with this SOP Instance UID."""
-        found = self._request("post", "tools/lookup", data=instance.sop_instance_uid).json()
-        return [one["ID"] for one in found if one["Type"] == "Instance"]
+    def _orthanc_ids(self, instance: ArchivedInstance) -> list[str]:
+        """Return Orthanc's ids of instances with this SOP Instance UID."""
+        resources = self._request("post", "tools/lookup", data=instance.sop_instance_uid).json()
+        return [resource["ID"] for resource in resources if resource["Type"] == "Instance"]
 
     def _request(self, method: str, endpoint: str, **arguments: object) -> Any:
-        """The response, asked for again after pauses while the sink does not answer."""
+        """Request with retries after pauses while the sink does not respond."""
         for pause in (*self._pauses_seconds, None):
             try:
                 response = getattr(self._client, method)(endpoint, timeout=self._timeout_seconds, **arguments)
             except (orthanc.ConnectionError, orthanc.TimeoutError):
                 response = None
             except orthanc.OrthancApiException:
-                # `from None`: the client's messages hold what Orthanc said of the data.
+                # `from None`, because the client's message repeats Orthanc's, which may quote the data.
                 raise HubError("The sink does not take it.", code="sink-refused", hint="see Orthanc's log") from None
-            # orthanc-api-client 0.25 turns other faults of the connection into no response.
+            # orthanc-api-client 0.25 returns None on other connection faults.
             if response is not None:
                 return response
             if pause is not None:

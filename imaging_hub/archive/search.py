@@ -1,6 +1,6 @@
-"""Questions to the index: studies, series, instances.
+"""Searches of the index for studies, series and instances.
 
-Dates are those written in the instances; the true ones serve cohorts only and never leave here.
+Dates are the shifted ones of the instances; the true dates are for cohorts only and are not returned.
 """
 
 from __future__ import annotations
@@ -11,22 +11,30 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection, text
 
-from imaging_hub.archive.filters import ANY_INSTANCE, ANY_SERIES, ANY_STUDY, InstanceFilter, SeriesFilter, StudyFilter
+from imaging_hub.archive.index import ArchivedStudyState, ReviewState
+from imaging_hub.archive.search_filters import (
+    ANY_INSTANCE,
+    ANY_SERIES,
+    ANY_STUDY,
+    InstanceFilter,
+    SeriesFilter,
+    StudyFilter,
+)
 
-ALL = 1 << 31
-"""A limit that is none."""
+NO_LIMIT = 1 << 31
+"""A limit above any number of rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivedStudy:
-    """A study and what is in it."""
+    """A study of the index, with numbers of its series and instances."""
 
     study_instance_uid: str
     pseudonym: str
     finess: str
     shifted_date: date | None
     revision: int
-    state: str
+    state: ArchivedStudyState
     description: str | None
     accession: str | None
     updated_at: datetime
@@ -37,7 +45,7 @@ class ArchivedStudy:
 
 @dataclass(frozen=True, slots=True)
 class ArchivedSeries:
-    """A series; attributes as `archive.series` computes them."""
+    """A series of the index, with the attributes computed by `archive.series`."""
 
     series_instance_uid: str
     study_instance_uid: str
@@ -63,13 +71,13 @@ class ArchivedSeries:
     instances: int
     profile: str
     needs_review: bool
-    review_state: str
+    review_state: ReviewState
     content_digest: str
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivedInstance:
-    """An instance and the object that holds it."""
+    """An instance of the index, with digest and size of its object."""
 
     sop_instance_uid: str
     series_instance_uid: str
@@ -84,16 +92,16 @@ class ArchivedInstance:
     size: int
 
 
-def studies(
+def find_studies(
     connection: Connection,
-    wanted: StudyFilter = ANY_STUDY,
-    limit: int = ALL,
+    study_filter: StudyFilter = ANY_STUDY,
+    limit: int = NO_LIMIT,
     offset: int = 0,
     *,
     of_series: SeriesFilter = ANY_SERIES,
 ) -> list[ArchivedStudy]:
-    """Studies of which at least one series also matches, the latest first."""
-    where, values = wanted.conditions()
+    """Return matching studies with at least one matching series, latest first."""
+    where, values = study_filter.conditions()
     inner, more = of_series.conditions()
     if of_series != ANY_SERIES:
         where += f" AND st.study_instance_uid IN (SELECT se.study_instance_uid FROM hub.series se WHERE true{inner})"  # noqa: S608
@@ -110,19 +118,22 @@ def studies(
         ),
         {**values, **more, "limit": limit, "offset": offset},
     )
-    return [ArchivedStudy(**{**row, "modalities": tuple(row["modalities"])}) for row in rows.mappings()]
+    return [
+        ArchivedStudy(**{**row, "state": ArchivedStudyState(row["state"]), "modalities": tuple(row["modalities"])})
+        for row in rows.mappings()
+    ]
 
 
-def series(
+def find_series(
     connection: Connection,
-    wanted: SeriesFilter = ANY_SERIES,
-    limit: int = ALL,
+    series_filter: SeriesFilter = ANY_SERIES,
+    limit: int = NO_LIMIT,
     offset: int = 0,
     *,
     of_study: StudyFilter = ANY_STUDY,
 ) -> list[ArchivedSeries]:
-    """Series, in the order of their studies and numbers."""
-    where, values = wanted.conditions()
+    """Return matching series, sorted by study and Series Number."""
+    where, values = series_filter.conditions()
     outer, more = of_study.conditions()
     rows = connection.execute(
         text(
@@ -133,25 +144,30 @@ def series(
         ),
         {**values, **more, "limit": limit, "offset": offset},
     )
-    return [ArchivedSeries(**{**row, "image_type": tuple(row["image_type"])}) for row in rows.mappings()]
+    return [
+        ArchivedSeries(
+            **{**row, "review_state": ReviewState(row["review_state"]), "image_type": tuple(row["image_type"])}
+        )
+        for row in rows.mappings()
+    ]
 
 
-def series_of(connection: Connection, study_instance_uid: str) -> list[ArchivedSeries]:
-    """The series of one study."""
-    return series(connection, of_study=StudyFilter(study_uids=[study_instance_uid]))
+def find_series_of_study(connection: Connection, study_instance_uid: str) -> list[ArchivedSeries]:
+    """Return the series of one study."""
+    return find_series(connection, of_study=StudyFilter(study_uids=[study_instance_uid]))
 
 
-def instances(
+def find_instances(
     connection: Connection,
-    wanted: InstanceFilter = ANY_INSTANCE,
-    limit: int = ALL,
+    instance_filter: InstanceFilter = ANY_INSTANCE,
+    limit: int = NO_LIMIT,
     offset: int = 0,
     *,
     of_series: SeriesFilter = ANY_SERIES,
     of_study: StudyFilter = ANY_STUDY,
 ) -> list[ArchivedInstance]:
-    """Instances, in the order of their series and numbers."""
-    where, values = wanted.conditions()
+    """Return matching instances, sorted by study, series and Instance Number."""
+    where, values = instance_filter.conditions()
     for condition, more in (of_series.conditions(), of_study.conditions()):
         where, values = where + condition, {**values, **more}
     rows = connection.execute(
@@ -169,8 +185,8 @@ def instances(
     return [ArchivedInstance(**row) for row in rows.mappings()]
 
 
-def headers(connection: Connection, sop_instance_uids: Sequence[str]) -> dict[str, bytes]:
-    """Encoded headers by SOP Instance UID."""
+def load_headers(connection: Connection, sop_instance_uids: Sequence[str]) -> dict[str, bytes]:
+    """Return encoded headers by SOP Instance UID."""
     rows = connection.execute(
         text("SELECT sop_instance_uid, header FROM hub.instance WHERE sop_instance_uid = ANY(:uids)"),
         {"uids": list(sop_instance_uids)},
@@ -178,8 +194,8 @@ def headers(connection: Connection, sop_instance_uids: Sequence[str]) -> dict[st
     return {row.sop_instance_uid: bytes(row.header) for row in rows}
 
 
-def header(connection: Connection, sop_instance_uid: str) -> tuple[bytes, str] | None:
-    """Encoded header and transfer syntax of one instance; None where there is none."""
+def load_header(connection: Connection, sop_instance_uid: str) -> tuple[bytes, str] | None:
+    """Return encoded header and transfer syntax of an instance, or None when it is not in the index."""
     row = connection.execute(
         text("SELECT header, transfer_syntax_uid FROM hub.instance WHERE sop_instance_uid = :uid"),
         {"uid": sop_instance_uid},
@@ -187,8 +203,8 @@ def header(connection: Connection, sop_instance_uid: str) -> tuple[bytes, str] |
     return (bytes(row.header), row.transfer_syntax_uid) if row else None
 
 
-def first_headers(connection: Connection, series_instance_uids: Sequence[str]) -> dict[str, tuple[bytes, str]]:
-    """Header and transfer syntax of each series' first instance, by Series Instance UID."""
+def load_first_headers(connection: Connection, series_instance_uids: Sequence[str]) -> dict[str, tuple[bytes, str]]:
+    """Return encoded header and transfer syntax of each series' first instance, by Series Instance UID."""
     rows = connection.execute(
         text(
             "SELECT DISTINCT ON (series_instance_uid) series_instance_uid, header, transfer_syntax_uid"
@@ -200,8 +216,8 @@ def first_headers(connection: Connection, series_instance_uids: Sequence[str]) -
     return {row.series_instance_uid: (bytes(row.header), row.transfer_syntax_uid) for row in rows}
 
 
-def first_headers_of_studies(connection: Connection, study_uids: Sequence[str]) -> dict[str, tuple[bytes, str]]:
-    """The same of each study's first series, by Study Instance UID."""
+def load_first_headers_of_studies(connection: Connection, study_uids: Sequence[str]) -> dict[str, tuple[bytes, str]]:
+    """Return encoded header and transfer syntax of each study's first instance, by Study Instance UID."""
     rows = connection.execute(
         text(
             "SELECT study_instance_uid, first.header, first.transfer_syntax_uid FROM ("
@@ -217,18 +233,19 @@ def first_headers_of_studies(connection: Connection, study_uids: Sequence[str]) 
     return {row.study_instance_uid: (bytes(row.header), row.transfer_syntax_uid) for row in rows}
 
 
-def holds_subject(connection: Connection, sid: str) -> bool:
-    """Whether the archive holds anything of a subject."""
+def has_subject(connection: Connection, sid: str) -> bool:
+    """Return whether the archive has anything of a subject."""
     return connection.execute(text("SELECT 1 FROM hub.subject WHERE sid = :sid"), {"sid": sid}).first() is not None
 
 
-def awaiting_sink(connection: Connection) -> list[str]:
-    """Releasable studies of which the sink was not seen to hold every object."""
+def list_awaiting_sink(connection: Connection) -> list[str]:
+    """Return the Study Instance UIDs of releasable studies that are not completely in the sink."""
     rows = connection.execute(
         text(
             "SELECT DISTINCT study_instance_uid FROM hub.instance JOIN hub.series USING (series_instance_uid)"
             " JOIN hub.study USING (study_instance_uid)"
-            " WHERE state = 'RELEASABLE' AND sink_digest IS DISTINCT FROM digest ORDER BY 1"
-        )
+            " WHERE state = :releasable AND sink_digest IS DISTINCT FROM digest ORDER BY 1"
+        ),
+        {"releasable": ArchivedStudyState.RELEASABLE},
     )
     return list(rows.scalars())

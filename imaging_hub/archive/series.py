@@ -1,4 +1,4 @@
-"""What cohorts ask of a series, computed from a header of it."""
+"""Attributes of a series for cohorts, computed from one of its headers."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
-from imaging_hub.archive.header import StoredHeader
+from imaging_hub.archive.stored_header import StoredHeader
 
 _SCOUT_WORDS = ("SCOUT", "LOCALIZER", "LOCALISER", "TOPOGRAM", "SURVIEW")
-_NO_AGENT = {"NO", "NONE", "N", "WITHOUT", "SANS"}
+_NO_CONTRAST = {"NO", "NONE", "N", "WITHOUT", "SANS"}
 _SAME_POSITION_MM = 0.001
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesAttributes:
-    """Attributes of a series; `None` where the headers do not say. Units as the names say."""
+    """Attributes of a series, None when missing in its headers; units are in the names."""
 
     modality: str
     series_number: int | None
@@ -37,7 +37,7 @@ class SeriesAttributes:
 
 
 def describe(header: StoredHeader, positions_mm: Iterable[float] = ()) -> SeriesAttributes:
-    """Attributes of the series that `header` is the first of; `positions_mm` are its instances'."""
+    """Return the attributes of a series from its first header and the slice positions of its instances."""
     image_type = [value.upper() for value in header.texts("ImageType")]
     description = header.text("SeriesDescription")
     measures = _shared(header, "PixelMeasuresSequence")
@@ -54,7 +54,7 @@ def describe(header: StoredHeader, positions_mm: Iterable[float] = ()) -> Series
         kernel=header.text("ConvolutionKernel") or None,
         kvp=header.number("KVP"),
         slice_thickness_mm=measures.number("SliceThickness"),
-        slice_spacing_mm=_spacing(positions_mm) or _spacing(_frame_positions(header)),
+        slice_spacing_mm=_median_spacing(positions_mm) or _median_spacing(_frame_positions(header)),
         pixel_spacing_mm=max(spacing, default=None),
         magnetic_field_t=header.number("MagneticFieldStrength"),
         image_type=image_type,
@@ -64,7 +64,7 @@ def describe(header: StoredHeader, positions_mm: Iterable[float] = ()) -> Series
 
 
 def position_mm(header: StoredHeader) -> float | None:
-    """Where a single-frame image lies along the normal of its own plane (PS3.3 §C.7.6.2.1.1)."""
+    """Return the position of a single-frame image along the normal of its plane (PS3.3 §C.7.6.2.1.1)."""
     return _along_normal(header.numbers("ImagePositionPatient"), header.numbers("ImageOrientationPatient"))
 
 
@@ -77,20 +77,20 @@ def _along_normal(position: list[float], orientation: list[float]) -> float | No
 
 
 def _frame_positions(header: StoredHeader) -> list[float]:
-    """Positions of an enhanced multi-frame image's frames (PS3.3 §C.7.6.16)."""
+    """Return the positions of the frames of an enhanced multi-frame image (PS3.3 §C.7.6.16)."""
     orientation = _shared(header, "PlaneOrientationSequence").numbers("ImageOrientationPatient")
-    found = []
+    positions = []
     for frame in header.items("PerFrameFunctionalGroupsSequence"):
         position = _first(frame, "PlanePositionSequence").numbers("ImagePositionPatient")
-        own = _first(frame, "PlaneOrientationSequence").numbers("ImageOrientationPatient") or orientation
-        along = _along_normal(position, own)
-        if along is not None:
-            found.append(along)
-    return found
+        frame_orientation = _first(frame, "PlaneOrientationSequence").numbers("ImageOrientationPatient") or orientation
+        distance = _along_normal(position, frame_orientation)
+        if distance is not None:
+            positions.append(distance)
+    return positions
 
 
-def _spacing(positions: Iterable[float]) -> float | None:
-    """Median distance between neighbours; phases at one position count once."""
+def _median_spacing(positions: Iterable[float]) -> float | None:
+    """Return the median distance of neighbours; several images at one position count once."""
     steps, last = [], None
     for position in sorted(positions):
         if last is not None and position - last < _SAME_POSITION_MM:
@@ -103,13 +103,13 @@ def _spacing(positions: Iterable[float]) -> float | None:
 
 def _contrast(header: StoredHeader) -> bool | None:
     agent = header.text("ContrastBolusAgent")
-    if agent.upper() in _NO_AGENT:
+    if agent.upper() in _NO_CONTRAST:
         return False
     return True if agent or header.items("ContrastBolusAgentSequence") else None
 
 
 def _shared(header: StoredHeader, keyword: str) -> StoredHeader:
-    """The functional group that all frames share, else the first frame's, else the header itself."""
+    """Return the shared functional group, else the first frame's, else the header itself."""
     for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         group = _first(_first(header, groups), keyword)
         if group.dataset:

@@ -1,1 +1,1 @@
-"""The trail: who did what to which object, in a chain that shows every later change."""
+"""Audit: the hash-chained trail of every action, and the search for a NIR outside the identifying zone."""

@@ -1,8 +1,7 @@
-"""An append-only trail in which each entry seals the one before it.
+"""The append-only audit trail, a hash chain.
 
-`hash = SHA-256(previous_hash ‖ canonical JSON of the entry)`. Changing, deleting, inserting or
-reordering any entry breaks the chain at that place. Entries hold row numbers, pseudonyms and
-reason codes: never an identity.
+`hash = SHA-256(previous_hash ‖ canonical JSON of the entry)`. Changing, deleting, inserting or reordering an entry
+breaks the chain at that place. Entries hold row numbers, pseudonyms and reason codes, never an identity.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _CHAIN_LOCK = 0x4155444954  # "AUDIT": appends take turns, so that the chain has
 
 
 class AuditAction(StrEnum):
-    """What can be done that is worth remembering."""
+    """Actions that the trail records."""
 
     STUDY_RECEIVED = "study-received"
     STUDY_DEIDENTIFIED = "study-deidentified"
@@ -74,7 +73,7 @@ class TrailEntry:
 
 @dataclass(frozen=True)
 class BrokenChain:
-    """Where a chain no longer holds."""
+    """First entry at which the chain is broken, and how."""
 
     sequence: int
     reason: str
@@ -83,7 +82,7 @@ class BrokenChain:
 def append(
     connection: Connection, actor: str, action: AuditAction, obj: str, detail: Mapping[str, object] | None = None
 ) -> None:
-    """Add one entry within the caller's transaction: what is rolled back was not done."""
+    """Append an entry in the caller's transaction; a rollback removes it. `obj` names the object acted on."""
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHAIN_LOCK})
     last = connection.execute(
         text("SELECT sequence, hash FROM audit.entry ORDER BY sequence DESC LIMIT 1")
@@ -104,13 +103,13 @@ def append(
             "object": obj,
             "detail": json.dumps(detail or {}),
             "previous": previous,
-            "hash": _seal(previous, entry),
+            "hash": _chained_hash(previous, entry),
         },
     )
 
 
 def entries(connection: Connection, before: int | None = None, *, limit: int) -> Sequence[TrailEntry]:
-    """The newest entries, or of those older than `before`."""
+    """Return at most `limit` entries, newest first, of those before the sequence number `before` if given."""
     rows = connection.execute(
         text(
             "SELECT sequence, at, actor, action, object, detail FROM audit.entry"
@@ -122,7 +121,7 @@ def entries(connection: Connection, before: int | None = None, *, limit: int) ->
 
 
 def verify(connection: Connection) -> int | BrokenChain:
-    """Count of entries when the chain holds, else the first place where it does not."""
+    """Return the number of entries when the chain is intact, else the first place where it is broken."""
     previous, expected = GENESIS, 1
     entries = text(
         "SELECT sequence, at, actor, action, object AS obj, detail, previous_hash, hash"
@@ -135,7 +134,7 @@ def verify(connection: Connection) -> int | BrokenChain:
             if row.previous_hash != previous:
                 return BrokenChain(row.sequence, "does not follow its predecessor")
             entry = _Entry(row.sequence, row.at, row.actor, row.action, row.obj, row.detail)
-            if row.hash != _seal(previous, entry):
+            if row.hash != _chained_hash(previous, entry):
                 return BrokenChain(row.sequence, "altered")
             previous, expected = row.hash, expected + 1
     return expected - 1
@@ -143,7 +142,7 @@ def verify(connection: Connection) -> int | BrokenChain:
 
 @dataclass(frozen=True)
 class _Entry:
-    """What an entry seals, in the order in which it is hashed."""
+    """Fields of an entry in the order in which they are hashed."""
 
     sequence: int
     at: datetime
@@ -158,5 +157,5 @@ class _Entry:
         return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _seal(previous: str, entry: _Entry) -> str:
+def _chained_hash(previous: str, entry: _Entry) -> str:
     return hashlib.sha256(previous.encode() + entry.canonical()).hexdigest()

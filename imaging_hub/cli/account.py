@@ -50,7 +50,7 @@ def add(
 def list_accounts(*, config: Config = None, as_json: Json = False) -> None:
     """List the accounts with role and expiry."""
     with open_database(load(config)).begin(DatabaseRole.WEB) as connection:
-        listed = accounts.every(connection)
+        listed = accounts.list_accounts(connection)
     if as_json:
         rows = [
             {

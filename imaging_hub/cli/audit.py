@@ -57,7 +57,7 @@ def nir(
     settings = load(config)
     with open_database(settings).begin(DatabaseRole.OWNER) as connection:
         result = nir_at_rest.scan(
-            connection, [settings.home, *(folders or ())], passed_over=[settings.home / "identifying"]
+            connection, [settings.home, *(folders or ())], excluded=[settings.home / "identifying"]
         )
     if as_json:
         typer.echo(json.dumps(asdict(result)))

@@ -17,9 +17,9 @@ from imaging_hub.cli.options import Config, Json
 from imaging_hub.cohorts import definition as definitions
 from imaging_hub.cohorts import flowchart, frozen
 from imaging_hub.cohorts import release as releases
+from imaging_hub.cohorts.cohort_plan import make_plan
 from imaging_hub.cohorts.definition import read
 from imaging_hub.cohorts.flowchart import Flowchart
-from imaging_hub.cohorts.plan import plan
 from imaging_hub.database import DatabaseRole, open_database
 from imaging_hub.permits import accounts, projects
 from imaging_hub.permits.policy import AccountRole, Denied, RequestActor
@@ -27,10 +27,12 @@ from imaging_hub.settings import load
 
 app = typer.Typer(no_args_is_help=True)
 
-File = Annotated[Path, typer.Argument(help="Cohort definition (YAML).")]
-Project = Annotated[str | None, typer.Option(help="Project; not needed with --permit.")]
-PermitId = Annotated[str | None, typer.Option("--permit", help="Permit; the project's, when it has one only.")]
-Account = Annotated[str | None, typer.Option(help="Account in whose name; the permit's holder, when there is one.")]
+DefinitionFile = Annotated[Path, typer.Argument(help="Cohort definition (YAML).")]
+ProjectOption = Annotated[str | None, typer.Option(help="Project; not needed with --permit.")]
+PermitOption = Annotated[str | None, typer.Option("--permit", help="Permit; the project's, when it has one only.")]
+AccountOption = Annotated[
+    str | None, typer.Option(help="Account in whose name; the permit's holder, when there is one.")
+]
 
 
 @app.callback()
@@ -39,9 +41,9 @@ def cohort() -> None:
 
 
 @app.command()
-def check(file: File, *, as_json: Json = False) -> None:
+def check(file: DefinitionFile, *, as_json: Json = False) -> None:
     """Check a definition; every error is shown with its line and remedy."""
-    wanted = plan(read(file))
+    wanted = make_plan(read(file))
     if as_json:
         typer.echo(json.dumps({"ok": True, "cohort": wanted.cohort, "digest": wanted.digest}))
     else:
@@ -55,12 +57,14 @@ def schema() -> None:
 
 
 @app.command()
-def count(file: File, *, account: Account = None, config: Config = None, as_json: Json = False) -> None:
+def count(file: DefinitionFile, *, account: AccountOption = None, config: Config = None, as_json: Json = False) -> None:
     """Print the flowchart of a definition, rounded and with small cells suppressed; needs no permit."""
     definition, settings = read(file), load(config)
     now = datetime.now(UTC)
     with open_database(settings).begin(DatabaseRole.WEB) as connection:
-        actor = accounts.actor(connection, account, now) if account else RequestActor("operator", AccountRole.OPERATOR)
+        actor = (
+            accounts.load_actor(connection, account, now) if account else RequestActor("operator", AccountRole.OPERATOR)
+        )
         counted = flowchart.count(
             connection,
             definition,
@@ -77,11 +81,11 @@ def count(file: File, *, account: Account = None, config: Config = None, as_json
 
 @app.command()
 def freeze(
-    file: File,
+    file: DefinitionFile,
     *,
-    project: Project = None,
-    permit: PermitId = None,
-    account: Account = None,
+    project: ProjectOption = None,
+    permit: PermitOption = None,
+    account: AccountOption = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -94,7 +98,7 @@ def freeze(
             connection,
             file.read_text("utf-8"),
             actor=actor,
-            permit=projects.permit(connection, permit_id),
+            permit=projects.find_permit(connection, permit_id),
             tables=settings.tables,
             small_cell=settings.small_cell,
             spark=settings.spark,
@@ -113,15 +117,15 @@ def freeze(
 def release(
     cohort: Annotated[str, typer.Argument(help="Id of a frozen cohort.")],
     *,
-    permit: PermitId = None,
-    account: Account = None,
+    permit: PermitOption = None,
+    account: AccountOption = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Request a release of a frozen cohort, which a worker prepares, and print its id."""
     now = datetime.now(UTC)
     with open_database(load(config)).begin(DatabaseRole.WEB) as connection:
-        project = frozen.asked(connection, cohort).project
+        project = frozen.load_request(connection, cohort).project
         permit_id, actor = _choose_permit_and_actor(connection, permit, project, account, now)
         requested = releases.request(connection, actor=actor, cohort=cohort, permit_id=permit_id, today=now.date())
     if isinstance(requested, Denied):
@@ -138,7 +142,9 @@ def _choose_permit_and_actor(
     connection: Connection, permit: str | None, project: str | None, account: str | None, now: datetime
 ) -> tuple[str | None, RequestActor]:
     """Return permit id and actor; what is not named is chosen if there is only one."""
-    candidates = [projects.permit(connection, permit)] if permit else projects.permits(connection, project=project)
+    candidates = (
+        [projects.find_permit(connection, permit)] if permit else projects.list_permits(connection, project=project)
+    )
     usable = [candidate for candidate in candidates if candidate and (account is None or account in candidate.holders)]
     if len(usable) != 1:
         return permit, _choose_actor(connection, account, frozenset(), now)
@@ -148,7 +154,7 @@ def _choose_permit_and_actor(
 def _choose_actor(connection: Connection, account: str | None, holders: frozenset[str], now: datetime) -> RequestActor:
     if account is None and len(holders) != 1:
         raise typer.BadParameter("name the permit and the account: --permit ID --account NAME")
-    return accounts.actor(connection, account or min(holders), now)
+    return accounts.load_actor(connection, account or min(holders), now)
 
 
 def _print_flowchart(name: str, chart: Flowchart) -> None:

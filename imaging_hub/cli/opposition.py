@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from imaging_hub.archive import opposition as oppositions
+from imaging_hub.archive import opposed_subjects as oppositions
 from imaging_hub.cli.options import Config, Json
-from imaging_hub.cohorts.opposition import apply
+from imaging_hub.cohorts.applied_oppositions import apply
 from imaging_hub.database import Database, DatabaseRole, open_database
 from imaging_hub.keys.keyring import gateway_keys
-from imaging_hub.pseudonymisation.oppositions import subjects_of
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.oppositions import import_oppositions
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings, load
 
 app = typer.Typer(no_args_is_help=True)
@@ -33,7 +33,7 @@ def opposition() -> None:
 
 @app.command()
 def add(people: People, config: Config = None, as_json: Json = False) -> None:
-    """Receive and use nothing of these people from now on, and print what was done."""
+    """Archive and use nothing of these people from now on, and print what was done."""
     settings = load(config)
     database = open_database(settings)
     sids = _subjects(settings, database, people)
@@ -58,4 +58,4 @@ def lift(people: People, config: Config = None, as_json: Json = False) -> None:
 def _subjects(settings: Settings, database: Database, people: Path) -> list[str]:
     third_party = ThirdParty.connect(settings)
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        return subjects_of(connection, gateway_keys(settings.keys), third_party, people)
+        return import_oppositions(connection, gateway_keys(settings.keys), third_party, people)

@@ -55,7 +55,7 @@ def add_project(
 def list_projects(*, config: Config = None, as_json: Json = False) -> None:
     """List the projects."""
     with open_database(load(config)).begin(DatabaseRole.WEB) as connection:
-        listed = projects.every(connection)
+        listed = projects.list_projects(connection)
     if as_json:
         typer.echo(json.dumps({"projects": [{"id": project.id, "title": project.title} for project in listed]}))
         return
@@ -115,7 +115,7 @@ def list_permits(
 ) -> None:
     """List permits with their state today."""
     with open_database(load(config)).begin(DatabaseRole.WEB) as connection:
-        listed = projects.permits(connection, project=project)
+        listed = projects.list_permits(connection, project=project)
     if as_json:
         typer.echo(json.dumps({"permits": [_row(permit) for permit in listed]}))
         return
@@ -136,16 +136,8 @@ def _row(permit: Permit) -> dict[str, object]:
         "domains": sorted(permit.domains),
         "from": permit.valid_from.isoformat(),
         "until": permit.valid_until.isoformat(),
-        "state": _state(permit, _today()),
+        "state": permit.state(_today()),
     }
-
-
-def _state(permit: Permit, today: date) -> str:
-    if permit.revoked:
-        return "revoked"
-    if today < permit.valid_from:
-        return "not yet"
-    return "in force" if today <= permit.valid_until else "expired"
 
 
 def _today() -> date:

@@ -68,28 +68,28 @@ def pull(
     database = open_database(settings)
     login = database.login(DatabaseRole.GATEWAY)
     with login.begin() as connection:
-        known = senders.find_by_title(connection, sender)
+        known_sender = senders.find_by_title(connection, sender)
     if orthanc is not None:
         secret = settings.orthanc_source_password
         feed = OrthancFeed(orthanc, settings.orthanc_source_user, secret.get_secret_value() if secret else None, label)
         with Reception(settings, database).running() as reception:
-            source = OrthancSource(feed, login, reception, known, dataset_max_bytes=settings.dataset_max_bytes)
-            complete = _follow(source, follow=follow, as_json=as_json)
+            source = OrthancSource(feed, login, reception, known_sender, dataset_max_bytes=settings.dataset_max_bytes)
+            complete = _print_transfers(source, follow=follow, as_json=as_json)
     else:
         ((level, path),) = given.items()
         pace = study_list.RetrievalPace(per_hour, study_list.parse_window(window) if window else None)
         wanted = study_list.parse_list(path.read_text("utf-8"))
         with Reception(settings, database).running() as reception:
-            asked = _asked(settings, login, known, reception, get=get)
-            complete = _tell(asked.run(RetrieveLevel(level), wanted, pace, again=again), as_json=as_json)
+            retrieval = _retrieval(settings, login, known_sender, reception, get=get)
+            complete = _print_lines(retrieval.run(RetrieveLevel(level), wanted, pace, again=again), as_json=as_json)
     if not complete:
         raise typer.Exit(1)
 
 
-def _asked(
+def _retrieval(
     settings: Settings, login: DatabaseLogin, sender: Sender, reception: Reception, *, get: bool
 ) -> StudyListRetrieval:
-    """The sender's PACS, to be asked by lists."""
+    """Create the retrieval from the sender's PACS."""
     from imaging_hub.retrieval.query_retrieve_scu import QueryRetrieveScu
     from imaging_hub.retrieval.study_list import StudyListRetrieval
 
@@ -104,8 +104,8 @@ def _asked(
     return StudyListRetrieval(login, sender, pacs.find, fetch)
 
 
-def _tell(retrieved: Iterable[RetrievedLine], *, as_json: bool) -> bool:
-    """Print what comes of each line, as it comes, and how often each outcome came; whether all were complete."""
+def _print_lines(retrieved: Iterable[RetrievedLine], *, as_json: bool) -> bool:
+    """Print each line with its outcome, and the counts; return whether all are complete."""
     from imaging_hub.retrieval.progress import LineOutcome
 
     outcomes: Counter[str] = Counter()
@@ -119,8 +119,8 @@ def _tell(retrieved: Iterable[RetrievedLine], *, as_json: bool) -> bool:
     return set(outcomes) <= {LineOutcome.COMPLETE.value}
 
 
-def _follow(source: OrthancSource, *, follow: bool, as_json: bool) -> bool:
-    """Print each study as it is taken over, once or until stopped; whether no instance was refused."""
+def _print_transfers(source: OrthancSource, *, follow: bool, as_json: bool) -> bool:
+    """Print each transferred study, once or until stopped; return whether no instance was refused."""
     refused = 0
     while True:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +58,7 @@ def add(
     from imaging_hub.database import DatabaseRole
     from imaging_hub.gateway import senders
     from imaging_hub.gateway.tls import certificate_fingerprint
+    from imaging_hub.intake import retention
     from imaging_hub.settings import load
 
     settings = load(config)
@@ -71,7 +71,7 @@ def add(
         certificate=certificate_fingerprint(certificate) if certificate else None,
         query=senders.QueryRetrieveAddress.parse(query) if query else None,
         retrieves=retrieve,
-        keep_originals=keep_originals,
+        keep_originals=None if keep_originals is None else retention.parse_policy(keep_originals),
         quiet_seconds=quiet,
     )
     with _database(settings).begin(DatabaseRole.GATEWAY) as connection:
@@ -95,7 +95,7 @@ def list_(
     with _database(load(config)).begin(DatabaseRole.GATEWAY) as connection:
         known = senders.list_senders(connection)
     if as_json:
-        typer.echo(json.dumps({"senders": [asdict(sender) for sender in known]}))
+        typer.echo(json.dumps({"senders": [senders.as_text(sender) for sender in known]}))
         return
     for sender in known:
         origin = f"{sender.calling_ae_title:<16}  {sender.address:<20}"
@@ -136,7 +136,7 @@ def test(
     config: Config = None,
 ) -> None:
     """Follow a sender's next study from the association to the archive; status 1 when it does not arrive in time."""
-    from imaging_hub.console.first_study import FirstStudyStep, follow_first_study
+    from imaging_hub.console.first_study_page import FirstStudyStep, follow_first_study
     from imaging_hub.database import DatabaseRole
     from imaging_hub.settings import load
 

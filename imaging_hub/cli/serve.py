@@ -110,7 +110,7 @@ def prepare(settings: Settings) -> PreparedDatabases:
     migrate(database)
     create_missing(settings.keys)
     if vault is not None:
-        Keyring.open(settings.trust_keys / "access.json").copy(settings.keys)
+        Keyring.open(settings.trust_keys / "access.json").copy_to(settings.keys)
     return PreparedDatabases(database, vault)
 
 

@@ -22,16 +22,16 @@ _CUSTODIANS = 2
 
 def prepare(settings: Settings, hub: Database | None = None) -> Database:
     """Create the third party's database and keys; `hub` is the database from which an older version's are moved."""
-    from imaging_hub.database import VAULT, DatabaseRole, migrate, open_vault
+    from imaging_hub.database import VAULT_SCHEMA, DatabaseRole, migrate, open_vault
     from imaging_hub.trust import epochs
     from imaging_hub.trust.keyrings import create_missing
-    from imaging_hub.trust.relocation import take_along
+    from imaging_hub.trust.vault_relocation import move_from_hub
 
     settings.home.mkdir(parents=True, exist_ok=True)
     database = open_vault(settings)
-    migrate(database, VAULT)
+    migrate(database, VAULT_SCHEMA)
     if hub is not None:
-        take_along(hub, database, settings.keys, settings.trust_keys)
+        move_from_hub(hub, database, settings.keys, settings.trust_keys)
     with database.begin(DatabaseRole.TRUST) as connection:
         filled = epochs.any_begun(connection)
     create_missing(settings.trust_keys, filled=filled)
@@ -103,7 +103,7 @@ def resubmit(config: Config = None, as_json: Json = False) -> None:
     """
     from imaging_hub.database import DatabaseRole, open_database
     from imaging_hub.pseudonymisation.rekeying import resubmit as submit_again
-    from imaging_hub.pseudonymisation.third_party import ThirdParty
+    from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 
     settings = load(config)
     login = open_database(settings).login(DatabaseRole.GATEWAY)

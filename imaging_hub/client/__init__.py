@@ -1,4 +1,4 @@
-"""Download a release and verify it: needs a URL and a token, and nothing of the service."""
+"""The client of a hub: downloads and verifies a release with a URL and a token, without the service's code."""
 
 from imaging_hub.client.download import DownloadSummary, download
 from imaging_hub.client.verification import Verification, verify

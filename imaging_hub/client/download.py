@@ -1,4 +1,4 @@
-"""A whole release to a folder: files in parallel, each verified, and the manifest last."""
+"""Download of a release to a folder: files in parallel, each verified, and the manifest last."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from imaging_hub.client.transfer import AdvanceProgress, ReleaseTransfer, Transf
 from imaging_hub.errors import TransferError
 
 _RESERVE_BYTES = 64 << 20  # what stays free on a disk after a download
-_POLL_SECONDS = 2.0
+_POLL_INTERVAL_SECONDS = 2.0
 
 BeginProgress = Callable[["DownloadSummary"], AdvanceProgress]
-"""Told once what there is to do; returns what is told of every byte."""
+"""Called once before the transfer; returns the callback that counts bytes."""
 
 
 @dataclass(frozen=True)
 class DownloadSummary:
-    """What a release is, and how much of it was here before."""
+    """Size of a release, and how much of it the folder already holds."""
 
     release: str
     files: int
     bytes: int
     present_bytes: int
-    """Bytes of whole or begun files, by their size; they are verified all the same."""
+    """Bytes of whole and partial files before the download, not verified yet."""
     folder: str
     complete: bool
 
@@ -46,38 +46,39 @@ def download(
     wait_seconds: float = 0.0,
     begin: BeginProgress | None = None,
 ) -> DownloadSummary:
-    """Bring a release to `dest`, or go on with it; every file is verified by its SHA-256 before it gets its name.
+    """Download a release to `dest`, or resume it; a file gets its name only after its SHA-256 is verified.
 
-    `release` is an id, or the address of a release (then `url` may be None). With `wait_seconds`, a
-    release in preparation is waited for. Raises `TransferError`; what was fetched stays and is resumed.
+    `release` is an id, or the address of a release (then `url` may be None). `wait_seconds` bounds the wait for
+    a release in preparation. Raises `TransferError` when the hub refuses, the disk is full, or a file stays wrong;
+    what was fetched is kept for the next call.
     """
     origin, name = locate(url, release)
     folder = Path(dest)
     with HubConnection(origin, token, connections=parallel) as hub:
-        found = _ready(hub, name, wait_seconds)
-        content = hub.manifest(found)
+        opened = _wait_until_ready(hub, name, wait_seconds)
+        content = hub.manifest(opened)
         items = manifest.parse(content)
-        _refuse_other(folder, content)
-        summary = _summarise(found, items, folder)
-        _refuse_full(folder, summary)
-        advance = begin(summary) if begin else _silent
+        _refuse_other_release(folder, content)
+        summary = _make_summary(opened, items, folder)
+        _refuse_full_disk(folder, summary)
+        advance = begin(summary) if begin else _ignore_progress
         if dry_run:
             return summary
         folder.mkdir(parents=True, exist_ok=True)
-        _fetch_all(ReleaseTransfer(hub, found.id, advance), items, folder, parallel)
-    _write_last(folder / manifest.NAME, content)
+        _fetch_all(ReleaseTransfer(hub, opened.id, advance), items, folder, parallel)
+    _write_whole(folder / manifest.NAME, content)
     return DownloadSummary(name, summary.files, summary.bytes, summary.present_bytes, summary.folder, complete=True)
 
 
-def _ready(hub: HubConnection, name: str, wait_seconds: float) -> Release:
-    until = time.monotonic() + wait_seconds
+def _wait_until_ready(hub: HubConnection, name: str, wait_seconds: float) -> Release:
+    deadline = time.monotonic() + wait_seconds
     while True:
         try:
             return hub.release(name)
         except TransferError as fault:
-            if fault.code != "release-preparing" or time.monotonic() >= until:
+            if fault.code != "release-preparing" or time.monotonic() >= deadline:
                 raise
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_POLL_INTERVAL_SECONDS)
 
 
 def _fetch_all(transfer: ReleaseTransfer, items: Sequence[ManifestItem], folder: Path, parallel: int) -> None:
@@ -98,26 +99,26 @@ def _fetch_all(transfer: ReleaseTransfer, items: Sequence[ManifestItem], folder:
             raise fault
 
 
-def _summarise(found: Release, items: Sequence[ManifestItem], folder: Path) -> DownloadSummary:
+def _make_summary(release: Release, items: Sequence[ManifestItem], folder: Path) -> DownloadSummary:
     present = 0
     for item in items:
-        target = folder / item.path
-        for path in (target, target.with_name(target.name + PARTIAL)):
+        whole = folder / item.path
+        for path in (whole, whole.with_name(whole.name + PARTIAL)):
             if path.is_file():
                 present += min(path.stat().st_size, item.size)
                 break
     total = sum(item.size for item in items)
-    return DownloadSummary(found.id, len(items), total, present, str(folder), complete=False)
+    return DownloadSummary(release.id, len(items), total, present, str(folder), complete=False)
 
 
-def _refuse_other(folder: Path, content: bytes) -> None:
-    """A folder is of one release."""
-    here = folder / manifest.NAME
-    if here.exists() and here.read_bytes() != content:
+def _refuse_other_release(folder: Path, content: bytes) -> None:
+    """Refuse a folder that holds the manifest of another release."""
+    present = folder / manifest.NAME
+    if present.exists() and present.read_bytes() != content:
         raise TransferError("the folder holds another release", code="other-release", hint="choose another folder")
 
 
-def _refuse_full(folder: Path, summary: DownloadSummary) -> None:
+def _refuse_full_disk(folder: Path, summary: DownloadSummary) -> None:
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     needed = summary.bytes - summary.present_bytes
     if shutil.disk_usage(existing).free < needed + _RESERVE_BYTES:
@@ -125,11 +126,11 @@ def _refuse_full(folder: Path, summary: DownloadSummary) -> None:
         raise TransferError(message, code="disk-full", hint="free some space or choose another folder")
 
 
-def _write_last(path: Path, content: bytes) -> None:
+def _write_whole(path: Path, content: bytes) -> None:
     part = path.with_name(path.name + PARTIAL)
     part.write_bytes(content)
     part.replace(path)
 
 
-def _silent(gained: int) -> None:
-    """Nobody watches."""
+def _ignore_progress(gained: int) -> None:
+    """Ignore the progress."""

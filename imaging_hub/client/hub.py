@@ -1,4 +1,4 @@
-"""The hub's API as the client sees it: one authenticated connection, and what its refusals mean."""
+"""Authenticated connection to a hub's API, with its refusals as `TransferError`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ import httpx
 from imaging_hub.errors import TransferError
 
 ATTEMPTS = 5
-"""Tries of one request that fails for a passing reason, before it is given up."""
+"""Attempts of one request that fails for a transient reason."""
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-_PASSING = {408, 425, 429, 500, 502, 503, 504}
+_TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
 _WAIT_MAX_SECONDS = 60.0
 _TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 _RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 
-_NEXT_STEP = {
+_HINTS = {
     "not-authenticated": "the token is unknown: give the one you were shown, --token-file FILE",
     "account-expired": "your account's time is over: ask the operator for a new token",
     "permit-expired": "the permit is over: ask for a new one; what was downloaded stays and can be completed",
@@ -34,12 +34,12 @@ _NEXT_STEP = {
     "not-a-holder": "ask the operator to name you in the permit",
     "not-found": "check the release's name and the URL; a release of others looks the same",
 }
-"""What to do about a refusal, where the hub does not say it better."""
+"""Hints by refusal code; they replace the hub's own, which cannot know the client's options."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """What the hub says of a release before anything is fetched."""
+    """State and size of a release as the hub states them."""
 
     id: str
     state: str
@@ -49,7 +49,10 @@ class Release:
 
 
 def locate(url: str | None, release: str) -> tuple[str, str]:
-    """Origin and id of a release that is given by id, or by the address of its page or API resource."""
+    """Return origin and id of a release given by id, or by the address of its page or API resource.
+
+    Raises `TransferError` when no hub is named, the scheme is not https, or the id is malformed.
+    """
     if "://" in release:
         parts = urlsplit(release)
         url = f"{parts.scheme}://{parts.netloc}"
@@ -60,12 +63,12 @@ def locate(url: str | None, release: str) -> tuple[str, str]:
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
         raise TransferError("a token is sent over https only", code="insecure-url", hint="use the https:// address")
     if not _RELEASE.match(release):
-        raise TransferError("this is not the name of a release", code="not-found", hint=_NEXT_STEP["not-found"])
+        raise TransferError("this is not the name of a release", code="not-found", hint=_HINTS["not-found"])
     return f"{parts.scheme}://{parts.netloc}", release
 
 
 class HubConnection:
-    """A connection to one hub, shared by threads; passing faults are retried with growing pauses."""
+    """A connection to one hub, shared by threads; transient faults are retried with growing pauses."""
 
     def __init__(self, url: str, token: str, *, connections: int, pause_seconds: float = 0.5) -> None:
         self._pause = pause_seconds
@@ -83,20 +86,19 @@ class HubConnection:
         self._http.close()
 
     def release(self, release: str) -> Release:
-        """State of a release. Raises `TransferError` unless it is ready."""
-        answer = self._get(f"releases/{release}")
+        """Return the state of a release; raises `TransferError` unless it is ready."""
+        response = self._get(f"releases/{release}")
         try:
-            body = answer.json()
+            body = response.json()
             state = str(body["state"])
             if state != "READY":
-                raise _not_ready(state)
-            found = Release(release, state, int(body["instances"]), int(body["bytes"]), str(body["manifest_digest"]))
+                raise _not_ready_error(state)
+            return Release(release, state, int(body["instances"]), int(body["bytes"]), str(body["manifest_digest"]))
         except (ValueError, KeyError, TypeError) as fault:
             raise TransferError("this URL answers, but not as a hub", code="not-a-hub", hint="check --url") from fault
-        return found
 
     def manifest(self, release: Release) -> bytes:
-        """The manifest, verified against the digest that the hub gave."""
+        """Return the manifest's Parquet bytes; raises `TransferError` when their digest is not the stated one."""
         for _ in range(2):
             content = self._get(f"releases/{release.id}/manifest").content
             if hashlib.sha256(content).hexdigest() == release.manifest_digest:
@@ -107,19 +109,22 @@ class HubConnection:
 
     @contextmanager
     def object(self, release: str, digest: str, offset: int) -> Iterator[httpx.Response]:
-        """An object's bytes from `offset` on, as a response to be read; one try, its refusals raised."""
-        headers = {"Range": f"bytes={offset}-"}
-        with self._http.stream("GET", f"releases/{release}/objects/{digest}", headers=headers) as answer:
-            if answer.status_code not in (200, 206, 416):
-                answer.read()
-                raise refusal(answer)
-            yield answer
+        """Open the response with an object's bytes from `offset` on, without retries.
 
-    def rest(self, attempt: int, fault: Exception) -> None:
-        """Pause before the next attempt, or raise when the fault does not pass or there were enough."""
-        wait = self._pause * 2**attempt
+        Raises `TransferError` when the hub refuses, `httpx.TransportError` when the connection breaks.
+        """
+        headers = {"Range": f"bytes={offset}-"}
+        with self._http.stream("GET", f"releases/{release}/objects/{digest}", headers=headers) as response:
+            if response.status_code not in (200, 206, 416):
+                response.read()
+                raise error_from_response(response)
+            yield response
+
+    def pause_before_retry(self, attempt: int, fault: Exception) -> None:
+        """Sleep before the next attempt; raises `fault` when it is not transient, `TransferError` after the last."""
+        seconds = self._pause * 2**attempt
         if isinstance(fault, HubBusy):
-            wait = max(wait, fault.retry_after)
+            seconds = max(seconds, fault.retry_after)
         elif not isinstance(fault, httpx.TransportError):
             raise fault
         if attempt + 1 >= ATTEMPTS:
@@ -128,53 +133,53 @@ class HubConnection:
                 code="unreachable",
                 hint="run the same command again; it goes on where it stopped",
             ) from fault
-        time.sleep(min(wait, _WAIT_MAX_SECONDS))
+        time.sleep(min(seconds, _WAIT_MAX_SECONDS))
 
     def _get(self, path: str) -> httpx.Response:
         for attempt in range(ATTEMPTS):
             try:
-                answer = self._http.get(path)
-                if answer.status_code != 200:
-                    raise refusal(answer)
+                response = self._http.get(path)
+                if response.status_code != 200:
+                    raise error_from_response(response)
             except (httpx.TransportError, TransferError) as fault:
-                self.rest(attempt, fault)
+                self.pause_before_retry(attempt, fault)
             else:
-                return answer
-        raise AssertionError("rest() raises after the last attempt")
+                return response
+        raise AssertionError("pause_before_retry() raises after the last attempt")
 
 
 class HubBusy(TransferError):
-    """The hub asks to try again later."""
+    """The hub cannot answer now; the request may be repeated."""
 
     code = "busy"
     retry_after = 0.0
-    """Seconds the hub asked to wait."""
+    """Seconds from the Retry-After header, 0 without one."""
 
 
-def refusal(answer: httpx.Response) -> TransferError:
-    """What a refusing answer means, with the hub's own code and hint (RFC 9457) where it gives them."""
+def error_from_response(response: httpx.Response) -> TransferError:
+    """Return the error of a refusing response, with code and detail of its problem document (RFC 9457) if any."""
     try:
-        body = answer.json()
+        body = response.json()
         code, detail, hint = (str(body.get(name) or "") for name in ("code", "detail", "hint"))
     except (ValueError, AttributeError):
         code = detail = hint = ""
-    code = code or {401: "not-authenticated", 403: "not-allowed", 404: "not-found"}.get(answer.status_code, "refused")
-    message = f"the hub refused: {_plain(detail) or code}"
-    hint = _NEXT_STEP.get(code) or _plain(hint)
-    if answer.status_code not in _PASSING:
+    code = code or {401: "not-authenticated", 403: "not-allowed", 404: "not-found"}.get(response.status_code, "refused")
+    message = f"the hub refused: {_printable(detail) or code}"
+    hint = _HINTS.get(code) or _printable(hint)
+    if response.status_code not in _TRANSIENT_STATUS:
         return TransferError(message, code=code, hint=hint)
     busy = HubBusy(message, code=code, hint=hint)
-    seconds = answer.headers.get("retry-after", "")
+    seconds = response.headers.get("retry-after", "")
     busy.retry_after = float(seconds) if seconds.isdigit() else 0.0
     return busy
 
 
-def _plain(words: str) -> str:
-    """A server's words without what could drive a terminal."""
-    return "".join(character for character in words if character.isprintable())[:300]
+def _printable(text: str) -> str:
+    """Return a server's text without control characters, which could drive a terminal."""
+    return "".join(character for character in text if character.isprintable())[:300]
 
 
-def _not_ready(state: str) -> TransferError:
+def _not_ready_error(state: str) -> TransferError:
     if state == "PREPARING":
         return TransferError(
             "the release is being prepared",

@@ -1,4 +1,4 @@
-"""One file from the hub to the disk: resumed from its true offset, and accepted by its SHA-256 only."""
+"""Transfer of one file from the hub to the disk, resumed by byte range and accepted by its SHA-256 only."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from imaging_hub.client.manifest import PARTIAL, ManifestItem, sha256
 from imaging_hub.errors import TransferError
 
 CHUNK_BYTES = 1 << 18
-"""Bytes written at a time: the most that an interrupted transfer fetches again."""
+"""Bytes written at a time, and the most an interrupted transfer fetches again."""
 
 _REHASH_BYTES = 1 << 20
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)\Z")
 
 AdvanceProgress = Callable[[int], None]
-"""Told the bytes gained; negative when bytes turned out worthless."""
+"""Called with the number of bytes gained; negative when bytes are discarded."""
 
 
 class TransferStopped(Exception):
-    """Another file failed for good, so this one stops where it is."""
+    """The transfer was stopped because another file failed."""
 
 
 class _CannotResume(HubBusy):
-    """The hub does not go on from where we stopped: begin the file again."""
+    """The hub did not resume at the requested offset; the file starts over."""
 
     code = "cannot-resume"
 
 
-class _Part:
-    """A file in the making, with the digest of what it holds so far."""
+class _PartialFile:
+    """A partly transferred file, with the digest of its bytes so far."""
 
     def __init__(self, path: Path, size: int) -> None:
         self.path, self.size, self.length = path, size, 0
@@ -54,7 +54,7 @@ class _Part:
         self.length += len(block)
 
     def clear(self) -> int:
-        """Begin again; returns the bytes lost."""
+        """Discard the content and return its length."""
         lost, self.length, self._sha256 = self.length, 0, hashlib.sha256()
         self.path.write_bytes(b"")
         return lost
@@ -65,20 +65,21 @@ class _Part:
 
 
 class ReleaseTransfer:
-    """The files of one release on their way; shared by threads, which stop together."""
+    """Transfer of one release's files; shared by threads, which stop together."""
 
     def __init__(self, hub: HubConnection, release: str, advance: AdvanceProgress) -> None:
         self._hub, self._release, self._advance = hub, release, advance
         self._stopping = Event()
 
     def stop(self) -> None:
-        """Let every thread stop at its next chunk."""
+        """Stop every thread at its next chunk."""
         self._stopping.set()
 
     def fetch(self, item: ManifestItem, target: Path) -> None:
-        """Bring `item` to `target`; what is there is kept only if it is the item.
+        """Fetch `item` to `target`, unless it is already there with the right digest.
 
-        A file whose digest is wrong is deleted and fetched once more; then it is a `TransferError`.
+        A file with a wrong digest is fetched once more. Raises `TransferError` when it is wrong again or the hub
+        refuses, `TransferStopped` when another thread failed.
         """
         try:
             self._fetch(item, target)
@@ -87,12 +88,12 @@ class ReleaseTransfer:
             raise
 
     def _fetch(self, item: ManifestItem, target: Path) -> None:
-        self._go_on()
+        self._raise_if_stopped()
         if target.is_file() and target.stat().st_size == item.size and sha256(target) == item.digest:
             self._advance(item.size)
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = _Part(target.with_name(target.name + PARTIAL), item.size)
+        part = _PartialFile(target.with_name(target.name + PARTIAL), item.size)
         self._advance(part.length)
         for _ in range(2):
             self._complete(item, part)
@@ -107,12 +108,12 @@ class ReleaseTransfer:
             hint="run the same command again; if it stays, tell the operator the release and this code",
         )
 
-    def _go_on(self) -> None:
+    def _raise_if_stopped(self) -> None:
         if self._stopping.is_set():
             raise TransferStopped
 
-    def _complete(self, item: ManifestItem, part: _Part) -> None:
-        """Ask for the rest until the file has its size; progress forgives failures, a new beginning does not."""
+    def _complete(self, item: ManifestItem, part: _PartialFile) -> None:
+        """Request the missing bytes until the file has its size; progress resets the count of failures."""
         failures, restarted = 0, False
         while part.length < part.size:
             before = part.length
@@ -126,32 +127,32 @@ class ReleaseTransfer:
                     restarted = True
                 elif part.length > before and not restarted:
                     failures = 0
-                self._hub.rest(failures, fault)
+                self._hub.pause_before_retry(failures, fault)
                 failures += 1
 
-    def _append(self, item: ManifestItem, part: _Part) -> None:
-        """One request's worth of bytes; what came before a break is kept."""
-        with self._hub.object(self._release, item.digest, part.length) as answer:
-            _agree(answer, part)
-            for block in answer.iter_raw(CHUNK_BYTES):
-                self._go_on()
+    def _append(self, item: ManifestItem, part: _PartialFile) -> None:
+        """Append the bytes of one response; those before a broken connection are kept."""
+        with self._hub.object(self._release, item.digest, part.length) as response:
+            _check_range(response, part)
+            for block in response.iter_raw(CHUNK_BYTES):
+                self._raise_if_stopped()
                 kept = block[: part.size - part.length]
                 part.append(kept)
                 self._advance(len(kept))
                 if len(kept) < len(block):
-                    return  # longer than announced: the digest of its beginning decides
+                    return  # longer than announced: the digest of the first `size` bytes decides
 
 
-def _agree(answer: httpx.Response, part: _Part) -> None:
-    """The answer goes on exactly where we stopped, in an object of the size we know."""
-    if answer.status_code == 206:
-        stated = _RANGE.match(answer.headers.get("content-range", ""))
-        if stated is not None and int(stated[1]) == part.length and int(stated[2]) == part.size:
+def _check_range(response: httpx.Response, part: _PartialFile) -> None:
+    """Check that the response starts at the requested offset of an object of the expected size (RFC 9110 §14.4)."""
+    if response.status_code == 206:
+        content_range = _RANGE.match(response.headers.get("content-range", ""))
+        if content_range is not None and int(content_range[1]) == part.length and int(content_range[2]) == part.size:
             return
-    elif answer.status_code == 200 and part.length == 0:
+    elif response.status_code == 200 and part.length == 0:
         return
     if part.length:
-        raise _CannotResume("the hub does not go on from where the transfer stopped")
+        raise _CannotResume("the hub does not resume where the transfer stopped")
     raise TransferError(
         "the hub's object does not have the length that the manifest says",
         code="wrong-length",

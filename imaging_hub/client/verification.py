@@ -1,4 +1,4 @@
-"""Is a downloaded release still, byte for byte, what was released?"""
+"""Verification of a downloaded release against its manifest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imaging_hub.client import manifest
 
 @dataclass(frozen=True)
 class Verification:
-    """What a folder holds compared with its manifest; paths relative to the folder."""
+    """Differences between a folder and its manifest; paths relative to the folder."""
 
     files: int
     missing: Sequence[str]
@@ -21,14 +21,14 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Nothing missing, altered or added."""
+        """Whether nothing is missing, altered or added."""
         return not (self.missing or self.altered or self.extra)
 
 
-def verify(dest: Path | str, hashed: Callable[[int], None] | None = None) -> Verification:
-    """Hash every file of a downloaded release again. `hashed` is told the bytes of each.
+def verify(dest: Path | str, advance: Callable[[int], None] | None = None) -> Verification:
+    """Hash every file of a downloaded release again; `advance` is called with the size of each.
 
-    Raises `TransferError` when `dest` holds no manifest.
+    Raises `TransferError` when `dest` holds no valid manifest.
     """
     folder = Path(dest)
     items = manifest.read(folder)
@@ -39,17 +39,17 @@ def verify(dest: Path | str, hashed: Callable[[int], None] | None = None) -> Ver
             missing.append(str(item.path))
         elif path.stat().st_size != item.size or manifest.sha256(path) != item.digest:
             altered.append(str(item.path))
-        if hashed:
-            hashed(item.size)
-    named = {str(item.path) for item in items} | {manifest.NAME}
-    extra = sorted(name for name in _files(folder) if name not in named)
+        if advance:
+            advance(item.size)
+    listed = {str(item.path) for item in items} | {manifest.NAME}
+    extra = sorted(name for name in _files(folder) if name not in listed)
     return Verification(len(items), missing, altered, extra)
 
 
 def _files(folder: Path) -> list[str]:
-    found = []
+    paths = []
     for root, folders, files in os.walk(folder):
-        here = Path(root)
-        links = [name for name in folders if (here / name).is_symlink()]
-        found += [(here / name).relative_to(folder).as_posix() for name in (*files, *links)]
-    return found
+        parent = Path(root)
+        links = [name for name in folders if (parent / name).is_symlink()]
+        paths += [(parent / name).relative_to(folder).as_posix() for name in (*files, *links)]
+    return paths

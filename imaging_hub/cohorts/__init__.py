@@ -1,1 +1,1 @@
-"""Cohorts: who, by care pathway; which images of them; counted safely, frozen, and released under a permit."""
+"""Cohorts: subjects selected by care pathway and images, counted, frozen, and released under a permit."""

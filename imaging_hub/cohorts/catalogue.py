@@ -1,4 +1,4 @@
-"""Frozen cohorts and their releases as they are listed: operators see all, others those of the permits they hold."""
+"""Lists of frozen cohorts and releases: operators see all, others those of the permits they hold."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
+from imaging_hub.archive.index import ReviewState
+from imaging_hub.cohorts.release import ReleaseState
 from imaging_hub.permits.policy import AccountRole, RequestActor, RequestedResource
 
 
 @dataclass(frozen=True)
 class CohortView:
-    """A frozen run of a definition."""
+    """A frozen cohort, with its definition and flowchart."""
 
     id: str
     project: str
@@ -29,14 +31,14 @@ class CohortView:
 
 @dataclass(frozen=True)
 class ReleaseView:
-    """A frozen list of digests, and whether it can be fetched yet."""
+    """A release with its state and, once it is ready, its size."""
 
     id: str
     cohort: str
     cohort_name: str
     project: str
     permit: str
-    state: str
+    state: ReleaseState
     instances: int | None
     bytes: int | None
     manifest_digest: str | None
@@ -45,8 +47,8 @@ class ReleaseView:
     ready_at: datetime | None
 
 
-def cohorts(connection: Connection, actor: RequestActor, cohort_id: str | None = None) -> Sequence[CohortView]:
-    """Cohorts of the projects whose permits the actor holds, the newest first; an operator sees all."""
+def list_cohorts(connection: Connection, actor: RequestActor, cohort_id: str | None = None) -> Sequence[CohortView]:
+    """Return the cohorts that the actor may see, newest first; only the one of `cohort_id` if given."""
     rows = connection.execute(
         text(
             "SELECT id, project, name, definition, definition_digest, data_version, flowchart, frozen_by, frozen_at"
@@ -59,8 +61,8 @@ def cohorts(connection: Connection, actor: RequestActor, cohort_id: str | None =
     return [CohortView(*row) for row in rows]
 
 
-def series_by_review_state(connection: Connection, cohort_id: str) -> dict[str, int]:
-    """The cohort's series by review state: what a release may have to wait for."""
+def count_series_by_review_state(connection: Connection, cohort_id: str) -> dict[ReviewState, int]:
+    """Return the number of the cohort's series by review state."""
     rows = connection.execute(
         text(
             "SELECT s.review_state, count(*) AS series FROM hub.cohort_member m"
@@ -68,17 +70,18 @@ def series_by_review_state(connection: Connection, cohort_id: str) -> dict[str, 
         ),
         {"cohort": cohort_id},
     )
-    return {row.review_state: row.series for row in rows}
+    return {ReviewState(row.review_state): row.series for row in rows}
 
 
 _RELEASE = (
-    "SELECT r.id, r.cohort, c.name, c.project, r.permit, r.state, r.instances, r.bytes, r.manifest_digest,"
-    " r.requested_by, r.created_at, r.ready_at FROM hub.release r JOIN hub.cohort c ON c.id = r.cohort"
+    "SELECT r.id, r.cohort, c.name AS cohort_name, c.project, r.permit, r.state, r.instances, r.bytes,"
+    " r.manifest_digest, r.requested_by, r.created_at, r.ready_at"
+    " FROM hub.release r JOIN hub.cohort c ON c.id = r.cohort"
 )
 
 
-def releases(connection: Connection, actor: RequestActor) -> Sequence[ReleaseView]:
-    """Releases of the actor's permits, the newest first; an operator sees all."""
+def list_releases(connection: Connection, actor: RequestActor) -> Sequence[ReleaseView]:
+    """Return the releases that the actor may see, newest first."""
     rows = connection.execute(
         text(
             f"{_RELEASE} WHERE :all OR EXISTS (SELECT 1 FROM hub.permit_holder h WHERE h.permit = r.permit"  # noqa: S608
@@ -86,30 +89,34 @@ def releases(connection: Connection, actor: RequestActor) -> Sequence[ReleaseVie
         ),
         {"all": actor.role is AccountRole.OPERATOR, "actor": actor.name},
     )
-    return [ReleaseView(*row) for row in rows]
+    return [_release(row) for row in rows]
 
 
-def release(connection: Connection, release_id: str) -> ReleaseView | None:
-    """One release, whoever may see it."""
+def find_release(connection: Connection, release_id: str) -> ReleaseView | None:
+    """Return one release, or None; the caller checks who may see it."""
     row = connection.execute(text(f"{_RELEASE} WHERE r.id = :id"), {"id": release_id}).one_or_none()
-    return ReleaseView(*row) if row else None
+    return _release(row) if row else None
 
 
-def as_resource(connection: Connection, wanted: ReleaseView) -> RequestedResource:
-    """What the policy needs to know of a release that is read or downloaded, as it is now."""
+def _release(row: Row[Any]) -> ReleaseView:
+    return ReleaseView(**{**row._mapping, "state": ReleaseState(row.state)})
+
+
+def release_resource(connection: Connection, release: ReleaseView) -> RequestedResource:
+    """Return the current facts about a release that the policy decides on."""
     members = connection.execute(
         text(
             "SELECT count(*) FILTER (WHERE s.review_state = 'REJECTED') AS rejected,"
             " count(*) FILTER (WHERE m.sid IN (SELECT sid FROM hub.opposed)) AS opposed"
             " FROM hub.cohort_member m JOIN hub.series s USING (series_instance_uid) WHERE m.cohort = :cohort"
         ),
-        {"cohort": wanted.cohort},
+        {"cohort": release.cohort},
     ).one()
-    return RequestedResource(project=wanted.project, rejected=members.rejected, opposed=members.opposed)
+    return RequestedResource(project=release.project, rejected=members.rejected, opposed=members.opposed)
 
 
-def size_of_item(connection: Connection, release_id: str, digest: str) -> int | None:
-    """Bytes of an object that a release lists; None where it does not."""
+def item_size(connection: Connection, release_id: str, digest: str) -> int | None:
+    """Return the size in bytes of an object of a release, or None when the release does not list it."""
     size: int | None = connection.execute(
         text("SELECT size FROM hub.release_item WHERE release = :release AND digest = :digest LIMIT 1"),
         {"release": release_id, "digest": digest},
@@ -117,8 +124,8 @@ def size_of_item(connection: Connection, release_id: str, digest: str) -> int | 
     return size
 
 
-def releases_with(connection: Connection, sids: Sequence[str]) -> int:
-    """How many releases, prepared or to be, hold something of these subjects."""
+def count_releases_with(connection: Connection, sids: Sequence[str]) -> int:
+    """Return the number of releases with series of these subjects, without failed ones."""
     count = connection.execute(
         text(
             "SELECT count(DISTINCT r.id) FROM hub.release r JOIN hub.cohort_member m USING (cohort)"
@@ -129,7 +136,7 @@ def releases_with(connection: Connection, sids: Sequence[str]) -> int:
     return int(count.scalar_one())
 
 
-def releases_by_state(connection: Connection) -> dict[str, int]:
-    """How many releases are in each state."""
+def count_releases_by_state(connection: Connection) -> dict[ReleaseState, int]:
+    """Return the number of releases by state."""
     rows = connection.execute(text("SELECT state, count(*) AS releases FROM hub.release GROUP BY state"))
-    return {row.state: row.releases for row in rows}
+    return {ReleaseState(row.state): row.releases for row in rows}

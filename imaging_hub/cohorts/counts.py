@@ -1,9 +1,8 @@
-"""Counts that may be shown: no number, and no difference of two, tells of fewer than `k` people.
+"""Suppression of small cells: no count shown, and no difference of two, is of fewer than `k` people.
 
-The rule of CASD for the PMSI is k = 11: a count below it is shown as `<11`, zero included, since that
-nobody has something is a fact about everybody. A flowchart is a chain of counts that only fall, so a step
-that takes few people away is given away by its two neighbours: of two counts that differ by less than k
-the earlier one is withheld. The last count decides first, because it is the one that is asked for.
+CASD's rule for the PMSI is k = 11. A smaller count is shown as `<11`, zero included, because zero is a fact about
+everybody. Counts of a flowchart only fall, so the difference of two neighbours is the number of people who left at a
+step: of two counts that differ by less than k the earlier is withheld, beginning at the last one.
 """
 
 from __future__ import annotations
@@ -11,77 +10,80 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-ROUNDED_TO = 10
-"""Feasibility counts are rounded down to this, so that many similar questions say little more than one."""
+ROUNDING_UNIT = 10
+"""Feasibility counts are rounded down to a multiple of this, so that similar questions reveal little more than one."""
 
 
 @dataclass(frozen=True)
 class CountedStep:
-    """A step with its true counts: never leaves the process."""
+    """A step of a flowchart with true counts, which never leave the process."""
 
     name: str
     subjects: int
     missing: int | None = None
-    """Of those who left at this step, how many because a value was missing; None where none can be."""
+    """Subjects who left at this step because a value is missing; None when none can be missing."""
     withheld: bool = False
-    """Not to be told whatever its size, for what was told before; and so the count of the missing."""
+    """Whether `differencing` forbids to show `subjects`."""
     missing_withheld: bool = False
+    """Whether it forbids to show `missing`."""
 
 
 @dataclass(frozen=True)
 class ShownStep:
-    """A step as people see it."""
+    """A step of a flowchart with counts as shown: a number, `<k` or `withheld`."""
 
     name: str
     subjects: str
     missing: str
-    """Empty where none can be, or where the count of the step is not shown."""
+    """Empty when no value can be missing, or the step's count is not shown."""
 
 
-def shown(steps: Sequence[CountedStep], k: int, *, rounded: bool = False) -> list[ShownStep]:
-    """The steps of a flowchart with every count that could tell of fewer than `k` people held back."""
-    visible = _visible(steps, k)
-    found = []
+def suppress_small_cells(steps: Sequence[CountedStep], k: int, *, rounded: bool = False) -> list[ShownStep]:
+    """Return the steps of a flowchart without counts that reveal fewer than `k` people."""
+    visible = _which_visible(steps, k)
+    shown_steps = []
     for place, step in enumerate(steps):
         lost = steps[place - 1].subjects - step.subjects if place else 0
-        told = place > 0 and visible[place] and visible[place - 1]
-        subjects = _text(step.subjects, visible[place], k, rounded)
-        found.append(ShownStep(step.name, subjects, _missing(step, lost, k, rounded) if told else ""))
-    return found
+        with_missing = place > 0 and visible[place] and visible[place - 1]
+        subjects = _count_text(step.subjects, visible[place], k, rounded)
+        shown_steps.append(
+            ShownStep(step.name, subjects, _missing_text(step, lost, k, rounded) if with_missing else "")
+        )
+    return shown_steps
 
 
-def one(count: int, k: int, *, rounded: bool = False) -> str:
-    """A single count as it may be shown."""
-    return _text(count, count >= k, k, rounded)
+def suppress_small_cell(count: int, k: int, *, rounded: bool = False) -> str:
+    """Return a single count as shown."""
+    return _count_text(count, count >= k, k, rounded)
 
 
-def _visible(steps: Sequence[CountedStep], k: int) -> list[bool]:
-    """Which counts of a falling chain are shown, decided from the last to the first."""
+def _which_visible(steps: Sequence[CountedStep], k: int) -> list[bool]:
+    """Decide which counts of a falling chain are shown, from the last to the first."""
     visible: list[bool] = []
     below = None
     for step in reversed(steps):
-        shows = not step.withheld and step.subjects >= k and (below is None or step.subjects - below >= k)
-        visible.append(shows)
-        below = step.subjects if shows else below
+        is_visible = not step.withheld and step.subjects >= k and (below is None or step.subjects - below >= k)
+        visible.append(is_visible)
+        below = step.subjects if is_visible else below
     return visible[::-1]
 
 
-def _text(count: int, visible: bool, k: int, rounded: bool) -> str:
+def _count_text(count: int, visible: bool, k: int, rounded: bool) -> str:
     if not visible:
         return _held_back(k) if count < k else "withheld"
-    return str(_rounded(count) if rounded else count)
+    return str(_round_down(count) if rounded else count)
 
 
-def _missing(step: CountedStep, lost: int, k: int, rounded: bool) -> str:
-    """Shown when neither it nor the others who left at the step are few."""
+def _missing_text(step: CountedStep, lost: int, k: int, rounded: bool) -> str:
+    """Return the count of missing values, shown when neither it nor the rest of those who left is below k."""
     if step.missing is None:
         return ""
     visible = not step.missing_withheld and step.missing >= k and lost - step.missing >= k
-    return _text(step.missing, visible, k, rounded)
+    return _count_text(step.missing, visible, k, rounded)
 
 
-def _rounded(count: int) -> int:
-    return count - count % ROUNDED_TO
+def _round_down(count: int) -> int:
+    return count - count % ROUNDING_UNIT
 
 
 def _held_back(k: int) -> str:

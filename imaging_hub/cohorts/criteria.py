@@ -1,7 +1,7 @@
-"""What a cohort definition may say, as strict models: an unknown key or a wrong type is an error.
+"""Models of a cohort definition, except for its images; an unknown key or a wrong type is an error.
 
-Windows are whole days, closed at both ends, relative to the subject's index date. A missing value is
-neither true nor false: `missing: drop` (the default) leaves it out and counts it, `keep` keeps it.
+Windows are whole days, closed at both ends, relative to the subject's index date. A missing value is neither true nor
+false: `missing: drop` (the default) drops the subject and counts it, `keep` keeps it.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
+from imaging_hub.cohorts.definition_types import DayWindow, MissingValues, Modality, SetName, StrictModel
 from imaging_hub.cohorts.image_criteria import WantedImages
-from imaging_hub.cohorts.strict import DayWindow, MissingValues, Modality, SetName, StrictModel
 
 EventDomain = Literal["diagnosis", "act", "drug", "package", "device", "ald", "stay", "biology", "cause_of_death"]
 
 
 class ImagingActs(StrictModel):
-    """Imaging acts by what they are rather than by code."""
+    """Imaging acts by their attributes instead of their codes."""
 
     modality: Modality
-    """Modality of the act, by the CCAM's own words."""
+    """Modality of the act, from its label in the CCAM."""
     region: Annotated[str, StringConstraints(pattern=r"^[A-Z_]{2,20}$")] | None = None
     """Region that is imaged, as `CHEST` or `BRAIN`."""
     contrast: Literal["any", "yes", "no"] = "any"
-    """Whether the act is with injection of a contrast medium."""
+    """Whether a contrast agent is injected."""
 
 
 def _kind(value: object) -> str:
@@ -37,14 +37,14 @@ CodePatterns = Annotated[
 
 
 class CodeSet(StrictModel):
-    """Codes of one nomenclature, with `*` for everything below."""
+    """Codes of one nomenclature, with `*` at the end for all codes with a prefix."""
 
     icd10: CodePatterns | None = None
     """Diagnoses, by ICD-10 in its French edition."""
     ccam: Annotated[
         Annotated[CodePatterns, Tag("codes")] | Annotated[ImagingActs, Tag("attributes")], Discriminator(_kind)
     ] | (None) = None
-    """Acts of the CCAM, by code or by what they are."""
+    """Acts of the CCAM, by code or by attributes."""
     atc: CodePatterns | None = None
     """Drugs, by ATC."""
     ald: CodePatterns | None = None
@@ -56,19 +56,19 @@ class CodeSet(StrictModel):
     ucd: CodePatterns | None = None
     """Drugs of hospitals' pharmacies, by UCD."""
     cip13: CodePatterns | None = None
-    """Packages of drugs dispensed in town, by CIP13."""
+    """Packages of drugs dispensed by pharmacies, by CIP13."""
     lpp: CodePatterns | None = None
     """Devices and services, by the LPP: seven digits."""
 
     @model_validator(mode="after")
-    def of_one_nomenclature(self) -> CodeSet:
-        """A set of two nomenclatures would match in one and be silently empty in the other."""
+    def check_one_nomenclature(self) -> CodeSet:
+        """Refuse a set of two nomenclatures, which could match in one only."""
         if len(self.nomenclatures()) != 1:
             raise ValueError("a set has exactly one of icd10, ccam, atc, ald, ghm, nabm, ucd, cip13, lpp; split it")
         return self
 
     def nomenclatures(self) -> list[str]:
-        """Those that have codes here: one, once it is checked."""
+        """Return the nomenclatures that have codes: exactly one in a checked set."""
         return [name for name in type(self).model_fields if getattr(self, name) is not None]
 
 
@@ -81,51 +81,51 @@ CodePosition = Literal["DP", "DR", "DAS", "UM", "ALD", "CI", "CA"]
 
 
 class IndexEvent(StrictModel):
-    """What makes a subject's index date."""
+    """The event that sets a subject's index date."""
 
     domain: EventDomain
-    """Kind of event."""
+    """Domain of the event."""
     set: AnyCodeSet
-    """A set by its name, or written here."""
+    """A set by its name, or inline."""
     position: tuple[CodePosition, ...] = ()
-    """Where the diagnosis stands; empty is anywhere."""
+    """Position of the diagnosis; empty is any."""
     first: bool = True
-    """The first such event, or else the last."""
+    """Whether the first such event counts, or else the last."""
 
 
 class Observation(StrictModel):
-    """How long the data must reach around the index date."""
+    """Observation period that the data must cover around the index date."""
 
     before_days: Annotated[int, Field(ge=0, le=36525)] = 0
-    """The data must begin so many days before it."""
+    """Days before it."""
     after_days: Annotated[int, Field(ge=0, le=36525)] = 0
-    """They must go on so many days after it."""
+    """Days after it."""
 
 
 class IndexDate(StrictModel):
-    """One index date per subject."""
+    """The index date, one per subject."""
 
     event: IndexEvent
-    """The event whose day it is."""
+    """The event that sets it."""
     observation: Observation = Observation()
-    """How long the subject must be observed."""
+    """Observation period around it."""
 
 
 class Demographics(StrictModel):
-    """Who the subject is on the index date."""
+    """Demographics of the subject on the index date."""
 
     age_at_index: tuple[Annotated[int, Field(ge=0, le=130)], Annotated[int, Field(ge=0, le=130)]] | None = None
     """Completed years, counted from the month of birth."""
     sex: Literal["any", "male", "female"] = "any"
-    """Sex as the SNDS has it."""
+    """Sex as coded in the SNDS."""
     alive_at_index: bool = False
-    """No death before the index date."""
+    """Whether subjects who died before the index date are dropped."""
     missing: MissingValues = "drop"
-    """What becomes of subjects whose age or sex is not known."""
+    """Whether subjects of unknown age or sex are kept."""
 
     @model_validator(mode="after")
-    def right_way_up(self) -> Demographics:
-        """`[40, 85]`, the younger first."""
+    def check_order(self) -> Demographics:
+        """Refuse ages in the wrong order."""
         if self.age_at_index is not None and self.age_at_index[0] > self.age_at_index[1]:
             raise ValueError("the ages are upside down; write the younger first")
         return self
@@ -137,22 +137,22 @@ LinkMethod = Literal[
 
 
 class Occurrence(StrictModel):
-    """Events of a set, in a window, so many of them."""
+    """A number of events of a set within a window."""
 
     name: SetName | None = None
-    """Word of the flowchart for it."""
+    """Its name in the flowchart."""
     domain: EventDomain
-    """Kind of event."""
+    """Domain of the events."""
     set: AnyCodeSet
-    """A set by its name, or written here."""
+    """A set by its name, or inline."""
     position: tuple[CodePosition, ...] = ()
-    """Where the diagnosis stands; empty is anywhere."""
+    """Position of the diagnosis; empty is any."""
     window: DayWindow
-    """When it must have happened."""
+    """Days in which they must have happened."""
     count: Annotated[str, StringConstraints(pattern=r"^>=[1-9][0-9]{0,3}$")] = ">=1"
-    """How often at least, as `>=2`."""
+    """Least number of events, as `>=2`."""
     distinct: Literal["day", "event"] = "day"
-    """`day`: two claims of one day count once."""
+    """`day`: claims of the same day count once."""
 
     @property
     def at_least(self) -> int:
@@ -164,71 +164,71 @@ Occurrences = Annotated[tuple[Occurrence, ...], Field(min_length=1)]
 
 
 class AtLeast(StrictModel):
-    """So many of several."""
+    """At least a number of the occurrences."""
 
     of: Annotated[tuple[Occurrence, ...], Field(min_length=2)]
-    """Of these."""
+    """The occurrences."""
     number: Annotated[int, Field(ge=1)]
-    """So many must be there."""
+    """Least number of them."""
 
     @model_validator(mode="after")
-    def can_be(self) -> AtLeast:
-        """Three of two would select nobody."""
+    def check_number(self) -> AtLeast:
+        """Refuse a number above that of the occurrences."""
         if self.number > len(self.of):
             raise ValueError("there are fewer than that; lower the number")
         return self
 
 
 class Inclusion(StrictModel):
-    """Subjects with any, all, none or so many of these."""
+    """Subjects with any, all, none or at least a number of the occurrences."""
 
     name: SetName
-    """Word of the flowchart for it."""
+    """Its name in the flowchart."""
     any: Occurrences | None = None
-    """One of these is enough."""
+    """At least one of these."""
     all: Occurrences | None = None
-    """Every one of these."""
+    """All of these."""
     none: Occurrences | None = None
-    """Not one of these."""
+    """None of these."""
     at_least: AtLeast | None = None
-    """So many of these."""
+    """At least a number of these."""
 
     @model_validator(mode="after")
-    def one_of_them(self) -> Inclusion:
-        """Two at once would leave the reader guessing."""
+    def check_one_kind(self) -> Inclusion:
+        """Refuse an inclusion with none or two of the four keys."""
         if sum(value is not None for value in (self.any, self.all, self.none, self.at_least)) != 1:
             raise ValueError("an inclusion has one of any, all, none, at_least; write two inclusions for two")
         return self
 
     @property
     def occurrences(self) -> tuple[Occurrence, ...]:
-        """What it speaks of."""
+        """The occurrences, whichever key they are under."""
         return self.any or self.all or self.none or (self.at_least.of if self.at_least else ())
 
 
 class MinLink(StrictModel):
-    """How sure it must be that images and care are of one person."""
+    """Requirements on the link between subject and SNDS person."""
 
     methods: Annotated[tuple[LinkMethod, ...], Field(min_length=1)] | None = None
-    """Only links made so: `ins` by the INS, the others by exams in common (`docs/linkage.md`); all without it."""
+    """Methods: `ins` by the INS, the others by exams in common (`docs/linkage.md`); all when not given."""
     score: Annotated[float, Field(ge=0, le=1)] = 0
-    """Least score: 1 of an INS, else the lower bound of the method's measured precision."""
+    """Least score: 1 for the INS, else the lower bound of the method's measured precision."""
 
     @model_validator(mode="after")
-    def says_something(self) -> MinLink:
-        """Nothing said is no criterion."""
+    def check_not_empty(self) -> MinLink:
+        """Refuse a requirement without methods and score."""
         if self.methods is None and not self.score:
             raise ValueError("neither methods nor a score; write one, or leave min_link out")
         return self
 
 
 class CohortScope(StrictModel):
-    """What part of the data is looked at."""
+    """The part of the data that the cohort is computed on."""
 
     snds_years: tuple[Annotated[int, Field(ge=2006, le=2100)], Annotated[int, Field(ge=2006, le=2100)]] | None = None
-    """First and last year of the events that are looked at."""
+    """First and last year of the events."""
     min_link: MinLink | None = None
-    """Which links between images and care are good enough; all without it."""
+    """Requirements on links; all links when not given."""
 
 
 OutputColumn = Literal["age_band", "sex", "index_offset_days", "death_offset_days", "link"]
@@ -236,47 +236,47 @@ USUAL_COLUMNS: tuple[OutputColumn, ...] = ("age_band", "sex", "index_offset_days
 
 
 class CohortOutput(StrictModel):
-    """What the release is made of, and what its manifest says of the subjects beside their images."""
+    """The content of a release, and the columns about subjects in its manifest."""
 
     level: Literal["series"] = "series"
     """What a member is."""
     columns: tuple[OutputColumn, ...] = USUAL_COLUMNS
     """`age_band` (five years at the index date), `sex`, `index_offset_days` (of the study, negative before the index
-    date), `death_offset_days` (empty without a known death; looks at the domain `death`), `link` (method and score).
-    A calendar date is none of them: it would tell by how much the dates in the images are moved."""
+    date), `death_offset_days` (empty without a known death; needs the domain `death`), `link` (method and score).
+    Calendar dates are not offered, since they would reveal the date shift of the images."""
 
     @model_validator(mode="after")
-    def each_once(self) -> CohortOutput:
-        """A column that is named twice is a slip."""
+    def check_columns_unique(self) -> CohortOutput:
+        """Refuse a column that is named twice."""
         if len(set(self.columns)) < len(self.columns):
             raise ValueError("a column is named twice; name each once")
         return self
 
 
 class CohortDefinition(StrictModel):
-    """A cohort, as its author wrote it."""
+    """A cohort definition."""
 
     cohort: SetName
     """Its name."""
     version: Annotated[int, Field(ge=1)]
-    """Raised by the author with every change."""
+    """Version, raised by the author with every change."""
     scope: CohortScope = CohortScope()
-    """What part of the data is looked at."""
+    """The part of the data that the cohort is computed on."""
     sets: dict[SetName, CodeSet] = {}
     """Sets of codes by name; each must be used."""
     index: IndexDate
-    """What makes the index date."""
+    """The index date."""
     demographics: Demographics = Demographics()
-    """Who the subject is."""
+    """Demographics of the subjects."""
     inclusion: tuple[Inclusion, ...] = ()
     """Steps that keep subjects, in this order."""
     exclusion: tuple[Occurrence, ...] = ()
-    """Steps that leave subjects out, after the inclusions."""
+    """Steps that drop subjects, after the inclusions."""
     imaging: Annotated[tuple[WantedImages], Field(min_length=1, max_length=1)]
-    """The images, one description."""
+    """The images, one entry."""
     output: CohortOutput = CohortOutput()
-    """What is released."""
+    """Content of a release."""
 
-    def codes(self, of: str | CodeSet) -> CodeSet | None:
-        """A set by name, or as it stands; None when no set has the name."""
-        return self.sets.get(of) if isinstance(of, str) else of
+    def resolve_set(self, code_set: str | CodeSet) -> CodeSet | None:
+        """Return a set given by name or inline; None when no set has the name."""
+        return self.sets.get(code_set) if isinstance(code_set, str) else code_set

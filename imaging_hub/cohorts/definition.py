@@ -1,4 +1,4 @@
-"""Reading a cohort definition: YAML to a checked `CohortDefinition`, with every fault at its line and its cure."""
+"""Parsing of cohort definitions: YAML to a validated `CohortDefinition`, with all faults by line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from imaging_hub import yaml_source
-from imaging_hub.cohorts import criteria, image_criteria, nomenclature, strict
+from imaging_hub.cohorts import criteria, definition_types, image_criteria, nomenclature
 from imaging_hub.cohorts.criteria import CodeSet, CohortDefinition, ImagingActs, IndexEvent, Occurrence
 from imaging_hub.errors import DefinitionError
 from imaging_hub.yaml_source import KeyPath as Place
@@ -23,26 +23,26 @@ _NOMENCLATURES = {
     "biology": ("nabm",), "cause_of_death": ("icd10",), "package": ("cip13",), "device": ("lpp",),
 }  # fmt: skip
 _POSITIONS = {"diagnosis": {"DP", "DR", "DAS", "UM", "ALD"}, "cause_of_death": {"CI", "CA"}}
-_NOT_RE2 = re.compile(r"\\[1-9]|\(\?[^:i]")  # back-references and look-around: DuckDB's and Spark's engines differ
+_NOT_RE2 = re.compile(r"\\[1-9]|\(\?[^:i]")  # back-references and look-around, on which DuckDB and Spark differ
 
 DefinitionFault = tuple[Place, str]
 
 
 def read(path: Path) -> CohortDefinition:
-    """The definition in a file. Raises `DefinitionError`, one `file:line: problem; cure` per line."""
-    with _named(str(path)):
-        return _checked(yaml_source.read(path), str(path))
+    """Read the definition in a file; raises `DefinitionError` with one `file:line: problem; remedy` per line."""
+    with _naming_file(str(path)):
+        return _validate(yaml_source.read(path), str(path))
 
 
 def parse(text: str, name: str = "definition") -> CohortDefinition:
-    """The definition in `text`; `name` stands before the lines of faults."""
-    with _named(name):
-        return _checked(yaml_source.parse(text), name)
+    """Parse the definition in `text`; raises `DefinitionError` as `read`, with `name` in place of the file."""
+    with _naming_file(name):
+        return _validate(yaml_source.parse(text), name)
 
 
 @contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Name the file in what is wrong with its YAML."""
+def _naming_file(name: str) -> Iterator[None]:
+    """Turn a `YamlFault` into a `DefinitionError` that names the file."""
     try:
         yield
     except YamlFault as fault:
@@ -50,59 +50,59 @@ def _named(name: str) -> Iterator[None]:
         raise DefinitionError(message) from None
 
 
-def _checked(source: YamlSource, name: str) -> CohortDefinition:
+def _validate(source: YamlSource, name: str) -> CohortDefinition:
     try:
         definition = CohortDefinition.model_validate_json(json.dumps(source.content))
     except ValidationError as fault:
-        raise _wrong(source, name, _translated(fault)) from None
+        raise _definition_error(source, name, _translate_errors(fault)) from None
     findings = [*_set_findings(definition), *_event_findings(definition), *_other_findings(definition)]
     if findings:
-        raise _wrong(source, name, findings)
+        raise _definition_error(source, name, findings)
     return definition
 
 
-def _wrong(source: YamlSource, name: str, findings: Iterable[DefinitionFault]) -> DefinitionError:
-    """One error that names every finding, in the order of the lines."""
+def _definition_error(source: YamlSource, name: str, findings: Iterable[DefinitionFault]) -> DefinitionError:
+    """Return one error with every finding, in the order of lines."""
     placed = sorted({(source.line(place), problem) for place, problem in findings})
     return DefinitionError("\n".join(f"{name}:{line}: {problem}" for line, problem in placed))
 
 
 def schema() -> dict[str, object]:
-    """The JSON Schema of a definition (2020-12); what it cannot say, `parse` checks."""
+    """Return the JSON Schema (2020-12) of a definition; `parse` checks more than it can express."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **CohortDefinition.model_json_schema()}
 
 
-def _translated(fault: ValidationError) -> Iterator[DefinitionFault]:
-    """Pydantic's errors in our words."""
+def _translate_errors(fault: ValidationError) -> Iterator[DefinitionFault]:
+    """Yield Pydantic's errors as faults with a remedy."""
     errors = fault.errors(include_url=False)
     for error in errors:
         place, context = error["loc"], error.get("ctx", {})
         key = next((part for part in reversed(place) if isinstance(part, str)), "")
         match error["type"]:
             case "extra_forbidden":
-                yield place, f"unknown key `{key}`; {_suggestion(key)}"
+                yield place, f"unknown key `{key}`; {_suggest_key(key)}"
             case "missing":
                 yield place, f"`{key}` is missing; add it"
             case "value_error":
                 yield place, str(context["error"])
             case "too_short" if any(place == other["loc"][: len(place)] != other["loc"] for other in errors):
-                continue  # pydantic counts the items that are right
+                continue  # Pydantic counts valid items only; the invalid one has an error of its own
             case "too_short" if context.get("actual_length") == 0:
                 yield place, f"`{key}` is empty and would select nobody; fill it or remove it"
             case _:
                 yield place, f"`{key}`: {error['msg'][:1].lower()}{error['msg'][1:]}"
 
 
-def _suggestion(key: str) -> str:
+def _suggest_key(key: str) -> str:
     models = [
         model
-        for module in (criteria, image_criteria, strict)
+        for module in (criteria, image_criteria, definition_types)
         for model in vars(module).values()
         if isinstance(model, type) and issubclass(model, BaseModel)
     ]
     known = sorted({field for model in models for field in model.model_fields})
-    near = difflib.get_close_matches(key, known, 1)
-    return f"did you mean `{near[0]}`?" if near else "remove it"
+    similar = difflib.get_close_matches(key, known, 1)
+    return f"did you mean `{similar[0]}`?" if similar else "remove it"
 
 
 def _set_findings(definition: CohortDefinition) -> Iterator[DefinitionFault]:
@@ -119,7 +119,7 @@ def _set_findings(definition: CohortDefinition) -> Iterator[DefinitionFault]:
 def _code_findings(codes: CodeSet, place: Place) -> Iterator[DefinitionFault]:
     if isinstance(codes.ccam, ImagingActs):
         acts = codes.ccam
-        if not nomenclature.acts_of(acts.modality, acts.region, acts.contrast).exact:
+        if not nomenclature.imaging_act_codes(acts.modality, acts.region, acts.contrast).exact:
             yield (*place, "ccam"), "no act of the CCAM has these attributes; widen region or contrast"
         return
     for key, patterns, check in (
@@ -141,16 +141,16 @@ def _code_findings(codes: CodeSet, place: Place) -> Iterator[DefinitionFault]:
 
 def _event_findings(definition: CohortDefinition) -> Iterator[DefinitionFault]:
     for event, place in _events(definition):
-        codes = definition.codes(event.set)
-        wanted = _NOMENCLATURES[event.domain]
+        codes = definition.resolve_set(event.set)
+        nomenclatures = _NOMENCLATURES[event.domain]
         if codes is None:
-            near = difflib.get_close_matches(str(event.set), definition.sets, 1)
-            cure = f"did you mean `{near[0]}`?" if near else "add it under sets"
+            similar = difflib.get_close_matches(str(event.set), definition.sets, 1)
+            cure = f"did you mean `{similar[0]}`?" if similar else "add it under sets"
             yield (*place, "set"), f"there is no set `{event.set}`; {cure}"
-        elif not set(codes.nomenclatures()) <= set(wanted):
+        elif not set(codes.nomenclatures()) <= set(nomenclatures):
             yield (
                 (*place, "set"),
-                f"events of domain {event.domain} have {' or '.join(wanted)} codes; use a set of those",
+                f"events of domain {event.domain} have {' or '.join(nomenclatures)} codes; use a set of those",
             )
         positions = _POSITIONS.get(event.domain)
         if event.position and not positions:
@@ -181,7 +181,7 @@ def _other_findings(definition: CohortDefinition) -> Iterator[DefinitionFault]:
 
 
 def _events(definition: CohortDefinition) -> Iterator[tuple[IndexEvent | Occurrence, Place]]:
-    """Every use of events, and where it stands."""
+    """Yield every use of a set, with its place in the definition."""
     yield definition.index.event, ("index", "event")
     for number, inclusion in enumerate(definition.inclusion):
         for key in ("any", "all", "none"):

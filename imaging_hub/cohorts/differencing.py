@@ -1,12 +1,12 @@
-"""What one account was told so far: whatever it adds and subtracts, no number of fewer than k people.
+"""Protection against differencing: sums and differences of an account's counts reveal no fewer than k people.
 
-Everybody is in one cell at first. A count that is told parts every cell into those whom it counts and the others; it is
-told only if no part holds fewer than k people, and if at least one cell is parted. A sum or difference of told counts
-is then a count of whole cells, and no two told sets differ by fewer than k (auditing of query sets: F. Y. Chin and
-G. Özsoyoğlu, Auditing and inference control in statistical databases, IEEE TSE 8(6), 1982).
+All people are in one cell at first. A disclosed count splits every cell into people it counts and others. It is
+disclosed only if no part holds fewer than k people and at least one cell is split. A sum or difference of disclosed
+counts is then a count of whole cells, so no two counted sets differ by fewer than k (auditing of query sets: F. Y. Chin
+and G. Özsoyoğlu, Auditing and inference control in statistical databases, IEEE TSE 8(6), 1982).
 
-A question that was told once has the same answer until so many people more or fewer would be counted that the
-difference may be told. People who were counted stay in their cell when they leave the data.
+A disclosed question keeps its answer until the difference to the new answer may be disclosed. People stay in their cell
+when they leave the data.
 """
 
 from __future__ import annotations
@@ -22,104 +22,104 @@ from ibis import _
 from pyarrow import parquet
 from sqlalchemy import Connection, text
 
-from imaging_hub.cohorts.engine import AnalyticEngine
+from imaging_hub.cohorts.analytic_engine import AnalyticEngine
 from imaging_hub.cohorts.snapshot import CohortSnapshot
 
 NEVER_COUNTED = 0
-"""The cell of those who were in no count that was told, and of whoever comes later."""
+"""Cell of people who are in no disclosed count, and of newcomers."""
 _CELLS = pa.schema([("sid", pa.string()), ("cell", pa.int64())])
 _MOVES = pa.schema([("cell", pa.int64()), ("to", pa.int64())])
 NOBODY = _CELLS.empty_table()
-"""The cells of an account that was told nothing yet."""
+"""Cells of an account without a disclosed count."""
 
 
 @dataclass(frozen=True, slots=True)
 class CountRequest:
-    """A count that is asked for, and its true answer."""
+    """A requested count with its true answer."""
 
     digest: str
-    """Of what it means: the same question asked in other words is another one."""
+    """Digest of the question's meaning (`CohortPlan.question_digests`)."""
     people: Any
-    """A table with `sid`."""
+    """Ibis table of the counted people, with `sid`."""
     count: int
     series: int | None = None
-    """Series of these people, where they are asked for too."""
+    """Number of their series, when it is requested too."""
 
 
 @dataclass(frozen=True, slots=True)
 class CountAnswer:
-    """What may be told, perhaps of an earlier version of the data; true numbers, rounded where they are shown."""
+    """The count that may be disclosed, perhaps of an earlier data version; not rounded yet."""
 
     count: int
     series: int | None
 
 
 class CountedCells:
-    """The cells of an account, over the people of a snapshot and those who were counted before."""
+    """Cells of an account: a partition of a snapshot's people and of those counted before."""
 
     def __init__(self, engine: AnalyticEngine, people: Any, counted: pa.Table, k: int) -> None:
-        """`people` is a table with a `sid` a row; `counted` has those who were in a count before, with their cells."""
+        """`people` is an Ibis table of `sid`; `counted` has the people of earlier counts with their cells."""
         self._engine = engine
         self._k = k
-        self._cells = engine.table("told", counted)
+        self._cells = engine.create_table("told", counted)
         newcomers = people.anti_join(self._cells, "sid")
         self._never_counted = int(newcomers.count().to_pyarrow().as_py())
 
-    def tell(self, subjects: Any) -> bool:
-        """Part the cells by a table with `sid`, of people of the snapshot; whether the count may be told."""
-        asked = subjects.select("sid").distinct().left_join(self._cells, "sid")
-        inside = self._engine.hold(asked.select("sid", cell=asked.cell.fill_null(NEVER_COUNTED)))
-        people = {NEVER_COUNTED: self._never_counted, **_sizes(self._cells)}
-        counted = _sizes(inside)
+    def disclose(self, subjects: Any) -> bool:
+        """Split the cells by `subjects`, a table of `sid`; returns False, without a split, when it is not allowed."""
+        members = subjects.select("sid").distinct().left_join(self._cells, "sid")
+        inside = self._engine.materialize(members.select("sid", cell=members.cell.fill_null(NEVER_COUNTED)))
+        people = {NEVER_COUNTED: self._never_counted, **_cell_sizes(self._cells)}
+        counted = _cell_sizes(inside)
         parts = [(counted.get(cell, 0), size - counted.get(cell, 0)) for cell, size in people.items()]
         if any(size and size < self._k for pair in parts for size in pair) or not any(all(pair) for pair in parts):
             return False
-        fresh = range(max(people) + 1, max(people) + 1 + len(counted))
-        moves = self._engine.table("moves", pa.table({"cell": sorted(counted), "to": fresh}, schema=_MOVES))
+        new_cells = range(max(people) + 1, max(people) + 1 + len(counted))
+        moves = self._engine.create_table("moves", pa.table({"cell": sorted(counted), "to": new_cells}, schema=_MOVES))
         moved = inside.join(moves, "cell").select("sid", cell=_.to)
-        self._cells = self._engine.hold(self._cells.anti_join(inside, "sid").union(moved))
+        self._cells = self._engine.materialize(self._cells.anti_join(inside, "sid").union(moved))
         self._never_counted -= counted.get(NEVER_COUNTED, 0)
         return True
 
-    def counted(self) -> pa.Table:
-        """Those who were in a count that was told, with their cells."""
+    def to_table(self) -> pa.Table:
+        """Return the people of disclosed counts with their cells (`sid`, `cell`)."""
         return self._cells.select("sid", "cell").to_pyarrow().cast(_CELLS)
 
 
-def _sizes(cells: Any) -> dict[int, int]:
-    """People by cell."""
+def _cell_sizes(cells: Any) -> dict[int, int]:
+    """Return the number of people by cell."""
     rows = cells.group_by("cell").aggregate(people=_.count()).to_pyarrow().to_pylist()
     return {row["cell"]: row["people"] for row in rows}
 
 
 class Disclosures:
-    """What an account was told so far, and what it may be told now: its turn lasts until the transaction ends."""
+    """Disclosed counts of an account; its row is locked until the transaction ends."""
 
     def __init__(self, connection: Connection, account: str, snapshot: CohortSnapshot, k: int) -> None:
         self._connection = connection
         self._account = account
-        self._cells = CountedCells(snapshot.engine, snapshot.tables.subject, _counted(connection, account), k)
+        self._cells = CountedCells(snapshot.engine, snapshot.tables.subject, _load_cells(connection, account), k)
 
-    def answers(self, questions: Sequence[CountRequest], version: str) -> list[CountAnswer | None]:
-        """An answer to each question, the last one first served; None where none may be given."""
-        before = self._before([question.digest for question in questions])
-        found: list[CountAnswer | None] = []
+    def answer(self, questions: Sequence[CountRequest], version: str) -> list[CountAnswer | None]:
+        """Return an answer to each question, None when it is withheld; the last question takes precedence."""
+        earlier = self._earlier_answers([question.digest for question in questions])
+        answers: list[CountAnswer | None] = []
         for question in reversed(questions):
-            known, of_version = before.get(question.digest, (None, ""))
-            if of_version != version and self._cells.tell(question.people):
-                known = CountAnswer(question.count, question.series)
-                self._remember(question, version)
-            found.append(known)
-        return found[::-1]
+            answer, of_version = earlier.get(question.digest, (None, ""))
+            if of_version != version and self._cells.disclose(question.people):
+                answer = CountAnswer(question.count, question.series)
+                self._save_answer(question, version)
+            answers.append(answer)
+        return answers[::-1]
 
-    def keep(self) -> None:
-        """Keep what was told, for the next time."""
+    def save(self) -> None:
+        """Store the cells."""
         self._connection.execute(
             text("UPDATE hub.told SET cells = :cells WHERE account = :account"),
-            {"account": self._account, "cells": _written(self._cells.counted())},
+            {"account": self._account, "cells": _as_parquet(self._cells.to_table())},
         )
 
-    def _before(self, digests: list[str]) -> dict[str, tuple[CountAnswer | None, str]]:
+    def _earlier_answers(self, digests: list[str]) -> dict[str, tuple[CountAnswer | None, str]]:
         rows = self._connection.execute(
             text(
                 "SELECT question, people, series, data_version FROM hub.answer"
@@ -129,7 +129,7 @@ class Disclosures:
         )
         return {row.question: (CountAnswer(row.people, row.series), row.data_version) for row in rows}
 
-    def _remember(self, question: CountRequest, version: str) -> None:
+    def _save_answer(self, question: CountRequest, version: str) -> None:
         self._connection.execute(
             text(
                 "INSERT INTO hub.answer (account, question, people, series, data_version)"
@@ -147,27 +147,27 @@ class Disclosures:
         )
 
 
-def note_asked(connection: Connection, account: str, today: date) -> int:
-    """Note that the account asks for a flowchart; how many it asked for today, this one included."""
+def record_request(connection: Connection, account: str, today: date) -> int:
+    """Record a request for a flowchart, and return the account's number of requests today, this one included."""
     row = connection.execute(
         text(
             "INSERT INTO hub.told AS t (account, cells, day, asked) VALUES (:account, :nobody, :today, 1)"
             " ON CONFLICT (account) DO UPDATE SET day = excluded.day,"
             " asked = CASE WHEN t.day = excluded.day THEN t.asked + 1 ELSE 1 END RETURNING asked"
         ),
-        {"account": account, "today": today, "nobody": _written(NOBODY)},
+        {"account": account, "today": today, "nobody": _as_parquet(NOBODY)},
     )
     return int(row.scalar_one())
 
 
-def _counted(connection: Connection, account: str) -> pa.Table:
+def _load_cells(connection: Connection, account: str) -> pa.Table:
     cells = connection.execute(
         text("SELECT cells FROM hub.told WHERE account = :account FOR UPDATE"), {"account": account}
     ).scalar_one()
     return parquet.read_table(BytesIO(bytes(cells)))
 
 
-def _written(cells: pa.Table) -> bytes:
+def _as_parquet(cells: pa.Table) -> bytes:
     sink = BytesIO()
     parquet.write_table(cells, sink, compression="zstd")
     return sink.getvalue()

@@ -1,4 +1,4 @@
-"""Running a plan: the steps counted one after the other, and the series that are left."""
+"""Flowcharts: the counts of a plan's steps, as an account may know them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from sqlalchemy import Connection
 
 from imaging_hub.audit import trail
 from imaging_hub.cohorts import counts
-from imaging_hub.cohorts.compilation import NarrowedCohort, indexed, narrowed, pictured
+from imaging_hub.cohorts.analytic_engine import AnalyticEngine
+from imaging_hub.cohorts.cohort_plan import CohortPlan, make_plan
 from imaging_hub.cohorts.counts import CountedStep, ShownStep
 from imaging_hub.cohorts.criteria import CohortDefinition
-from imaging_hub.cohorts.differencing import CountAnswer, CountRequest, Disclosures, note_asked
-from imaging_hub.cohorts.engine import AnalyticEngine
-from imaging_hub.cohorts.plan import CohortPlan, plan
-from imaging_hub.cohorts.snapshot import CohortSnapshot, take
+from imaging_hub.cohorts.differencing import CountAnswer, CountRequest, Disclosures, record_request
+from imaging_hub.cohorts.plan_compilation import NarrowedCohort, apply_step, select_series, select_with_index_date
+from imaging_hub.cohorts.snapshot import CohortSnapshot, take_snapshot
 from imaging_hub.errors import HubError
 from imaging_hub.permits.policy import Action, Denied, Permit, RequestActor, RequestedResource, decide
 
-_OLDEST_BAND = 90  # so few are older that a band would name them
+_OLDEST_BAND = 90  # older people are too few for a band of five years
 
 
 @dataclass(frozen=True)
 class CohortMember:
-    """A series of the cohort, and what its release may say of the subject."""
+    """A series of the cohort, with attributes of its subject for the manifest."""
 
     sid: str
     index_date: date
@@ -37,106 +37,108 @@ class CohortMember:
     """Five completed years at the index date, `90+`, or empty."""
     sex: str
     death_offset_days: int | None
-    """Days from the index date to the death; None when no death is known, or it was not asked for."""
+    """Days from the index date to the death; None when no death is known or the column is not wanted."""
     link_method: str
     link_score: float
 
 
 @dataclass(frozen=True)
 class CohortResult:
-    """A plan run on a snapshot; true counts, for this process only."""
+    """Result of a plan on a snapshot, with true counts, which never leave the process."""
 
     steps: Sequence[CountedStep]
     members: Sequence[CohortMember]
     sets: Sequence[NarrowedCohort]
-    """Whom each step after the first counts, as tables of the snapshot."""
+    """The cohort after each step but the first, as tables of the snapshot."""
 
 
 @dataclass(frozen=True)
 class Flowchart:
-    """What people see of an outcome."""
+    """A flowchart as shown, without small cells."""
 
     steps: Sequence[ShownStep]
     series: str
     data_version: str
 
 
-def run(wanted: CohortPlan, snapshot: CohortSnapshot) -> CohortResult:
-    """Narrow the subjects step by step, and take the images of those who are left.
+def run_plan(plan: CohortPlan, snapshot: CohortSnapshot) -> CohortResult:
+    """Run a plan on a snapshot.
 
-    Raises `HubError` when the load has no events of a domain that is asked for: nobody would be found, or left out.
+    Raises `HubError` `domain-not-loaded` when the load has no events of a domain that the plan needs.
     """
-    if absent := wanted.domains - snapshot.domains - {"death"}:
-        what = f"the loaded extraction has no events of {', '.join(sorted(absent))}"
-        raise HubError(what, code="domain-not-loaded", hint="load an extraction with their tables, or leave them out")
+    if missing_domains := plan.domains - snapshot.domains - {"death"}:
+        message = f"the loaded extraction has no events of {', '.join(sorted(missing_domains))}"
+        raise HubError(
+            message, code="domain-not-loaded", hint="load an extraction with their tables, or leave them out"
+        )
     tables = snapshot.tables
     steps = [CountedStep("linked subjects", _count(tables.subject))]
     sets: list[NarrowedCohort] = []
-    step = _settled(snapshot.engine, indexed(wanted, tables), steps, sets)
-    for condition in wanted.steps:
-        step = _settled(snapshot.engine, narrowed(wanted, tables, step, condition), steps, sets)
-    pictures = pictured(wanted.images, tables, step)
-    series = snapshot.engine.hold(pictures.cohort)
-    steps.append(_counted(pictures, series.sid.nunique().to_pyarrow().as_py()))
-    sets.append(NarrowedCohort(pictures.name, series.select("sid").distinct(), pictures.missing))
-    about = step.select("sid", "birth_month", "sex", "death_date", "method", "score")
-    rows = series.join(about, "sid").order_by("series_instance_uid").to_pyarrow().to_pylist()
-    deaths = "death_offset_days" in wanted.columns
+    step = _materialize_step(snapshot.engine, select_with_index_date(plan, tables), steps, sets)
+    for condition in plan.steps:
+        step = _materialize_step(snapshot.engine, apply_step(plan, tables, step, condition), steps, sets)
+    images = select_series(plan.images, tables, step)
+    series = snapshot.engine.materialize(images.cohort)
+    steps.append(_count_step(images, series.sid.nunique().to_pyarrow().as_py()))
+    sets.append(NarrowedCohort(images.name, series.select("sid").distinct(), images.missing))
+    subjects = step.select("sid", "birth_month", "sex", "death_date", "method", "score")
+    rows = series.join(subjects, "sid").order_by("series_instance_uid").to_pyarrow().to_pylist()
+    deaths = "death_offset_days" in plan.columns
     return CohortResult(steps, [_member(row, deaths=deaths) for row in rows], sets)
 
 
-def told(
+def disclose(
     connection: Connection,
-    wanted: CohortPlan,
-    outcome: CohortResult,
+    plan: CohortPlan,
+    result: CohortResult,
     snapshot: CohortSnapshot,
     *,
     actor: RequestActor,
     small_cell: int,
     rounded: bool,
 ) -> Flowchart:
-    """An outcome as this actor may know it: without small cells, and what differs too little from what it was told."""
+    """Return the flowchart that this actor may know: without small cells, and protected against differencing."""
     history = Disclosures(connection, actor.name, snapshot, small_cell)
-    series = len(outcome.members)
-    asked = [
-        CountRequest(digest, one.cohort, step.subjects, series if one is outcome.sets[-1] else None)
-        for digest, one, step in zip(wanted.questions, outcome.sets, outcome.steps[1:], strict=True)
+    series = len(result.members)
+    requests = [
+        CountRequest(digest, narrowed.cohort, step.subjects, series if narrowed is result.sets[-1] else None)
+        for digest, narrowed, step in zip(plan.question_digests, result.sets, result.steps[1:], strict=True)
     ]
-    answers = history.answers(asked, snapshot.version)
-    missing = _missing(history, wanted, outcome, answers, snapshot.version)
-    history.keep()
-    steps = [outcome.steps[0]]  # everybody: no question
-    for step, answer, of_them in zip(outcome.steps[1:], answers, missing, strict=True):
+    answers = history.answer(requests, snapshot.version)
+    missing = _disclose_missing(history, plan, result, answers, snapshot.version)
+    history.save()
+    steps = [result.steps[0]]  # all linked subjects, the same for every question
+    for step, answer, missing_answer in zip(result.steps[1:], answers, missing, strict=True):
         steps.append(
             CountedStep(
                 step.name,
                 answer.count if answer else step.subjects,
-                of_them.count if of_them else step.missing,
+                missing_answer.count if missing_answer else step.missing,
                 withheld=answer is None,
-                missing_withheld=of_them is None,
+                missing_withheld=missing_answer is None,
             )
         )
-    chart = counts.shown(steps, small_cell, rounded=rounded)
+    chart = counts.suppress_small_cells(steps, small_cell, rounded=rounded)
     final = answers[-1]
     if final is None or final.series is None or not chart[-1].subjects.isdigit():
         return Flowchart(chart, chart[-1].subjects, snapshot.version)
-    return Flowchart(chart, counts.one(final.series, small_cell, rounded=rounded), snapshot.version)
+    return Flowchart(chart, counts.suppress_small_cell(final.series, small_cell, rounded=rounded), snapshot.version)
 
 
-def _missing(
-    history: Disclosures, wanted: CohortPlan, outcome: CohortResult, answers: Sequence[CountAnswer | None], version: str
+def _disclose_missing(
+    history: Disclosures, plan: CohortPlan, result: CohortResult, answers: Sequence[CountAnswer | None], version: str
 ) -> list[CountAnswer | None]:
-    """Of each step after the first, how many left because a value is missing; None where it may not be told."""
-    asked = {
-        place: CountRequest(f"{wanted.questions[place]} missing", one.missing, step.missing)
-        for place, (one, step) in enumerate(zip(outcome.sets, outcome.steps[1:], strict=True))
-        if one.missing is not None
+    """Return the counts of missing values of each step but the first; None when one is withheld."""
+    requests = {
+        place: CountRequest(f"{plan.question_digests[place]} missing", narrowed.missing, step.missing)
+        for place, (narrowed, step) in enumerate(zip(result.sets, result.steps[1:], strict=True))
+        if narrowed.missing is not None
         and step.missing is not None
         and answers[place]
         and (place == 0 or answers[place - 1])
     }
-    given = dict(zip(asked, history.answers(list(asked.values()), version), strict=True))
-    return [given.get(place) for place in range(len(outcome.sets))]
+    by_place = dict(zip(requests, history.answer(list(requests.values()), version), strict=True))
+    return [by_place.get(place) for place in range(len(result.sets))]
 
 
 def count(
@@ -150,30 +152,35 @@ def count(
     permit: Permit | None = None,
     spark: str | None = None,
 ) -> Flowchart | Denied:
-    """How many there would be: rounded, so that it can be asked without a permit."""
-    wanted = plan(definition)
-    asked = note_asked(connection, actor.name, today)
-    resource = RequestedResource(modalities=wanted.modalities, domains=wanted.domains, asked_today=asked)
+    """Count a cohort, rounded, which needs no permit; the request is recorded and on the trail.
+
+    Raises `HubError` as `run_plan`, and `LinkageError` when no SNDS tables are loaded.
+    """
+    plan = make_plan(definition)
+    asked_today = record_request(connection, actor.name, today)
+    resource = RequestedResource(modalities=plan.modalities, domains=plan.domains, asked_today=asked_today)
     decision = decide(actor, Action.COHORT_COUNT, resource, permit=permit, today=today)
     if isinstance(decision, Denied):
         return decision
-    with take(connection, tables, spark) as snapshot:
-        outcome = run(wanted, snapshot)
-        flowchart = told(connection, wanted, outcome, snapshot, actor=actor, small_cell=small_cell, rounded=True)
-    detail = {"definition": wanted.digest, "data": flowchart.data_version}
-    trail.append(connection, actor.name, trail.AuditAction.COHORT_COUNTED, wanted.cohort, detail)
+    with take_snapshot(connection, tables, spark) as snapshot:
+        result = run_plan(plan, snapshot)
+        flowchart = disclose(connection, plan, result, snapshot, actor=actor, small_cell=small_cell, rounded=True)
+    detail = {"definition": plan.digest, "data": flowchart.data_version}
+    trail.append(connection, actor.name, trail.AuditAction.COHORT_COUNTED, plan.cohort, detail)
     return flowchart
 
 
-def _settled(engine: AnalyticEngine, step: NarrowedCohort, steps: list[CountedStep], sets: list[NarrowedCohort]) -> Any:
-    """The cohort after a step, computed once, and its count noted."""
-    cohort = engine.hold(step.cohort)
-    steps.append(_counted(step, _count(cohort)))
+def _materialize_step(
+    engine: AnalyticEngine, step: NarrowedCohort, steps: list[CountedStep], sets: list[NarrowedCohort]
+) -> Any:
+    """Compute the cohort after a step, and append its count."""
+    cohort = engine.materialize(step.cohort)
+    steps.append(_count_step(step, _count(cohort)))
     sets.append(NarrowedCohort(step.name, cohort, step.missing))
     return cohort
 
 
-def _counted(step: NarrowedCohort, subjects: int) -> CountedStep:
+def _count_step(step: NarrowedCohort, subjects: int) -> CountedStep:
     return CountedStep(step.name, subjects, None if step.missing is None else _count(step.missing))
 
 
@@ -182,7 +189,7 @@ def _count(table: Any) -> int:
 
 
 def _member(row: dict[str, Any], *, deaths: bool) -> CohortMember:
-    died = row["death_date"] if deaths else None
+    death_date = row["death_date"] if deaths else None
     return CohortMember(
         row["sid"],
         row["index_date"],
@@ -190,15 +197,15 @@ def _member(row: dict[str, Any], *, deaths: bool) -> CohortMember:
         row["content_digest"],
         _age_band(row["birth_month"], row["index_date"]),
         row["sex"] or "",
-        (died - row["index_date"]).days if died else None,
+        (death_date - row["index_date"]).days if death_date else None,
         row["method"],
         row["score"],
     )
 
 
-def _age_band(born: date | None, at: date) -> str:
-    if born is None:
+def _age_band(birth_month: date | None, index_date: date) -> str:
+    if birth_month is None:
         return ""
-    years = (at.year * 12 + at.month - born.year * 12 - born.month) // 12
+    years = (index_date.year * 12 + index_date.month - birth_month.year * 12 - birth_month.month) // 12
     low = years - years % 5
     return f"{_OLDEST_BAND}+" if low >= _OLDEST_BAND else f"{low}-{low + 4}"

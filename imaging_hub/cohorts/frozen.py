@@ -1,4 +1,4 @@
-"""Frozen cohorts: the members of one definition on one data version, for one project, for good."""
+"""Frozen cohorts: the members of a definition on one data version, for one project, unchangeable."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
+from imaging_hub.cohorts.cohort_plan import CohortPlan, make_plan
 from imaging_hub.cohorts.definition import parse
-from imaging_hub.cohorts.differencing import note_asked
-from imaging_hub.cohorts.flowchart import CohortResult, Flowchart, run, told
-from imaging_hub.cohorts.plan import CohortPlan, plan
-from imaging_hub.cohorts.snapshot import take
+from imaging_hub.cohorts.differencing import record_request
+from imaging_hub.cohorts.flowchart import CohortResult, Flowchart, disclose, run_plan
+from imaging_hub.cohorts.snapshot import take_snapshot
 from imaging_hub.errors import NotFound
 from imaging_hub.permits.policy import Action, DenialReason, Denied, Permit, RequestActor, RequestedResource, decide
 
 
 @dataclass(frozen=True)
 class FrozenCohort:
-    """A cohort that can be released."""
+    """A frozen cohort, which can be released."""
 
     id: str
     new: bool
-    """False when the same definition was frozen on the same data before."""
+    """False when the same definition was already frozen on the same data."""
     flowchart: Flowchart
 
 
 @dataclass(frozen=True)
 class FreezeRequest:
-    """What a frozen cohort was asked for with."""
+    """Project and plan of a frozen cohort."""
 
     project: str
     plan: CohortPlan
@@ -49,53 +49,53 @@ def freeze(
     today: date,
     spark: str | None = None,
 ) -> FrozenCohort | Denied:
-    """Freeze the definition (YAML) as it stands now, for the project of `permit`.
+    """Freeze a definition (YAML) on the current data, for the project of `permit`.
 
-    The same definition on the same data is the same cohort, with the same id, however often it is frozen.
-    Raises `DefinitionError` when the definition is wrong.
+    The same definition on the same data gives the same cohort with the same id. Raises `DefinitionError` when the
+    definition is wrong, `HubError` as `flowchart.run_plan`, and `LinkageError` when no SNDS tables are loaded.
     """
-    wanted = plan(parse(definition))
-    resource = RequestedResource(modalities=wanted.modalities, domains=wanted.domains)
+    plan = make_plan(parse(definition))
+    resource = RequestedResource(modalities=plan.modalities, domains=plan.domains)
     decision = decide(actor, Action.COHORT_FREEZE, resource, permit=permit, today=today)
     if isinstance(decision, Denied) or permit is None:
         return decision if isinstance(decision, Denied) else Denied(DenialReason.NO_PERMIT)
-    note_asked(connection, actor.name, today)
-    with take(connection, tables, spark) as snapshot:
-        outcome, version = run(wanted, snapshot), snapshot.version
-        flowchart = told(connection, wanted, outcome, snapshot, actor=actor, small_cell=small_cell, rounded=False)
-    identity = json.dumps([permit.project, wanted.digest, version])
+    record_request(connection, actor.name, today)
+    with take_snapshot(connection, tables, spark) as snapshot:
+        result, version = run_plan(plan, snapshot), snapshot.version
+        flowchart = disclose(connection, plan, result, snapshot, actor=actor, small_cell=small_cell, rounded=False)
+    identity = json.dumps([permit.project, plan.digest, version])
     cohort = f"cohort-{hashlib.sha256(identity.encode()).hexdigest()[:20]}"
-    new = _insert(
-        connection, cohort, permit.project, definition=definition, wanted=wanted, flowchart=flowchart, by=actor.name
+    new = _insert_cohort(
+        connection, cohort, permit.project, definition=definition, plan=plan, flowchart=flowchart, by=actor.name
     )
     if new:
-        _insert_members(connection, cohort, outcome)
-        detail = {"project": permit.project, "definition": wanted.digest, "data": version}
+        _insert_members(connection, cohort, result)
+        detail = {"project": permit.project, "definition": plan.digest, "data": version}
         trail.append(connection, actor.name, trail.AuditAction.COHORT_FROZEN, cohort, detail)
     return FrozenCohort(cohort, new, flowchart)
 
 
-def asked(connection: Connection, cohort: str) -> FreezeRequest:
-    """What a frozen cohort was asked for with. Raises `NotFound`."""
+def load_request(connection: Connection, cohort: str) -> FreezeRequest:
+    """Return project and plan of a frozen cohort; raises `NotFound`."""
     row = connection.execute(
         text("SELECT project, definition FROM hub.cohort WHERE id = :id"), {"id": cohort}
     ).one_or_none()
     if row is None:
         raise NotFound("there is no such cohort", hint="imaging-hub cohort freeze FILE")
-    return FreezeRequest(row.project, plan(parse(row.definition)))
+    return FreezeRequest(row.project, make_plan(parse(row.definition)))
 
 
-def _insert(
+def _insert_cohort(
     connection: Connection,
     cohort: str,
     project: str,
     *,
     definition: str,
-    wanted: CohortPlan,
+    plan: CohortPlan,
     flowchart: Flowchart,
     by: str,
 ) -> bool:
-    """Whether it was not there before."""
+    """Insert the cohort, and return whether it is new."""
     inserted = connection.execute(
         text(
             "INSERT INTO hub.cohort (id, project, name, definition, definition_digest, data_version, flowchart,"
@@ -105,9 +105,9 @@ def _insert(
         {
             "id": cohort,
             "project": project,
-            "name": wanted.cohort,
+            "name": plan.cohort,
             "definition": definition,
-            "digest": wanted.digest,
+            "digest": plan.digest,
             "version": flowchart.data_version,
             "flowchart": json.dumps(asdict(flowchart)),
             "by": by,
@@ -116,8 +116,8 @@ def _insert(
     return bool(inserted.rowcount)
 
 
-def _insert_members(connection: Connection, cohort: str, outcome: CohortResult) -> None:
-    if outcome.members:
+def _insert_members(connection: Connection, cohort: str, result: CohortResult) -> None:
+    if result.members:
         connection.execute(
             text(
                 "INSERT INTO hub.cohort_member (cohort, sid, index_date, series_instance_uid, content_digest, age_band,"
@@ -125,5 +125,5 @@ def _insert_members(connection: Connection, cohort: str, outcome: CohortResult) 
                 " :series_instance_uid, :content_digest, :age_band, :sex, :death_offset_days, :link_method,"
                 " :link_score)"
             ),
-            [{"cohort": cohort, **asdict(member)} for member in outcome.members],
+            [{"cohort": cohort, **asdict(member)} for member in result.members],
         )

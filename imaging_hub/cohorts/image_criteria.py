@@ -1,4 +1,4 @@
-"""What a cohort definition may say of images: which series, when, and how many of each subject."""
+"""Models of the images in a cohort definition: which series, when, and how many of each subject."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from imaging_hub.cohorts.strict import DayWindow, MissingValues, Modality, NonEmptyWord, SetName, StrictModel
+from imaging_hub.cohorts.definition_types import DayWindow, MissingValues, Modality, NonEmptyWord, SetName, StrictModel
 
 
 class NumberRange(StrictModel):
-    """A closed range; an end that is not given is open."""
+    """A range, closed at the ends that are given."""
 
     min: float | None = None
-    """Smallest value that fits."""
+    """Smallest value."""
     max: float | None = None
-    """Largest value that fits."""
+    """Largest value."""
 
     @model_validator(mode="after")
-    def right_way_up(self) -> NumberRange:
-        """Not empty, not all."""
+    def check_order(self) -> NumberRange:
+        """Refuse a range without ends, or with ends in the wrong order."""
         if self.min is None and self.max is None:
             raise ValueError("a range needs min or max; write `max: 1.5`")
         if self.min is not None and self.max is not None and self.min > self.max:
@@ -28,7 +28,7 @@ class NumberRange(StrictModel):
 
 
 class AnyWord(StrictModel):
-    """One of these words, found anywhere in the value, whatever the case."""
+    """Words of which one occurs in the value, ignoring case."""
 
     any: Annotated[tuple[NonEmptyWord, ...], Field(min_length=1)]
     """The words."""
@@ -42,19 +42,19 @@ class KernelPattern(StrictModel):
 
 
 class AllWords(StrictModel):
-    """Every one of these values."""
+    """Values that all must be present."""
 
     all: Annotated[tuple[NonEmptyWord, ...], Field(min_length=1)]
     """The values."""
 
 
 class SeriesCriterion(StrictModel):
-    """What the series is, from its header."""
+    """Criteria on attributes of a series."""
 
     slice_thickness_mm: NumberRange | None = None
     """Slice Thickness (0018,0050)."""
     slice_spacing_mm: NumberRange | None = None
-    """Distance of slices, computed from their positions: no attribute says it reliably."""
+    """Distance of slices, computed from their positions, since no attribute is reliable."""
     pixel_spacing_mm: NumberRange | None = None
     """The larger of row and column spacing."""
     kvp: NumberRange | None = None
@@ -62,7 +62,7 @@ class SeriesCriterion(StrictModel):
     magnetic_field_t: NumberRange | None = None
     """Magnetic Field Strength (0018,0087)."""
     contrast: Annotated[tuple[Literal["yes", "no", "unknown"], ...], Field(min_length=1)] | None = None
-    """Whether a contrast agent is named; `unknown` where the header says nothing."""
+    """Whether a contrast agent is named; `unknown` when the attribute is missing."""
     manufacturer: AnyWord | None = None
     """Manufacturer (0008,0070)."""
     model: AnyWord | None = None
@@ -72,41 +72,41 @@ class SeriesCriterion(StrictModel):
     image_type: AllWords | None = None
     """Image Type (0008,0008)."""
     min_instances: Annotated[int, Field(ge=1)] | None = None
-    """Instances of the series at least."""
+    """Least number of instances."""
     exclude: tuple[Literal["scout", "derived"], ...] = ()
-    """Kinds of series that are left out."""
+    """Kinds of series to drop."""
     missing: MissingValues = "drop"
-    """What becomes of series whose header lacks what is asked for."""
+    """Whether series that lack an attribute of a criterion are kept."""
 
     def ranges(self) -> dict[str, NumberRange]:
-        """The ranges that are asked for, by column of the index."""
+        """Return the given ranges by column of the index."""
         names = ("slice_thickness_mm", "slice_spacing_mm", "pixel_spacing_mm", "kvp", "magnetic_field_t")
         return {name: limits for name in names if (limits := getattr(self, name)) is not None}
 
 
 class SeriesPick(StrictModel):
-    """Which of a subject's matching series, when there are several."""
+    """Selection among several matching series of a subject."""
 
     per: Literal["subject"] = "subject"
-    """Of whose series."""
+    """Group in which series are selected."""
     order: Literal["nearest_to_index", "earliest", "latest"] = "nearest_to_index"
-    """Which come first; those of one day by their UID."""
+    """Order of the series; those of one day are ordered by UID."""
     limit: Annotated[int, Field(ge=1, le=1000)] = 1
-    """How many are kept."""
+    """Number of series kept."""
 
 
 class WantedImages(StrictModel):
     """The images wanted of each subject."""
 
     name: SetName
-    """Word of the flowchart for it."""
+    """Its name in the flowchart."""
     modality: Modality
     """Modality (0008,0060)."""
     body_part: Annotated[tuple[NonEmptyWord, ...], Field(min_length=1)] | None = None
     """Body Part Examined (0018,0015), one of these."""
     series: SeriesCriterion = SeriesCriterion()
-    """What the series must be."""
+    """Criteria on the series."""
     window: DayWindow
-    """When the study was made."""
+    """Days in which the study was made."""
     pick: SeriesPick | None = None
-    """Not given: every matching series."""
+    """Selection among matching series; all when not given."""

@@ -1,11 +1,11 @@
-"""The index of linked series in files, as it is now: an engine reads them, and only what changed is written anew.
+"""Parquet files of the index of linked series, for engines; only changed buckets are written again.
 
-    tables/index/series-<bucket>-<version>-<digest>.parquet    a row a series, with its subject's `sid`
-    tables/index/link-<bucket>-<version>-<digest>.parquet      a row a linked subject
+    tables/index/series-<bucket>-<version>-<digest>.parquet    one row per series, with its subject's `sid`
+    tables/index/link-<bucket>-<version>-<digest>.parquet      one row per linked subject
 
-A bucket is a 256th of the subjects, each whole in one; whatever changes a row of it gives it another version
-(`hub.index_version`). A series that was rejected in review, or whose study was vetoed, is not there, nor is anybody
-who opposes. Readers hold a lock: what is out of date goes when nobody reads.
+A bucket holds a 256th of the subjects; a change of any of its rows gives it another version (`hub.index_version`).
+Series that were rejected in review or whose study was vetoed, and subjects who opposed, are left out. Readers hold a
+shared lock; outdated files are removed when nobody reads.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ _COLUMNS = {
     "is_derived": "BOOLEAN",
 }
 
-# One statement a bucket, so that link and series of a subject are of one moment. Values of Image Type are apart by a
-# backslash, which DICOM keeps for that.
+# One statement for each bucket, so that links and series of a subject are consistent. Values of Image Type are
+# separated by a backslash, as in DICOM.
 _BUCKET = r"""
 COPY (
   SELECT l.sid, l.snds_person, l.method, l.score, series_instance_uid, content_digest, study_date, modality, body_part,
@@ -64,36 +64,36 @@ COPY (
 ) TO STDOUT (FORMAT csv)
 """
 _LINK = "SELECT DISTINCT sid, person, method, score FROM found ORDER BY sid"
-_SEEN = """
+_SERIES = """
   SELECT sid, * EXCLUDE (sid, person, method, score)
     REPLACE (CASE WHEN image_type <> '' THEN string_split(image_type, chr(92)) ELSE [] END AS image_type)
   FROM found WHERE series_instance_uid IS NOT NULL
 """
 _EMPTY = hashlib.sha256().hexdigest()
-_ALWAYS_THERE = {0: 0}
-"""A bucket without changes is written too, so that there is a table when nothing is linked."""
+_EMPTY_INDEX = {0: 0}
+"""Bucket 0 in version 0, written so that there is a table when nothing is linked."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexFiles:
-    """The files of one moment."""
+    """The files of the index in its current state."""
 
     series: list[Path]
     link: list[Path]
     digest: str
-    """Of their content, whatever their versions."""
+    """Digest of their content, independent of versions."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """A bucket in a version, and the SHA-256 of its rows."""
+class _BucketVersion:
+    """A version of a bucket, with the SHA-256 of its rows."""
 
     bucket: int
     version: int
     digest: str
 
     @classmethod
-    def of(cls, series: Path) -> _Part:
+    def from_path(cls, series: Path) -> _BucketVersion:
         bucket, version, digest = series.stem.split("-")[1:]
         return cls(int(bucket, 16), int(version, 16), digest)
 
@@ -102,20 +102,20 @@ class _Part:
 
 
 @contextmanager
-def held(connection: Connection, tables: Path) -> Iterator[IndexFiles]:
-    """The files as the index is now, which stay until the end of the block; `tables` is `settings.tables`."""
+def open_index_files(connection: Connection, tables: Path) -> Iterator[IndexFiles]:
+    """Write the changed buckets, and open the files until the end of the block; `tables` is `settings.tables`."""
     place = tables / "index"
     place.mkdir(parents=True, exist_ok=True)
     lock = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_SH)
-        wanted = sorted((_ALWAYS_THERE | _versions(connection)).items())
-        there = {(part.bucket, part.version): part for part in map(_Part.of, place.glob("series-*"))}
-        stale = [one for one in wanted if one not in there]
-        there |= zip(stale, _written(connection, place, stale), strict=True)
-        yield _files(place, [there[one] for one in wanted])
+        versions = sorted((_EMPTY_INDEX | _versions(connection)).items())
+        present = {(part.bucket, part.version): part for part in map(_BucketVersion.from_path, place.glob("series-*"))}
+        stale = [version for version in versions if version not in present]
+        present |= zip(stale, _write_buckets(connection, place, stale), strict=True)
+        yield _files(place, [present[version] for version in versions])
         if stale:
-            _sweep(place, lock)
+            _remove_outdated(place, lock)
     finally:
         os.close(lock)
 
@@ -125,7 +125,7 @@ def _versions(connection: Connection) -> dict[int, int]:
     return {row.bucket: row.version % (1 << 64) for row in rows}
 
 
-def _files(place: Path, parts: list[_Part]) -> IndexFiles:
+def _files(place: Path, parts: list[_BucketVersion]) -> IndexFiles:
     content = "".join(f"{part.bucket} {part.digest}\n" for part in parts if part.digest != _EMPTY)
     return IndexFiles(
         [part.file(place, "series") for part in parts],
@@ -134,60 +134,60 @@ def _files(place: Path, parts: list[_Part]) -> IndexFiles:
     )
 
 
-def _written(connection: Connection, place: Path, stale: list[tuple[int, int]]) -> list[_Part]:
-    """Write these buckets. What changed since its version was read is in the file, and makes it stale at once."""
+def _write_buckets(connection: Connection, place: Path, stale: list[tuple[int, int]]) -> list[_BucketVersion]:
+    """Write these buckets; a change after the version was read is in the file, and makes it outdated at once."""
     if not stale:
         return []
     draft = place / f".draft-{secrets.token_hex(8)}"
     draft.mkdir()
     try:
-        with duckdb.connect() as database, _driver(connection).cursor() as cursor:
-            return [_bucket(cursor, database, draft, *one) for one in stale]
+        with duckdb.connect() as database, _psycopg_connection(connection).cursor() as cursor:
+            return [_write_bucket(cursor, database, draft, *bucket) for bucket in stale]
     finally:
         shutil.rmtree(draft)
 
 
-def _driver(connection: Connection) -> psycopg.Connection:
-    """COPY is the driver's own."""
+def _psycopg_connection(connection: Connection) -> psycopg.Connection:
+    """Return psycopg's connection, which has COPY."""
     return cast("psycopg.Connection", connection.connection.driver_connection)
 
 
-def _bucket(
+def _write_bucket(
     cursor: psycopg.Cursor, database: duckdb.DuckDBPyConnection, draft: Path, bucket: int, version: int
-) -> _Part:
+) -> _BucketVersion:
     digest = hashlib.sha256()
     with (draft / "rows.csv").open("wb") as file, cursor.copy(_BUCKET, (bucket,)) as rows:
         for row in rows:
             digest.update(row)
             file.write(row)
-    part = _Part(bucket, version, digest.hexdigest())
+    part = _BucketVersion(bucket, version, digest.hexdigest())
     database.execute("DROP TABLE IF EXISTS found")
     database.read_csv(
         str(draft / "rows.csv"), columns=_COLUMNS, header=False, auto_detect=False, delimiter=",", quotechar='"',
         escapechar='"', na_values="", allow_quoted_nulls=False, parallel=False,
     ).create("found")  # fmt: skip
-    # Last the one that is looked for.
-    for table, wanted in (("link", _LINK), ("series", _SEEN)):
-        written = draft / table
-        database.sql(wanted).write_parquet(str(written))
-        with written.open("rb") as file:
+    # The series file comes last, because `open_index_files` looks for it.
+    for table, query in (("link", _LINK), ("series", _SERIES)):
+        file_path = draft / table
+        database.sql(query).write_parquet(str(file_path))
+        with file_path.open("rb") as file:
             os.fsync(file.fileno())
-        written.rename(part.file(draft.parent, table))
+        file_path.rename(part.file(draft.parent, table))
     return part
 
 
-def _sweep(place: Path, lock: int) -> None:
-    """Remove what is older than the newest file of its bucket, unless somebody reads."""
+def _remove_outdated(place: Path, lock: int) -> None:
+    """Remove the files of older versions, unless somebody reads."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return
     newest: dict[int, Path] = {}
     for series in sorted(place.glob("series-*"), key=lambda path: path.stat().st_mtime_ns):
-        newest[_Part.of(series).bucket] = series
+        newest[_BucketVersion.from_path(series).bucket] = series
     kept = {path.stem.partition("-")[2] for path in newest.values()}
     for path in place.glob("*.parquet"):
         if path.stem.partition("-")[2] not in kept:
             path.unlink()
-    for dead in place.glob(".draft-*"):  # of a process that was killed
-        shutil.rmtree(dead)
+    for leftover in place.glob(".draft-*"):  # from a process that was killed
+        shutil.rmtree(leftover)

@@ -1,7 +1,7 @@
-"""Codes that exist: CIM-10 diagnoses, CCAM imaging acts, and the form of CCAM and ATC codes.
+"""Validation of codes: CIM-10 diagnoses and CCAM imaging acts by lists, other nomenclatures by form.
 
-A code that does not exist selects nobody, silently: it is refused instead. What may not be asked for at
-all is refused too, also when a wide prefix covers it.
+A code that does not exist would select nobody, so it is refused. Sensitive codes are refused too, also when a prefix
+covers one.
 """
 
 from __future__ import annotations
@@ -24,44 +24,44 @@ _NABM = re.compile(r"[0-9]{4}\Z|[0-9]{1,3}\*\Z")
 _UCD = re.compile(r"([0-9]{7}|[0-9]{13})\Z|[0-9]{3,12}\*\Z")
 _CIP13 = re.compile(r"[0-9]{13}\Z|[0-9]{5,12}\*\Z")
 _LPP = re.compile(r"[0-9]{7}\Z|[0-9]{2,6}\*\Z")
-_SUPPLEMENT = "YYYY"  # billed beside an exam, and no exam itself
+_SUPPLEMENT = "YYYY"  # supplements billed with an exam
 _ATC_SUBSTANCE_LENGTH = 7
 _ICD10 = re.compile(r"[A-Z][0-9A-Z]{0,5}\Z")
 
 SENSITIVE_ICD10 = ("O04", "O05", "O06", "O07", *(f"A{number}" for number in range(50, 65)))
-"""Terminations of pregnancy, and sexually transmitted infections: often under fictive NIRs for good reason."""
+"""Terminations of pregnancy and sexually transmitted infections, often recorded under a fictive NIR."""
 SENSITIVE_GHM = ("14Z08",)
 """Stays for a termination of pregnancy."""
 SENSITIVE_CCAM = frozenset({"JNJD002", "JNJP001"})
-"""Acts of termination of pregnancy."""
+"""Acts of a termination of pregnancy."""
 
 
 @dataclass(frozen=True, order=True)
 class CodeMatch:
-    """What a code must be: one of `exact`, or begin with one of `prefixes`."""
+    """Codes that match: those in `exact`, and those that begin with one of `prefixes`."""
 
     exact: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, patterns: Iterable[str]) -> CodeMatch:
-        """From codes as people write them: `C34.9`, `c34*`."""
-        plain = {pattern.upper().replace(".", "") for pattern in patterns}
+    def from_patterns(cls, patterns: Iterable[str]) -> CodeMatch:
+        """Return the match of codes as people write them: `C34.9`, `c34*`."""
+        codes = {pattern.upper().replace(".", "") for pattern in patterns}
         return cls(
-            tuple(sorted(code for code in plain if not code.endswith("*"))),
-            tuple(sorted(code[:-1] for code in plain if code.endswith("*"))),
+            tuple(sorted(code for code in codes if not code.endswith("*"))),
+            tuple(sorted(code[:-1] for code in codes if code.endswith("*"))),
         )
 
 
 @cache
-def icd10() -> tuple[str, ...]:
-    """All codes of the CIM-10, sorted."""
+def icd10_codes() -> tuple[str, ...]:
+    """Return all codes of the CIM-10, sorted."""
     return tuple(resources.files(__package__).joinpath("nomenclatures/cim10.txt").read_text("ascii").split())
 
 
-def acts_of(modality: str, region: str | None, contrast: str) -> CodeMatch:
-    """The imaging acts with these attributes; `contrast` is `yes`, `no` or `any`."""
-    return CodeMatch.of(
+def imaging_act_codes(modality: str, region: str | None, contrast: str) -> CodeMatch:
+    """Return the codes of imaging acts with these attributes; `contrast` is `yes`, `no` or `any`."""
+    return CodeMatch.from_patterns(
         act.code
         for act in imaging_acts().values()
         if act.modality == modality
@@ -72,15 +72,15 @@ def acts_of(modality: str, region: str | None, contrast: str) -> CodeMatch:
 
 
 def icd10_fault(pattern: str) -> str | None:
-    """What is wrong with a diagnosis code or prefix, and the cure."""
+    """Return the fault of a CIM-10 code or prefix with its remedy, or None."""
     code = pattern.upper().replace(".", "")
     prefix = code.removesuffix("*")
     if not _ICD10.match(prefix):
         return f"`{pattern}` is not a CIM-10 code; write a letter and digits, `C34*` for all below C34"
     if any(prefix.startswith(refused) or refused.startswith(prefix) for refused in SENSITIVE_ICD10):
         return f"`{pattern}` covers a sensitive diagnosis, which no cohort may ask for; narrow it"
-    below = _next_code(prefix)
-    if not below.startswith(prefix):
+    first_code = _next_code(prefix)
+    if not first_code.startswith(prefix):
         return f"`{pattern}` is not in the CIM-10 (IR_CIM_V 2017); check it against the nomenclature"
     if not code.endswith("*") and _next_code(prefix + "0").startswith(prefix):
         return f"`{pattern}` has subdivisions; write `{prefix}*` for all of them"
@@ -88,20 +88,20 @@ def icd10_fault(pattern: str) -> str | None:
 
 
 def ccam_fault(code: str) -> str | None:
-    """What is wrong with an act's code, and the cure."""
+    """Return the fault of a CCAM code with its remedy, or None."""
     code = code.upper()
     if not _CCAM.match(code):
         return f"`{code}` is not a CCAM code; write four letters and three digits, as in ZBQK001"
     if code in SENSITIVE_CCAM:
         return f"`{code}` is a sensitive act, which no cohort may ask for; remove it"
-    # Letter 3 `Q` is examining, and letter 4 its technique: such a code is of the imaging chapter, which we have whole.
+    # Third letter `Q` is an examination, the fourth its technique: all such codes are in the list of imaging acts.
     if code[2] == "Q" and code[3] in "HJKLMN" and code not in imaging_acts():
         return f"`{code}` is no imaging act of the CCAM; check it, or use modality and region"
     return None
 
 
 def atc_fault(pattern: str) -> str | None:
-    """What is wrong with a drug's code or prefix, and the cure."""
+    """Return the fault of an ATC code or prefix with its remedy, or None."""
     code = pattern.upper()
     if not _ATC.match(code.removesuffix("*")):
         return f"`{pattern}` is not an ATC code; write it as in `L01EB02` or `L01EB*`"
@@ -111,14 +111,14 @@ def atc_fault(pattern: str) -> str | None:
 
 
 def ald_fault(code: str) -> str | None:
-    """What is wrong with the number of a long-term disease, and the cure."""
+    """Return the fault of an ALD number with its remedy, or None."""
     if not _ALD.match(code):
         return f"`{code}` is no number of an ALD; write 1 to 32, as `30` for cancer"
     return None
 
 
 def ghm_fault(pattern: str) -> str | None:
-    """What is wrong with a GHM or prefix, and the cure."""
+    """Return the fault of a GHM or prefix with its remedy, or None."""
     code = pattern.upper()
     prefix = code.removesuffix("*")
     if any(prefix.startswith(refused) or refused.startswith(prefix) for refused in SENSITIVE_GHM):
@@ -129,35 +129,35 @@ def ghm_fault(pattern: str) -> str | None:
 
 
 def nabm_fault(pattern: str) -> str | None:
-    """What is wrong with the code of a laboratory test or prefix, and the cure."""
+    """Return the fault of an NABM code or prefix with its remedy, or None."""
     if not _NABM.match(pattern):
         return f'`{pattern}` is no code of the NABM; write four digits in quotes, as `"1104"` or `"11*"`'
     return None
 
 
 def ucd_fault(pattern: str) -> str | None:
-    """What is wrong with the UCD code of a drug or prefix, and the cure."""
+    """Return the fault of a UCD code or prefix with its remedy, or None."""
     if not _UCD.match(pattern):
         return f"`{pattern}` is no UCD code; write its 7 or 13 digits in quotes, as the extraction has them"
     return None
 
 
 def cip13_fault(pattern: str) -> str | None:
-    """What is wrong with the CIP13 of a package or prefix, and the cure."""
+    """Return the fault of a CIP13 or prefix with its remedy, or None."""
     if not _CIP13.match(pattern):
         return f"`{pattern}` is no CIP13; write its 13 digits in quotes, or at least five and `*`"
     return None
 
 
 def lpp_fault(pattern: str) -> str | None:
-    """What is wrong with the LPP code of a device or prefix, and the cure."""
+    """Return the fault of an LPP code or prefix with its remedy, or None."""
     if not _LPP.match(pattern):
         return f"`{pattern}` is no code of the LPP; write seven digits in quotes, or some and `*`"
     return None
 
 
 def _next_code(prefix: str) -> str:
-    """The first code that is `prefix` or after it."""
-    codes = icd10()
+    """Return the first CIM-10 code that is `prefix` or sorted after it; empty when there is none."""
+    codes = icd10_codes()
     place = bisect_left(codes, prefix)
     return codes[place] if place < len(codes) else ""

@@ -1,4 +1,4 @@
-"""Releases: asked for under a permit, prepared by a worker under the project's own pseudonyms, then frozen.
+"""Releases of frozen cohorts: requested under a permit, prepared by a worker under the project's pseudonyms.
 
 The manifest and the instances hold the project's pseudonyms only: no `sid`, no UID of the archive.
 """
@@ -10,34 +10,43 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
 
 from sqlalchemy import Connection, text
 
 from imaging_hub.archive import index
 from imaging_hub.archive.objects import ObjectStore, StoredObject
 from imaging_hub.audit import trail
-from imaging_hub.cohorts.rewriting import project_pseudonym, rewrite
+from imaging_hub.cohorts.release_rewriting import project_pseudonym, rewrite
 from imaging_hub.database import DatabaseLogin, wake_workers
 from imaging_hub.dicom import uid
 from imaging_hub.errors import HubError, NotFound
 from imaging_hub.permits import projects
 from imaging_hub.permits.policy import Action, Denied, RequestActor, RequestedResource, decide
 
-_BATCH = 32  # instances between two transactions: what a killed worker does again
+_BATCH_INSTANCES = 32  # instances per transaction, which a killed worker repeats
+
+
+class ReleaseState(StrEnum):
+    """Whether a release can be downloaded."""
+
+    PREPARING = "PREPARING"  # a worker writes its copies, or will
+    READY = "READY"
+    FAILED = "FAILED"  # it could not be prepared; the same may be asked for again
 
 
 @dataclass(frozen=True)
 class RequestedRelease:
-    """A release that a worker will prepare, or has."""
+    """A requested release, which a worker prepares."""
 
     id: str
     new: bool
-    """False when the same was asked for before."""
+    """False when the same release was requested before."""
 
 
 @dataclass(frozen=True)
 class _Instance:
-    """An instance to release: where it is now, and what its row in the manifest says."""
+    """An instance to release: the digest of its object, and its row in the manifest."""
 
     source: str
     pseudonym: str
@@ -45,11 +54,11 @@ class _Instance:
     row: dict[str, object]
 
 
-def facts(connection: Connection, cohort: str) -> RequestedResource:
-    """What the policy needs to know of a frozen cohort, as it is now. Raises `NotFound`."""
-    from imaging_hub.cohorts import frozen  # an analytic engine: a worker that prepares a release needs none
+def cohort_resource(connection: Connection, cohort: str) -> RequestedResource:
+    """Return the current facts about a frozen cohort that the policy decides on; raises `NotFound`."""
+    from imaging_hub.cohorts import frozen  # imports the analytic engine, which a worker loads only when needed
 
-    wanted = frozen.asked(connection, cohort)
+    request = frozen.load_request(connection, cohort)
     row = connection.execute(
         text(
             "SELECT count(*) FILTER (WHERE s.review_state = 'PENDING') AS waiting,"
@@ -62,9 +71,9 @@ def facts(connection: Connection, cohort: str) -> RequestedResource:
         {"cohort": cohort},
     ).one()
     return RequestedResource(
-        project=wanted.project,
-        modalities=wanted.plan.modalities | frozenset(row.modalities or ()),
-        domains=wanted.plan.domains,
+        project=request.project,
+        modalities=request.plan.modalities | frozenset(row.modalities or ()),
+        domains=request.plan.domains,
         waiting=row.waiting,
         rejected=row.rejected,
         changed=row.changed,
@@ -75,34 +84,34 @@ def facts(connection: Connection, cohort: str) -> RequestedResource:
 def request(
     connection: Connection, *, actor: RequestActor, cohort: str, permit_id: str | None, today: date
 ) -> RequestedRelease | Denied:
-    """Ask for a release of a frozen cohort; asking twice is one release.
+    """Request a release of a frozen cohort; repeating the request returns the same release.
 
-    One series that waits for review denies the whole request, and the denial says how many wait. A denial
-    is on the trail, so the caller commits either way.
+    A series that waits for review denies the request, and the denial has the number of such series. A denial is on the
+    trail, so the caller commits in any case. Raises `NotFound` when there is no such cohort.
     """
-    permit = projects.permit(connection, permit_id)
-    decision = decide(actor, Action.RELEASE_REQUEST, facts(connection, cohort), permit=permit, today=today)
+    permit = projects.find_permit(connection, permit_id)
+    decision = decide(actor, Action.RELEASE_REQUEST, cohort_resource(connection, cohort), permit=permit, today=today)
     if isinstance(decision, Denied):
         trail.append(connection, actor.name, trail.AuditAction.ACCESS_DENIED, cohort, {"reason": decision.reason.value})
         return decision
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:cohort, 1))"), {"cohort": cohort})
-    same = {"cohort": cohort, "permit": permit_id, "by": actor.name}
-    known = connection.execute(
+    key = {"cohort": cohort, "permit": permit_id, "by": actor.name}
+    existing = connection.execute(
         text(
             "SELECT id FROM hub.release WHERE cohort = :cohort AND permit = :permit AND requested_by = :by"
             " AND state <> 'FAILED'"
         ),
-        same,
+        key,
     ).scalar_one_or_none()
-    if known is not None:
-        return RequestedRelease(known, new=False)
+    if existing is not None:
+        return RequestedRelease(existing, new=False)
     release = f"release-{secrets.token_hex(8)}"
     connection.execute(
         text(
             "INSERT INTO hub.release (id, cohort, permit, state, requested_by)"
             " VALUES (:id, :cohort, :permit, 'PREPARING', :by)"
         ),
-        {"id": release, **same},
+        {"id": release, **key},
     )
     detail = {"cohort": cohort, "permit": permit_id}
     trail.append(connection, actor.name, trail.AuditAction.RELEASE_REQUESTED, release, detail)
@@ -110,14 +119,14 @@ def request(
     return RequestedRelease(release, new=True)
 
 
-def awaiting(connection: Connection) -> Sequence[str]:
-    """Releases that a worker is to prepare, the oldest first."""
-    found = connection.execute(text("SELECT id FROM hub.release WHERE state = 'PREPARING' ORDER BY created_at, id"))
-    return list(found.scalars())
+def list_preparing(connection: Connection) -> Sequence[str]:
+    """Return the ids of releases to be prepared, oldest first."""
+    rows = connection.execute(text("SELECT id FROM hub.release WHERE state = 'PREPARING' ORDER BY created_at, id"))
+    return list(rows.scalars())
 
 
-def project_of(connection: Connection, release: str) -> str:
-    """The project whose keys a release is made with."""
+def find_project(connection: Connection, release: str) -> str:
+    """Return the project whose keys a release is made with; raises `NotFound`."""
     project = connection.execute(
         text("SELECT c.project FROM hub.release r JOIN hub.cohort c ON c.id = r.cohort WHERE r.id = :id"),
         {"id": release},
@@ -127,50 +136,53 @@ def project_of(connection: Connection, release: str) -> str:
     return str(project)
 
 
-def fail(connection: Connection, release: str) -> None:
-    """Say that a release could not be prepared; one that is ready stays so."""
+def mark_failed(connection: Connection, release: str) -> None:
+    """Mark a release as failed, unless it is ready."""
     connection.execute(
         text("UPDATE hub.release SET state = 'FAILED' WHERE id = :id AND state = 'PREPARING'"), {"id": release}
     )
 
 
 def prepare(login: DatabaseLogin, objects: ObjectStore, release: str, pid_key: bytes, uid_key: bytes) -> None:
-    """Write the release's own copies and its manifest; goes on where a killed worker stopped.
+    """Write a release's instances and manifest; continues where a killed worker stopped.
 
-    Raises `HubError('not-releasable')` when a review or the content changed since it was asked for.
+    Raises `HubError` `not-releasable` when a review or the content changed since the request, and
+    `residual-pseudonym` as `rewriting.rewrite`.
     """
     with login.begin() as connection:
         row = connection.execute(
             text("SELECT cohort, state FROM hub.release WHERE id = :id"), {"id": release}
         ).one_or_none()
-        if row is None or row.state != "PREPARING":
+        if row is None or row.state != ReleaseState.PREPARING:
             return
-        _refuse_unreleasable(facts(connection, row.cohort))
-        told = _told(connection, row.cohort)
+        _refuse_changed(cohort_resource(connection, row.cohort))
+        columns = _manifest_columns(connection, row.cohort)
         instances = list(_instances(connection, row.cohort, pid_key, uid_key))
-        done = _items(connection, release)
-    todo = [instance for instance in instances if instance.path not in done]
-    for start in range(0, len(todo), _BATCH):
-        batch = todo[start : start + _BATCH]
-        stored = {one.path: objects.put(_copy(objects, one, uid_key)) for one in batch}
+        stored_items = _stored_items(connection, release)
+    remaining = [instance for instance in instances if instance.path not in stored_items]
+    for start in range(0, len(remaining), _BATCH_INSTANCES):
+        batch = remaining[start : start + _BATCH_INSTANCES]
+        stored = {instance.path: objects.put(_rewrite_instance(objects, instance, uid_key)) for instance in batch}
         with login.begin() as connection:
             _insert_items(connection, release, stored)
-        done |= stored
-    manifest = _manifest(instances, done, told)
+        stored_items |= stored
+    manifest = _encode_manifest(instances, stored_items, columns)
     stored_manifest = objects.put([manifest])
     with login.begin() as connection:
-        _refuse_unreleasable(facts(connection, row.cohort))
-        index.name_objects(connection, [stored_manifest])
-        _conclude(connection, release, stored_manifest.digest, [done[one.path] for one in instances])
+        _refuse_changed(cohort_resource(connection, row.cohort))
+        index.register_objects(connection, [stored_manifest])
+        _mark_ready(
+            connection, release, stored_manifest.digest, [stored_items[instance.path] for instance in instances]
+        )
 
 
-def _refuse_unreleasable(resource: RequestedResource) -> None:
+def _refuse_changed(resource: RequestedResource) -> None:
     if resource.waiting or resource.rejected or resource.changed or resource.opposed:
         raise HubError("a series is no longer what was approved", code="not-releasable", hint="freeze the cohort again")
 
 
 def _instances(connection: Connection, cohort: str, pid_key: bytes, uid_key: bytes) -> Iterator[_Instance]:
-    """Every instance of the cohort in a fixed order, under the project's pseudonyms."""
+    """Yield every instance of the cohort in a fixed order, under the project's pseudonyms."""
     rows = connection.execute(
         text(
             "SELECT m.sid, m.index_date, m.age_band, m.sex, m.death_offset_days, m.link_method, m.link_score,"
@@ -190,7 +202,7 @@ def _instances(connection: Connection, cohort: str, pid_key: bytes, uid_key: byt
         study, series, instance = (
             uid.remap(old, uid_key) for old in (row.study_instance_uid, row.series_instance_uid, row.sop_instance_uid)
         )
-        about = {
+        manifest_row = {
             "pid": pid,
             "study_instance_uid": study,
             "series_instance_uid": series,
@@ -208,16 +220,16 @@ def _instances(connection: Connection, cohort: str, pid_key: bytes, uid_key: byt
             "link_method": row.link_method,
             "link_score": row.link_score,
         }
-        yield _Instance(row.digest, row.pseudonym, f"{pid}/{study}/{series}/{row.n:04d}.dcm", about)
+        yield _Instance(row.digest, row.pseudonym, f"{pid}/{study}/{series}/{row.n:04d}.dcm", manifest_row)
 
 
-def _copy(objects: ObjectStore, instance: _Instance, uid_key: bytes) -> list[bytes | memoryview]:
+def _rewrite_instance(objects: ObjectStore, instance: _Instance, uid_key: bytes) -> list[bytes | memoryview]:
     archived = objects.get(instance.source)
     return rewrite(archived, instance.pseudonym, str(instance.row["pid"]), uid_key)
 
 
-def _items(connection: Connection, release: str) -> dict[str, StoredObject]:
-    """What an earlier attempt has written."""
+def _stored_items(connection: Connection, release: str) -> dict[str, StoredObject]:
+    """Return the items that an earlier attempt has stored, by path."""
     rows = connection.execute(
         text("SELECT path, digest, size FROM hub.release_item WHERE release = :id"), {"id": release}
     )
@@ -225,17 +237,17 @@ def _items(connection: Connection, release: str) -> dict[str, StoredObject]:
 
 
 def _insert_items(connection: Connection, release: str, stored: dict[str, StoredObject]) -> None:
-    index.name_objects(connection, stored.values())
+    index.register_objects(connection, stored.values())
     connection.execute(
         text(
             "INSERT INTO hub.release_item (release, path, digest, size) VALUES (:release, :path, :digest, :size)"
             " ON CONFLICT DO NOTHING"
         ),
-        [{"release": release, "path": path, "digest": one.digest, "size": one.size} for path, one in stored.items()],
+        [{"release": release, "path": path, "digest": item.digest, "size": item.size} for path, item in stored.items()],
     )
 
 
-_MANIFEST = {
+_COLUMNS = {
     **dict.fromkeys(("path", "digest"), "string"),
     "size": "int64",
     **{f"{level}_instance_uid": "string" for level in ("series", "study", "sop")},
@@ -243,35 +255,40 @@ _MANIFEST = {
     "slice_thickness_mm": "double",
     "contrast": "bool",
 }
-"""Columns of every manifest, with their Arrow types."""
-_ABOUT_SUBJECTS = {
+"""Columns of every manifest with their Arrow types."""
+_SUBJECT_COLUMNS = {
     "index_offset_days": {"index_offset_days": "int32"},  # of the study, negative before the index date
     "age_band": {"age_band": "string"},
     "sex": {"sex": "string"},
     "death_offset_days": {"death_offset_days": "int32"},
     "link": {"link_method": "string", "link_score": "double"},
 }
-"""Further ones, by the name under which a definition asks for them (`output.columns`)."""
+"""Columns about subjects, by their name in a definition (`output.columns`)."""
 
 
-def _told(connection: Connection, cohort: str) -> dict[str, str]:
-    """The columns of the cohort's manifest."""
+def _manifest_columns(connection: Connection, cohort: str) -> dict[str, str]:
+    """Return the columns of the cohort's manifest with their Arrow types."""
     from imaging_hub.cohorts import frozen
 
-    asked = frozen.asked(connection, cohort).plan.columns
-    return _MANIFEST | {
-        name: kind for one in _ABOUT_SUBJECTS if one in asked for name, kind in _ABOUT_SUBJECTS[one].items()
+    wanted = frozen.load_request(connection, cohort).plan.columns
+    return _COLUMNS | {
+        name: kind for group in _SUBJECT_COLUMNS if group in wanted for name, kind in _SUBJECT_COLUMNS[group].items()
     }
 
 
-def _manifest(instances: Sequence[_Instance], stored: dict[str, StoredObject], columns: dict[str, str]) -> bytes:
-    """The manifest, sorted by path: in the order of the archive it would say which subjects are near."""
-    import pyarrow as pa  # a worker that prepares no release does without
+def _encode_manifest(instances: Sequence[_Instance], stored: dict[str, StoredObject], columns: dict[str, str]) -> bytes:
+    """Encode the manifest, sorted by path, since the order of the archive could relate subjects to each other."""
+    import pyarrow as pa  # loaded only by a worker that prepares a release
     import pyarrow.parquet as pq
 
     rows = [
-        {"path": one.path, "digest": stored[one.path].digest, "size": stored[one.path].size, **one.row}
-        for one in sorted(instances, key=lambda instance: instance.path)
+        {
+            "path": instance.path,
+            "digest": stored[instance.path].digest,
+            "size": stored[instance.path].size,
+            **instance.row,
+        }
+        for instance in sorted(instances, key=lambda instance: instance.path)
     ]
     out = io.BytesIO()
     schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
@@ -279,8 +296,8 @@ def _manifest(instances: Sequence[_Instance], stored: dict[str, StoredObject], c
     return out.getvalue()
 
 
-def _conclude(connection: Connection, release: str, manifest: str, items: Sequence[StoredObject]) -> None:
-    size = sum(one.size for one in items)
+def _mark_ready(connection: Connection, release: str, manifest: str, items: Sequence[StoredObject]) -> None:
+    size = sum(item.size for item in items)
     ready = connection.execute(
         text(
             "UPDATE hub.release SET state = 'READY', manifest_digest = :manifest, instances = :instances,"

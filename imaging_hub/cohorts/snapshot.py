@@ -1,6 +1,6 @@
-"""What a cohort is computed from, held still: the loaded SNDS tables, and the index of series as it is now.
+"""Snapshots of the data that cohorts are computed from: the loaded SNDS tables, and the current index of series.
 
-The digest of both is the data version: the same definition on the same version gives the same cohort.
+Both have a digest, together the data version: the same definition on the same version gives the same cohort.
 """
 
 from __future__ import annotations
@@ -15,44 +15,44 @@ import ibis
 from sqlalchemy import Connection
 
 from imaging_hub.cohorts import index_files
-from imaging_hub.cohorts.compilation import CohortTables
-from imaging_hub.cohorts.engine import AnalyticEngine, on_duckdb, on_spark
+from imaging_hub.cohorts.analytic_engine import AnalyticEngine, duckdb_engine, spark_engine
+from imaging_hub.cohorts.plan_compilation import CohortTables
 from imaging_hub.snds import loading
 
 
 @dataclass(frozen=True)
 class CohortSnapshot:
-    """The tables of one moment, as they stand on an engine."""
+    """Consistent tables on an engine."""
 
     tables: CohortTables
     version: str
-    """Data version: load of the SNDS, and digest of index and links."""
+    """Data version: version of the SNDS load, and digest of index and links."""
     engine: AnalyticEngine
     domains: frozenset[str]
-    """Of which the load has events."""
+    """SNDS domains of which the load has events."""
 
 
 @contextmanager
-def take(connection: Connection, folder: Path, spark: str | None = None) -> Iterator[CohortSnapshot]:
-    """A snapshot on DuckDB, or on the Spark with that master; `folder` is `settings.tables`.
+def take_snapshot(connection: Connection, folder: Path, spark: str | None = None) -> Iterator[CohortSnapshot]:
+    """Take a snapshot on DuckDB, or on the Spark with that master; `folder` is `settings.tables`.
 
-    Raises `LinkageError` when the folder holds no load, and `HubError` when there is no Spark.
+    Raises `LinkageError` `nothing-loaded` when the folder holds no load, `HubError` `no-spark` without Spark.
     """
-    load = loading.current(folder)
+    load = loading.current_version(folder)
     with (
-        index_files.held(connection, folder) as index,
-        on_duckdb() if spark is None else on_spark(spark, folder) as engine,
+        index_files.open_index_files(connection, folder) as index,
+        duckdb_engine() if spark is None else spark_engine(spark, folder) as engine,
     ):
-        person = _persons(engine.parquet("person", load.folder / "person.parquet"))
-        subject = engine.parquet("link", *index.link).left_join(person, "person").drop("person_right")
-        series = engine.parquet("series", *index.series)
-        tables = CohortTables(engine.hold(subject), engine.parquet("event", load.folder / "event"), series)
+        person = _person_columns(engine.read_parquet("person", load.folder / "person.parquet"))
+        subject = engine.read_parquet("link", *index.link).left_join(person, "person").drop("person_right")
+        series = engine.read_parquet("series", *index.series)
+        tables = CohortTables(engine.materialize(subject), engine.read_parquet("event", load.folder / "event"), series)
         domains = frozenset(domain for domain, events in load.events.items() if events)
         yield CohortSnapshot(tables, f"snds {load.version} hub {index.digest[:32]}", engine, domains)
 
 
-def _persons(person: Any) -> Any:
-    """What cohorts ask of a person, from the columns of the load."""
+def _person_columns(person: Any) -> Any:
+    """Return the columns of persons that cohorts need."""
     return person.select(
         person=person.person,
         birth_month=ibis.date(person.birth_year, person.birth_month, 1),

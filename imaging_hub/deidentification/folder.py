@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,6 @@ from imaging_hub.dicom import part10, tags, values, walk
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.errors import HubError, MalformedDataset
 
-DEIDENTIFIED, QUARANTINED, DUPLICATE = "DEIDENTIFIED", "QUARANTINED", "DUPLICATE"
-"""States a file can end in; a duplicate holds, byte for byte, what another file of the folder holds."""
-
 _MAPPED_BYTES = 32 << 20
 _CHUNK = 16
 _WRITTEN_BYTES = 8 << 20
@@ -39,12 +37,20 @@ _SHIFT_DAYS_MAX = 3650
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
+class FileState(StrEnum):
+    """How a file can end."""
+
+    DEIDENTIFIED = "DEIDENTIFIED"
+    QUARANTINED = "QUARANTINED"
+    DUPLICATE = "DUPLICATE"  # it holds, byte for byte, what another file of the folder holds
+
+
 @dataclass(frozen=True, slots=True)
 class FileOutcome:
     """What became of one file."""
 
     path: Path
-    state: str
+    state: FileState
     reason: str = ""
     attribute: str = ""
     rule: str = ""
@@ -126,7 +132,7 @@ def _tasks(headers: Iterable[_Header], key: bytes, outcomes: dict[Path, FileOutc
     readable = []
     for header in headers:
         if header.reason:
-            outcomes[header.path] = FileOutcome(header.path, QUARANTINED, header.reason)
+            outcomes[header.path] = FileOutcome(header.path, FileState.QUARANTINED, header.reason)
             continue
         readable.append(header)
         known[header.subject] |= header.identifiers
@@ -136,9 +142,11 @@ def _tasks(headers: Iterable[_Header], key: bytes, outcomes: dict[Path, FileOutc
     for header in readable:
         first = seen.setdefault(header.sop_instance, header.digest)
         if len(subjects_of[header.study]) > 1:
-            outcomes[header.path] = FileOutcome(header.path, QUARANTINED, "study-of-two-patients", "PatientID")
+            outcomes[header.path] = FileOutcome(
+                header.path, FileState.QUARANTINED, "study-of-two-patients", "PatientID"
+            )
         elif header.sop_instance and first is not header.digest:
-            state = DUPLICATE if first == header.digest else QUARANTINED
+            state = FileState.DUPLICATE if first == header.digest else FileState.QUARANTINED
             reason = "" if first == header.digest else "sop-instance-conflict"
             outcomes[header.path] = FileOutcome(header.path, state, reason, "SOPInstanceUID")
         else:
@@ -231,15 +239,17 @@ def _clean_file(profile: Profile, destination: Path, task: _Task) -> FileOutcome
     try:
         meta, encoded = part10.split(_contents(path))
     except (MalformedDataset, OSError):
-        return FileOutcome(path, QUARANTINED, "unreadable-file")
+        return FileOutcome(path, FileState.QUARANTINED, "unreadable-file")
     outcome = _engine(profile).deidentify(SourceInstance(encoded, meta.transfer_syntax_uid), pseudonyms)
     if isinstance(outcome, Quarantined):
         fault = str(outcome.fault or "")
-        return FileOutcome(path, QUARANTINED, outcome.reason, outcome.attribute, outcome.rule, fault)
+        return FileOutcome(path, FileState.QUARANTINED, outcome.reason, outcome.attribute, outcome.rule, fault)
     name = Path(outcome.study_instance_uid, outcome.series_instance_uid, f"{outcome.sop_instance_uid}.dcm")
     _write(destination / name, outcome.part10)
     rules = Counter(change.rule for change in outcome.changes)
-    return FileOutcome(path, DEIDENTIFIED, output=str(name), needs_review=outcome.needs_review, rules=dict(rules))
+    return FileOutcome(
+        path, FileState.DEIDENTIFIED, output=str(name), needs_review=outcome.needs_review, rules=dict(rules)
+    )
 
 
 def _write(path: Path, parts: Iterable[Buffer]) -> None:

@@ -1,4 +1,4 @@
-"""What the DICOMweb resources read from: index, objects and pictures, within what a visitor may see."""
+"""Access of the DICOMweb resources to index, objects and rendered frames, within the visitor's scope."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass, replace
 from starlette.requests import Request
 
 from imaging_hub.archive import pixel_data, search
-from imaging_hub.archive.filters import InstanceFilter, SeriesFilter, StudyFilter
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.archive.pixel_data import PixelData
 from imaging_hub.archive.search import ArchivedInstance
+from imaging_hub.archive.search_filters import InstanceFilter, SeriesFilter, StudyFilter
 from imaging_hub.database import DatabaseLogin
 from imaging_hub.errors import NotFound
 from imaging_hub.pixels.rendering import FrameRenderer
 
-_HEADERS_AT_ONCE = 64
+_BATCH_HEADERS = 64
 _RESOURCES = ("studies", "series", "instances")
 
 
 @dataclass(frozen=True)
 class ResourceRequest:
-    """What a request is about: the UIDs of its path, and which studies its sender may see."""
+    """A request for a DICOMweb resource: the parts of its path, and the studies its sender may see."""
 
     request: Request
     scope: StudyFilter
@@ -35,44 +35,44 @@ class ResourceRequest:
 
 @dataclass(frozen=True)
 class ArchiveView:
-    """The archive as DICOMweb shows it."""
+    """The archive as seen by DICOMweb."""
 
     login: DatabaseLogin
     objects: ObjectStore
-    pictures: FrameRenderer
+    renderer: FrameRenderer
     origin: str
-    """Origin that clients see; empty takes each request's Host, which some clients send without its port
-    (dicomweb-client 0.61) and which a proxy may have changed."""
+    """Origin of URLs in responses; when empty, that of the request's Host header, which some clients send without its
+    port (dicomweb-client 0.61) and a proxy may change."""
 
     def url(self, request: Request) -> str:
-        """Address of the DICOMweb service, wherever the app mounted it."""
+        """Return the URL of the DICOMweb service, wherever it is mounted."""
         origin = self.origin or str(request.base_url)
         path = request.url.path
         service = next((path.partition(f"/{word}")[0] for word in _RESOURCES if f"/{word}" in path), "")
         return origin.rstrip("/") + service
 
-    def instances(self, wanted: ResourceRequest) -> Sequence[ArchivedInstance]:
-        """The instances of a study, of one of its series, or one; `NotFound` when there is none to see."""
+    def instances(self, resource: ResourceRequest) -> Sequence[ArchivedInstance]:
+        """Return the instances of a study, of a series, or one; raises `NotFound` when there is none in scope."""
         with self.login.begin() as connection:
-            found = search.instances(
+            instances = search.find_instances(
                 connection,
-                InstanceFilter(sop_uids=[wanted.instance] if wanted.instance else ()),
-                of_series=SeriesFilter(series_uids=[wanted.series] if wanted.series else ()),
-                of_study=replace(wanted.scope, study_uids=[wanted.study]),
+                InstanceFilter(sop_uids=[resource.instance] if resource.instance else ()),
+                of_series=SeriesFilter(series_uids=[resource.series] if resource.series else ()),
+                of_study=replace(resource.scope, study_uids=[resource.study]),
             )
-        if not found:
+        if not instances:
             raise NotFound("The archive does not hold this, or not for you.")
-        return found
+        return instances
 
-    def headers(self, found: Sequence[ArchivedInstance]) -> Iterator[tuple[ArchivedInstance, bytes]]:
-        """Their encoded headers in the same order, a few in memory at a time."""
-        for start in range(0, len(found), _HEADERS_AT_ONCE):
-            some = found[start : start + _HEADERS_AT_ONCE]
+    def headers(self, instances: Sequence[ArchivedInstance]) -> Iterator[tuple[ArchivedInstance, bytes]]:
+        """Yield the instances with their encoded headers, which are loaded in batches."""
+        for start in range(0, len(instances), _BATCH_HEADERS):
+            batch = instances[start : start + _BATCH_HEADERS]
             with self.login.begin() as connection:
-                headers = search.headers(connection, [one.sop_instance_uid for one in some])
-            yield from ((one, headers[one.sop_instance_uid]) for one in some)
+                headers = search.load_headers(connection, [instance.sop_instance_uid for instance in batch])
+            yield from ((instance, headers[instance.sop_instance_uid]) for instance in batch)
 
-    def pixel_data(self, wanted: ResourceRequest) -> PixelData:
-        """The pixel data of one instance; `NotFound` when it has none."""
-        ((one, header),) = self.headers(self.instances(wanted))
-        return pixel_data.locate(self.objects, one, header)
+    def pixel_data(self, resource: ResourceRequest) -> PixelData:
+        """Return the pixel data of one instance; raises `NotFound` when it has none."""
+        ((instance, header),) = self.headers(self.instances(resource))
+        return pixel_data.locate(self.objects, instance, header)

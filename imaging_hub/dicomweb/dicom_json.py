@@ -1,4 +1,4 @@
-"""Headers in the DICOM JSON Model (PS3.18 Annex F), made by pydicom when they are asked for."""
+"""Encoding of headers in the DICOM JSON Model (PS3.18 Annex F) with pydicom."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ from pydicom.filereader import read_dataset
 
 from imaging_hub.dicom.transfer_syntax import KNOWN
 
-Json = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
-def read(encoded: bytes, transfer_syntax_uid: str) -> Dataset:
-    """A stored header as pydicom's dataset."""
+def read_header(encoded: bytes, transfer_syntax_uid: str) -> Dataset:
+    """Read a stored header as a pydicom dataset."""
     return read_dataset(BytesIO(encoded), KNOWN[transfer_syntax_uid].implicit, True)
 
 
-def model(dataset: Dataset) -> Json:
-    """Every attribute; one without a JSON form (a decimal that is no number) is left out: an empty one misleads."""
-    found = ((tag, _attribute(dataset, tag)) for tag in sorted(dataset.keys()))
-    return {f"{tag:08X}": value for tag, value in found if value is not None}
+def encode_dataset(dataset: Dataset) -> JsonObject:
+    """Encode every attribute, except those without a JSON form (a malformed DS); an empty one would mislead."""
+    encoded = ((tag, _encode_attribute(dataset, tag)) for tag in sorted(dataset.keys()))
+    return {f"{tag:08X}": value for tag, value in encoded if value is not None}
 
 
-def attributes(dataset: Dataset, keywords: Iterable[str]) -> Json:
-    """These attributes, empty ones included: required keys are returned even without a value."""
-    made: Json = {}
+def encode_attributes(dataset: Dataset, keywords: Iterable[str]) -> JsonObject:
+    """Encode these attributes, also missing ones, as required keys are returned without a value."""
+    encoded: JsonObject = {}
     for keyword in keywords:
         tag = tag_for_keyword(keyword)
         if tag is not None:
-            made[f"{tag:08X}"] = _attribute(dataset, tag) if tag in dataset else None
-            made[f"{tag:08X}"] = made[f"{tag:08X}"] or {"vr": dictionary_VR(tag)}
-    return dict(sorted(made.items()))
+            encoded[f"{tag:08X}"] = _encode_attribute(dataset, tag) if tag in dataset else None
+            encoded[f"{tag:08X}"] = encoded[f"{tag:08X}"] or {"vr": dictionary_VR(tag)}
+    return dict(sorted(encoded.items()))
 
 
-def element(keyword: str, *values: object) -> Json:
-    """One attribute with values of ours."""
+def encode_element(keyword: str, *values: object) -> JsonObject:
+    """Encode one attribute with these values, without None and empty strings; raises `KeyError` for a keyword."""
     tag = tag_for_keyword(keyword)
     if tag is None:
         raise KeyError(keyword)
-    shown = [value for value in values if value is not None and value != ""]
-    return {f"{tag:08X}": {"vr": dictionary_VR(tag), **({"Value": shown} if shown else {})}}
+    present = [value for value in values if value is not None and value != ""]
+    return {f"{tag:08X}": {"vr": dictionary_VR(tag), **({"Value": present} if present else {})}}
 
 
-def bulk(tag: int, vr: str, url: str) -> Json:
-    """An attribute whose value lies elsewhere."""
+def encode_bulk_reference(tag: int, vr: str, url: str) -> JsonObject:
+    """Encode an attribute as a reference to its bulk data (PS3.18 §F.2.2)."""
     return {f"{tag:08X}": {"vr": vr, "BulkDataURI": url}}
 
 
-def _attribute(dataset: Dataset, tag: int) -> Json | None:
-    # Not to_json_dict of the Dataset: that logs values, and sets strict reading for every thread.
+def _encode_attribute(dataset: Dataset, tag: int) -> JsonObject | None:
+    # Dataset.to_json_dict logs values and sets strict reading for all threads, so elements are encoded one by one.
     try:
-        found: Json = dataset[tag].to_json_dict(None, 0)
-        json.dumps(found, allow_nan=False)
-    except Exception:  # pydicom raises whatever its conversions raise
+        encoded: JsonObject = dataset[tag].to_json_dict(None, 0)
+        json.dumps(encoded, allow_nan=False)
+    except Exception:  # conversions raise errors of any type
         return None
-    return found
+    return encoded

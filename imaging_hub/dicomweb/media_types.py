@@ -1,4 +1,4 @@
-"""What a client accepts (RFC 9110 §12.5.1), and what PS3.18 §8.7 lets it ask for."""
+"""Content negotiation: accepted media types (RFC 9110 §12.5.1) with transfer syntaxes (PS3.18 §8.7)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ DICOM_JSON = "application/dicom+json"
 OCTETS = "application/octet-stream"
 ANY_SYNTAX = "*"
 
-_LONGEST = 4096
+_MAX_HEADER_LENGTH = 4096
 _TOKEN = re.compile(r'\s*([,;=])\s*|"((?:[^"\\]|\\.)*)"|([^\s,;="]+)|\s+|(.)')
-_OF_SYNTAX = {
+_FRAME_MEDIA_TYPES = {
     "1.2.840.10008.1.2.4.50": "image/jpeg",
     "1.2.840.10008.1.2.4.51": "image/jpeg",
     "1.2.840.10008.1.2.4.57": "image/jpeg",
@@ -40,58 +40,61 @@ _OF_SYNTAX = {
 
 @dataclass(frozen=True, slots=True)
 class MediaRange:
-    """One thing a client would take; for multipart, what it wants in the parts."""
+    """An accepted media range; for multipart, that of the parts."""
 
     name: str
     multipart: bool
     syntax: str | None
-    """UID of a transfer syntax, `*` for whichever is stored, nothing when not said."""
+    """UID of a transfer syntax, `*` for the stored one, None when not given."""
 
     def covers(self, name: str) -> bool:
-        """Whether `name` is within this range."""
+        """Return whether the media type `name` is in this range."""
         kind = self.name.removesuffix("*")
         return self.name == "*/*" or (self.name.endswith("/*") and name.startswith(kind)) or self.name == name
 
     def covers_syntax(self, uid: str) -> bool:
-        """Whether instances in this transfer syntax may be sent.
+        """Return whether instances in this transfer syntax may be sent.
 
-        PS3.18 §8.7.3.5.2 reads silence as explicit little endian; every archive we know sends what it
-        stores, clients rely on it, and a copy must be the object its digest names: so do we.
+        PS3.18 §8.7.3.5.2 defaults to explicit little endian. As other archives do, and because clients verify objects
+        by digest, the stored transfer syntax is sent when none is given.
         """
         return self.syntax in (None, ANY_SYNTAX, uid)
 
 
-def of_syntax(transfer_syntax_uid: str) -> str:
-    """Media type of a compressed frame (PS3.18 table 8.7.3-2 and following); octets for native pixels."""
-    return _OF_SYNTAX.get(transfer_syntax_uid, OCTETS)
+def frame_media_type(transfer_syntax_uid: str) -> str:
+    """Return the media type of a compressed frame (PS3.18 table 8.7.3-2 ff.), `OCTETS` for native pixels."""
+    return _FRAME_MEDIA_TYPES.get(transfer_syntax_uid, OCTETS)
 
 
-def accepted(request: Request) -> list[MediaRange]:
-    """What the client accepts, the best first; the query parameter wins (PS3.18 §8.3.3.1), q=0 is left out."""
-    asked = request.query_params.get("accept") or request.headers.get("accept") or "*/*"
-    if len(asked) > _LONGEST:
+def accepted_ranges(request: Request) -> list[MediaRange]:
+    """Return the accepted media ranges, preferred first, without q=0; the query parameter precedes the header.
+
+    PS3.18 §8.3.3.1. Raises `ProblemDetails` 400 for a list that is too long.
+    """
+    accept = request.query_params.get("accept") or request.headers.get("accept") or "*/*"
+    if len(accept) > _MAX_HEADER_LENGTH:
         raise ProblemDetails(400, "accept-too-long", "The list of accepted media types is too long.")
-    weighed = [(weight, found) for weight, found in map(_range, _split(asked)) if weight > 0]
-    return [found for _, found in sorted(weighed, key=lambda pair: -pair[0])]
+    weighted = [(weight, media_range) for weight, media_range in map(_parse_range, _split_header(accept)) if weight > 0]
+    return [media_range for _, media_range in sorted(weighted, key=lambda pair: -pair[0])]
 
 
 def choose(request: Request, *offered: str) -> str:
-    """The first offered media type that the client accepts outside multipart; 406 when there is none."""
-    for wanted in accepted(request):
+    """Return the offered media type that the client prefers outside multipart; raises `ProblemDetails` 406."""
+    for media_range in accepted_ranges(request):
         for name in offered:
-            if not wanted.multipart and wanted.covers(name):
+            if not media_range.multipart and media_range.covers(name):
                 return name
     raise not_acceptable(offered)
 
 
 def not_acceptable(offered: Iterable[str]) -> ProblemDetails:
-    """406, naming what could be had."""
+    """Return a 406 with the offered media types as hint."""
     return ProblemDetails(
         406, "not-acceptable", "None of the accepted media types can be given.", hint="accept " + ", ".join(offered)
     )
 
 
-def _range(parts: tuple[str, Mapping[str, str]]) -> tuple[float, MediaRange]:
+def _parse_range(parts: tuple[str, Mapping[str, str]]) -> tuple[float, MediaRange]:
     name, parameters = parts
     try:
         weight = float(parameters.get("q", "1"))
@@ -102,8 +105,8 @@ def _range(parts: tuple[str, Mapping[str, str]]) -> tuple[float, MediaRange]:
     return weight, MediaRange(inner, multipart, parameters.get("transfer-syntax"))
 
 
-def _split(header: str) -> list[tuple[str, Mapping[str, str]]]:
-    """Media ranges with their parameters; quotes may hold commas, and clients forget the quotes."""
+def _split_header(header: str) -> list[tuple[str, Mapping[str, str]]]:
+    """Split media ranges and their parameters; quoted values may have commas, and clients omit the quotes."""
     ranges: list[tuple[str, Mapping[str, str]]] = []
     fields: list[list[str]] = [[""]]
     for mark, quoted, word, _stray in [*_TOKEN.findall(header), (",", "", "", "")]:

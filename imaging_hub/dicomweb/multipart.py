@@ -1,4 +1,4 @@
-"""multipart/related answers (PS3.18 §8.6.1.2) that are streamed, and whose length is said beforehand."""
+"""Streamed multipart/related responses with a Content-Length (PS3.18 §8.6.1.2)."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ ReadBody: TypeAlias = Callable[[], Iterable[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class BodyPart:
-    """One part; `read` is called when its turn comes, so that parts that wait hold no memory."""
+    """A part of a response; `read` is called when the part is sent, so that waiting parts take no memory."""
 
     media_type: str
-    """Content type, with `; transfer-syntax=…` where that is not evident."""
+    """Content type, with `; transfer-syntax=…` where needed."""
     size: int
-    """Bytes that `read` will give."""
+    """Number of bytes that `read` returns."""
     read: ReadBody
 
 
-def respond(parts: Sequence[BodyPart], media_type: str) -> StreamingResponse:
-    """The parts as one answer; a fault midway leaves it short of its Content-Length, so nobody takes it for whole."""
+def multipart_response(parts: Sequence[BodyPart], media_type: str) -> StreamingResponse:
+    """Return the parts as one response; after a fault it is shorter than its Content-Length, which clients notice."""
     boundary = uuid4().hex
     heads = [
         f"--{boundary}\r\nContent-Type: {part.media_type}\r\nContent-Length: {part.size}\r\n\r\n".encode()

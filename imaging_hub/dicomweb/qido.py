@@ -1,4 +1,4 @@
-"""The three QIDO-RS searches, answered from the index (PS3.18 §10.6)."""
+"""QIDO-RS resources: searches for studies, series and instances (PS3.18 §10.6)."""
 
 from __future__ import annotations
 
@@ -8,84 +8,98 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from imaging_hub.archive import search
-from imaging_hub.archive.filters import SeriesFilter, StudyFilter
+from imaging_hub.archive.search_filters import SeriesFilter, StudyFilter
 from imaging_hub.dicomweb import dicom_json, qido_query, qido_results
 from imaging_hub.dicomweb.archive_view import ArchiveView, ResourceRequest
-from imaging_hub.dicomweb.dicom_json import Json
+from imaging_hub.dicomweb.dicom_json import JsonObject
 
 
-def studies(archive: ArchiveView, wanted: ResourceRequest) -> Response:
-    """Studies."""
-    asked, url = qido_query.ask(wanted), archive.url(wanted.request)
+def search_studies(archive: ArchiveView, resource: ResourceRequest) -> Response:
+    """Search for studies."""
+    query, url = qido_query.parse_query(resource), archive.url(resource.request)
     with archive.login.begin() as connection:
-        found = qido_query.page(
-            asked,
-            search.studies(connection, asked.study, asked.limit + 1, asked.offset, of_series=asked.series),
+        studies = qido_query.limit_results(
+            query,
+            search.find_studies(connection, query.study, query.limit + 1, query.offset, of_series=query.series),
         )
-        described = _of_studies(connection, found, asked.included, url)
-    return qido_query.respond(wanted.request, asked, [described[one.study_instance_uid] for one in found], url)
+        encoded = _encode_studies(connection, studies, query.included, url)
+    return qido_query.results_response(
+        resource.request, query, [encoded[study.study_instance_uid] for study in studies], url
+    )
 
 
-def series(archive: ArchiveView, wanted: ResourceRequest) -> Response:
-    """Series of one study; or of all, and then with what their studies say (PS3.18 §10.6.3.3.2)."""
-    asked, url = qido_query.ask(wanted), archive.url(wanted.request)
+def search_series(archive: ArchiveView, resource: ResourceRequest) -> Response:
+    """Search for series of one study, or of all with attributes of their studies (PS3.18 §10.6.3.3.2)."""
+    query, url = qido_query.parse_query(resource), archive.url(resource.request)
     with archive.login.begin() as connection:
-        found = qido_query.page(
-            asked, search.series(connection, asked.series, asked.limit + 1, asked.offset, of_study=asked.study)
+        found = qido_query.limit_results(
+            query, search.find_series(connection, query.series, query.limit + 1, query.offset, of_study=query.study)
         )
-        described = _of_series(connection, found, asked.included, url)
-        above = {} if wanted.study else _studies_of(connection, {one.study_instance_uid for one in found}, url)
-    results = [above.get(one.study_instance_uid, {}) | described[one.series_instance_uid] for one in found]
-    return qido_query.respond(wanted.request, asked, results, url)
+        encoded = _encode_series(connection, found, query.included, url)
+        studies = (
+            {}
+            if resource.study
+            else _encode_studies_of(connection, {series.study_instance_uid for series in found}, url)
+        )
+    results = [studies.get(series.study_instance_uid, {}) | encoded[series.series_instance_uid] for series in found]
+    return qido_query.results_response(resource.request, query, results, url)
 
 
-def instances(archive: ArchiveView, wanted: ResourceRequest) -> Response:
-    """Instances, with what those levels say of them that the path leaves open."""
-    asked, url = qido_query.ask(wanted), archive.url(wanted.request)
+def search_instances(archive: ArchiveView, resource: ResourceRequest) -> Response:
+    """Search for instances, with attributes of the levels that the path does not name (PS3.18 §10.6.3.3.3)."""
+    query, url = qido_query.parse_query(resource), archive.url(resource.request)
     with archive.login.begin() as connection:
-        everything = search.instances(
-            connection, asked.instance, asked.limit + 1, asked.offset, of_series=asked.series, of_study=asked.study
+        matches = search.find_instances(
+            connection, query.instance, query.limit + 1, query.offset, of_series=query.series, of_study=query.study
         )
-        found = qido_query.page(asked, everything)
-        headers = search.headers(connection, [one.sop_instance_uid for one in found])
-        above: dict[str, Json] = {}
-        if not wanted.study:
-            above |= _studies_of(connection, {one.study_instance_uid for one in found}, url)
-        if not wanted.series:
-            above |= _series_of(connection, {one.series_instance_uid for one in found}, url)
+        instances = qido_query.limit_results(query, matches)
+        headers = search.load_headers(connection, [instance.sop_instance_uid for instance in instances])
+        upper_levels: dict[str, JsonObject] = {}
+        if not resource.study:
+            upper_levels |= _encode_studies_of(connection, {instance.study_instance_uid for instance in instances}, url)
+        if not resource.series:
+            upper_levels |= _encode_series_of(connection, {instance.series_instance_uid for instance in instances}, url)
     results = []
-    for one in found:
-        header = dicom_json.read(headers[one.sop_instance_uid], one.transfer_syntax_uid)
-        own = qido_results.instance(one, header, asked.included, url)
-        results.append(above.get(one.study_instance_uid, {}) | above.get(one.series_instance_uid, {}) | own)
-    return qido_query.respond(wanted.request, asked, results, url)
+    for instance in instances:
+        header = dicom_json.read_header(headers[instance.sop_instance_uid], instance.transfer_syntax_uid)
+        encoded = qido_results.encode_instance(instance, header, query.included, url)
+        results.append(
+            upper_levels.get(instance.study_instance_uid, {})
+            | upper_levels.get(instance.series_instance_uid, {})
+            | encoded
+        )
+    return qido_query.results_response(resource.request, query, results, url)
 
 
-def _studies_of(connection: Connection, uids: Collection[str], url: str) -> dict[str, Json]:
-    found = search.studies(connection, StudyFilter(study_uids=list(uids))) if uids else []
-    return _of_studies(connection, found, (), url)
+def _encode_studies_of(connection: Connection, uids: Collection[str], url: str) -> dict[str, JsonObject]:
+    studies = search.find_studies(connection, StudyFilter(study_uids=list(uids))) if uids else []
+    return _encode_studies(connection, studies, (), url)
 
 
-def _series_of(connection: Connection, uids: Collection[str], url: str) -> dict[str, Json]:
-    found = search.series(connection, SeriesFilter(series_uids=list(uids))) if uids else []
-    return _of_series(connection, found, (), url)
+def _encode_series_of(connection: Connection, uids: Collection[str], url: str) -> dict[str, JsonObject]:
+    series = search.find_series(connection, SeriesFilter(series_uids=list(uids))) if uids else []
+    return _encode_series(connection, series, (), url)
 
 
-def _of_studies(
-    connection: Connection, found: Iterable[search.ArchivedStudy], included: Collection[str], url: str
-) -> dict[str, Json]:
-    headers = search.first_headers_of_studies(connection, [one.study_instance_uid for one in found])
-    read = {uid: dicom_json.read(*header) for uid, header in headers.items()}
+def _encode_studies(
+    connection: Connection, studies: Iterable[search.ArchivedStudy], included: Collection[str], url: str
+) -> dict[str, JsonObject]:
+    headers = search.load_first_headers_of_studies(connection, [study.study_instance_uid for study in studies])
+    datasets = {uid: dicom_json.read_header(*header) for uid, header in headers.items()}
     return {
-        one.study_instance_uid: qido_results.study(one, read[one.study_instance_uid], included, url) for one in found
+        study.study_instance_uid: qido_results.encode_study(study, datasets[study.study_instance_uid], included, url)
+        for study in studies
     }
 
 
-def _of_series(
+def _encode_series(
     connection: Connection, found: Iterable[search.ArchivedSeries], included: Collection[str], url: str
-) -> dict[str, Json]:
-    headers = search.first_headers(connection, [one.series_instance_uid for one in found])
-    read = {uid: dicom_json.read(*header) for uid, header in headers.items()}
+) -> dict[str, JsonObject]:
+    headers = search.load_first_headers(connection, [series.series_instance_uid for series in found])
+    datasets = {uid: dicom_json.read_header(*header) for uid, header in headers.items()}
     return {
-        one.series_instance_uid: qido_results.series(one, read[one.series_instance_uid], included, url) for one in found
+        series.series_instance_uid: qido_results.encode_series(
+            series, datasets[series.series_instance_uid], included, url
+        )
+        for series in found
     }

@@ -1,4 +1,4 @@
-"""QIDO-RS: searching studies, series and instances (PS3.18 §10.6)."""
+"""QIDO-RS queries: parsing of parameters, paging and the response (PS3.18 §8.3, §10.6)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pydicom.datadict import dictionary_keyword, tag_for_keyword
 from starlette.requests import Request
 from starlette.responses import Response
 
-from imaging_hub.archive.filters import InstanceFilter, SeriesFilter, StudyFilter
+from imaging_hub.archive.search_filters import InstanceFilter, SeriesFilter, StudyFilter
 from imaging_hub.dicomweb import media_types
 from imaging_hub.dicomweb.archive_view import ResourceRequest
 from imaging_hub.http.problem_details import ProblemDetails
 
-MOST_RESULTS = 1000
-"""Results of one answer; further ones are asked for by `offset`."""
+MAX_RESULTS = 1000
+"""Most results in one response; more are requested with `offset`."""
 
-_INTEGERS = 1 << 31
+_MAX_INTEGER = 1 << 31
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _DAY = re.compile(r"\d{8}\Z", re.ASCII)
 _PARAMETERS = {"limit", "offset", "includefield", "fuzzymatching", "accept", "charset"}
@@ -32,7 +32,7 @@ _UNSUPPORTED = {
     "multiplevaluematching": "The multiplevaluematching parameter is not supported."
     " Multiple Value Matching has not been performed.",
 }
-_MATCHED = {
+_MATCHING_KEYS = {
     "StudyInstanceUID": ("study", "study_uids"),
     "PatientID": ("study", "patient"),
     "PatientName": ("study", "patient_name"),
@@ -48,70 +48,71 @@ _MATCHED = {
     "SOPClassUID": ("instance", "sop_class_uids"),
     "InstanceNumber": ("instance", "number"),
 }
-"""Attributes the hub matches on beside StudyDate: the part of the question they narrow, and its field."""
+"""Matching keys besides StudyDate: the filter of `QidoQuery`, and its field."""
 
 _T = TypeVar("_T")
 
 
 @dataclass
 class QidoQuery:
-    """A search as it was asked."""
+    """A parsed QIDO-RS query."""
 
     study: StudyFilter
     series: SeriesFilter = field(default_factory=SeriesFilter)
     instance: InstanceFilter = field(default_factory=InstanceFilter)
-    limit: int = MOST_RESULTS
+    limit: int = MAX_RESULTS
     offset: int = 0
     included: set[str] = field(default_factory=set)
     """Keywords of further attributes to return, or `all`."""
     warnings: list[str] = field(default_factory=list)
 
 
-def ask(wanted: ResourceRequest) -> QidoQuery:
-    """The question a request asks within what its sender may see.
+def parse_query(resource: ResourceRequest) -> QidoQuery:
+    """Parse the query of a request, within its sender's scope.
 
-    A parameter the hub does not match on is passed over with a warning, as PS3.18 §8.3.1 has it; a value
-    of the wrong form is a 400.
+    Unsupported parameters are ignored with a warning (PS3.18 §8.3.1). Raises `ProblemDetails` 400 for malformed values.
     """
-    asked = QidoQuery(wanted.scope)
+    query = QidoQuery(resource.scope)
     ignored = False
-    for name, value in wanted.request.query_params.multi_items():
+    for name, value in resource.request.query_params.multi_items():
         if _CONTROL.search(value):
-            raise _wrong(name)
+            raise _parameter_error(name)
         if name in _UNSUPPORTED:
             if value.strip().lower() != "false":
-                asked.warnings.append(_UNSUPPORTED[name])
+                query.warnings.append(_UNSUPPORTED[name])
         elif name in ("limit", "offset"):
-            setattr(asked, name, min(_integer(name, value, least=0), MOST_RESULTS if name == "limit" else _INTEGERS))
+            setattr(
+                query, name, min(_parse_integer(name, value, least=0), MAX_RESULTS if name == "limit" else _MAX_INTEGER)
+            )
         elif name == "includefield":
-            asked.included |= {"all" if one == "all" else keyword_of(one) for one in value.split(",")}
+            query.included |= {"all" if item == "all" else find_keyword(item) for item in value.split(",")}
         elif name not in _PARAMETERS:
-            ignored |= not (value == "" or _match(asked, keyword_of(name), value))
+            ignored |= not (value == "" or _add_match(query, find_keyword(name), value))
     if ignored:
-        asked.warnings.append("Some query parameters are not supported and have been ignored.")
-    if wanted.study:
-        asked.study = replace(asked.study, study_uids=_within(asked.study.study_uids, wanted.study))
-    if wanted.series:
-        asked.series = replace(asked.series, series_uids=_within(asked.series.series_uids, wanted.series))
-    return asked
+        query.warnings.append("Some query parameters are not supported and have been ignored.")
+    if resource.study:
+        query.study = replace(query.study, study_uids=_uids_within(query.study.study_uids, resource.study))
+    if resource.series:
+        query.series = replace(query.series, series_uids=_uids_within(query.series.series_uids, resource.series))
+    return query
 
 
-def page(asked: QidoQuery, found: list[_T]) -> list[_T]:
-    """The results to show of those found, which were asked for with one more than the limit."""
-    if len(found) > asked.limit:
-        asked.warnings.append("There are additional results that can be requested.")
-    return found[: asked.limit]
+def limit_results(query: QidoQuery, results: list[_T]) -> list[_T]:
+    """Cut results, which were searched with one more than the limit, and warn when there are more."""
+    if len(results) > query.limit:
+        query.warnings.append("There are additional results that can be requested.")
+    return results[: query.limit]
 
 
-def respond(request: Request, asked: QidoQuery, results: list[dict[str, object]], service: str) -> Response:
-    """The results as DICOM JSON; none is an empty list (PS3.18 2026, table 10.6.3-1)."""
+def results_response(request: Request, query: QidoQuery, results: list[dict[str, object]], service: str) -> Response:
+    """Return the results as DICOM JSON, an empty list for none (PS3.18 2026, table 10.6.3-1)."""
     media_type = media_types.choose(request, media_types.DICOM_JSON, "application/json")
-    headers = {"Warning": ", ".join(f'299 {service} "{text}"' for text in asked.warnings)} if asked.warnings else {}
+    headers = {"Warning": ", ".join(f'299 {service} "{text}"' for text in query.warnings)} if query.warnings else {}
     return Response(json.dumps(results, allow_nan=False), media_type=media_type, headers=headers)
 
 
-def keyword_of(name: str) -> str:
-    """Keyword of an attribute given by keyword or by eight hexadecimal digits; empty when nobody knows it."""
+def find_keyword(name: str) -> str:
+    """Return the keyword of an attribute given by keyword or eight hexadecimal digits, empty when unknown."""
     if re.fullmatch("[0-9A-Fa-f]{8}", name):
         try:
             return str(dictionary_keyword(int(name, 16)))
@@ -120,59 +121,59 @@ def keyword_of(name: str) -> str:
     return name if tag_for_keyword(name) is not None else ""
 
 
-def _match(asked: QidoQuery, keyword: str, value: str) -> bool:
-    """Narrow the question by one attribute; False when the hub does not match on it."""
+def _add_match(query: QidoQuery, keyword: str, value: str) -> bool:
+    """Add a matching key to the query; returns False when the attribute is not supported."""
     if keyword == "StudyDate":
-        first, last = _days(value)
-        asked.study = replace(asked.study, shifted_from=first, shifted_to=last)
+        first, last = _parse_date_range(value)
+        query.study = replace(query.study, shifted_from=first, shifted_to=last)
         return True
-    if keyword not in _MATCHED:
+    if keyword not in _MATCHING_KEYS:
         return False
-    level, name = _MATCHED[keyword]
-    read: object = value
+    level, name = _MATCHING_KEYS[keyword]
+    parsed: object = value
     if name.endswith("uids"):
-        read = _list(value)
+        parsed = _split_list(value)
     elif name == "modalities":
-        read = _list(value.upper())
+        parsed = _split_list(value.upper())
     elif name == "number":
-        read = _integer(keyword, value)
-    setattr(asked, level, replace(getattr(asked, level), **{name: read}))
+        parsed = _parse_integer(keyword, value)
+    setattr(query, level, replace(getattr(query, level), **{name: parsed}))
     return True
 
 
-def _list(value: str) -> list[str]:
-    """A list, by commas or backslashes (PS3.18 §8.3.4.1)."""
+def _split_list(value: str) -> list[str]:
+    """Split a list of UIDs at commas or backslashes (PS3.18 §8.3.4.1)."""
     return re.split(r"[,\\]", value)
 
 
-def _within(asked: Sequence[str], of_path: str) -> list[str]:
-    """The UID of the path, unless the query excludes it."""
-    return [of_path] if not asked or of_path in asked else ["-"]
+def _uids_within(queried: Sequence[str], path_uid: str) -> list[str]:
+    """Return the UID of the path, or one that matches nothing when the query excludes it."""
+    return [path_uid] if not queried or path_uid in queried else ["-"]
 
 
-def _days(value: str) -> tuple[date | None, date | None]:
-    """A day or a range of days, open at either end (PS3.4 §C.2.2.2.5)."""
+def _parse_date_range(value: str) -> tuple[date | None, date | None]:
+    """Parse a date or a range of dates, open at either end (PS3.4 §C.2.2.2.5)."""
     first, dash, last = value.partition("-")
-    return _day(first), _day(last) if dash else _day(first)
+    return _parse_date(first), _parse_date(last) if dash else _parse_date(first)
 
 
-def _day(value: str) -> date | None:
+def _parse_date(value: str) -> date | None:
     if not value:
         return None
     try:
         return datetime.strptime(value if _DAY.match(value) else "", "%Y%m%d").date()  # noqa: DTZ007 - a day has no zone
     except ValueError:
-        raise _wrong("StudyDate") from None
+        raise _parameter_error("StudyDate") from None
 
 
-def _integer(name: str, value: str, *, least: int = -_INTEGERS) -> int:
-    if not re.fullmatch(r"-?[0-9]{1,10}", value) or not least <= int(value) < _INTEGERS:
-        raise _wrong(name)
+def _parse_integer(name: str, value: str, *, least: int = -_MAX_INTEGER) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,10}", value) or not least <= int(value) < _MAX_INTEGER:
+        raise _parameter_error(name)
     return int(value)
 
 
-def _wrong(name: str) -> ProblemDetails:
-    known = keyword_of(name) or (name if name in _PARAMETERS else "")
+def _parameter_error(name: str) -> ProblemDetails:
+    known = find_keyword(name) or (name if name in _PARAMETERS else "")
     return ProblemDetails(
         400, "query-parameter", "A query parameter has the wrong form.", hint=f"check {known}" if known else ""
     )

@@ -15,21 +15,24 @@ from imaging_hub.http.problem_details import ProblemDetails
 from imaging_hub.pixels.rendering import FrameRenderer
 
 THUMBNAIL = 128
-"""Longer side of a thumbnail in pixels when no viewport is asked for."""
+"""Longer side of a thumbnail in pixels when no viewport is given."""
 
-_LARGEST = 8192
+_MAX_VIEWPORT = 8192
 
 
-def rendered(
-    request: Request, pictures: FrameRenderer, found: ArchivedInstance, frame: int, *, longest: int = 0
+def render(
+    request: Request, renderer: FrameRenderer, instance: ArchivedInstance, frame: int, *, longest: int = 0
 ) -> Response:
-    """Frame `frame`, counted from 1, as JPEG or PNG under the window asked for, at most `longest` pixels long."""
+    """Render frame `frame`, counted from 1, as JPEG or PNG, at most `longest` pixels long.
+
+    Raises `ProblemDetails` for malformed parameters and instances without image, `HubError` `undecodable-pixels`.
+    """
     media_type = media_types.choose(request, "image/jpeg", "image/png")
-    if not found.rows or not found.columns:
+    if not instance.rows or not instance.columns:
         raise ProblemDetails(406, "not-an-image", "This instance is no image.", hint="ask for its metadata")
-    center, width = _window(request)
-    box = _viewport(request) or ((longest, longest) if longest else None)
-    png = pictures.png(found.digest, frame - 1, center, width)
+    center, width = _parse_window(request)
+    box = _parse_viewport(request) or ((longest, longest) if longest else None)
+    png = renderer.png(instance.digest, frame - 1, center, width)
     if media_type == "image/png" and box is None:
         return Response(png, media_type=media_type)
     picture: Image.Image = Image.open(BytesIO(png))
@@ -41,50 +44,50 @@ def rendered(
     if media_type == "image/png":
         picture.save(buffer, "PNG", compress_level=1)
     else:
-        picture.save(buffer, "JPEG", quality=_quality(request))
+        picture.save(buffer, "JPEG", quality=_parse_quality(request))
     return Response(buffer.getvalue(), media_type=media_type)
 
 
-def _window(request: Request) -> tuple[float | None, float | None]:
-    """Centre and width of `window=centre,width,function`; only the linear function is offered."""
-    asked = request.query_params.get("window")
-    if asked is None:
+def _parse_window(request: Request) -> tuple[float | None, float | None]:
+    """Parse `window=centre,width,function`; only the linear function is supported."""
+    window = request.query_params.get("window")
+    if window is None:
         return None, None
-    center, width, function = [*_numbers("window", asked.rpartition(",")[0], 2), asked.rpartition(",")[2]]
+    center, width, function = [*_parse_numbers("window", window.rpartition(",")[0], 2), window.rpartition(",")[2]]
     if str(function).lower() != "linear":
-        raise _wrong("window", "end it with the function: window=40,400,linear")
+        raise _parameter_error("window", "end it with the function: window=40,400,linear")
     if not float(width) >= 1:
-        raise _wrong("window", "give a width of 1 or more")
+        raise _parameter_error("window", "give a width of 1 or more")
     return float(center), float(width)
 
 
-def _viewport(request: Request) -> tuple[float, float] | None:
-    """Width and height to fit the picture into; regions of a picture are not offered."""
-    asked = request.query_params.get("viewport")
-    if asked is None:
+def _parse_viewport(request: Request) -> tuple[float, float] | None:
+    """Parse `viewport=width,height`; regions of the image are not supported."""
+    viewport = request.query_params.get("viewport")
+    if viewport is None:
         return None
-    width, height = _numbers("viewport", asked, 2)
-    if not (1 <= width <= _LARGEST and 1 <= height <= _LARGEST):
-        raise _wrong("viewport", f"give two sizes from 1 to {_LARGEST}")
+    width, height = _parse_numbers("viewport", viewport, 2)
+    if not (1 <= width <= _MAX_VIEWPORT and 1 <= height <= _MAX_VIEWPORT):
+        raise _parameter_error("viewport", f"give two sizes from 1 to {_MAX_VIEWPORT}")
     return width, height
 
 
-def _quality(request: Request) -> int:
-    asked = request.query_params.get("quality", "90")
-    if not (asked.isascii() and asked.isdigit() and 1 <= int(asked[:4]) <= 100):
-        raise _wrong("quality", "give a number from 1 to 100")
-    return int(asked)
+def _parse_quality(request: Request) -> int:
+    quality = request.query_params.get("quality", "90")
+    if not (quality.isascii() and quality.isdigit() and 1 <= int(quality[:4]) <= 100):
+        raise _parameter_error("quality", "give a number from 1 to 100")
+    return int(quality)
 
 
-def _numbers(name: str, asked: str, count: int) -> list[float]:
+def _parse_numbers(name: str, value: str, count: int) -> list[float]:
     try:
-        numbers = [float(number) for number in asked.split(",")]
+        numbers = [float(number) for number in value.split(",")]
     except ValueError:
         numbers = []
     if len(numbers) != count or not all(map(math.isfinite, numbers)):
-        raise _wrong(name, f"give {count} numbers with commas between")
+        raise _parameter_error(name, f"give {count} numbers with commas between")
     return numbers
 
 
-def _wrong(name: str, hint: str) -> ProblemDetails:
+def _parameter_error(name: str, hint: str) -> ProblemDetails:
     return ProblemDetails(400, f"{name}-parameter", f"The parameter {name} has the wrong form.", hint=hint)

@@ -1,4 +1,4 @@
-"""The WADO-RS resources, answered from the archive (PS3.18 §10.4)."""
+"""WADO-RS resources: objects, metadata, frames, bulk data and rendered images (PS3.18 §10.4)."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from imaging_hub.dicomweb.archive_view import ArchiveView, ResourceRequest
 from imaging_hub.errors import NotFound
 
 
-def retrieve(archive: ArchiveView, wanted: ResourceRequest) -> Response:
-    """A study, a series or an instance as objects."""
-    return wado_responses.objects_of(wanted.request, archive.objects, archive.instances(wanted))
+def retrieve_objects(archive: ArchiveView, resource: ResourceRequest) -> Response:
+    """Retrieve the objects of a study, a series or an instance."""
+    return wado_responses.objects_response(resource.request, archive.objects, archive.instances(resource))
 
 
-def metadata(archive: ArchiveView, wanted: ResourceRequest) -> Response:
-    """Their headers."""
-    return wado_responses.metadata(
-        wanted.request, archive.headers(archive.instances(wanted)), archive.url(wanted.request)
+def retrieve_metadata(archive: ArchiveView, resource: ResourceRequest) -> Response:
+    """Retrieve the metadata of a study, a series or an instance."""
+    return wado_responses.metadata_response(
+        resource.request, archive.headers(archive.instances(resource)), archive.url(resource.request)
     )
 
 
-def frames(archive: ArchiveView, wanted: ResourceRequest) -> Response:
-    """Some frames of an instance."""
-    pixel_data = archive.pixel_data(wanted)
-    return wado_responses.frames(
-        wanted.request, pixel_data, wado_responses.frame_numbers(wanted.frames, pixel_data.instance.frames)
+def retrieve_frames(archive: ArchiveView, resource: ResourceRequest) -> Response:
+    """Retrieve frames of an instance."""
+    pixel_data = archive.pixel_data(resource)
+    return wado_responses.frames_response(
+        resource.request, pixel_data, wado_responses.parse_frame_list(resource.frames, pixel_data.instance.frames)
     )
 
 
-def bulk_data(archive: ArchiveView, wanted: ResourceRequest) -> Response:
-    """The pixel data, the only value that metadata refers to."""
-    pixel_data = archive.pixel_data(wanted)
-    if wanted.tag.upper() != f"{pixel_data.tag:08X}":
+def retrieve_bulk_data(archive: ArchiveView, resource: ResourceRequest) -> Response:
+    """Retrieve the pixel data, the only bulk data that metadata refers to."""
+    pixel_data = archive.pixel_data(resource)
+    if resource.tag.upper() != f"{pixel_data.tag:08X}":
         raise NotFound("This instance has no such bulk data.")
-    return wado_responses.bulk_data(wanted.request, archive.objects, pixel_data)
+    return wado_responses.bulk_data_response(resource.request, archive.objects, pixel_data)
 
 
-def rendered(archive: ArchiveView, wanted: ResourceRequest) -> Response:
-    """A frame for the eye; of a multi-frame instance the first when none is named."""
-    (found,) = archive.instances(wanted)
-    (frame, *_) = wado_responses.frame_numbers(wanted.frames or "1", found.frames)
-    return rendering.rendered(wanted.request, archive.pictures, found, frame)
+def render_frame(archive: ArchiveView, resource: ResourceRequest) -> Response:
+    """Render a frame of an instance, the first when none is named."""
+    (instance,) = archive.instances(resource)
+    (frame, *_) = wado_responses.parse_frame_list(resource.frames or "1", instance.frames)
+    return rendering.render(resource.request, archive.renderer, instance, frame)
 
 
-def thumbnail(archive: ArchiveView, wanted: ResourceRequest) -> Response:
-    """A small picture of the middle of what is asked for: the ends of a volume show little."""
-    found = archive.instances(wanted)
-    images = [one for one in found if one.rows and one.columns] or found
+def render_thumbnail(archive: ArchiveView, resource: ResourceRequest) -> Response:
+    """Render a thumbnail of the middle image, because the ends of a volume show little."""
+    instances = archive.instances(resource)
+    images = [instance for instance in instances if instance.rows and instance.columns] or instances
     middle = images[len(images) // 2]
-    (frame, *_) = wado_responses.frame_numbers(wanted.frames or str((middle.frames + 1) // 2), middle.frames)
-    return rendering.rendered(wanted.request, archive.pictures, middle, frame, longest=rendering.THUMBNAIL)
+    (frame, *_) = wado_responses.parse_frame_list(resource.frames or str((middle.frames + 1) // 2), middle.frames)
+    return rendering.render(resource.request, archive.renderer, middle, frame, longest=rendering.THUMBNAIL)

@@ -28,6 +28,7 @@ from imaging_hub.intake.instance_validation import (
 )
 from imaging_hub.intake.journal import Arrival, RecordedArrival
 from imaging_hub.intake.original_preamble import OriginalPreamble, replace_preamble
+from imaging_hub.intake.retention import KeepOriginals
 from imaging_hub.intake.spool import FSYNC_FAILED, SpooledFile, open_spool
 from imaging_hub.intake.spool_capacity import SpoolCapacity, SpoolUsage
 from imaging_hub.intake.study_keys import OriginalOwner
@@ -162,7 +163,7 @@ class Reception:
         dataset = body.in_memory()
         if (
             validation.situation is not StoreSituation.STORED
-            or announced.sender.keep_originals != "never"
+            or announced.sender.keep_originals is not KeepOriginals.NEVER
             or dataset is None
         ):
             return None

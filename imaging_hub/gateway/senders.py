@@ -16,10 +16,11 @@ from imaging_hub.audit.trail import AuditAction
 from imaging_hub.errors import HubError
 from imaging_hub.gateway.rejection_log import RefusalReason
 from imaging_hub.http import access_token
+from imaging_hub.intake import retention
+from imaging_hub.intake.retention import RetentionPolicy
 
 ACTOR = "operator"
 _FINESS = re.compile(r"[0-9][0-9AB][0-9]{7}\Z")
-_KEEP_ORIGINALS = re.compile(r"never|until-released|always|[0-9]{1,5}")
 _HOSPITAL_BYTES = 100
 """Longest name of a hospital, since the preamble of its files has 128 bytes."""
 
@@ -40,8 +41,8 @@ class Sender:
     """Where its query/retrieve SCP listens, if it has one."""
     retrieves: bool = False
     """Whether it may query and retrieve what it sent."""
-    keep_originals: str | None = None
-    """After archiving: `never`, `until-released`, `always` or a number of days; None for the settings' value."""
+    keep_originals: RetentionPolicy | None = None
+    """How long after archiving; None for the settings' value."""
     quiet_seconds: float | None = None
     """A study that receives nothing for so long is complete; None for the settings' value."""
 
@@ -55,6 +56,12 @@ class SenderSummary:
     hospital: str
     finess: str
     profile: str
+
+
+def as_text(sender: Sender) -> dict[str, Any]:
+    """Return a sender's fields by name, `keep_originals` as text."""
+    kept = sender.keep_originals
+    return asdict(sender) | {"keep_originals": None if kept is None else str(kept)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +156,8 @@ def add(connection: Connection, described: Sender, *, by: str = ACTOR) -> Sender
     )
     if not _FINESS.match(sender.finess):
         raise HubError("a FINESS number has nine digits (2A, 2B for Corsica)", code="finess")
-    if sender.keep_originals is not None and not _KEEP_ORIGINALS.fullmatch(sender.keep_originals):
-        raise HubError("originals are kept never, until-released, always or some days", code="keep-originals")
     query = sender.query
-    values = asdict(sender) | {"host": query.host if query else None, "port": query.port if query else None}
+    values = as_text(sender) | {"host": query.host if query else None, "port": query.port if query else None}
     connection.execute(
         text(
             "INSERT INTO identifying.sender"
@@ -240,8 +245,13 @@ def list_summaries(connection: Connection) -> Sequence[SenderSummary]:
 
 def _from_row(row: Row[Any]) -> Sender:
     values = dict(row._mapping)
+    kept = values.pop("keep_originals")
     host, port = values.pop("query_host"), values.pop("query_port")
-    return Sender(**values, query=QueryRetrieveAddress(host, port) if host else None)
+    return Sender(
+        **values,
+        query=QueryRetrieveAddress(host, port) if host else None,
+        keep_originals=None if kept is None else retention.parse_policy(kept),
+    )
 
 
 def normalise_address(address: str) -> str:

@@ -21,6 +21,7 @@ from imaging_hub.database import DatabaseLogin
 from imaging_hub.dicom.sop_class import STORAGE_COMMITMENT
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.intake import journal
+from imaging_hub.intake.retention import KeepOriginals
 from imaging_hub.log import log
 
 ALL_COMMITTED, SOME_FAILED = 1, 2
@@ -34,7 +35,7 @@ _NO_SUCH_ACTION, _INVALID_ARGUMENT = 0x0123, 0x0115
 
 def is_eligible(sender: Sender) -> bool:
     """Whether a sender's originals are kept always and the report can be delivered."""
-    return sender.keep_originals == "always" and sender.query is not None
+    return sender.keep_originals is KeepOriginals.ALWAYS and sender.query is not None
 
 
 def handle_request(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 
 from sqlalchemy import Connection, text
 
@@ -21,6 +22,14 @@ _QUIET_PERIOD = (
     " WHERE n.hospital = identifying.study.hospital), :quiet))"
 )
 """A sender may have a quiet period of its own; the longest of a hospital's senders applies."""
+
+
+class ReceivedStudyState(StrEnum):
+    """Where a revision of a study is on its way to the archive."""
+
+    OPEN = "OPEN"  # instances may still come
+    COMPLETE = "COMPLETE"  # quiet, or said to be complete; a worker takes it
+    PROCESSED = "PROCESSED"  # each of its instances is archived or in quarantine
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from imaging_hub.audit.trail import AuditAction
 from imaging_hub.database import wake_workers
 from imaging_hub.intake import retention
 from imaging_hub.intake.journal import CONFLICT
-from imaging_hub.intake.retention import PurgeableOriginal
+from imaging_hub.intake.retention import KeepOriginals, PurgeableOriginal
 from imaging_hub.intake.spool import Spool
 
 
@@ -144,9 +144,9 @@ def purge(connection: Connection, spool: Spool, instance: int, *, by: str) -> bo
         text(
             "SELECT digest FROM identifying.instance i WHERE id = :id AND state = 'QUARANTINED' AND purged_at IS NULL"
             " AND NOT EXISTS (SELECT 1 FROM identifying.sender n"
-            " WHERE n.hospital = i.hospital AND n.keep_originals = 'always') FOR UPDATE OF i"
+            " WHERE n.hospital = i.hospital AND n.keep_originals = :kept_always) FOR UPDATE OF i"
         ),
-        {"id": instance},
+        {"id": instance, "kept_always": KeepOriginals.ALWAYS},
     ).scalar_one_or_none()
     if digest is None:
         return False

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
+
+from imaging_hub.intake.completeness import ReceivedStudyState
+from imaging_hub.intake.journal import InstanceState
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,7 @@ class StudyReceipt:
     id: int
     hospital: str
     revision: int
-    state: str
+    state: ReceivedStudyState
     profile: str
     modalities: str
     received: int
@@ -38,7 +42,7 @@ class ReceiptInstance:
     sha256: str
     """Of the file in the spool."""
     size: int
-    state: str
+    state: InstanceState
     reason: str | None
     received_at: datetime
 
@@ -64,13 +68,17 @@ def list_receipts(connection: Connection, before: int | None = None, *, limit: i
         ),
         {"before": before, "limit": limit},
     )
-    return [StudyReceipt(*row) for row in rows]
+    return [_receipt(row) for row in rows]
 
 
 def find_receipt(connection: Connection, study_id: int) -> StudyReceipt | None:
     """Return the receipt of one study revision, or None."""
     row = connection.execute(text(f"{_RECEIPT} WHERE s.id = :study GROUP BY s.id"), {"study": study_id}).one_or_none()
-    return StudyReceipt(*row) if row else None
+    return _receipt(row) if row else None
+
+
+def _receipt(row: Row[Any]) -> StudyReceipt:
+    return StudyReceipt(**{**row._mapping, "state": ReceivedStudyState(row.state)})
 
 
 def find_newest_receipt(connection: Connection, hospital: str, since: datetime | None = None) -> StudyReceipt | None:
@@ -89,12 +97,12 @@ def list_instances(connection: Connection, study_id: int) -> Sequence[ReceiptIns
     """List the instances of one study revision, in order of arrival."""
     rows = connection.execute(
         text(
-            "SELECT sop_instance_uid, sop_class_uid, series_instance_uid, transfer_syntax_uid, digest, size, state,"
-            " reason, received_at FROM identifying.instance WHERE study = :study ORDER BY id"
+            "SELECT sop_instance_uid, sop_class_uid, series_instance_uid, transfer_syntax_uid, digest AS sha256,"
+            " size, state, reason, received_at FROM identifying.instance WHERE study = :study ORDER BY id"
         ),
         {"study": study_id},
     )
-    return [ReceiptInstance(*row) for row in rows]
+    return [ReceiptInstance(**{**row._mapping, "state": InstanceState(row.state)}) for row in rows]
 
 
 def first_original_digest(connection: Connection, study_id: int) -> str | None:

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
 
 from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
 from imaging_hub.audit.trail import AuditAction
+from imaging_hub.errors import HubError
 from imaging_hub.intake.spool import Spool
 
 ACTOR = "intake"
 
+
+class KeepOriginals(StrEnum):
+    """How long a sender's originals are kept after archiving, other than a number of days."""
+
+    NEVER = "never"  # not written when de-identified inline; otherwise deleted at once, even while a review waits
+    UNTIL_RELEASED = "until-released"  # until none of their series waits for a review
+    ALWAYS = "always"
+
+
+RetentionPolicy: TypeAlias = KeepOriginals | int
+"""`KeepOriginals`, or a number of days after archiving."""
+
 ALWAYS_DAYS = 100_000
+_DAYS = re.compile(r"[0-9]{1,5}")
 _EXPIRED = """
     WITH policy AS (
       SELECT hospital, max(
         CASE coalesce(keep_originals, '')
-          WHEN 'never' THEN -1 WHEN 'until-released' THEN 0 WHEN 'always' THEN :always WHEN '' THEN :days
-          ELSE CAST(keep_originals AS int)
+          WHEN :kept_never THEN -1 WHEN :kept_until_released THEN 0 WHEN :kept_always THEN :always_days
+          WHEN '' THEN :days ELSE CAST(keep_originals AS int)
         END) AS days
       FROM identifying.sender GROUP BY hospital
     )
@@ -39,17 +56,29 @@ class PurgeableOriginal:
     digest: str
     deidentified_series_instance_uid: str | None
     at_once: bool = False
-    """Whether it may be deleted while its series waits for a review: its sender has `keep_originals` `never`."""
+    """Whether it may be deleted while its series waits for a review: its sender has `KeepOriginals.NEVER`."""
+
+
+def parse_policy(written: str) -> RetentionPolicy:
+    """Parse `never`, `until-released`, `always` or a number of days; raises `HubError` `keep-originals`."""
+    if _DAYS.fullmatch(written):
+        return int(written)
+    try:
+        return KeepOriginals(written)
+    except ValueError:
+        raise HubError(
+            "originals are kept never, until-released, always or some days", code="keep-originals", hint="such as 30"
+        ) from None
 
 
 def keeps_no_originals(connection: Connection, hospital: str) -> bool:
-    """Whether every sender of a hospital has `keep_originals` `never`; False when it has no sender."""
+    """Whether every sender of a hospital has `KeepOriginals.NEVER`; False when it has no sender."""
     result = connection.execute(
         text(
-            "SELECT coalesce(bool_and(coalesce(keep_originals, '') = 'never'), false) FROM identifying.sender"
+            "SELECT coalesce(bool_and(coalesce(keep_originals, '') = :kept_never), false) FROM identifying.sender"
             " WHERE hospital = :hospital"
         ),
-        {"hospital": hospital},
+        {"hospital": hospital, "kept_never": KeepOriginals.NEVER},
     )
     return bool(result.scalar_one())
 
@@ -62,7 +91,9 @@ def list_expired(
     `days` applies to senders without a period of their own; of a hospital's senders, the longest period applies. The
     caller leaves out those whose de-identified series waits for review, except when `at_once`.
     """
-    rows = connection.execute(text(_EXPIRED), {"days": days, "study": study, "limit": limit, "always": ALWAYS_DAYS})
+    words = {f"kept_{word.name.lower()}": word for word in KeepOriginals}
+    values = {"days": days, "always_days": ALWAYS_DAYS, "study": study, "limit": limit, **words}
+    rows = connection.execute(text(_EXPIRED), values)
     return [PurgeableOriginal(*row) for row in rows]
 
 

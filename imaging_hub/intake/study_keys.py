@@ -129,7 +129,7 @@ def list_locked_hospitals(connection: Connection, hospitals: Keyring) -> list[st
 
 def _unwrap(hospitals: Keyring, hospital: str, wrapped: bytes) -> bytes:
     try:
-        return aes_key_unwrap(hospitals.known_hospital_key(hospital), bytes(wrapped))
+        return aes_key_unwrap(hospitals.existing_hospital_key(hospital), bytes(wrapped))
     except (InvalidUnwrap, KeyringError):
         raise StorageUnavailable(
             "the key of a study cannot be unwrapped: the hospital's key is gone, or is another",

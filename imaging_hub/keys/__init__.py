@@ -1,1 +1,1 @@
-"""Keys: keyrings in files, and the chain of pseudonyms that they make."""
+"""Keys: keyrings in files, and the chain of pseudonyms derived with them."""

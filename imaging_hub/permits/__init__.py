@@ -1,1 +1,1 @@
-"""Who may do what: accounts, projects, permits, and the one function that decides."""
+"""Access control: accounts, projects, permits, and the one function that decides."""

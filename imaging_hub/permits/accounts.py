@@ -1,4 +1,4 @@
-"""Accounts: a name, a role, a token that is shown once, and an end (REF 5.1: accounts are time-limited)."""
+"""Accounts with a role, a bearer token shown once, and an expiry (référentiel 5.1: accounts are time-limited)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imaging_hub.permits.policy import AccountRole, RequestActor
 
 @dataclass(frozen=True)
 class Account:
-    """An account as the operator sees it; the token is not kept."""
+    """An account as the operator sees it, without its token, which is not stored."""
 
     name: str
     role: AccountRole
@@ -27,14 +27,15 @@ class Account:
 def add(
     connection: Connection, name: str, role: AccountRole, expires_at: datetime, *, finess: str | None = None, by: str
 ) -> str:
-    """Add an account, or renew one with a new token; returns the token, which nobody can see again.
+    """Add an account, or renew one with a new token; returns the token, which is shown only once.
 
-    A renewed account keeps its role: a review or a download was made in that role.
+    Raises `HubError` `account` when the name has another role, since earlier actions were taken in that role, or
+    when `finess` does not fit the role.
     """
     if (role is AccountRole.HOSPITAL) != (finess is not None):
         raise HubError("a hospital account names its FINESS, others do not", code="account", hint="--finess 9 digits")
     token = access_token.generate_token()
-    added = connection.execute(
+    row = connection.execute(
         text(
             "INSERT INTO hub.account (name, role, token_hash, expires_at, finess)"
             " VALUES (:name, :role, :hash, :expires, :finess)"
@@ -50,7 +51,7 @@ def add(
             "finess": finess,
         },
     ).one_or_none()
-    if added is None:
+    if row is None:
         raise HubError("the name is taken by an account of another role", code="account", hint="choose another name")
     detail = {"role": role.value, "expires": expires_at.isoformat()}
     trail.append(connection, by, trail.AuditAction.ACCOUNT_ADDED, name, detail)
@@ -58,32 +59,32 @@ def add(
 
 
 def authenticate(connection: Connection, token_hash: str, now: datetime) -> RequestActor | None:
-    """The bearer of the token with this hash; None when no account has it.
+    """Return the bearer of the token with this hash, or None when no account has it.
 
-    An expired account is known as such, so that its owner learns the cause.
+    The actor of an expired account says so, so that the denial can name the reason.
     """
     row = connection.execute(
         text("SELECT name, role, expires_at, finess FROM hub.account WHERE token_hash = :hash"),
         {"hash": token_hash},
     ).one_or_none()
-    return _actor(row.name, row.role, row.expires_at, row.finess, now) if row else None
+    return _as_actor(row.name, row.role, row.expires_at, row.finess, now) if row else None
 
 
-def actor(connection: Connection, name: str, now: datetime) -> RequestActor:
-    """The account of that name, for a command run on the hub's own machine."""
+def load_actor(connection: Connection, name: str, now: datetime) -> RequestActor:
+    """Return the account of that name, for a command on the hub's own machine; raises `NotFound`."""
     row = connection.execute(
         text("SELECT name, role, expires_at, finess FROM hub.account WHERE name = :name"), {"name": name}
     ).one_or_none()
     if row is None:
         raise NotFound("there is no such account", hint="imaging-hub account list")
-    return _actor(row.name, row.role, row.expires_at, row.finess, now)
+    return _as_actor(row.name, row.role, row.expires_at, row.finess, now)
 
 
-def every(connection: Connection) -> Sequence[Account]:
-    """All accounts by name."""
+def list_accounts(connection: Connection) -> Sequence[Account]:
+    """Return all accounts, sorted by name."""
     rows = connection.execute(text("SELECT name, role, expires_at, finess FROM hub.account ORDER BY name"))
     return [Account(row.name, AccountRole(row.role), row.expires_at, row.finess) for row in rows]
 
 
-def _actor(name: str, role: str, expires_at: datetime, finess: str | None, now: datetime) -> RequestActor:
+def _as_actor(name: str, role: str, expires_at: datetime, finess: str | None, now: datetime) -> RequestActor:
     return RequestActor(name, AccountRole(role), finess, expired=now >= expires_at)

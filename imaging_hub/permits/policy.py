@@ -1,8 +1,7 @@
-"""The one place that decides: `decide(actor, action, resource, permit=…, today=…)`, without any I/O.
+"""The access policy: `decide(actor, action, resource, permit=…, today=…)`, without any I/O.
 
-A role gives verbs, a permit gives rows, and what nothing allows is denied. Callers look up the facts
-(who asks, which permit, what the reviews say) and get a value back; see `permits.projects` and
-`cohorts.release` for the facts.
+A role allows actions, a permit limits the data they apply to, and everything else is denied. Callers look up the facts
+(account, permit, reviews) and get a value back; see `permits.projects` and `cohorts.release`.
 """
 
 from __future__ import annotations
@@ -14,22 +13,22 @@ from enum import StrEnum
 
 
 class AccountRole(StrEnum):
-    """What an account is for."""
+    """The role of an account."""
 
-    OPERATOR = "operator"  # runs the hub, grants permits, sees no image and downloads nothing
-    HOSPITAL = "hospital"  # sees what became of its own studies
-    RADIOLOGIST = "radiologist"  # looks at de-identified images and signs them off
-    RESEARCHER = "researcher"  # counts cohorts, and gets releases under a permit
+    OPERATOR = "operator"  # runs the hub and grants permits; sees no image, downloads nothing
+    HOSPITAL = "hospital"  # sees the state of its own studies
+    RADIOLOGIST = "radiologist"  # reviews de-identified images
+    RESEARCHER = "researcher"  # counts cohorts, and downloads releases under a permit
 
 
 class Action(StrEnum):
-    """Everything the hub lets anyone do, as `<resource>:<verb>`."""
+    """Everything an account may be allowed to do, as `<resource>:<verb>`."""
 
     OVERVIEW_READ = "overview:read"
     STUDIES_READ = "studies:read"
-    QUARANTINE_READ = "quarantine:read"  # reasons and counts; the images stay with the console
-    RECONCILIATION_READ = "reconciliation:read"  # images without claims, and the other way round
-    LINK_REVIEW = "link:review"  # whether a subject and a person of the SNDS are one
+    QUARANTINE_READ = "quarantine:read"  # reasons and counts; only the console shows the images
+    RECONCILIATION_READ = "reconciliation:read"  # images without claims, and claims without images
+    LINK_REVIEW = "link:review"  # decide whether a subject and an SNDS person are the same
     SERIES_READ = "series:read"
     PIXELS_READ = "pixels:read"
     REVIEW_READ = "review:read"
@@ -53,7 +52,7 @@ class Action(StrEnum):
 
 
 class DenialReason(StrEnum):
-    """Why something is denied; stable, for programs and for the trail."""
+    """Why a request is denied; a stable code, for API clients and the trail."""
 
     ACCOUNT_EXPIRED = "account-expired"
     ROLE_LACKS = "role-lacks"
@@ -72,8 +71,8 @@ class DenialReason(StrEnum):
     BUDGET_SPENT = "query-budget"
 
 
-COUNTS_A_DAY = 200
-"""Flowcharts that one account may ask for in a day."""
+MAX_COUNTS_PER_DAY = 200
+"""Flowcharts that one account may request in a day."""
 
 MESSAGES: Mapping[DenialReason, str] = {
     DenialReason.ACCOUNT_EXPIRED: "This account has expired.",
@@ -114,19 +113,28 @@ HINTS: Mapping[DenialReason, str] = {
 
 @dataclass(frozen=True)
 class RequestActor:
-    """Who asks."""
+    """The account that makes a request."""
 
     name: str
     role: AccountRole
     finess: str | None = None
-    """The hospital of a hospital account."""
+    """FINESS of a hospital account."""
     expired: bool = False
-    """The account's time was over when it was looked up (REF 5.1)."""
+    """Whether the account had expired when it was looked up (référentiel 5.1)."""
+
+
+class PermitState(StrEnum):
+    """Where a permit is in its time."""
+
+    NOT_YET = "not yet"
+    IN_FORCE = "in force"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
 
 
 @dataclass(frozen=True)
 class Permit:
-    """What a permit says, as the database holds it."""
+    """A permit: a project's access to data of a scope, for named accounts, until a day."""
 
     id: str
     project: str
@@ -136,43 +144,51 @@ class Permit:
     revoked: bool
     holders: frozenset[str]
     modalities: frozenset[str]
-    """Modalities it covers; empty covers none."""
+    """Modalities it covers; an empty set covers none."""
     domains: frozenset[str]
     """SNDS domains it covers (`diagnosis`, `act`, `drug`, `death` …)."""
+
+    def state(self, today: date) -> PermitState:
+        """Whether it is in force on a day."""
+        if self.revoked:
+            return PermitState.REVOKED
+        if today < self.valid_from:
+            return PermitState.NOT_YET
+        return PermitState.IN_FORCE if today <= self.valid_until else PermitState.EXPIRED
 
 
 @dataclass(frozen=True)
 class RequestedResource:
-    """The facts about what is asked for; those that do not apply stay empty."""
+    """Facts about the requested resource; those that do not apply keep their default."""
 
     finess: str | None = None
     project: str | None = None
     modalities: frozenset[str] = frozenset()
     domains: frozenset[str] = frozenset()
     waiting: int = 0
-    """Series of it that a radiologist has yet to look at."""
+    """Series that wait for a radiologist's verdict."""
     rejected: int = 0
-    """Series of it that a radiologist refused."""
+    """Series that a radiologist rejected."""
     changed: int = 0
-    """Series of it whose content is not what was frozen."""
+    """Series whose content has changed since the cohort was frozen."""
     opposed: int = 0
-    """Series of it whose subjects have opposed the use of their data."""
+    """Series of subjects who opposed the use of their data."""
     asked_today: int = 0
-    """Flowcharts that the account has asked for today, this one included."""
+    """Flowcharts that the account has requested today, including this one."""
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """Go ahead."""
+    """The request is allowed."""
 
 
 @dataclass(frozen=True)
 class Denied:
-    """Do not, for this reason."""
+    """The request is denied for one reason."""
 
     reason: DenialReason
     series: int = 0
-    """How many series stand in the way, where it is about reviews."""
+    """Number of series concerned, for a reason about reviews."""
 
     @property
     def message(self) -> str:
@@ -181,20 +197,20 @@ class Denied:
 
     @property
     def hint(self) -> str:
-        """What the person can do about it."""
+        """The next step for the person who was denied."""
         return HINTS[self.reason]
 
 
 Decision = Allowed | Denied
 
-ANYTHING = RequestedResource()
-"""A resource that no permit and no hospital limits."""
+ANY_RESOURCE = RequestedResource()
+"""A resource without facts, for actions that depend on the role only."""
 
 _A = Action
-_COHORTS = {_A.COHORT_CHECK, _A.COHORT_COUNT, _A.PROJECT_READ, _A.PERMIT_READ}
-VERBS: Mapping[AccountRole, frozenset[Action]] = {
+_COHORT_ACTIONS = {_A.COHORT_CHECK, _A.COHORT_COUNT, _A.PROJECT_READ, _A.PERMIT_READ}
+ACTIONS_BY_ROLE: Mapping[AccountRole, frozenset[Action]] = {
     AccountRole.OPERATOR: frozenset(
-        _COHORTS
+        _COHORT_ACTIONS
         | {_A.OVERVIEW_READ, _A.STUDIES_READ, _A.QUARANTINE_READ, _A.SERIES_READ, _A.COHORT_READ, _A.RELEASE_READ}
         | {_A.PROJECT_ADD, _A.PERMIT_GRANT, _A.PERMIT_REVOKE, _A.ACCOUNT_ADD, _A.ACCOUNT_READ}
         | {_A.AUDIT_READ, _A.METRICS_READ, _A.RECONCILIATION_READ, _A.LINK_REVIEW}
@@ -206,21 +222,21 @@ VERBS: Mapping[AccountRole, frozenset[Action]] = {
         {_A.OVERVIEW_READ, _A.STUDIES_READ, _A.SERIES_READ, _A.PIXELS_READ, _A.REVIEW_READ, _A.REVIEW_DECIDE}
     ),
     AccountRole.RESEARCHER: frozenset(
-        _COHORTS
+        _COHORT_ACTIONS
         | {_A.OVERVIEW_READ, _A.COHORT_READ, _A.COHORT_FREEZE}
         | {_A.RELEASE_REQUEST, _A.RELEASE_READ, _A.RELEASE_DOWNLOAD}
     ),
 }
-"""The verbs of each role."""
+"""Actions that each role may take."""
 
-UNDER_PERMIT = frozenset({_A.COHORT_FREEZE, _A.RELEASE_REQUEST, _A.RELEASE_READ, _A.RELEASE_DOWNLOAD})
-"""What a researcher does under a permit in force only."""
+PERMIT_ACTIONS = frozenset({_A.COHORT_FREEZE, _A.RELEASE_REQUEST, _A.RELEASE_READ, _A.RELEASE_DOWNLOAD})
+"""Actions that need a permit in force."""
 
-OF_A_HOSPITAL = frozenset({_A.STUDIES_READ, _A.QUARANTINE_READ, _A.RECONCILIATION_READ, _A.SERIES_READ})
-"""What a hospital sees of its own only: ask with `Resource(finess=…)` of the rows that will be shown."""
+OWN_HOSPITAL_ACTIONS = frozenset({_A.STUDIES_READ, _A.QUARANTINE_READ, _A.RECONCILIATION_READ, _A.SERIES_READ})
+"""Actions that a hospital may take on its own data only, named by `RequestedResource.finess`."""
 
-_FOR_OPERATION = frozenset({_A.RELEASE_READ})
-"""What an operator sees of a project's work without being of the project: states and sizes."""
+_OPERATOR_ACTIONS = frozenset({_A.RELEASE_READ})
+"""Actions that an operator may take without a permit: reading states and sizes of releases."""
 
 
 def decide(
@@ -231,28 +247,30 @@ def decide(
     permit: Permit | None = None,
     today: date,
 ) -> Decision:
-    """Whether `actor` may do `action` to `resource` today. Deny by default."""
+    """Decide whether `actor` may do `action` to `resource` today; denies by default."""
     if actor.expired:
         return Denied(DenialReason.ACCOUNT_EXPIRED)
-    if action not in VERBS[actor.role]:
+    if action not in ACTIONS_BY_ROLE[actor.role]:
         return Denied(DenialReason.ROLE_LACKS)
     if (
         actor.role is AccountRole.HOSPITAL
-        and action in OF_A_HOSPITAL
+        and action in OWN_HOSPITAL_ACTIONS
         and resource.finess not in {actor.finess} - {None}
     ):
         return Denied(DenialReason.OTHER_HOSPITAL)
-    if action in UNDER_PERMIT and not (actor.role is AccountRole.OPERATOR and action in _FOR_OPERATION):
+    if action in PERMIT_ACTIONS and not (actor.role is AccountRole.OPERATOR and action in _OPERATOR_ACTIONS):
         if permit is None:
             return Denied(DenialReason.NO_PERMIT)
-        lacking = _permit_lacks(permit, actor, resource, today)
-        if lacking is not None:
-            return Denied(lacking)
-    return _as_it_stands(action, resource)
+        reason = _permit_denial(permit, actor, resource, today)
+        if reason is not None:
+            return Denied(reason)
+    return _decide_on_state(action, resource)
 
 
-def _permit_lacks(permit: Permit, actor: RequestActor, resource: RequestedResource, today: date) -> DenialReason | None:
-    """The first thing that is wrong; the holders first, so that nobody learns the state of others' permits."""
+def _permit_denial(
+    permit: Permit, actor: RequestActor, resource: RequestedResource, today: date
+) -> DenialReason | None:
+    """Return why the permit does not allow it; holders are checked first, to hide the state of others' permits."""
     checks = (
         (actor.name not in permit.holders, DenialReason.NOT_A_HOLDER),
         (permit.revoked, DenialReason.PERMIT_REVOKED),
@@ -265,9 +283,9 @@ def _permit_lacks(permit: Permit, actor: RequestActor, resource: RequestedResour
     return next((reason for fails, reason in checks if fails), None)
 
 
-def _as_it_stands(action: Action, resource: RequestedResource) -> Decision:
-    """Counts have an end; a rejected series never leaves, also of an old release; an unseen one is not released."""
-    if action is Action.COHORT_COUNT and resource.asked_today > COUNTS_A_DAY:
+def _decide_on_state(action: Action, resource: RequestedResource) -> Decision:
+    """Decide on the state of the resource: the day's counts, oppositions, and verdicts of radiologists."""
+    if action is Action.COHORT_COUNT and resource.asked_today > MAX_COUNTS_PER_DAY:
         return Denied(DenialReason.BUDGET_SPENT)
     if action in (Action.RELEASE_REQUEST, Action.RELEASE_DOWNLOAD) and resource.opposed:
         return Denied(DenialReason.SUBJECT_OPPOSES)

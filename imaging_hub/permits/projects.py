@@ -1,4 +1,4 @@
-"""Projects and their permits as rows; what they allow is decided in `permits.policy`."""
+"""Projects and their permits in the database; `permits.policy` decides what they allow."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from imaging_hub.permits.policy import Permit
 DOMAINS = frozenset(
     {"diagnosis", "act", "drug", "package", "device", "stay", "ald", "death", "biology", "cause_of_death"}
 )
-"""Domains of the SNDS that a permit can cover."""
+"""SNDS domains that a permit can cover."""
 
 
 @dataclass(frozen=True)
 class Project:
-    """A research project as the public register shows it."""
+    """A research project as shown in the public register."""
 
     id: str
     title: str
@@ -37,24 +37,24 @@ class Project:
 def add(
     connection: Connection, project: str, *, title: str, purpose: str, public_interest: str, legal_basis: str, by: str
 ) -> None:
-    """Add a project; raises `HubError` when its name is taken or a field is empty."""
+    """Add a project; raises `HubError` `project` when its name is taken or a field is empty."""
     fields = {"title": title, "purpose": purpose, "public_interest": public_interest, "legal_basis": legal_basis}
     if not all(value.strip() for value in (project, *fields.values())):
         raise HubError("a project needs a name, title, purpose, public interest and legal basis", code="project")
-    added = connection.execute(
+    row = connection.execute(
         text(
             "INSERT INTO hub.project (id, title, purpose, public_interest, legal_basis)"
             " VALUES (:id, :title, :purpose, :public_interest, :legal_basis) ON CONFLICT DO NOTHING RETURNING id"
         ),
         {"id": project, **fields},
     ).one_or_none()
-    if added is None:
+    if row is None:
         raise HubError("there is a project of that name", code="project", hint="choose another name")
     trail.append(connection, by, trail.AuditAction.PROJECT_ADDED, project)
 
 
-def every(connection: Connection) -> Sequence[Project]:
-    """All projects by name."""
+def list_projects(connection: Connection) -> Sequence[Project]:
+    """Return all projects, sorted by name."""
     rows = connection.execute(
         text("SELECT id, title, purpose, public_interest, legal_basis, created_at FROM hub.project ORDER BY id")
     )
@@ -72,7 +72,11 @@ def grant(
     domains: Collection[str],
     by: str,
 ) -> str:
-    """Grant a permit; returns its id. Raises `HubError` when the dates, holders or scope make no sense."""
+    """Grant a permit and return its id.
+
+    Raises `HubError` `permit` when dates, holders or scope are invalid, `NotFound` when there is no such project or
+    account.
+    """
     if valid_until < valid_from:
         raise HubError("a permit ends on or after the day it begins", code="permit")
     if not holders or not modalities:
@@ -108,7 +112,7 @@ def grant(
 
 
 def revoke(connection: Connection, permit: str, *, by: str) -> None:
-    """Withdraw a permit from this moment; doing so twice is harmless."""
+    """Revoke a permit now; revoking again has no effect. Raises `NotFound` when there is no such permit."""
     row = connection.execute(
         text("UPDATE hub.permit SET revoked_at = COALESCE(revoked_at, now()) WHERE id = :id RETURNING project"),
         {"id": permit},
@@ -124,14 +128,14 @@ _SELECT = (
 )
 
 
-def permit(connection: Connection, permit_id: str | None) -> Permit | None:
-    """The permit of that id, None when there is none: `policy.decide` then says so."""
+def find_permit(connection: Connection, permit_id: str | None) -> Permit | None:
+    """Return the permit of that id, or None, which `policy.decide` denies."""
     row = connection.execute(text(f"{_SELECT} WHERE p.id = :id GROUP BY p.id"), {"id": permit_id}).one_or_none()
-    return _permit(row) if row else None
+    return _as_permit(row) if row else None
 
 
-def permits(connection: Connection, *, holder: str | None = None, project: str | None = None) -> Sequence[Permit]:
-    """All permits, or those of one holder or project, the longest lasting first."""
+def list_permits(connection: Connection, *, holder: str | None = None, project: str | None = None) -> Sequence[Permit]:
+    """Return all permits, or those of one holder or project, the one that ends last first."""
     rows = connection.execute(
         text(
             f"{_SELECT} WHERE (CAST(:project AS text) IS NULL OR p.project = :project) GROUP BY p.id"
@@ -139,10 +143,10 @@ def permits(connection: Connection, *, holder: str | None = None, project: str |
         ),
         {"holder": holder, "project": project},
     )
-    return [_permit(row) for row in rows]
+    return [_as_permit(row) for row in rows]
 
 
-def _permit(row: Row[tuple[object, ...]]) -> Permit:
+def _as_permit(row: Row[tuple[object, ...]]) -> Permit:
     return Permit(
         row.id,
         row.project,

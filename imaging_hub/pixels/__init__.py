@@ -1,1 +1,1 @@
-"""Pixel data: frames decoded in a confined child process, and rendered for the eye."""
+"""Pixel data: frames decoded in a confined child process, and rendered as PNG."""

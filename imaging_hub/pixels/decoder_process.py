@@ -1,7 +1,7 @@
-"""The process that decodes frames: it imports once and forks for each frame, so a fault ends one frame only.
+"""The child process that decodes frames; it forks for each frame, so that a fault ends one frame only.
 
-`frames` starts it as `python -m imaging_hub.pixels.decoder_process FD` and sends over the socket FD a frame
-number with two open files: the instance, and where to write the result. The answer is one byte, 0 for done.
+`decoding` starts it as `python -m imaging_hub.pixels.decoder_process FD`. A request on the socket FD is a frame
+number with two open files: the instance, and where to write the result. The response is one byte, 0 for success.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from imaging_hub.pixels import jpeg
 
 MEMORY_BYTES = 4 << 30
 CPU_SECONDS = 20
-MOST_SAMPLES = 1 << 28
+MAX_SAMPLES = 1 << 28
 """Rows × columns × samples of one frame."""
 
-_PIXELS = {dictionary.keyword(one): one for one in tags.PIXEL_DATA_ATTRIBUTES}
+_PIXEL_DATA_TAGS = {dictionary.keyword(one): one for one in tags.PIXEL_DATA_ATTRIBUTES}
 _BITS_ALLOCATED = (1, 8, 16, 32, 64)
 
 jpeg.register()
 
 
 def serve(connection: socket.socket) -> None:
-    """Answer requests until the other side closes the socket."""
+    """Serve requests until the peer closes the socket."""
     while True:
         message, descriptors, _, _ = socket.recv_fds(connection, 4, 2)
         if not message or len(descriptors) != 2:
@@ -53,47 +53,47 @@ def serve(connection: socket.socket) -> None:
 
 
 def _decode_and_write(source: int, result: int, frame: int) -> int:
-    """In the forked child: its exit status."""
+    """Decode one frame in the forked child and return its exit status."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     try:
         with mmap.mmap(source, 0, prot=mmap.PROT_READ) as data:
-            described, pixels = decode(memoryview(data), frame)
-            header = {**described, "shape": pixels.shape, "dtype": pixels.dtype.str}
+            presentation, pixels = decode(memoryview(data), frame)
+            header = {**presentation, "shape": pixels.shape, "dtype": pixels.dtype.str}
             with os.fdopen(result, "wb") as file:
                 file.write(json.dumps(header).encode() + b"\n")
                 file.write(np.ascontiguousarray(pixels).data)
     except BaseException:
-        # Whatever a decoder raises means the same, and may quote the data.
+        # Every exception of a decoder means the same, and its message may quote the data.
         return 1
     return 0
 
 
 def decode(data: Buffer, frame: int) -> tuple[dict[str, Any], NDArray[Any]]:
-    """One frame of a DICOM file, and how to show it; raises whatever a decoder may raise."""
+    """Return how to show one frame of a DICOM file, and its pixels; raises whatever a decoder raises."""
     meta, encoded = part10.split(data)
     dataset = walk.read(encoded, meta.transfer_syntax_uid)
-    options = _options(dataset, frame)
-    element = find(dataset, _PIXELS[options["pixel_keyword"]])
+    options = _decoder_options(dataset, frame)
+    element = find(dataset, _PIXEL_DATA_TAGS[options["pixel_keyword"]])
     if element is None or isinstance(element.value, list):
         raise ValueError("There are no pixel data.")
     syntax = KNOWN[meta.transfer_syntax_uid]
-    if not element.encapsulated and len(element.value) < _native_bytes(options):
+    if not element.encapsulated and len(element.value) < _native_size(options):
         raise ValueError("The pixel data are shorter than the header announces.")
-    # The walk has inflated and put into little endian what was not.
+    # The walk has inflated a deflated dataset and turned big endian values into little endian.
     uid = syntax.uid if element.encapsulated else EXPLICIT_VR_LITTLE_ENDIAN
     source = BytesIO(element.value) if element.encapsulated else element.value
     plugin = jpeg.PLUGIN if uid in jpeg.SYNTAXES else ""
     pixels, properties = get_decoder(uid).as_array(source, index=frame, decoding_plugin=plugin, **options)
     interpretation = str(properties["photometric_interpretation"])
     if interpretation == "PALETTE COLOR":
-        pixels = _coloured(pixels, dataset)
-    return _presentation(dataset, frame, interpretation), pixels
+        pixels = _apply_palette(pixels, dataset)
+    return _display_attributes(dataset, frame, interpretation), pixels
 
 
-def _options(dataset: Dataset, frame: int) -> dict[str, Any]:
-    """The Image Pixel module (PS3.3 §C.7.6.3), checked before a decoder sees any of it."""
+def _decoder_options(dataset: Dataset, frame: int) -> dict[str, Any]:
+    """Return the Image Pixel module (PS3.3 §C.7.6.3), checked before a decoder gets any of it."""
 
     def integer(keyword: str, default: int | None = None) -> int:
         element = find(dataset, tag(keyword))
@@ -102,7 +102,7 @@ def _options(dataset: Dataset, frame: int) -> dict[str, Any]:
             raise ValueError("An attribute of the Image Pixel module is missing.")
         return int(values[0]) if values else int(default or 0)
 
-    keyword = next(word for word, number_ in _PIXELS.items() if find(dataset, number_) is not None)
+    keyword = next(keyword for keyword, tag_ in _PIXEL_DATA_TAGS.items() if find(dataset, tag_) is not None)
     bits_allocated = integer("BitsAllocated")
     options: dict[str, Any] = {
         "pixel_keyword": keyword,
@@ -117,23 +117,23 @@ def _options(dataset: Dataset, frame: int) -> dict[str, Any]:
         "planar_configuration": integer("PlanarConfiguration", 0),
     }
     samples = options["rows"] * options["columns"] * options["samples_per_pixel"]
-    if not 0 < samples <= MOST_SAMPLES or bits_allocated not in _BITS_ALLOCATED:
+    if not 0 < samples <= MAX_SAMPLES or bits_allocated not in _BITS_ALLOCATED:
         raise ValueError("The frame's size is impossible.")
     if options["samples_per_pixel"] not in (1, 3) or not 0 <= frame < options["number_of_frames"]:
         raise ValueError("There is no such frame.")
     return options
 
 
-def _native_bytes(options: dict[str, Any]) -> int:
-    """Bytes that uncompressed pixel data must have (PS3.5 §8.1.1)."""
+def _native_size(options: dict[str, Any]) -> int:
+    """Return the length in bytes of uncompressed pixel data (PS3.5 §8.1.1)."""
     bits = options["rows"] * options["columns"] * options["samples_per_pixel"] * options["bits_allocated"]
     if options["photometric_interpretation"] == "YBR_FULL_422":
         bits = bits // 3 * 2
     return int((bits * options["number_of_frames"] + 7) // 8)
 
 
-def _coloured(indices: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
-    """Palette colour as 8-bit RGB (PS3.3 §C.7.6.3.1.5, §C.7.6.3.1.6)."""
+def _apply_palette(indices: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
+    """Return palette colour as 8-bit RGB (PS3.3 §C.7.6.3.1.5, §C.7.6.3.1.6)."""
     channels = []
     for colour in ("Red", "Green", "Blue"):
         descriptor = find(dataset, tag(f"{colour}PaletteColorLookupTableDescriptor"))
@@ -146,21 +146,21 @@ def _coloured(indices: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
         table = np.frombuffer(data.value, "<u2" if wide else "u1")[:entries]
         if bits == 16 and wide:
             table = table >> 8
-        places = np.clip(indices.astype(np.int64) - first, 0, len(table) - 1)
-        channels.append(table[places].astype(np.uint8))
+        positions = np.clip(indices.astype(np.int64) - first, 0, len(table) - 1)
+        channels.append(table[positions].astype(np.uint8))
     return np.stack(channels, axis=-1)
 
 
-def _presentation(dataset: Dataset, frame: int, interpretation: str) -> dict[str, Any]:
-    """Rescale and window: of the frame's functional groups, else the shared ones, else the header itself."""
-    places = [dataset]
-    for group in (*items(dataset, tag("SharedFunctionalGroupsSequence"))[:1], *_per_frame(dataset, frame)):
+def _display_attributes(dataset: Dataset, frame: int, interpretation: str) -> dict[str, Any]:
+    """Return rescale and window from the frame's functional groups, the shared ones or the header, in this order."""
+    sources = [dataset]
+    for group in (*items(dataset, tag("SharedFunctionalGroupsSequence"))[:1], *_per_frame_groups(dataset, frame)):
         for macro in ("PixelValueTransformationSequence", "FrameVOILUTSequence"):
-            places += items(group, tag(macro))[:1]
+            sources += items(group, tag(macro))[:1]
 
     def last(keyword: str) -> float | None:
-        found = [value for place in places if (value := number(place, tag(keyword))) is not None]
-        return float(found[-1]) if found else None
+        values = [value for source in sources if (value := number(source, tag(keyword))) is not None]
+        return float(values[-1]) if values else None
 
     return {
         "slope": last("RescaleSlope") or 1.0,
@@ -171,7 +171,7 @@ def _presentation(dataset: Dataset, frame: int, interpretation: str) -> dict[str
     }
 
 
-def _per_frame(dataset: Dataset, frame: int) -> list[Dataset]:
+def _per_frame_groups(dataset: Dataset, frame: int) -> list[Dataset]:
     return items(dataset, tag("PerFrameFunctionalGroupsSequence"))[frame : frame + 1]
 
 

@@ -1,8 +1,8 @@
-"""Frames of an instance as numbers, and as pictures for the eye.
+"""Decoding of frames in a confined process, and rendering of a decoded frame as PNG.
 
-Decoders of compressed pixel data are large native libraries with a history of memory faults, and the
-data come from anywhere: they run in a process of their own (`frame_decoder`), forked for one frame,
-with limits on memory, CPU and time, and without anything of the hub in it.
+Decoders of compressed pixel data are large native libraries with a history of memory faults. They run in a process
+of their own (`decoder_process`), forked for one frame, with limits on memory, CPU and time, and without the hub's
+settings and keys.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ PixelArray: TypeAlias = "NDArray[Any]"
 
 WALL_SECONDS = 30.0
 """Longest time one frame may take."""
-_DECODERS = 2
-# The values outside are noise for the eye: bone edges, metal, padding.
+_DECODER_COUNT = 2
+# Values outside these are seldom of interest: metal, padding.
 _PERCENTILES = (0.5, 99.5)
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedFrame:
-    """One decoded frame, with what the header says of showing it."""
+    """One decoded frame with its rescale and window."""
 
     pixels: PixelArray
     """Stored values (rows, columns), or 8- or 16-bit RGB (rows, columns, 3); palettes and YBR are resolved."""
@@ -52,29 +52,29 @@ class DecodedFrame:
 
 
 def decode(part10: Path | bytes, frame: int) -> DecodedFrame:
-    """Frame number `frame`, counted from 0, of a DICOM file.
+    """Decode frame `frame`, counted from 0, of a DICOM file.
 
-    Raises `HubError` `undecodable-pixels` when there is no such frame, when the data do not hold what
-    the header announces, or when the decoder fails, dies or takes too long.
+    Raises `HubError` `undecodable-pixels` when there is no such frame, the data are shorter than the header
+    announces, or the decoder fails, dies or takes more than `WALL_SECONDS`.
     """
     return _shared_decoders().decode(part10, frame)
 
 
 def render(frame: DecodedFrame, center: float | None = None, width: float | None = None) -> bytes:
-    """The frame as an 8-bit PNG, under the given window, else the header's, else one that fits the values.
+    """Return the frame as an 8-bit PNG under the given window, the header's, or one that fits the values.
 
     Linear VOI function of PS3.3 §C.11.2.1.2; colour has no window.
     """
     if frame.pixels.ndim == 3:
         shown = frame.pixels if frame.pixels.dtype == np.uint8 else (frame.pixels >> 8).astype(np.uint8)
     else:
-        shown = _windowed(frame, center, width)
+        shown = _apply_window(frame, center, width)
     buffer = BytesIO()
     Image.fromarray(np.ascontiguousarray(shown)).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
-def _windowed(frame: DecodedFrame, center: float | None, width: float | None) -> PixelArray:
+def _apply_window(frame: DecodedFrame, center: float | None, width: float | None) -> PixelArray:
     values = frame.pixels.astype(np.float32)
     values *= frame.slope
     values += frame.intercept
@@ -91,32 +91,32 @@ def _windowed(frame: DecodedFrame, center: float | None, width: float | None) ->
 
 
 class FrameDecoders:
-    """A few decoding processes, started when first needed; safe to use from several threads."""
+    """A pool of decoding processes, started when first needed; safe to use from several threads."""
 
-    def __init__(self, size: int = _DECODERS, wall_seconds: float = WALL_SECONDS) -> None:
+    def __init__(self, size: int = _DECODER_COUNT, wall_seconds: float = WALL_SECONDS) -> None:
         self._wall_seconds = wall_seconds
-        self._idle: LifoQueue[_Decoder | None] = LifoQueue()
+        self._idle: LifoQueue[_DecoderProcess | None] = LifoQueue()
         self._size = size
         for _ in range(size):
             self._idle.put(None)
 
     def decode(self, part10: Path | bytes, frame: int) -> DecodedFrame:
-        """As the function `decode`."""
-        with _source(part10) as source:
+        """Decode a frame as the function `decode` does, with the same errors."""
+        with _open_source(part10) as source:
             return self._decode(source, frame)
 
     def _decode(self, source: BinaryIO, frame: int) -> DecodedFrame:
         decoder = self._idle.get()
         try:
             if decoder is None:
-                decoder = _Decoder()
+                decoder = _DecoderProcess()
             result = decoder.decode(source, frame, self._wall_seconds)
         except OSError:
-            # It is dead or hangs: the next frame gets a fresh one.
+            # The process is dead or hangs: the next frame gets a new one.
             if decoder is not None:
                 decoder.kill()
                 decoder = None
-            raise _undecodable() from None
+            raise _undecodable_error() from None
         finally:
             self._idle.put(decoder)
         return result
@@ -130,16 +130,16 @@ class FrameDecoders:
             self._idle.put(None)
 
 
-class _Decoder:
-    """One decoding process (`frame_decoder`), spoken to over a socket; files go as descriptors."""
+class _DecoderProcess:
+    """One decoding process (`decoder_process`), reached over a socket; files are passed as descriptors."""
 
     def __init__(self) -> None:
-        self._socket, theirs = socket.socketpair()
-        with theirs:
+        self._socket, child_socket = socket.socketpair()
+        with child_socket:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "imaging_hub.pixels.decoder_process", str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),),
-                # Neither the database's address nor a key is in what hostile data might get hold of.
+                [sys.executable, "-m", "imaging_hub.pixels.decoder_process", str(child_socket.fileno())],
+                pass_fds=(child_socket.fileno(),),
+                # The environment holds no database address and no key that hostile data could get at.
                 env={"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -157,11 +157,11 @@ class _Decoder:
             if not status:
                 raise ConnectionResetError
             if status != b"\0":
-                raise _undecodable()
+                raise _undecodable_error()
             result.seek(0)
-            described = json.loads(result.readline())
-            shape, dtype = described.pop("shape"), described.pop("dtype")
-            return DecodedFrame(np.frombuffer(result.read(), dtype).reshape(shape), **described)
+            header = json.loads(result.readline())
+            shape, dtype = header.pop("shape"), header.pop("dtype")
+            return DecodedFrame(np.frombuffer(result.read(), dtype).reshape(shape), **header)
 
     def kill(self) -> None:
         self._socket.close()
@@ -170,8 +170,8 @@ class _Decoder:
         self._process.wait()
 
 
-def _source(part10: Path | bytes) -> BinaryIO:
-    """An open file of the instance; bytes lie in memory, never on a disk."""
+def _open_source(part10: Path | bytes) -> BinaryIO:
+    """Open the instance; bytes are kept in memory, never on a disk."""
     if isinstance(part10, Path):
         return part10.open("rb")
     memory = os.fdopen(os.memfd_create("instance"), "r+b")
@@ -182,11 +182,11 @@ def _source(part10: Path | bytes) -> BinaryIO:
 
 @cache
 def _shared_decoders() -> FrameDecoders:
-    """The decoders of this process: like a connection pool, it is a resource and no state."""
+    """Return the decoders shared by this process, a resource like a connection pool."""
     decoders = FrameDecoders()
     atexit.register(decoders.close)
     return decoders
 
 
-def _undecodable() -> HubError:
+def _undecodable_error() -> HubError:
     return HubError("The pixel data could not be decoded.", code="undecodable-pixels")

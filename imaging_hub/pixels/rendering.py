@@ -1,7 +1,7 @@
-"""Frames as pictures for the eye.
+"""Rendering of frames as PNG, with a cache of decoded frames.
 
-Decoding runs in a child process (`frames`), so it costs; the last decoded frames are kept, within a bound in
-bytes, so that turning the window does not decode again.
+Decoding runs in a child process and is slow, so the last decoded frames are kept: a change of window does not
+decode again.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from imaging_hub.pixels.decoding import DecodedFrame
 
 @dataclass(frozen=True)
 class VoiWindow:
-    """Centre and width of the greys shown (PS3.3 §C.11.2.1.2)."""
+    """Centre and width of a VOI window (PS3.3 §C.11.2.1.2)."""
 
     center: float
     width: float
 
 
 class FrameRenderer:
-    """Frames as pictures; the last decoded ones are kept, within a bound in bytes."""
+    """Renders frames; keeps the last decoded ones within a bound in bytes. Safe among threads."""
 
-    def __init__(self, read: Callable[[str], bytes | Path], most_bytes: int = 256 << 20) -> None:
-        """`read` gives the DICOM file of a digest."""
+    def __init__(self, read: Callable[[str], bytes | Path], cache_bytes: int = 256 << 20) -> None:
+        """`read` returns the DICOM file of a digest; `cache_bytes` bounds the decoded frames kept."""
         self._read = read
-        self._most_bytes = most_bytes
-        self._kept: OrderedDict[tuple[str, int], DecodedFrame] = OrderedDict()
+        self._limit = cache_bytes
+        self._cache: OrderedDict[tuple[str, int], DecodedFrame] = OrderedDict()
         self._lock = Lock()
 
     def png(self, digest: str, frame: int, center: float | None = None, width: float | None = None) -> bytes:
-        """The frame, counted from 0, under this window; under its own when none is given."""
-        return decoding.render(self._decoded(digest, frame), center, width)
+        """Render a frame, counted from 0, under this window or its own; raises `HubError` `undecodable-pixels`."""
+        return decoding.render(self._decode(digest, frame), center, width)
 
     def window(self, digest: str, frame: int = 0) -> VoiWindow:
-        """The window the frame is shown under when nobody turns it; any, for a frame that cannot be decoded."""
+        """Return the frame's own window; an arbitrary one for a frame that cannot be decoded."""
         try:
-            decoded = self._decoded(digest, frame)
+            decoded = self._decode(digest, frame)
         except HubError:
             return VoiWindow(128, 256)
         if decoded.center is not None and decoded.width is not None:
@@ -52,15 +52,15 @@ class FrameRenderer:
         low, high = np.percentile(decoded.pixels, (0.5, 99.5)) * decoded.slope + decoded.intercept
         return VoiWindow(float(low + high) / 2 + 0.5, float(high - low) + 1)
 
-    def _decoded(self, digest: str, number: int) -> DecodedFrame:
+    def _decode(self, digest: str, number: int) -> DecodedFrame:
         with self._lock:
-            frame = self._kept.get((digest, number))
+            frame = self._cache.get((digest, number))
             if frame is not None:
-                self._kept.move_to_end((digest, number))
+                self._cache.move_to_end((digest, number))
                 return frame
         frame = decoding.decode(self._read(digest), number)
         with self._lock:
-            self._kept[digest, number] = frame
-            while len(self._kept) > 1 and sum(one.pixels.nbytes for one in self._kept.values()) > self._most_bytes:
-                self._kept.popitem(last=False)
+            self._cache[digest, number] = frame
+            while len(self._cache) > 1 and sum(kept.pixels.nbytes for kept in self._cache.values()) > self._limit:
+                self._cache.popitem(last=False)
         return frame

@@ -1,1 +1,1 @@
-"""The trusted third party's trade: an INS goes in, a random subject comes out, and no one holds both ends."""
+"""Pseudonymisation in the identifying zone: from patients and their INS to subjects, through the third party."""

@@ -1,10 +1,10 @@
-"""Who a hospital's patient is to the hub: one row per (hospital, IPP), with the subject the third party gave.
+"""Register of patients: one row per hospital and IPP, with the subject issued by the third party.
 
-The INS is kept only while it is qualified and uncontested; it leaves towards the SNDS operator and nowhere else.
+The INS is stored only while it is qualified and uncontested; it is sent to the SNDS operator and nowhere else.
 
-A patient first seen without INS has a subject of its own. When a qualified INS comes later, the subject of the INS
-wins: the row and the third party's IPP token move to it, so that this patient's next studies, with or without INS,
-meet there. What was archived before stays with the earlier subject, and is not linked, until it is sent again.
+A patient first seen without INS gets a subject. When a qualified INS comes later, the row and the third party's IPP
+token move to the subject of the INS, which later studies share, with or without INS. Studies archived before stay with
+the earlier subject, unlinked, until they are sent again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, text
 from imaging_hub.keys.keyring import Keyring
 from imaging_hub.keys.pseudonym_chain import ins_message, ipp_message
 from imaging_hub.pseudonymisation.ins import QualifiedIns, UnqualifiedIns
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +27,17 @@ class PatientIdentity:
     id: int
     sid: str
     linkable: bool
-    """True while a qualified INS is known."""
+    """Whether a qualified INS is known."""
     refused: str | None
-    """Why there is no INS to use (reason code of `ins.NotQualified`)."""
+    """Why no INS is used (reason code of `ins.UnqualifiedIns`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContestedIdentity:
-    """It is in doubt whose images these are; a person of the hospital decides."""
+    """Conflicting or missing identity, to be resolved by the hospital's staff."""
 
     reason: str
-    """`patient-id-missing`, `ins-conflict`: two different qualified identities under one IPP."""
+    """`patient-id-missing`, or `ins-conflict` for two different qualified identities under one IPP."""
 
 
 def register(
@@ -49,45 +49,45 @@ def register(
     patient_id: str,
     reading: QualifiedIns | UnqualifiedIns,
 ) -> PatientIdentity | ContestedIdentity:
-    """Find or make the identity of a patient from what a header says; `keyring` is the gateway's.
+    """Register a patient read from a header, or update the registered one; `keyring` is the gateway's.
 
-    Runs in the caller's transaction as a role of the identifying zone. A conflict lasts: the INS is dropped, and
-    every later study of this IPP is contested too.
+    Runs in the caller's transaction with a role of the identifying zone. A conflict is permanent: the INS is deleted,
+    and every later study of this IPP is contested. Raises `ThirdPartyUnavailable`.
     """
     if not patient_id:
         return ContestedIdentity("patient-id-missing")
-    row = _locked_row(connection, hospital, patient_id)
+    row = _lock_row(connection, hospital, patient_id)
     if row.refused == "ins-conflict":
         return ContestedIdentity("ins-conflict")
-    known = _qualified(row)
+    qualified = _stored_ins(row)
     if isinstance(reading, QualifiedIns):
-        if known is not None and known != reading:
+        if qualified is not None and qualified != reading:
             _update(connection, row.id, None, "ins-conflict", row.sid)
             return ContestedIdentity("ins-conflict")
-        known = reading
-    refused = None if known else _reason(reading, row.refused)
+        qualified = reading
+    refused = None if qualified else _refusal_reason(reading, row.refused)
     ipp = ipp_message(hospital, patient_id)
-    if known is None:
+    if qualified is None:
         sid = row.sid or third_party.subject(third_party.token(ipp, keyring), "IPP")
     elif row.ins and row.sid:
         sid = row.sid
     else:
-        message = ins_message(known.nir13, known.birth_date, known.sex)
+        message = ins_message(qualified.nir13, qualified.birth_date, qualified.sex)
         sid = third_party.subject(third_party.token(message, keyring), "INS")
         if row.sid and row.sid != sid:
             third_party.alias(third_party.token(ipp, keyring), sid)
-    _update(connection, row.id, known, refused, sid)
-    return PatientIdentity(row.id, sid, known is not None, refused)
+    _update(connection, row.id, qualified, refused, sid)
+    return PatientIdentity(row.id, sid, qualified is not None, refused)
 
 
-def _reason(reading: QualifiedIns | UnqualifiedIns, before: str | None) -> str:
-    """The most telling reason: that an INS was refused outlives that another header had none."""
+def _refusal_reason(reading: QualifiedIns | UnqualifiedIns, earlier: str | None) -> str:
+    """Return the reason to keep: an earlier refusal is not replaced by `no-ins`."""
     reason = reading.reason if isinstance(reading, UnqualifiedIns) else ""
-    return before if before and reason == "no-ins" else reason
+    return earlier if earlier and reason == "no-ins" else reason
 
 
-def _locked_row(connection: Connection, hospital: str, patient_id: str) -> Row[Any]:
-    """The patient's row, held until the end of the transaction: two workers may have the same patient."""
+def _lock_row(connection: Connection, hospital: str, patient_id: str) -> Row[Any]:
+    """Return the patient's row, locked for the transaction because two workers may have the same patient."""
     key = {"hospital": hospital, "patient_id": patient_id}
     connection.execute(
         text(
@@ -105,11 +105,13 @@ def _locked_row(connection: Connection, hospital: str, patient_id: str) -> Row[A
     ).one()
 
 
-def _qualified(row: Row[Any]) -> QualifiedIns | None:
+def _stored_ins(row: Row[Any]) -> QualifiedIns | None:
     return QualifiedIns(row.ins, row.birth_date, row.sex) if row.ins else None
 
 
-def _update(connection: Connection, row: int, known: QualifiedIns | None, refused: str | None, sid: str | None) -> None:
+def _update(
+    connection: Connection, row: int, qualified: QualifiedIns | None, refused: str | None, sid: str | None
+) -> None:
     connection.execute(
         text(
             "UPDATE identifying.identity SET ins = :ins, birth_date = :birth_date, sex = :sex, refused = :refused,"
@@ -117,9 +119,9 @@ def _update(connection: Connection, row: int, known: QualifiedIns | None, refuse
         ),
         {
             "id": row,
-            "ins": known.ins if known else None,
-            "birth_date": known.birth_date if known else None,
-            "sex": known.sex if known else None,
+            "ins": qualified.ins if qualified else None,
+            "birth_date": qualified.birth_date if qualified else None,
+            "sex": qualified.sex if qualified else None,
             "refused": refused,
             "sid": sid,
         },

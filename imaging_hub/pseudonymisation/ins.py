@@ -1,12 +1,11 @@
-"""The INS of a patient (identité nationale de santé) as DICOM headers carry it, and whether it may be used.
+"""The INS (*identité nationale de santé*) in DICOM headers, and whether it may be used.
 
-An INS is the patient's own NIR, 13 characters and a 2-digit key, under an issuer OID of the ANS. It lies in an
-item of Other Patient IDs Sequence, or in Patient ID itself (KOS of the DRIMbox). Only a *qualified* INS is used for
-linkage; everything else is refused with a reason code and never repaired: a key that fails says that a digit is
-wrong, not which.
+An INS is the patient's own NIR, 13 characters and a 2-digit key, under an issuer OID of the ANS. It is in an item of
+Other Patient IDs Sequence, or in Patient ID (KOS of the DRIMbox). Only a *qualified* INS is used for linkage; any
+other is refused with a reason code and never repaired, because a wrong key does not say which digit is wrong.
 
-DICOM has no attribute for the reliability of an identity (HL7 PID-32). Sites that send it write it as Identifier
-Type Code (0040,0035) in place of `INS`; any other code than `INS` is therefore an identity not validated.
+DICOM has no attribute for the reliability of an identity (HL7 PID-32). Sites that send it use Identifier Type Code
+(0040,0035) in place of `INS`; any other code is therefore an identity that was not validated.
 """
 
 from __future__ import annotations
@@ -24,24 +23,24 @@ from stdnum.fr import nir
 from imaging_hub.dicom import tags, values
 from imaging_hub.dicom.elements import Dataset
 from imaging_hub.pseudonymisation import traits
-from imaging_hub.pseudonymisation.traits import Sex, ascii_at
+from imaging_hub.pseudonymisation.traits import Sex, ascii_value
 
 Environment = Literal["production", "demonstration"]
 
 
-# stdnum drops separators before it checks; here a separator is a defect of the identifier.
-_SHAPE = re.compile(r"[0-9]{5}(?:[0-9]{2}|2[AB])[0-9]{8}")
+# stdnum removes separators before it validates; in an INS a separator is a fault.
+_PATTERN = re.compile(r"[0-9]{5}(?:[0-9]{2}|2[AB])[0-9]{8}")
 
 
 @dataclass(frozen=True, slots=True)
 class QualifiedIns:
-    """An INS that may be used, with the traits that go into the pseudonym chain."""
+    """An INS that may be used, with the traits that the pseudonym chain needs."""
 
     ins: str = field(repr=False)
     """15 characters: NIR and key."""
     birth_date: date = field(repr=False)
     sex: Sex = field(repr=False)
-    """`1` male, `2` female, as the SNDS codes it."""
+    """`1` male, `2` female, as coded in the SNDS."""
 
     @property
     def nir13(self) -> str:
@@ -51,7 +50,7 @@ class QualifiedIns:
 
 @dataclass(frozen=True, slots=True)
 class UnqualifiedIns:
-    """There is no INS, or it may not be used."""
+    """A missing INS, or one that may not be used."""
 
     reason: str
     """`no-ins`, `ins-nia`, `ins-retired`, `ins-test-issuer`, `ins-malformed`, `ins-key`, `ins-provisional`,
@@ -67,24 +66,24 @@ class _Candidate:
 
 
 def read(dataset: Dataset, environment: Environment) -> QualifiedIns | UnqualifiedIns:
-    """Decide on the INS in a header; doubt (two different ones, one refused beside a good one) is refusal."""
-    candidates = _candidates(dataset)
+    """Return the INS of a header; refused when there are several, or one of them is faulty."""
+    candidates = _find_candidates(dataset)
     numbers = [c for c in candidates if c.kind == "INS-NIR"]
     if not numbers:
         kinds = {c.kind for c in candidates}
         return UnqualifiedIns("ins-nia" if "INS-NIA" in kinds else "ins-retired" if kinds else "no-ins")
     for candidate in numbers:
-        if reason := _refusal(candidate, environment):
+        if reason := _candidate_fault(candidate, environment):
             return UnqualifiedIns(reason)
-    found = {c.value for c in numbers}
-    if len(found) > 1:
+    distinct = {c.value for c in numbers}
+    if len(distinct) > 1:
         return UnqualifiedIns("ins-conflict")
-    return _with_traits(found.pop(), dataset)
+    return _qualify(distinct.pop(), dataset)
 
 
-def fault_of(number: str) -> str:
-    """Why this is no number of an INS: `ins-malformed`, `ins-key` or `ins-provisional`; empty when it is one."""
-    if not _SHAPE.fullmatch(number):
+def number_fault(number: str) -> str:
+    """Return why this is no INS: `ins-malformed`, `ins-key` or `ins-provisional`; empty for an INS."""
+    if not _PATTERN.fullmatch(number):
         return "ins-malformed"
     if not nir.is_valid(number):
         return "ins-key"
@@ -93,11 +92,11 @@ def fault_of(number: str) -> str:
     return ""
 
 
-def _with_traits(ins: str, dataset: Dataset) -> QualifiedIns | UnqualifiedIns:
-    birth_date = traits.birth_date(dataset)
+def _qualify(ins: str, dataset: Dataset) -> QualifiedIns | UnqualifiedIns:
+    birth_date = traits.patient_birth_date(dataset)
     if birth_date is None:
         return UnqualifiedIns("birth-date-missing")
-    sex = traits.sex_of(dataset)
+    sex = traits.patient_sex(dataset)
     if sex is None:
         return UnqualifiedIns("sex-missing")
     if sex != ins[0]:
@@ -105,28 +104,28 @@ def _with_traits(ins: str, dataset: Dataset) -> QualifiedIns | UnqualifiedIns:
     return QualifiedIns(ins, birth_date, sex)
 
 
-def _refusal(candidate: _Candidate, environment: Environment) -> str:
+def _candidate_fault(candidate: _Candidate, environment: Environment) -> str:
     if environment == "production" and candidate.environment != "production":
         return "ins-test-issuer"
     if candidate.type_code not in ("", "INS"):
         return "ins-not-validated"
-    return fault_of(candidate.value)
+    return number_fault(candidate.value)
 
 
-def _candidates(dataset: Dataset) -> list[_Candidate]:
-    """Every identifier under an issuer OID of the INS, wherever it lies."""
-    found = []
+def _find_candidates(dataset: Dataset) -> list[_Candidate]:
+    """Return every identifier under an issuer OID of the INS."""
+    candidates = []
     for holder in (dataset, *_items(dataset, tags.OtherPatientIDsSequence)):
         for issuer in _items(holder, tags.IssuerOfPatientIDQualifiersSequence):
-            known = _issuers().get(ascii_at(issuer, tags.UniversalEntityID))
+            known = _load_issuers().get(ascii_value(issuer, tags.UniversalEntityID))
             if known is not None:
-                value, code = ascii_at(holder, tags.PatientID), ascii_at(issuer, tags.IdentifierTypeCode)
-                found.append(_Candidate(value, known["kind"], known["environment"], code))
-    return found
+                value, code = ascii_value(holder, tags.PatientID), ascii_value(issuer, tags.IdentifierTypeCode)
+                candidates.append(_Candidate(value, known["kind"], known["environment"], code))
+    return candidates
 
 
 @cache
-def _issuers() -> dict[str, dict[str, str]]:
+def _load_issuers() -> dict[str, dict[str, str]]:
     table = resources.files(__package__).joinpath("ins_identifiers.json").read_text("utf-8")
     issuers: dict[str, dict[str, str]] = json.loads(table)["issuers"]
     return issuers

@@ -1,7 +1,7 @@
-"""What a header says of a patient beside names: day of birth and sex.
+"""Traits of a patient in a header: date of birth and sex.
 
-Month of birth and sex are the traits with which a subject without a usable INS is looked for among the exams of the
-SNDS (`snds.indirect`). They leave the identifying zone; the day of birth does not.
+Month of birth and sex are used to link a subject without a usable INS to the SNDS (`snds.indirect_linkage`). They leave
+the identifying zone; the day of birth does not.
 """
 
 from __future__ import annotations
@@ -21,40 +21,40 @@ _SEX: dict[str, Sex] = {"M": "1", "F": "2"}
 
 @dataclass(frozen=True, slots=True)
 class PatientTraits:
-    """As coarse as the SNDS has them."""
+    """Month of birth and sex, as precise as in the SNDS."""
 
     birth_month: date
-    """Its first day."""
+    """First day of the month."""
     sex: Sex
-    """`1` male, `2` female, as the SNDS codes it."""
+    """`1` male, `2` female, as coded in the SNDS."""
 
 
 def read(dataset: Dataset) -> PatientTraits | None:
-    """The traits of a header; None where one is missing or cannot be read."""
-    born, sex = birth_date(dataset), sex_of(dataset)
-    return None if born is None or sex is None else PatientTraits(born.replace(day=1), sex)
+    """Return the traits of a header, or None when one is missing or malformed."""
+    birth_date, sex = patient_birth_date(dataset), patient_sex(dataset)
+    return None if birth_date is None or sex is None else PatientTraits(birth_date.replace(day=1), sex)
 
 
-def birth_date(dataset: Dataset) -> date | None:
-    """Patient's Birth Date, None where it is no day."""
-    return day(ascii_at(dataset, tags.PatientBirthDate))
+def patient_birth_date(dataset: Dataset) -> date | None:
+    """Return Patient's Birth Date, or None when it is no date."""
+    return parse_date(ascii_value(dataset, tags.PatientBirthDate))
 
 
-def sex_of(dataset: Dataset) -> Sex | None:
-    """Patient's Sex; `O` is neither."""
-    return _SEX.get(ascii_at(dataset, tags.PatientSex))
+def patient_sex(dataset: Dataset) -> Sex | None:
+    """Return Patient's Sex as coded in the SNDS, or None for `O` and other values."""
+    return _SEX.get(ascii_value(dataset, tags.PatientSex))
 
 
-def ascii_at(dataset: Dataset, tag: int) -> str:
-    """Value without padding; empty when absent, and `?` in place of what is not ASCII, which no rule accepts."""
+def ascii_value(dataset: Dataset, tag: int) -> str:
+    """Return a value without padding, empty when absent, with `?` for characters that are not ASCII."""
     element = values.find(dataset, tag)
     if element is None or isinstance(element.value, list):
         return ""
     return bytes(element.value).decode("ascii", "replace").replace("\ufffd", "?").strip(" \0")
 
 
-def day(digits: str) -> date | None:
-    """The day that eight digits name (DICOM DA), None where there is none."""
+def parse_date(digits: str) -> date | None:
+    """Return the date of eight digits (VR DA, PS3.5 §6.2), or None when they are no date."""
     if not re.fullmatch(r"[0-9]{8}", digits):
         return None
     try:

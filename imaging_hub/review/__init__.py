@@ -1,1 +1,1 @@
-"""The look of a radiologist at what the engine made: queue, pictures, verdicts."""
+"""Review of de-identified series by a radiologist: queue, images, differences and verdicts."""

@@ -1,4 +1,4 @@
-"""What the engine did to a series, attribute by attribute, with the rule that fired and the value that came out."""
+"""Changes made to the attributes of a series by de-identification, each with its rule and the new value."""
 
 from __future__ import annotations
 
@@ -7,38 +7,41 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from imaging_hub.archive import change_lists, search
+from imaging_hub.archive import deidentification_changes, search
 from imaging_hub.dicom import attribute_path, walk
 
-_ATTENTION = ("C", "clean", "K", "keep")
-"""Actions that leave something of the original: they stand on top, for they are what can leak."""
+_KEEPING_ACTIONS = ("C", "clean", "K", "keep")
+"""Actions that keep something of the original; listed first, because only they can leak."""
 
 
 @dataclass(frozen=True)
 class AttributeDifference:
-    """One attribute path and what was done to it."""
+    """What de-identification did to one attribute path of a series."""
 
     path: str
     action: str
     rule: str
     instances: int
-    """Instances of the series to which the same was done."""
+    """Number of instances of the series changed in this way."""
     after: str | None
-    """Its value in the instance that is shown; None where it is gone."""
+    """Value in the shown instance after de-identification; None when the attribute was removed."""
 
 
-def of_series(
+def list_differences(
     connection: Connection, series_instance_uid: str, sop_instance_uid: str | None
 ) -> Sequence[AttributeDifference]:
-    """Every change made in the series, those that leave something of the original first."""
-    after = _values(connection, sop_instance_uid)
-    found = [
+    """Return every change made in the series, those that keep something of the original first.
+
+    Values after de-identification are those of the instance `sop_instance_uid`.
+    """
+    after = _values_after(connection, sop_instance_uid)
+    differences = [
         AttributeDifference(change.path, change.action, change.rule, instances, after.get(change.path))
-        for change, instances in change_lists.of_series(connection, series_instance_uid)
+        for change, instances in deidentification_changes.list_changes(connection, series_instance_uid)
     ]
-    return sorted(found, key=lambda difference: difference.action not in _ATTENTION)
+    return sorted(differences, key=lambda difference: difference.action not in _KEEPING_ACTIONS)
 
 
-def _values(connection: Connection, sop_instance_uid: str | None) -> dict[str, str]:
-    header = search.header(connection, sop_instance_uid) if sop_instance_uid else None
+def _values_after(connection: Connection, sop_instance_uid: str | None) -> dict[str, str]:
+    header = search.load_header(connection, sop_instance_uid) if sop_instance_uid else None
     return {} if header is None else dict(attribute_path.readable(walk.read(*header)))

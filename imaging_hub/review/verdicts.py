@@ -1,7 +1,7 @@
-"""Verdicts on series: what waits, and what a radiologist decided about exactly this content.
+"""Verdicts of radiologists on series, and the queue of series without one.
 
-A verdict holds for the `content_digest` it was given on. When a late instance or a new profile changes
-the series, the digest changes with it, and the series waits again.
+A verdict holds for the `content_digest` it was given on. When a late instance or a new profile changes the series,
+the digest changes too, and the series waits again.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal, TypeAlias
 
 from sqlalchemy import Connection, text
 
-from imaging_hub.archive.index import lock_study, refresh_study_state
+from imaging_hub.archive.index import ReviewState, lock_study, refresh_study_state
 from imaging_hub.audit import trail
 from imaging_hub.database import wake_workers
 
+GivenVerdict: TypeAlias = Literal[ReviewState.APPROVED, ReviewState.REJECTED]
+
 
 class RejectionReason(StrEnum):
-    """Why a series is rejected. Codes only: a free text could hold the very name that was left."""
+    """Why a series is rejected; codes only, because free text could repeat the identifier that was left."""
 
     BURNED_IN_TEXT = "burned-in-text"
     RECOGNISABLE_FACE = "recognisable-face"
@@ -30,7 +33,7 @@ class RejectionReason(StrEnum):
     TOO_MUCH_REMOVED = "too-much-removed"
 
 
-REASONS: dict[RejectionReason, str] = {
+REASON_LABELS: dict[RejectionReason, str] = {
     RejectionReason.BURNED_IN_TEXT: "Identifying text in the image",
     RejectionReason.RECOGNISABLE_FACE: "Recognisable face",
     RejectionReason.IDENTIFIER_IN_ATTRIBUTE: "Identifier left in an attribute",
@@ -42,7 +45,7 @@ REASONS: dict[RejectionReason, str] = {
 
 
 class VerdictBasis(StrEnum):
-    """What the radiologist had before them; originals are purged in time, so AFTER alone must do then."""
+    """What the radiologist compared; once originals are purged, only the de-identified images are left."""
 
     BOTH = "before-and-after"
     AFTER_ONLY = "after-only"
@@ -50,7 +53,7 @@ class VerdictBasis(StrEnum):
 
 @dataclass(frozen=True)
 class WaitingSeries:
-    """A series in the queue."""
+    """A series that waits for a verdict."""
 
     series_instance_uid: str
     modality: str
@@ -63,24 +66,24 @@ class WaitingSeries:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A decision made earlier."""
+    """A recorded verdict."""
 
-    verdict: str
+    verdict: GivenVerdict
     reason: RejectionReason | None
     reviewer: str
     decided_at: datetime
     current: bool
-    """Given on the content the series has now."""
+    """Whether it was given on the content that the series has now."""
 
 
 @dataclass(frozen=True)
 class VerdictRecorded:
-    """The verdict stands."""
+    """The verdict was recorded."""
 
 
 @dataclass(frozen=True)
 class SeriesChanged:
-    """The series has changed since the page was made: look again."""
+    """The series has changed since it was shown; nothing was recorded."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +93,13 @@ class SeriesUnknown:
 
 VerdictOutcome = VerdictRecorded | SeriesChanged | SeriesUnknown
 
-# What most often shows an identity comes first: pictures of screens and paper, ultrasound, then the rest by age.
+# Modalities that most often show an identity come first: captured screens and paper, ultrasound; then the oldest.
 _RISK = "CASE modality WHEN 'SC' THEN 0 WHEN 'OT' THEN 0 WHEN 'US' THEN 1 WHEN 'XA' THEN 2 WHEN 'CR' THEN 3 ELSE 4 END"
 _QUEUE = f"ORDER BY {_RISK}, study.updated_at, series.series_instance_uid"
 
 
-def queue(connection: Connection, *, limit: int = 100) -> Sequence[WaitingSeries]:
-    """Series waiting for a verdict, the riskiest first."""
+def list_waiting(connection: Connection, *, limit: int = 100) -> Sequence[WaitingSeries]:
+    """Return series that wait for a verdict, those most likely to show an identity first."""
     rows = connection.execute(
         text(
             "SELECT series.series_instance_uid, modality, series.description, body_part, instances, profile,"  # noqa: S608
@@ -108,21 +111,21 @@ def queue(connection: Connection, *, limit: int = 100) -> Sequence[WaitingSeries
     return [WaitingSeries(*row) for row in rows]
 
 
-def counts(connection: Connection) -> dict[str, int]:
-    """Series by review state."""
+def count_by_state(connection: Connection) -> dict[ReviewState, int]:
+    """Return the number of series by review state."""
     rows = connection.execute(text("SELECT review_state, count(*) AS series FROM hub.series GROUP BY review_state"))
-    return {row.review_state: row.series for row in rows}
+    return {ReviewState(row.review_state): row.series for row in rows}
 
 
 def pending(connection: Connection) -> set[str]:
-    """Series Instance UIDs of all the series that wait for a verdict."""
+    """Return the Series Instance UIDs of all series that wait for a verdict."""
     return set(
         connection.execute(text("SELECT series_instance_uid FROM hub.series WHERE review_state = 'PENDING'")).scalars()
     )
 
 
-def history(connection: Connection, series_instance_uid: str) -> Sequence[Verdict]:
-    """Verdicts on a series, the newest first."""
+def list_verdicts(connection: Connection, series_instance_uid: str) -> Sequence[Verdict]:
+    """Return the verdicts on a series, the newest first."""
     rows = connection.execute(
         text(
             "SELECT verdict, reason, reviewer, decided_at, review.content_digest = series.content_digest AS now"
@@ -132,16 +135,22 @@ def history(connection: Connection, series_instance_uid: str) -> Sequence[Verdic
         {"series": series_instance_uid},
     )
     return [
-        Verdict(row.verdict, row.reason and RejectionReason(row.reason), row.reviewer, row.decided_at, row.now)
+        Verdict(_given(row.verdict), row.reason and RejectionReason(row.reason), row.reviewer, row.decided_at, row.now)
         for row in rows
     ]
+
+
+def _given(written: str) -> GivenVerdict:
+    return ReviewState.APPROVED if written == ReviewState.APPROVED else ReviewState.REJECTED
 
 
 def approve(
     connection: Connection, series_instance_uid: str, content_digest: str, *, reviewer: str, basis: VerdictBasis
 ) -> VerdictOutcome:
-    """Approve the content that has this digest; it may be released from now on."""
-    return _decide(connection, series_instance_uid, content_digest, _Opinion("APPROVED", None, reviewer, basis))
+    """Approve the content of this digest for release, in the caller's transaction."""
+    return _decide(
+        connection, series_instance_uid, content_digest, _Decision(ReviewState.APPROVED, None, reviewer, basis)
+    )
 
 
 def reject(
@@ -153,31 +162,33 @@ def reject(
     reviewer: str,
     basis: VerdictBasis,
 ) -> VerdictOutcome:
-    """Reject the content that has this digest: its study is vetoed, and no release holds it any more."""
-    return _decide(connection, series_instance_uid, content_digest, _Opinion("REJECTED", reason, reviewer, basis))
+    """Reject the content of this digest, in the caller's transaction; no release serves it any more."""
+    return _decide(
+        connection, series_instance_uid, content_digest, _Decision(ReviewState.REJECTED, reason, reviewer, basis)
+    )
 
 
 @dataclass(frozen=True)
-class _Opinion:
-    verdict: str
+class _Decision:
+    verdict: GivenVerdict
     reason: RejectionReason | None
     reviewer: str
     basis: VerdictBasis
 
 
-def _decide(connection: Connection, series: str, content_digest: str, opinion: _Opinion) -> VerdictOutcome:
+def _decide(connection: Connection, series: str, content_digest: str, decision: _Decision) -> VerdictOutcome:
     study = connection.execute(
         text("SELECT study_instance_uid FROM hub.series WHERE series_instance_uid = :series"), {"series": series}
     ).scalar_one_or_none()
     if study is None:
         return SeriesUnknown()
-    lock_study(connection, study)  # an admission of late instances takes the same turn
+    lock_study(connection, study)  # admission of late instances takes the same lock
     changed = connection.execute(
         text(
             "UPDATE hub.series SET review_state = :verdict"
             " WHERE series_instance_uid = :series AND content_digest = :digest"
         ),
-        {"verdict": opinion.verdict, "series": series, "digest": content_digest},
+        {"verdict": decision.verdict, "series": series, "digest": content_digest},
     )
     if changed.rowcount == 0:
         return SeriesChanged()
@@ -189,18 +200,18 @@ def _decide(connection: Connection, series: str, content_digest: str, opinion: _
         {
             "series": series,
             "digest": content_digest,
-            "verdict": opinion.verdict,
-            "reason": opinion.reason,
-            "reviewer": opinion.reviewer,
+            "verdict": decision.verdict,
+            "reason": decision.reason,
+            "reviewer": decision.reviewer,
         },
     )
     refresh_study_state(connection, study)
     detail = {
-        "verdict": opinion.verdict,
-        "reason": opinion.reason,
-        "basis": opinion.basis,
+        "verdict": decision.verdict,
+        "reason": decision.reason,
+        "basis": decision.basis,
         "content_digest": content_digest,
     }
-    trail.append(connection, opinion.reviewer, trail.AuditAction.REVIEW_DECIDED, series, detail)
+    trail.append(connection, decision.reviewer, trail.AuditAction.REVIEW_DECIDED, series, detail)
     wake_workers(connection)  # a sink may wait for its study
     return VerdictRecorded()

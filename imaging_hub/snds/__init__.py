@@ -1,1 +1,1 @@
-"""SNDS tables of the de-identified zone: loaded with their mandatory filters, linked on a key we cannot make."""
+"""SNDS tables in the de-identified zone: loading with the mandatory filters, and linkage of subjects to persons."""

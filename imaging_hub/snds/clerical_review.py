@@ -1,7 +1,7 @@
-"""Proposals of the linkage without an INS, decided by two people who see what agrees, and never a name or a day.
+"""Clerical review of links proposed without an INS, by two people who see what agrees, and never a name or a date.
 
-A pair becomes a link (method `reviewed`) when two accounts have said that it is one person. As soon as one says that it
-is not, or cannot tell, it is set aside, and no later run proposes it again.
+A pair becomes a link (method `reviewed`) when two accounts say that it is the same person. When one says that it is
+not, or that it cannot tell, the pair is set aside, and no later run proposes it again.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from pathlib import Path
 from sqlalchemy import Connection, Row, text
 
 from imaging_hub.audit import trail
-from imaging_hub.snds import concordance, loading
-from imaging_hub.snds.concordance import ComparedExam
-from imaging_hub.snds.exams import searchable
+from imaging_hub.snds import exam_claim_concordance, loading
+from imaging_hub.snds.exam_claim_concordance import ComparedExam
+from imaging_hub.snds.exams import linkable_exams
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.snds.tables import imaging_acts
 
 REVIEWED = "reviewed"
-_TURN = 0x4C494E4B  # "LINK": who links without an INS takes turns with who decides
+_LOCK = 0x4C494E4B  # "LINK": held by a linkage run and by each decision
 
 
 class ProposalOpinion(StrEnum):
-    """What one person says of a pair."""
+    """A reviewer's opinion on a proposed pair."""
 
     SAME = "same"
     DIFFERENT = "different"
@@ -34,74 +34,76 @@ class ProposalOpinion(StrEnum):
 
 
 class ProposalOutcome(StrEnum):
-    """What became of a proposal by an opinion."""
+    """Outcome of giving an opinion on a proposal."""
 
     LINKED = "linked"
     SET_ASIDE = "set-aside"
     WAITS = "waits-for-another"
     NOT_TWICE = "not-twice"
-    """This account has said something already: somebody else has to look."""
+    """This account has given its opinion already; another one is needed."""
     BUSY = "busy"
-    """Somebody else is deciding, or a linkage is under way: try again."""
+    """Another decision or a linkage run holds the lock; the call may be repeated."""
     GONE = "gone"
-    """There is no such proposal any more."""
+    """The proposal no longer exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkProposal:
-    """A pair that waits for people."""
+    """A proposed pair of subject and SNDS person that waits for review."""
 
     pseudonym: str
-    """Of the subject."""
+    """The subject's pseudonym."""
     method: str
-    """The step that found it."""
+    """The method that found the pair."""
     score: float
-    """Lower bound of that step's precision, on pairs known by INS."""
+    """Lower bound of the method's precision, measured on pairs known by INS."""
     days: int
-    """On so many days an exam and a claim agree."""
+    """Days on which an exam and a claim agree."""
     exam_days: int
-    """Of so many with exams."""
+    """Days on which the subject had exams."""
     proposed_at: datetime
     mine: bool
-    """This account has said something already. Whether somebody else has is not told: it would have agreed."""
+    """Whether this account has given its opinion. The opinion of others is hidden, so that it sways nobody."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkEvidence:
-    """What agrees, exam by exam."""
+    """Evidence for a proposed pair: its exams beside the claims."""
 
     proposal: LinkProposal
     same_month: bool
-    """Month of birth; the year and the sex always agree."""
+    """Whether the months of birth agree; year and sex always do."""
     exams: Sequence[ComparedExam]
     claims_alone: int
-    """Imaging acts of the person at these places without an exam of the subject."""
+    """Imaging acts of the person at these hospitals without an exam of the subject."""
 
 
-def queue(connection: Connection, account: str, *, limit: int = 200) -> Sequence[LinkProposal]:
-    """Proposals that wait, those that this account can decide on first, then the surest."""
+def list_proposals(connection: Connection, account: str, *, limit: int = 200) -> Sequence[LinkProposal]:
+    """Return the proposals under review, first those this account has no opinion on, then by score."""
     rows = connection.execute(
         text(_PROPOSAL + " ORDER BY mine, score DESC, days DESC, pseudonym LIMIT :limit"),
         {"account": account, "pseudonym": None, "limit": limit},
     )
-    return [_proposal(row) for row in rows]
+    return [_as_proposal(row) for row in rows]
 
 
-def evidence(
+def find_evidence(
     connection: Connection, tables: Path, codes: ProcedureCodes, pseudonym: str, account: str
 ) -> LinkEvidence | None:
-    """Both sides of a proposal; None when there is none. Raises `LinkageError` when no SNDS tables are loaded."""
+    """Return the evidence for a proposal, or None when there is none; raises `LinkageError` `nothing-loaded`."""
     row = connection.execute(text(_PROPOSAL), {"account": account, "pseudonym": pseudonym}).one_or_none()
     if row is None:
         return None
-    exams = searchable(connection, codes, row.sid)
-    compared = concordance.compare(exams, row.snds_person, loading.current(tables).folder, imaging_acts())
-    return LinkEvidence(_proposal(row), *compared)
+    exams = linkable_exams(connection, codes, row.sid)
+    compared = exam_claim_concordance.compare(
+        exams, row.snds_person, loading.current_version(tables).folder, imaging_acts()
+    )
+    return LinkEvidence(_as_proposal(row), *compared)
 
 
 def decide(connection: Connection, pseudonym: str, opinion: ProposalOpinion, *, account: str) -> ProposalOutcome:
-    """Take one person's opinion, and link or set aside where it settles the proposal."""
-    if not connection.execute(text("SELECT pg_try_advisory_xact_lock(:turn)"), {"turn": _TURN}).scalar_one():
+    """Record an account's opinion in the caller's transaction, and link or set aside the pair it decides on."""
+    if not connection.execute(text("SELECT pg_try_advisory_xact_lock(:turn)"), {"turn": _LOCK}).scalar_one():
         return ProposalOutcome.BUSY
     row = connection.execute(text(_PROPOSAL), {"account": account, "pseudonym": pseudonym}).one_or_none()
     if row is None:
@@ -137,18 +139,18 @@ def decide(connection: Connection, pseudonym: str, opinion: ProposalOpinion, *, 
     return settled
 
 
-def take_turn(connection: Connection) -> None:
-    """Wait until nobody decides or links; lasts until the transaction ends."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": _TURN})
+def lock_linkage(connection: Connection) -> None:
+    """Lock out decisions and other linkage runs until the transaction ends."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": _LOCK})
 
 
-def set_aside(connection: Connection) -> frozenset[tuple[str, str]]:
-    """Pairs of subject and person that somebody did not think are one."""
+def rejected_pairs(connection: Connection) -> frozenset[tuple[str, str]]:
+    """Return the pairs of sid and person that a reviewer did not take for the same person."""
     rows = connection.execute(text("SELECT sid, snds_person FROM hub.link_opinion WHERE opinion <> 'same'"))
     return frozenset((row.sid, row.snds_person) for row in rows)
 
 
-# What gives a person a second subject is no question of the link but of who the subjects are: the third party's.
+# Pairs of reason `person-linked` are left out: two subjects of one person are a question for the third party.
 _PROPOSAL = """
 SELECT p.sid, p.snds_person, u.pseudonym, p.method, p.score, p.source, p.proposed_at,
   CAST(p.evidence ->> 'days' AS int) AS days, CAST(p.evidence ->> 'exam_days' AS int) AS exam_days,
@@ -161,5 +163,5 @@ GROUP BY p.sid, u.pseudonym
 """
 
 
-def _proposal(row: Row[tuple[object, ...]]) -> LinkProposal:
+def _as_proposal(row: Row[tuple[object, ...]]) -> LinkProposal:
     return LinkProposal(row.pseudonym, row.method, row.score, row.days, row.exam_days, row.proposed_at, row.mine)

@@ -1,12 +1,12 @@
-"""Extractors of DCIR, the claims of care in town and in private hospitals: lines, and what each line is for.
+"""Extractors of DCIR, the claims of outpatient care and private hospitals.
 
-Filters are those of the fiche `sas_prestation_dcir`; form and order are `snds.extractors`'s.
+Filters are those of the fiche `sas_prestation_dcir`; `snds.extractors` explains the form.
 """
 
 from __future__ import annotations
 
-# Public hospitals' external acts are partial in DCIR (ETE_IND_TAA = 1): they are taken from the PMSI. Regularisations
-# are negative lines: quantities of alike lines are summed and only what is left counts.
+# Public hospitals' external acts are incomplete in DCIR (ETE_IND_TAA = 1) and taken from the PMSI. Regularisations are
+# negative lines: quantities of equal lines are summed, and only a positive sum counts.
 LINES = """
 CREATE TABLE line AS
   WITH place AS (
@@ -70,7 +70,7 @@ DRUGS = _AFFINED.format(
     code="coalesce(PHA_ATC_CLA, CAST(PHA_PRS_C13 AS VARCHAR))",
     named="LEFT JOIN IR_PHA_R ON PHA_CIP_C13 = PHA_PRS_C13",
 )  # fmt: skip
-# The same by package, for who asks for a presentation rather than a substance.
+# The same by package, for cohorts that name a presentation rather than a substance.
 DRUGS += _AFFINED.format(
     table="ER_PHA_F", judged="dcir_package", domain="package", quantity="PHA_ACT_QSN", code_system="'CIP13'",
     code="CAST(PHA_PRS_C13 AS VARCHAR)", named="",
@@ -80,7 +80,7 @@ BIOLOGY = _AFFINED.format(
     table="ER_BIO_F", judged="dcir_biology", domain="biology", quantity="BIO_ACT_QSN", code_system="'NABM'",
     code="lpad(CAST(BIO_PRS_IDE AS VARCHAR), 4, '0')", named="",
 )  # fmt: skip
-# Drugs of hospitals' pharmacies that are billed by unit (UCD), beside those of town; zeros may stand before its digits.
+# Drugs of hospitals' pharmacies, billed by unit (UCD); the code may have leading zeros.
 UNITS = _AFFINED.format(
     table="ER_UCD_F", judged="dcir_unit", domain="drug", quantity="UCD_DLV_NBR", code_system="'UCD'",
     code="ltrim(UCD_UCD_COD, '0')", named="",

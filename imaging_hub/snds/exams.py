@@ -1,4 +1,4 @@
-"""Exams as the hub knows them: what linkage without an INS compares with claims."""
+"""Exams of subjects as seen in their images, for linkage without an INS."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 
-EXAM = pa.schema(
+EXAM_SCHEMA = pa.schema(
     [
         ("sid", pa.string()),
         ("finess", pa.string()),
@@ -18,11 +18,11 @@ EXAM = pa.schema(
         ("sex", pa.int32()),
     ]
 )
-"""An exam of a subject: place (FINESS without check digit), day, CCAM codes it may be billed under, traits."""
+"""An exam of a subject: FINESS without check digit, day, CCAM codes it may be billed under, traits."""
 
 
-def searchable(connection: Connection, codes: ProcedureCodes, sid: str | None = None) -> pa.Table:
-    """What may be searched, as `EXAM`: studies with a day, of subjects whose headers agree on birth month and sex."""
+def linkable_exams(connection: Connection, codes: ProcedureCodes, sid: str | None = None) -> pa.Table:
+    """Return dated studies of subjects with one birth month and sex who did not oppose, in `EXAM_SCHEMA`."""
     rows = connection.execute(
         text(
             "SELECT st.sid, left(st.finess, 8) AS finess, st.study_date AS day, st.procedures, t.birth_month, t.sex"
@@ -33,11 +33,11 @@ def searchable(connection: Connection, codes: ProcedureCodes, sid: str | None = 
         ),
         {"sid": sid},
     )
-    found = [
+    exams = [
         {
             "sid": row.sid, "finess": row.finess, "day": row.day, "acts": codes.acts(row.finess, row.procedures),
             "birth_year": row.birth_month.year, "birth_month": row.birth_month.month, "sex": row.sex,
         }
         for row in rows
     ]  # fmt: skip
-    return pa.Table.from_pylist(found, schema=EXAM)
+    return pa.Table.from_pylist(exams, schema=EXAM_SCHEMA)

@@ -1,16 +1,16 @@
-"""One extractor for each SNDS table, with its mandatory filters; together they make the `event` table.
+"""Extractors: SQL for each SNDS table, with its mandatory filters, which fills the `event` table.
 
-Every extractor first judges its rows (`reason`, NULL where a row is kept) and then takes what is kept, so that a load
-can say of each row what became of it. Filters are those of the SNDS documentation: here the fiches `fiche_beneficiaire`
-and `beneficiaires_ald`, for care those that `dcir` and `pmsi` name.
+Each extractor first gives every row a `reason` to drop it, NULL for a row to keep, and then inserts the kept rows, so
+that a load can report on every row. Filters are those of the SNDS documentation: here the fiches `fiche_beneficiaire`
+and `beneficiaires_ald`, for care those named in `dcir` and `pmsi`.
 """
 
 from __future__ import annotations
 
 from imaging_hub.snds import dcir, pmsi
 
-# A fictive NIR (abortion, STI…) is not a person. A BEN_NIR_PSA of several people (twins) tells nobody apart in the
-# PMSI, which has no birth rank, nor in DCIR where the own NIR is not known either.
+# A fictive NIR (abortion, STI…) is not a person. A BEN_NIR_PSA of several people (twins) does not identify a person in
+# the PMSI, which has no birth rank, nor in DCIR when the person's own NIR is unknown.
 BENEFICIARY = """
 CREATE TABLE beneficiary AS SELECT *, count(DISTINCT BEN_IDT_ANO) OVER (PARTITION BY BEN_NIR_PSA) > 1 AS shared, CASE
     WHEN coalesce(BEN_CDI_NIR, '00') NOT IN ('00', '03', '04') THEN 'fictive-nir'
@@ -37,8 +37,8 @@ INSERT INTO event SELECT person, 'death', 'IR_BEN_R', person, 'SNDS', 'DEATH', N
   FROM person WHERE death_date IS NOT NULL;
 """
 
-# A certificate that is matched with a beneficiary (DCD_IDT_TOP 1) may hold a date of death that IR_BEN_R lacks. Two
-# certificates of one person are of two people.
+# A certificate matched with a beneficiary (DCD_IDT_TOP 1) may have a date of death that IR_BEN_R lacks. Two
+# certificates of one person must be those of two people, so both are dropped.
 CAUSES_OF_DEATH = """
 CREATE TABLE certificate AS
   SELECT c.*, person, CASE
@@ -92,7 +92,7 @@ CREATE TABLE event (person VARCHAR, domain VARCHAR, source_table VARCHAR, group_
 """
 
 DOMAINS = ("act", "ald", "biology", "cause_of_death", "death", "device", "diagnosis", "drug", "package", "stay")
-"""What an event may be."""
+"""Domains of events."""
 
 EXTRACTORS = (
     ("IR_BEN_R", "beneficiary", BENEFICIARY),
@@ -113,4 +113,4 @@ EXTRACTORS = (
     ("KI_CCI_R", "certificate", CAUSES_OF_DEATH),
     ("KI_ECD_R", "certified_cause", OTHER_CAUSES),
 )
-"""Table, the judged rows it becomes, and how; in this order."""
+"""SNDS table, table of its rows with their `reason`, and SQL; in the order of execution."""

@@ -1,4 +1,4 @@
-"""How good a way of linking is, measured on pairs that are known to be right."""
+"""Precision and recall of linkage, measured on pairs known by INS."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from imaging_hub.snds.concordance import ConcordantPerson
+from imaging_hub.snds.exam_claim_concordance import ConcordantPerson
 
 _Z = 1.959964  # 95 %
 
 
 @dataclass(frozen=True, slots=True)
 class Proportion:
-    """A proportion with its 95 % confidence interval (Wilson 1927), which holds for shares near 1 too."""
+    """A proportion with its 95 % confidence interval (Wilson 1927), valid near 0 and 1 too."""
 
     of: int
     count: int
 
     @property
     def value(self) -> float | None:
-        """None of nothing."""
+        """`count / of`, or None when `of` is 0."""
         return self.count / self.of if self.of else None
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Lower and upper bound; 0 to 1 of nothing."""
+        """Lower and upper bound; (0, 1) when `of` is 0."""
         if not self.of:
             return 0.0, 1.0
         share, n = self.count / self.of, self.of
@@ -36,39 +36,39 @@ class Proportion:
 
     @property
     def lower(self) -> float:
-        """Lower bound."""
+        """Lower bound of the interval."""
         return self.interval[0]
 
 
 @dataclass(frozen=True, slots=True)
 class LinkageQuality:
-    """What was found of subjects whose person is known."""
+    """Precision and recall on subjects whose person is known."""
 
     precision: Proportion
-    """Of what was found, how much is right."""
+    """Correct pairs among the pairs found."""
     recall: Proportion
-    """Of whom could have been found, how many were, rightly."""
+    """Correct pairs among the known pairs."""
 
 
-def by_method(
+def precision_by_method(
     found: Iterable[ConcordantPerson], known: Mapping[str, str], methods: Iterable[str]
 ) -> dict[str, Proportion]:
-    """Precision of each of `methods`, on the subjects of `known` (person by sid)."""
-    judged = [(one.method, known[one.sid] == one.person) for one in found if one.sid in known]
+    """Return the precision of each method, on the subjects of `known` (person by sid)."""
+    judged = [(pair.method, known[pair.sid] == pair.person) for pair in found if pair.sid in known]
     return {
-        one: Proportion(
-            sum(method == one for method, _ in judged),
-            sum(right for method, right in judged if method == one),
+        method: Proportion(
+            sum(judged_method == method for judged_method, _ in judged),
+            sum(correct for judged_method, correct in judged if judged_method == method),
         )
-        for one in methods
+        for method in methods
     }
 
 
-def by_group(
+def quality_by_group(
     found: Iterable[ConcordantPerson], known: Mapping[str, str], group: Callable[[str], str]
 ) -> dict[str, LinkageQuality]:
-    """Precision and recall on the subjects of `known`, by what `group` says of a sid."""
-    persons = {one.sid: one.person for one in found if one.sid in known}
+    """Return precision and recall on the subjects of `known` (person by sid), by `group` of the sid."""
+    persons = {pair.sid: pair.person for pair in found if pair.sid in known}
     members: dict[str, list[str]] = {}
     for sid in known:
         members.setdefault(group(sid), []).append(sid)
@@ -77,5 +77,5 @@ def by_group(
 
 def _quality(sids: list[str], persons: Mapping[str, str], known: Mapping[str, str]) -> LinkageQuality:
     found = [sid for sid in sids if sid in persons]
-    right = sum(persons[sid] == known[sid] for sid in found)
-    return LinkageQuality(Proportion(len(found), right), Proportion(len(sids), right))
+    correct = sum(persons[sid] == known[sid] for sid in found)
+    return LinkageQuality(Proportion(len(found), correct), Proportion(len(sids), correct))

@@ -1,14 +1,14 @@
-"""From an SNDS extraction to the tables that cohorts read, each load a version of its own.
+"""Loading of an SNDS extraction into the tables that cohorts read; each load is a version of its own.
 
     tables/<version>/event/domain=…/*.parquet   person, source_table, group_id, code_system, code, position, start,
                                                 end, qty, finess (8 characters, without check digit)
     tables/<version>/person.parquet             person, birth_year, birth_month, sex (1, 2), death_date, psa,
-                                                shares_psa (a BEN_NIR_PSA is somebody else's too)
-    tables/<version>/report.json                rows in, kept and dropped by reason
+                                                shares_psa (a BEN_NIR_PSA is another person's too)
+    tables/<version>/report.json                rows read, kept and dropped by reason
     tables/current                              name of the version in force
 
-A version is the digest of what was read and of the rules: the same extraction loaded twice is the same version, and a
-frozen cohort can say on which data it stands. It appears whole, by one rename, or not at all.
+A version is named by the digest of the files read and of the rules: the same extraction loaded twice is the same
+version, and a frozen cohort can name the data it was counted on. A version appears complete, by one rename.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ import duckdb
 
 from imaging_hub.errors import LinkageError
 from imaging_hub.snds import extractors
-from imaging_hub.snds.tables import attach, duplicate_finess
+from imaging_hub.snds.tables import attach_tables, duplicate_finess
 
 _CURRENT = "current"
 
 
 @dataclass(frozen=True, slots=True)
 class TableReport:
-    """What became of the rows of one table."""
+    """Rows of one SNDS table: read, kept and dropped."""
 
     table: str
     read: int
@@ -46,7 +46,7 @@ class TableReport:
 
 @dataclass(frozen=True, slots=True)
 class DataVersion:
-    """A load: what cohorts count on."""
+    """One load of the SNDS tables, on which cohorts are counted."""
 
     version: str
     folder: Path
@@ -57,42 +57,45 @@ class DataVersion:
 
 
 def load(folder: Path, tables: Path) -> DataVersion:
-    """Load the extraction in `folder` into `tables` and make it current; `LinkageError` names table and cure."""
+    """Load the extraction in `folder` into `tables` and make it the current version.
+
+    Raises `LinkageError` that names the table and column that is missing or unreadable.
+    """
     if not folder.is_dir():
         raise LinkageError("there is no such folder", code="no-folder", hint="name the folder of the extraction")
     version = _digest(folder)
-    target = tables / version
+    destination = tables / version
     tables.mkdir(parents=True, exist_ok=True)
-    with _turn(tables):
-        for dead in tables.glob(".draft-*"):  # of a load that was killed
-            shutil.rmtree(dead)
-        if not target.exists():
+    with _lock(tables):
+        for leftover in tables.glob(".draft-*"):  # from a load that was killed
+            shutil.rmtree(leftover)
+        if not destination.exists():
             draft = tables / f".draft-{secrets.token_hex(8)}"
             try:
-                _write(folder, draft, version)
-                os.sync()  # every file of it, before its name
-                draft.rename(target)
+                _write_version(folder, draft, version)
+                os.sync()  # its files before its name
+                draft.rename(destination)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
-        _flip(tables, version)
+        _set_current(tables, version)
         os.sync()
-    return _described(target)
+    return _read_version(destination)
 
 
-def current(tables: Path) -> DataVersion:
-    """The version in force; raises `LinkageError` when nothing was loaded."""
+def current_version(tables: Path) -> DataVersion:
+    """Return the version in force; raises `LinkageError` `nothing-loaded`."""
     try:
         version = (tables / _CURRENT).read_text("utf-8").strip()
     except FileNotFoundError:
         raise LinkageError(
             "no SNDS tables are loaded", code="nothing-loaded", hint="imaging-hub snds load DIR"
         ) from None
-    return _described(tables / version)
+    return _read_version(tables / version)
 
 
 @contextmanager
-def _turn(tables: Path) -> Iterator[None]:
-    """One load at a time; the kernel lets go of the lock of a process that is killed."""
+def _lock(tables: Path) -> Iterator[None]:
+    """Lock `tables` for one load at a time; the kernel releases the lock of a process that is killed."""
     lock = os.open(tables, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -101,32 +104,32 @@ def _turn(tables: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _write(folder: Path, draft: Path, version: str) -> None:
+def _write_version(folder: Path, draft: Path, version: str) -> None:
     draft.mkdir()
     with duckdb.connect(config={"temp_directory": str(draft / "spill")}) as database:
-        read = attach(database, folder)
+        read = attach_tables(database, folder)
         database.execute("CREATE TABLE duplicate_finess (eta_num VARCHAR)")
         database.executemany("INSERT INTO duplicate_finess VALUES (?)", [[finess] for finess in duplicate_finess()])
         database.execute(extractors.EVENT)
         reports = []
         for table, judged, statements in extractors.EXTRACTORS:
             database.execute(statements)
-            reports.append(_report(database, table, judged, read[table]))
+            reports.append(_count_by_reason(database, table, judged, read[table]))
         persons = database.table("person").count("*").fetchall()[0][0]
         events = dict(database.execute("SELECT domain, count(*) FROM event GROUP BY domain ORDER BY domain").fetchall())
-        _export(database, draft)
-    report = {"persons": persons, "events": events, "tables": [asdict(one) for one in reports]}
+        _write_files(database, draft)
+    report = {"persons": persons, "events": events, "tables": [asdict(table) for table in reports]}
     (draft / "report.json").write_text(json.dumps({"version": version, **report}, indent=1), "utf-8")
     shutil.rmtree(draft / "spill", ignore_errors=True)
 
 
-def _report(database: duckdb.DuckDBPyConnection, table: str, judged: str, read: int) -> TableReport:
+def _count_by_reason(database: duckdb.DuckDBPyConnection, table: str, judged: str, read: int) -> TableReport:
     by_reason = dict(database.table(judged).aggregate("reason, count(*)", "reason").order("reason").fetchall())
     return TableReport(table, read, by_reason.pop(None, 0), by_reason)
 
 
-def _export(database: duckdb.DuckDBPyConnection, draft: Path) -> None:
-    """A file for each domain, empty ones too; sorted by code, so that a cohort reads the row groups of its codes."""
+def _write_files(database: duckdb.DuckDBPyConnection, draft: Path) -> None:
+    """Write a file for each domain, also an empty one; sorted by code, so that a cohort reads few row groups."""
     for domain in extractors.DOMAINS:
         place = draft / "event" / f"domain={domain}"
         place.mkdir(parents=True)
@@ -135,20 +138,20 @@ def _export(database: duckdb.DuckDBPyConnection, draft: Path) -> None:
     database.table("person").order("person").write_parquet(str(draft / "person.parquet"))
 
 
-def _flip(tables: Path, version: str) -> None:
+def _set_current(tables: Path, version: str) -> None:
     draft = tables / ".current"
     draft.write_text(version, "utf-8")
     draft.replace(tables / _CURRENT)
 
 
-def _described(folder: Path) -> DataVersion:
+def _read_version(folder: Path) -> DataVersion:
     report = json.loads((folder / "report.json").read_text("utf-8"))
-    tables = tuple(TableReport(**one) for one in report["tables"])
+    tables = tuple(TableReport(**table) for table in report["tables"])
     return DataVersion(report["version"], folder, report["persons"], report["events"], tables)
 
 
 def _digest(folder: Path) -> str:
-    """Over names and contents of the tables, and over the rules that read them."""
+    """Return the digest of the files' names and contents, and of the extractors."""
     digest = hashlib.sha256(repr(extractors.EXTRACTORS).encode())
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in (".parquet", ".csv"):

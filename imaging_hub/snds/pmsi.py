@@ -1,7 +1,7 @@
 """Extractors of the PMSI's MCO field: stays in hospital with their acts, diagnoses and drugs, and external care.
 
-Filters are those of the fiches `requete_type_pmsi_mco`, `depenses_hopital_public` and `actes_consult_externes`; form
-and order are `snds.extractors`'s.
+Filters are those of the fiches `requete_type_pmsi_mco`, `depenses_hopital_public` and `actes_consult_externes`;
+`snds.extractors` explains the form.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ INSERT INTO event
   FROM (SELECT *, unnest([DGN_PAL, DGN_REL]) AS code FROM stay_unit WHERE reason IS NULL) WHERE code IS NOT NULL;
 """
 
-# What a private hospital invoices of a stay; an act that the stay (T_MCOaaA) or DCIR tells too is one act.
+# Acts of a stay that a private hospital invoices; one that T_MCOaaA or DCIR has too is counted once.
 INVOICED_ACTS = """
 CREATE TABLE invoiced_act AS
   SELECT m.*, person, group_id, stay.finess, "start" + CAST(DEL_DAT_ENT AS INT) AS "day", CASE

@@ -1,4 +1,4 @@
-"""Hospitals' own procedure codes as CCAM acts: what a RIS writes in Procedure Code Sequence, place by place."""
+"""Mapping of hospitals' own procedure codes (Procedure Code Sequence) to CCAM acts."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from imaging_hub.errors import LinkageError
 from imaging_hub.snds.tables import imaging_acts
 
 COLUMNS = ("finess", "scheme", "code", "ccam")
-_CCAM_LENGTH = 7  # what follows is activity and phase
+_CCAM_LENGTH = 7  # activity and phase follow
 _FINESS_LENGTH = 8  # without check digit, as in DCIR
 
 
 @dataclass(frozen=True, slots=True)
 class ProcedureCodes:
-    """CCAM by FINESS (8 characters), scheme and code."""
+    """CCAM acts by FINESS (8 characters), coding scheme and code."""
 
     ccam: dict[tuple[str, str, str], str]
 
     @classmethod
     def read(cls, path: Path | None) -> ProcedureCodes:
-        """From a CSV file with `;` and the columns `COLUMNS`, none without; raises `LinkageError` naming the line."""
-        found: dict[tuple[str, str, str], str] = {}
+        """Read a CSV file with `;` and the columns `COLUMNS`; an empty mapping for None.
+
+        Raises `LinkageError` `procedure-codes` that names the faulty line.
+        """
+        ccam_by_code: dict[tuple[str, str, str], str] = {}
         if path is None:
-            return cls(found)
+            return cls(ccam_by_code)
         try:
             with path.open(encoding="utf-8", newline="") as file:
                 reader = csv.DictReader(file, delimiter=";", strict=True)
@@ -33,34 +36,34 @@ class ProcedureCodes:
                     hint = "columns finess;scheme;code;ccam, names in the first line"
                     raise LinkageError("this is no table of procedure codes", code="procedure-codes", hint=hint)
                 for number, line in enumerate(reader, start=2):
-                    key, ccam = _mapping(line, number)
-                    if found.setdefault(key, ccam) != ccam:
-                        what = f"line {number} of the procedure codes contradicts an earlier one"
-                        raise LinkageError(what, code="procedure-codes", hint="a code of a place has one CCAM act")
+                    key, ccam = _parse_line(line, number)
+                    if ccam_by_code.setdefault(key, ccam) != ccam:
+                        message = f"line {number} of the procedure codes contradicts an earlier one"
+                        raise LinkageError(message, code="procedure-codes", hint="a code of a place has one CCAM act")
         except (OSError, UnicodeDecodeError, csv.Error) as fault:
             raise LinkageError(
                 "the procedure codes cannot be read", code="procedure-codes", hint="UTF-8 CSV"
             ) from fault
-        return cls(found)
+        return cls(ccam_by_code)
 
     def acts(self, finess: str, procedures: list[str]) -> list[str]:
-        """The CCAM acts of a study, whose `procedures` are `code|scheme`; CCAM itself needs no table."""
+        """Return the CCAM acts of a study, whose `procedures` are `code|scheme`; scheme `CCAM` needs no mapping."""
         acts = set()
         for procedure in procedures:
             code, _, scheme = procedure.partition("|")
-            own = self.ccam.get((finess[:_FINESS_LENGTH], scheme, code))
-            if own or scheme.upper() == "CCAM":
-                acts.add(own or code[:_CCAM_LENGTH])
+            mapped = self.ccam.get((finess[:_FINESS_LENGTH], scheme, code))
+            if mapped or scheme.upper() == "CCAM":
+                acts.add(mapped or code[:_CCAM_LENGTH])
         return sorted(acts)
 
 
-def _mapping(line: dict[str, str | None], number: int) -> tuple[tuple[str, str, str], str]:
+def _parse_line(line: dict[str, str | None], number: int) -> tuple[tuple[str, str, str], str]:
     values = [(line.get(name) or "").strip() for name in COLUMNS]
     if not all(values) or None in line:
-        what = f"line {number} of the procedure codes lacks a value"
-        raise LinkageError(what, code="procedure-codes", hint="four values a line")
+        message = f"line {number} of the procedure codes lacks a value"
+        raise LinkageError(message, code="procedure-codes", hint="four values a line")
     finess, scheme, code, ccam = values
     if ccam not in imaging_acts():
-        what = f"line {number} of the procedure codes names no imaging act of the CCAM"
-        raise LinkageError(what, code="procedure-codes", hint="check the code against the nomenclature")
+        message = f"line {number} of the procedure codes names no imaging act of the CCAM"
+        raise LinkageError(message, code="procedure-codes", hint="check the code against the nomenclature")
     return (finess[:_FINESS_LENGTH], scheme, code), ccam

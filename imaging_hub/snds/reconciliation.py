@@ -1,9 +1,8 @@
-"""Exams that were billed and have no images here, and images that no claim speaks of, by hospital and month.
+"""Reconciliation of billed exams with studies, by hospital and month.
 
-Only of linked subjects, whose claims and images are both known, and only for the time that both cover: from a
-hospital's first study here to its last, within what the extraction covers. An exam is a person's imaging act of a day;
-it has images when a study of that person, at that hospital, is of that day give or take one, and of that act, or of its
-modality where the study does not name an act.
+It covers linked subjects, from a hospital's first study to its last, within the period of the extraction. An exam is a
+person's imaging act of a day. It has images when the hospital has a study of that person within one day, with that act,
+or with its modality when the study names no act.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from imaging_hub.snds import loading
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.snds.tables import imaging_acts
 
-_STUDY = pa.schema(
+_STUDY_SCHEMA = pa.schema(
     [
         ("person", pa.string()),
         ("finess", pa.string()),
@@ -31,7 +30,7 @@ _STUDY = pa.schema(
     ]
 )
 
-_RECONCILED = """
+_RECONCILE = """
 WITH covered AS (
   SELECT finess, greatest(min("day"), (SELECT min("start") FROM claim)) AS first,
     least(max("day"), (SELECT max("start") FROM claim)) AS last
@@ -64,35 +63,35 @@ FROM billed FULL JOIN seen USING (finess, "month") ORDER BY 1, 2
 
 @dataclass(frozen=True, slots=True)
 class ReconciledMonth:
-    """One hospital in one month; true counts, for this process only."""
+    """Counts of one hospital in one month; true counts, to be suppressed below the small cell before display."""
 
     finess: str
-    """Without its check digit, as DCIR has it."""
+    """Without its check digit, as in DCIR."""
     month: date
     billed: int
-    """Exams that were billed."""
+    """Billed exams."""
     without_images: int
-    """Of them, those of which no study is here."""
+    """Billed exams without a study."""
     studies: int
-    """Studies that are here."""
+    """Studies in the archive."""
     without_claim: int
-    """Of them, those that no claim speaks of."""
+    """Studies without a claim."""
 
 
 def reconcile(
     connection: Connection, tables: Path, codes: ProcedureCodes, finess: str | None
 ) -> Sequence[ReconciledMonth]:
-    """The months of one hospital, of every one for None; raises `LinkageError` when no SNDS tables are loaded."""
-    load = loading.current(tables)
+    """Return the months of one hospital, of every one for None; raises `LinkageError` `nothing-loaded`."""
+    load = loading.current_version(tables)
     acts = [{"code": act.code, "modality": act.modality} for act in imaging_acts().values()]
     with duckdb.connect() as database:
-        database.register("study", _studies(connection, codes, finess))
+        database.register("study", _linked_studies(connection, codes, finess))
         database.register("act", pa.Table.from_pylist(acts))
         database.read_parquet(str(load.folder / "event" / "domain=act" / "*.parquet")).create_view("claim")
-        return [ReconciledMonth(*row) for row in database.execute(_RECONCILED).fetchall()]
+        return [ReconciledMonth(*row) for row in database.execute(_RECONCILE).fetchall()]
 
 
-def _studies(connection: Connection, codes: ProcedureCodes, finess: str | None) -> pa.Table:
+def _linked_studies(connection: Connection, codes: ProcedureCodes, finess: str | None) -> pa.Table:
     rows = connection.execute(
         text(
             "SELECT l.snds_person AS person, left(st.finess, 8) AS finess, st.study_date AS day, st.procedures,"
@@ -110,4 +109,4 @@ def _studies(connection: Connection, codes: ProcedureCodes, finess: str | None) 
         }
         for row in rows
     ]  # fmt: skip
-    return pa.Table.from_pylist(studies, schema=_STUDY)
+    return pa.Table.from_pylist(studies, schema=_STUDY_SCHEMA)

@@ -1,7 +1,7 @@
-"""A small coherent SNDS and the matching hospital studies, from the same seeded events.
+"""A synthetic SNDS extraction and the matching hospital studies, generated from the same events.
 
-Same persons and seed, same files, to the byte. Nobody in it exists: see `people` for how NIR are kept apart from
-those in use. `truth.json` holds what no real hub ever has: who is who, and what a right load and link must find.
+The same number of persons and seed give the same files, to the byte. Nobody in it exists: `people` says how its NIR
+differ from those in use. `truth.json` holds the identities, and what a correct load and linkage must find.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Claims of the pathways, in the SNDS's own tables, and beside them the events a right load makes of them.
+"""Claims of the pathways as rows of SNDS tables, and the events that a correct load makes of them.
 
-Every row that must *not* become an event (the traps of a real extraction) is written by `traps`.
+Rows that must not become an event are written by `traps`.
 """
 
 from __future__ import annotations
@@ -12,50 +12,51 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from imaging_hub.synthetic.pathways import Care, Drug, Exam, LongTermDisease, Stay, drugs
+from imaging_hub.synthetic.pathways import Care, Drug, Exam, LongTermDisease, Stay, cip13_by_atc
 from imaging_hub.synthetic.people import Person
 
-NO_DATE = date(1600, 1, 1)
+MISSING_DATE = date(1600, 1, 1)
 BLOOD_COUNT = "1104"
 OXYGEN = "1136581"
-UNIT = "9990001"  # invented, as CIP13 are
+DRUG_UNIT = "9990001"  # invented, as CIP13 are
 ClaimRow = dict[str, object]
 TrueEvent = dict[str, object]
 
 
 @dataclass
 class Claims:
-    """Rows by table (`T_MCOaaB` by year, `ER_PRS_F` by flux month) and the events they stand for."""
+    """Rows of SNDS tables, and the events that a correct load makes of them."""
 
     rng: np.random.Generator
     rows: dict[tuple[str, str], list[ClaimRow]] = field(default_factory=dict)
-    """Table and its year (`19`) or flux month (`201903`), empty when there is one file."""
+    """By table and its year (`19`) or flux month (`201903`), empty when there is one file."""
     events: list[TrueEvent] = field(default_factory=list)
     excluded: list[TrueEvent] = field(default_factory=list)
-    """True care that the claims cannot attribute to one person, with `reason`."""
+    """Events that the claims cannot attribute to one person, with `reason`."""
     traps: Counter[str] = field(default_factory=Counter)
+    """Rows that must not become an event, by kind."""
     _numbers: Counter[str] = field(default_factory=Counter)
 
     def add(self, table: str, part: str, **columns: object) -> None:
-        """One row."""
+        """Add a row."""
         self.rows.setdefault((table, part), []).append(columns)
 
-    def next(self, of: str) -> int:
-        """The next number of a sequence."""
-        self._numbers[of] += 1
-        return self._numbers[of]
+    def next_number(self, sequence: str) -> int:
+        """Return the next number of a sequence."""
+        self._numbers[sequence] += 1
+        return self._numbers[sequence]
 
-    def record(self, person: Person, day: date, source: str, **what: object) -> None:
-        """What a right load yields for this care."""
-        event: TrueEvent = {"person": person.snds_person, "source_table": source, **what}
-        reason = _unattributable(person, day, source)
+    def record(self, person: Person, day: date, source: str, **columns: object) -> None:
+        """Record the event that a correct load makes of this care, or that it cannot attribute it."""
+        event: TrueEvent = {"person": person.snds_person, "source_table": source, **columns}
+        reason = _exclusion_reason(person, day, source)
         if reason:
             self.excluded.append({**event, "reason": reason})
         else:
             self.events.append(event)
 
 
-def _unattributable(person: Person, day: date, source: str) -> str:
+def _exclusion_reason(person: Person, day: date, source: str) -> str:
     policy = person.policy(day)
     if policy.cdi not in ("00", "03", "04"):
         return "fictive-nir"
@@ -64,9 +65,9 @@ def _unattributable(person: Person, day: date, source: str) -> str:
     return ""
 
 
-def beneficiaries(claims: Claims, person: Person) -> None:
-    """IR_BEN_R: a row for each policy; most dates of death are the missing date 1600-01-01."""
-    death = person.death_date or NO_DATE
+def write_beneficiary(claims: Claims, person: Person) -> None:
+    """Write IR_BEN_R: a row for each policy; most dates of death are the missing date 1600-01-01."""
+    death = person.death_date or MISSING_DATE
     for policy in person.policies:
         known = policy.ano_known
         claims.add(
@@ -82,22 +83,22 @@ def beneficiaries(claims: Claims, person: Person) -> None:
         claims.record(person, day, "IR_BEN_R", **_event("death", "SNDS", "DEATH", day, day))
 
 
-def claim(claims: Claims, care: Care) -> None:
-    """Rows and events of one item of care."""
+def write_care(claims: Claims, care: Care) -> None:
+    """Write the rows and record the events of one item of care."""
     match care:
         case Stay():
-            _stay(claims, care)
+            _record_stay(claims, care)
         case Exam() if care.claimed and care.inpatient is None:
-            (_external_act if care.hospital.sector == "public" else _private_act)(claims, care)
+            (_record_external_act if care.hospital.sector == "public" else _record_private_act)(claims, care)
         case Drug():
-            _drug(claims, care)
+            _record_drug(claims, care)
         case LongTermDisease():
-            _long_term_disease(claims, care)
+            _record_long_term_disease(claims, care)
 
 
 def write_stay(claims: Claims, stay: Stay, *, sej_typ: str = "A", nir: str | None = None, nir_ret: str = "0") -> None:
-    """T_MCOaaB, C, A, D and UM of a stay; the year is that of its end."""
-    aa, rsa = f"{stay.exit:%y}", f"{claims.next('RSA'):010d}"
+    """Write T_MCOaaB, C, A, D and UM of a stay, in the year of its end."""
+    aa, rsa = f"{stay.exit:%y}", f"{claims.next_number('RSA'):010d}"
     key: ClaimRow = {"ETA_NUM": stay.finess, "RSA_NUM": rsa}
     person = stay.person
     claims.add(
@@ -106,8 +107,8 @@ def write_stay(claims: Claims, stay: Stay, *, sej_typ: str = "A", nir: str | Non
         SOR_ANN=f"{stay.exit:%Y}", SOR_MOI=f"{stay.exit:%m}",
     )  # fmt: skip
     claims.add(
-        "T_MCOaaC", aa, **key, NIR_ANO_17=nir or person.policy(stay.entry).psa, EXE_SOI_DTD=_sas(stay.entry),
-        EXE_SOI_DTF=_sas(stay.exit), ENT_DAT=f"{stay.entry:%d%m%Y}", NIR_RET=nir_ret, NAI_RET="0", SEX_RET="0",
+        "T_MCOaaC", aa, **key, NIR_ANO_17=nir or person.policy(stay.entry).psa, EXE_SOI_DTD=_sas_datetime(stay.entry),
+        EXE_SOI_DTF=_sas_datetime(stay.exit), ENT_DAT=f"{stay.entry:%d%m%Y}", NIR_RET=nir_ret, NAI_RET="0", SEX_RET="0",
         SEJ_RET="0", FHO_RET="0", PMS_RET="0", DAT_RET="0",
     )  # fmt: skip
     claims.add("T_MCOaaUM", aa, **key, DGN_PAL=stay.principal, DGN_REL=stay.related or None, ETA_NUM_GEO=stay.finess)
@@ -120,7 +121,7 @@ def write_stay(claims: Claims, stay: Stay, *, sej_typ: str = "A", nir: str | Non
             claims.traps["activity-4"] += 1
 
 
-def _stay(claims: Claims, stay: Stay) -> None:
+def _record_stay(claims: Claims, stay: Stay) -> None:
     write_stay(claims, stay)
 
     def record(source: str, what: tuple[str, str, str], position: str | None = None, qty: float | None = None) -> None:
@@ -142,9 +143,9 @@ def _stay(claims: Claims, stay: Stay) -> None:
 
 
 def write_external_act(claims: Claims, exam: Exam, code: str, *, activity: str = "1", sex_ret: str = "0") -> None:
-    """T_MCOaaCSTC and FMSTC of an act for an outpatient of a public hospital."""
+    """Write T_MCOaaCSTC and FMSTC of an act for an outpatient of a public hospital."""
     aa = f"{exam.day:%y}"
-    key: ClaimRow = {"ETA_NUM": exam.hospital.finess, "SEQ_NUM": f"{claims.next('SEQ'):08d}"}
+    key: ClaimRow = {"ETA_NUM": exam.hospital.finess, "SEQ_NUM": f"{claims.next_number('SEQ'):08d}"}
     claims.add(
         "T_MCOaaCSTC", aa, **key, NIR_ANO_17=exam.person.policy(exam.day).psa, EXE_SOI_DTD=exam.day,
         EXE_SOI_DTF=exam.day, NIR_RET="0", NAI_RET="0", SEX_RET=sex_ret, IAS_RET="0", ENT_DAT_RET="0",
@@ -155,32 +156,32 @@ def write_external_act(claims: Claims, exam: Exam, code: str, *, activity: str =
     )  # fmt: skip
 
 
-def _external_act(claims: Claims, exam: Exam) -> None:
+def _record_external_act(claims: Claims, exam: Exam) -> None:
     write_external_act(claims, exam, exam.ccam)
-    claims.record(exam.person, exam.day, "T_MCOaaFMSTC", **_act(exam))
+    claims.record(exam.person, exam.day, "T_MCOaaFMSTC", **_act_event(exam))
 
 
-def _private_act(claims: Claims, exam: Exam) -> None:
+def _record_private_act(claims: Claims, exam: Exam) -> None:
     key = write_line(claims, exam.person, exam.day, 1351, 1, finess=exam.hospital.finess)
     part = f"{key['FLX_DIS_DTD']:%Y%m}"
     claims.add("ER_CAM_F", part, **key, CAM_PRS_IDE=exam.ccam, CAM_ACT_COD="1", CAM_TRT_PHA=0)
-    claims.record(exam.person, exam.day, "ER_CAM_F", **_act(exam))
+    claims.record(exam.person, exam.day, "ER_CAM_F", **_act_event(exam))
 
 
-def _drug(claims: Claims, drug: Drug) -> None:
+def _record_drug(claims: Claims, drug: Drug) -> None:
     key = write_line(claims, drug.person, drug.day, 3313, drug.boxes)
     part = f"{key['FLX_DIS_DTD']:%Y%m}"
-    claims.add("ER_PHA_F", part, **key, PHA_PRS_C13=drugs()[drug.atc], PHA_ACT_QSN=drug.boxes)
-    for domain, system, code in (("drug", "ATC", drug.atc), ("package", "CIP13", str(drugs()[drug.atc]))):
+    claims.add("ER_PHA_F", part, **key, PHA_PRS_C13=cip13_by_atc()[drug.atc], PHA_ACT_QSN=drug.boxes)
+    for domain, system, code in (("drug", "ATC", drug.atc), ("package", "CIP13", str(cip13_by_atc()[drug.atc]))):
         what = _event(domain, system, code, drug.day, drug.day, qty=float(drug.boxes))
         claims.record(drug.person, drug.day, "ER_PHA_F", **what)
 
 
-def _long_term_disease(claims: Claims, ald: LongTermDisease) -> None:
+def _record_long_term_disease(claims: Claims, ald: LongTermDisease) -> None:
     policy = ald.person.policy(ald.start)
     claims.add(
         "IR_IMB_R", "", BEN_NIR_PSA=policy.psa, BEN_RNG_GEM=policy.rank, IMB_ALD_NUM=ald.number, MED_MTF_COD=ald.icd10,
-        MED_NCL_IDT="CIM10", IMB_ALD_DTD=ald.start, IMB_ALD_DTF=ald.end or NO_DATE, IMB_ETM_NAT=41,
+        MED_NCL_IDT="CIM10", IMB_ALD_DTD=ald.start, IMB_ALD_DTF=ald.end or MISSING_DATE, IMB_ETM_NAT=41,
     )  # fmt: skip
     both = (("ald", "ALD", str(ald.number), None), ("diagnosis", "CIM10", ald.icd10, "ALD"))
     for domain, system, code, position in both:
@@ -188,8 +189,8 @@ def _long_term_disease(claims: Claims, ald: LongTermDisease) -> None:
         claims.record(ald.person, ald.start, "IR_IMB_R", **what)
 
 
-def tests_and_causes(claims: Claims, person: Person, care: Sequence[Care]) -> None:
-    """What extractions had later: blood counts and oxygen at long-term diseases, drugs by unit, why people died."""
+def write_tests_and_causes(claims: Claims, person: Person, care: Sequence[Care]) -> None:
+    """Write the tables that later extractions added: laboratory tests, devices, drugs by unit and causes of death."""
     for item in care:
         if isinstance(item, LongTermDisease):
             key = write_line(claims, person, item.start, 3211, 1)
@@ -203,12 +204,12 @@ def tests_and_causes(claims: Claims, person: Person, care: Sequence[Care]) -> No
             claims.record(person, item.start, "ER_TIP_F", **what)
         if isinstance(item, Stay) and item.ghm.startswith("28Z"):
             key = write_line(claims, person, item.entry, 3317, 1)
-            claims.add("ER_UCD_F", f"{key['FLX_DIS_DTD']:%Y%m}", **key, UCD_UCD_COD=UNIT, UCD_DLV_NBR=2)
+            claims.add("ER_UCD_F", f"{key['FLX_DIS_DTD']:%Y%m}", **key, UCD_UCD_COD=DRUG_UNIT, UCD_DLV_NBR=2)
             claims.record(
-                person, item.entry, "ER_UCD_F", **_event("drug", "UCD", UNIT, item.entry, item.entry, qty=2.0)
+                person, item.entry, "ER_UCD_F", **_event("drug", "UCD", DRUG_UNIT, item.entry, item.entry, qty=2.0)
             )
     if person.death_date and all(policy.ano_known and policy.cdi == "00" for policy in person.policies):
-        day, number = person.death_date, f"{claims.next('DCD'):064d}"
+        day, number = person.death_date, f"{claims.next_number('DCD'):064d}"
         codes = {"lung": "C349", "stroke": "I639", "copd": "J449"}
         first = codes.get(person.disease, "R99")
         claims.add(
@@ -224,13 +225,14 @@ def write_line(
     claims: Claims, person: Person, day: date, nature: int, quantity: int, *, finess: str = "", dpn_qlf: int = 0,
     taa: int | None = 0,
 ) -> ClaimRow:  # fmt: skip
-    """ER_PRS_F of one line, and ER_ETE_F when it has a place; returns its 9-column key."""
+    """Write ER_PRS_F of one line, and ER_ETE_F when it has a hospital; returns its 9-column key."""
     lag = int(claims.rng.choice([1, 2, 3, 4, 5, 6], p=[0.55, 0.2, 0.1, 0.07, 0.05, 0.03]))
     months = day.year * 12 + day.month - 1 + lag
     flux = date(months // 12, months % 12 + 1, 1)
     key: ClaimRow = {
-        "DCT_ORD_NUM": claims.next("DCT"), "FLX_DIS_DTD": flux, "FLX_EMT_ORD": 0, "FLX_EMT_NUM": 1, "FLX_EMT_TYP": 1,
-        "FLX_TRT_DTD": day + timedelta(days=9), "ORG_CLE_NUM": "01C590001", "PRS_ORD_NUM": 1, "REM_TYP_AFF": 1,
+        "DCT_ORD_NUM": claims.next_number("DCT"), "FLX_DIS_DTD": flux, "FLX_EMT_ORD": 0, "FLX_EMT_NUM": 1,
+        "FLX_EMT_TYP": 1, "FLX_TRT_DTD": day + timedelta(days=9), "ORG_CLE_NUM": "01C590001", "PRS_ORD_NUM": 1,
+        "REM_TYP_AFF": 1,
     }  # fmt: skip
     policy, part = person.policy(day), f"{flux:%Y%m}"
     claims.add(
@@ -242,7 +244,7 @@ def write_line(
     return key
 
 
-def _act(exam: Exam) -> TrueEvent:
+def _act_event(exam: Exam) -> TrueEvent:
     return _event("act", "CCAM", exam.ccam, exam.day, exam.day, qty=1.0, finess=exam.hospital.finess[:8])
 
 
@@ -256,6 +258,6 @@ def _event(
     }  # fmt: skip
 
 
-def _sas(day: date) -> str:
-    """A SAS datetime, `04MAR2019:00:00:00`, as T_MCOaaC has it."""
+def _sas_datetime(day: date) -> str:
+    """Return a SAS datetime as in T_MCOaaC: `04MAR2019:00:00:00`."""
     return f"{day:%d%b%Y}:00:00:00".upper()

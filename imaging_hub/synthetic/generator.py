@@ -1,4 +1,4 @@
-"""Writes OUT/snds, OUT/dicom, OUT/operator and OUT/truth.json."""
+"""Generator of the synthetic files: OUT/snds, OUT/dicom, OUT/operator and OUT/truth.json."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imaging_hub.errors import LinkageError
-from imaging_hub.snds.tables import SndsColumn, schema
-from imaging_hub.synthetic.claims import Claims, TrueEvent, beneficiaries, claim, tests_and_causes
-from imaging_hub.synthetic.pathways import Care, Exam, drugs, pathway
-from imaging_hub.synthetic.patients import HospitalPatient, HospitalStudy, studies_of
-from imaging_hub.synthetic.people import HOSPITALS, MANY, Person, make_people
+from imaging_hub.snds.tables import SndsColumn, table_schemas
+from imaging_hub.synthetic.claims import Claims, TrueEvent, write_beneficiary, write_care, write_tests_and_causes
+from imaging_hub.synthetic.pathways import Care, Exam, cip13_by_atc, make_pathway
+from imaging_hub.synthetic.patients import HospitalPatient, HospitalStudy, make_studies
+from imaging_hub.synthetic.people import HOSPITALS, LARGE_POPULATION, Person, make_people
 from imaging_hub.synthetic.snds_operator import SndsOperator
 from imaging_hub.synthetic.studies import write_study
 from imaging_hub.synthetic.traps import write_traps
@@ -24,7 +24,7 @@ from imaging_hub.synthetic.traps import write_traps
 
 @dataclass(frozen=True, slots=True)
 class SyntheticReport:
-    """What was written."""
+    """Numbers of what was generated."""
 
     persons: int
     patients: int
@@ -35,7 +35,7 @@ class SyntheticReport:
 
 @dataclass(frozen=True)
 class Population:
-    """People, their care as claims, and as exams of hospitals."""
+    """Generated people, with their care as claims and as studies of hospitals."""
 
     operator: SndsOperator
     people: list[Person]
@@ -45,85 +45,87 @@ class Population:
 
 
 def populate(persons: int, seed: int, rng: np.random.Generator) -> Population:
-    """Make everything but the files; from `people.MANY` people on, twins come to their exams together."""
-    operator = SndsOperator.of_seed(seed)
+    """Generate a population without files; in a large one (`people.LARGE_POPULATION`), some twins share their exams."""
+    operator = SndsOperator.from_seed(seed)
     people = make_people(persons, operator, rng)
-    care = [item for person in people for item in pathway(person, rng)]
-    if persons >= MANY:
-        care += _twins_together(people, care)
-    patients, studies = studies_of(care, rng)
-    return Population(operator, people, patients, studies, _claims(people, care, rng))
+    care = [item for person in people for item in make_pathway(person, rng)]
+    if persons >= LARGE_POPULATION:
+        care += _copy_exams_to_twins(people, care)
+    patients, studies = make_studies(care, rng)
+    return Population(operator, people, patients, studies, _make_claims(people, care, rng))
 
 
-def write_snds(made: Population, out: Path) -> None:
+def write_snds(population: Population, out: Path) -> None:
     """Write OUT/snds and OUT/operator."""
-    _write_tables(made.claims, out / "snds")
-    known = {p.nir_ano for p in made.people if any(policy.ano_known for policy in p.policies)}
-    made.operator.save(out / "operator", known)
+    _write_tables(population.claims, out / "snds")
+    known_persons = {p.nir_ano for p in population.people if any(policy.ano_known for policy in p.policies)}
+    population.operator.save(out / "operator", known_persons)
 
 
 def synthesize(out: Path, persons: int = 200, seed: int = 1) -> SyntheticReport:
-    """Write everything under `out`, which must be new or empty."""
+    """Generate a population and write all files under `out`; raises `LinkageError` `not-empty`."""
     if out.exists() and any(out.iterdir()):
         raise LinkageError("the folder to write is not empty", code="not-empty", hint="name a new folder")
     rng = np.random.default_rng(seed)
-    made = populate(persons, seed, rng)
-    people, patients, studies, claims = made.people, made.patients, made.studies, made.claims
-    write_snds(made, out)
+    population = populate(persons, seed, rng)
+    people, patients, studies, claims = population.people, population.patients, population.studies, population.claims
+    write_snds(population, out)
     written = [write_study(study, out / "dicom", rng) for study in studies]
     truth = {
         "format": "imaging-hub-truth-1",
         "seed": seed,
-        "hospitals": [_hospital(place) for place in range(len(HOSPITALS))],
-        "persons": [_person(person) for person in people],
-        "patients": [_patient(patient) for patient in patients],
+        "hospitals": [_hospital_truth(place) for place in range(len(HOSPITALS))],
+        "persons": [_person_truth(person) for person in people],
+        "patients": [_patient_truth(patient) for patient in patients],
         "studies": written,
-        "events": _summed(claims.events),
-        "excluded_events": _summed(claims.excluded),
+        "events": _sum_lines(claims.events),
+        "excluded_events": _sum_lines(claims.excluded),
         "traps": dict(sorted(claims.traps.items())),
     }
     (out / "truth.json").write_text(json.dumps(truth, default=date.isoformat, ensure_ascii=False, indent=1), "utf-8")
-    instances = sum(one["instances"] for study in written for one in study["series"])  # type: ignore[attr-defined]
+    instances = sum(each["instances"] for study in written for each in study["series"])  # type: ignore[attr-defined]
     return SyntheticReport(len(people), len(patients), len(studies), instances, len(truth["events"]))  # type: ignore[arg-type]
 
 
-def _twins_together(people: list[Person], care: list[Care]) -> list[Care]:
-    """Every third pair: the second has the exams of the first, on the same days and in the same places."""
+def _copy_exams_to_twins(people: list[Person], care: list[Care]) -> list[Care]:
+    """Return copies of the exams of every third pair's one twin, for the other twin."""
     by_id = {person.id: person for person in people}
-    first = {person.id: by_id[person.twin] for person in people if person.twin > person.id}
-    chosen = set(list(first)[::3])
+    twin_of_second = {person.id: by_id[person.twin] for person in people if person.twin > person.id}
+    second_twins = set(list(twin_of_second)[::3])
     return [
-        replace(item, person=first[item.person.id])
+        replace(item, person=twin_of_second[item.person.id])
         for item in care
-        if isinstance(item, Exam) and item.inpatient is None and item.person.id in chosen
+        if isinstance(item, Exam) and item.inpatient is None and item.person.id in second_twins
     ]
 
 
-def _claims(people: list[Person], care: list[Care], rng: np.random.Generator) -> Claims:
+def _make_claims(people: list[Person], care: list[Care], rng: np.random.Generator) -> Claims:
     claims = Claims(rng)
     for person in people:
-        beneficiaries(claims, person)
+        write_beneficiary(claims, person)
     for item in care:
-        claim(claims, item)
+        write_care(claims, item)
     write_traps(claims, people, care, rng)
-    late = replace(claims, rng=np.random.default_rng(len(people)))  # the rest of a seed's world stays as it was
-    of: dict[str, list[Care]] = {}
+    later_tables = replace(claims, rng=np.random.default_rng(len(people)))  # the rest stays as it was for a seed
+    care_by_person: dict[str, list[Care]] = {}
     for item in care:
-        of.setdefault(item.person.id, []).append(item)
+        care_by_person.setdefault(item.person.id, []).append(item)
     for person in people:
-        tests_and_causes(late, person, of.get(person.id, []))
-    for atc, cip13 in drugs().items():
+        write_tests_and_causes(later_tables, person, care_by_person.get(person.id, []))
+    for atc, cip13 in cip13_by_atc().items():
         claims.add("IR_PHA_R", "", PHA_CIP_C13=cip13, PHA_ATC_CLA=atc)
     return claims
 
 
 def _write_tables(claims: Claims, folder: Path) -> None:
-    """One file for each table and part: `T_MCO19B.parquet`, `ER_PRS_F_201903.parquet`."""
+    """Write a file for each table and part: `T_MCO19B.parquet`, `ER_PRS_F_201903.parquet`."""
     folder.mkdir(parents=True)
-    schemas = {table: pa.schema([(c.name, _arrow_type(c)) for c in columns]) for table, columns in schema().items()}
+    schemas = {
+        table: pa.schema([(c.name, _arrow_type(c)) for c in columns]) for table, columns in table_schemas().items()
+    }
     for (table, part), rows in claims.rows.items():
         name = table.replace("aa", part) if "aa" in table else f"{table}_{part}".rstrip("_")
-        columns = {c.name: [row[c.name] for row in rows] for c in schema()[table]}
+        columns = {c.name: [row[c.name] for row in rows] for c in table_schemas()[table]}
         pq.write_table(pa.Table.from_pydict(columns, schema=schemas[table]), folder / f"{name}.parquet")
 
 
@@ -133,8 +135,8 @@ def _arrow_type(column: SndsColumn) -> pa.DataType:
     return {"integer": pa.int64(), "number": pa.float64(), "date": pa.date32()}[column.type]
 
 
-def _summed(events: list[TrueEvent]) -> list[TrueEvent]:
-    """Lines of one day in DCIR are one event with their quantities summed, as a load makes it."""
+def _sum_lines(events: list[TrueEvent]) -> list[TrueEvent]:
+    """Sum the quantities of equal lines of DCIR to one event, as a load does."""
     kept: list[TrueEvent] = []
     lines: dict[tuple[object, ...], TrueEvent] = {}
     for event in events:
@@ -150,7 +152,7 @@ def _summed(events: list[TrueEvent]) -> list[TrueEvent]:
     return kept
 
 
-def _hospital(place: int) -> dict[str, object]:
+def _hospital_truth(place: int) -> dict[str, object]:
     hospital = HOSPITALS[place]
     return {
         "name": hospital.name,
@@ -162,7 +164,7 @@ def _hospital(place: int) -> dict[str, object]:
     }
 
 
-def _person(person: Person) -> dict[str, object]:
+def _person_truth(person: Person) -> dict[str, object]:
     return {
         "id": person.id,
         "ins": person.ins,
@@ -180,7 +182,7 @@ def _person(person: Person) -> dict[str, object]:
     }
 
 
-def _patient(patient: HospitalPatient) -> dict[str, object]:
+def _patient_truth(patient: HospitalPatient) -> dict[str, object]:
     return {
         "person": patient.person.id,
         "hospital": patient.hospital.name,

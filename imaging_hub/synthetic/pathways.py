@@ -1,4 +1,4 @@
-"""What happens to people: care pathways of a few diseases, from which claims and images are both made."""
+"""Care pathways of a few diseases, from which claims and images are both generated."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Stay:
 
 @dataclass(slots=True)
 class Exam:
-    """An imaging act; with images in this hub when the hospital is one of ours."""
+    """An imaging act, with images when the hospital is in `people.HOSPITALS`."""
 
     person: Person
     hospital: Hospital
@@ -56,7 +56,7 @@ class Exam:
 
 @dataclass(slots=True)
 class Drug:
-    """Boxes of a drug dispensed in town."""
+    """Boxes of a drug dispensed by a pharmacy."""
 
     person: Person
     day: date
@@ -66,7 +66,7 @@ class Drug:
 
 @dataclass(slots=True)
 class LongTermDisease:
-    """An ALD."""
+    """An ALD (*affection de longue durée*)."""
 
     person: Person
     number: int
@@ -79,34 +79,34 @@ Care = Stay | Exam | Drug | LongTermDisease
 
 
 @cache
-def drugs() -> dict[str, int]:
-    """ATC to CIP13. The CIP13 are invented (their range is not given out); production loads IR_PHA_R."""
+def cip13_by_atc() -> dict[str, int]:
+    """Return the CIP13 by ATC class; the CIP13 are invented, from a range that is not in use."""
     table = resources.files(__package__).joinpath("drugs.csv").read_text("utf-8").splitlines()
     return {line["atc"]: int(line["cip13"]) for line in csv.DictReader(table)}
 
 
-def pathway(person: Person, rng: np.random.Generator) -> list[Care]:
-    """Everything that happens to one person between START and END, or to the day of death."""
-    care = [*_DISEASES[person.disease](person, rng), *_everyday(person, rng)]
+def make_pathway(person: Person, rng: np.random.Generator) -> list[Care]:
+    """Return one person's care between `START` and `END` or the day of death."""
+    care = [*_DISEASES[person.disease](person, rng), *_common_drugs(person, rng)]
     last = min(END, person.death_date or END)
-    lived = [item for item in care if _first_day(item) <= last]
-    for item in lived:
+    items = [item for item in care if _first_day(item) <= last]
+    for item in items:
         if isinstance(item, Exam) and item.inpatient is not None:
             item.inpatient.acts.append((item.ccam, (item.day - item.inpatient.entry).days))
-    return lived
+    return items
 
 
 def _lung(person: Person, rng: np.random.Generator) -> Iterator[Care]:
-    diagnosed = _day(rng, 400, 1300)
+    diagnosed = _random_day(rng, 400, 1300)
     code = str(rng.choice(["C340", "C341", "C342", "C343", "C349"]))
-    place = _place(rng, ours=0.9)
+    place = _choose_hospital(rng, share=0.9)
     stay = Stay(person, HOSPITALS[0].finess, diagnosed, int(rng.integers(2, 9)), code, "04M092", associated=("F171",))
     if rng.random() < 0.25:  # chemotherapy sessions are coded with the tumour as related diagnosis
         stay.principal, stay.related, stay.ghm, stay.nights = "Z511", code, "28Z07Z", 0
     yield stay
     yield LongTermDisease(person, 30, code, diagnosed + timedelta(days=int(rng.integers(5, 40))), None)
     yield Exam(
-        person, place, diagnosed - timedelta(days=int(rng.integers(3, 80))), _either(rng, CHEST_CT_CONTRAST, CHEST_CT)
+        person, place, diagnosed - timedelta(days=int(rng.integers(3, 80))), _choose(rng, CHEST_CT_CONTRAST, CHEST_CT)
     )
     if rng.random() < 0.3:
         yield Exam(person, place, diagnosed + timedelta(days=int(rng.integers(80, 200))), CHEST_CT_CONTRAST)
@@ -124,7 +124,7 @@ def _lung(person: Person, rng: np.random.Generator) -> Iterator[Care]:
 
 
 def _stroke(person: Person, rng: np.random.Generator) -> Iterator[Care]:
-    entry = _day(rng, 100, 1500)
+    entry = _random_day(rng, 100, 1500)
     stay = Stay(
         person,
         HOSPITALS[0].finess,
@@ -139,41 +139,45 @@ def _stroke(person: Person, rng: np.random.Generator) -> Iterator[Care]:
     if rng.random() < 0.6:
         yield Exam(person, HOSPITALS[0], entry + timedelta(days=2), BRAIN_MR, inpatient=stay)
     if rng.random() < 0.3:
-        yield Exam(person, _place(rng, ours=0.6), entry + timedelta(days=int(rng.integers(60, 300))), BRAIN_MR)
+        yield Exam(
+            person, _choose_hospital(rng, share=0.6), entry + timedelta(days=int(rng.integers(60, 300))), BRAIN_MR
+        )
     for month in range(int(rng.integers(2, 6))):
         yield Drug(person, stay.exit + timedelta(days=2 + 30 * month), str(rng.choice(["B01AC06", "C10AA05"])), 1)
     if rng.random() < 0.15:
         person.death_date = stay.exit + timedelta(days=int(rng.integers(0, 400)))
 
 
-def _ms(person: Person, rng: np.random.Generator) -> Iterator[Care]:
-    diagnosed = _day(rng, 60, 900)
+def _multiple_sclerosis(person: Person, rng: np.random.Generator) -> Iterator[Care]:
+    diagnosed = _random_day(rng, 60, 900)
     yield LongTermDisease(person, 25, "G35", diagnosed, diagnosed + timedelta(days=3650))
     if rng.random() < 0.5:
         yield Stay(person, HOSPITALS[0].finess, diagnosed, 1, "G35", "01M13T")
-    place = _place(rng, ours=0.9)
+    place = _choose_hospital(rng, share=0.9)
     for year in range(int(rng.integers(1, 4))):
         day = diagnosed + timedelta(days=360 * year + int(rng.integers(-20, 20)))
-        yield Exam(person, place, max(START, day), _either(rng, BRAIN_MR_CONTRAST, BRAIN_MR))
+        yield Exam(person, place, max(START, day), _choose(rng, BRAIN_MR_CONTRAST, BRAIN_MR))
     for month in range(int(rng.integers(2, 6))):
         drug = str(rng.choice(["L03AB07", "L04AE01"]))
         yield Drug(person, diagnosed + timedelta(days=40 + 30 * month), drug, 1)
 
 
 def _copd(person: Person, rng: np.random.Generator) -> Iterator[Care]:
-    first = _day(rng, 30, 1400)
+    first = _random_day(rng, 30, 1400)
     if rng.random() < 0.7:
         yield Stay(person, HOSPITALS[0].finess, first, int(rng.integers(3, 10)), "J441", "04M083", associated=("F171",))
     yield LongTermDisease(person, 14, "J449", first, None)
-    yield Exam(person, _place(rng, ours=0.9), first + timedelta(days=int(rng.integers(1, 30))), CHEST_XRAY)
+    yield Exam(person, _choose_hospital(rng, share=0.9), first + timedelta(days=int(rng.integers(1, 30))), CHEST_XRAY)
     if rng.random() < 0.3:
-        yield Exam(person, _place(rng, ours=0.7), first + timedelta(days=int(rng.integers(40, 200))), CHEST_CT)
+        yield Exam(
+            person, _choose_hospital(rng, share=0.7), first + timedelta(days=int(rng.integers(40, 200))), CHEST_CT
+        )
     for month in range(int(rng.integers(2, 7))):
         yield Drug(person, first + timedelta(days=30 * month), str(rng.choice(["R03AC02", "R03BB04", "R03AK07"])), 2)
 
 
 def _breast(person: Person, rng: np.random.Generator, before: date = END) -> Iterator[Care]:
-    diagnosed = max(START, min(_day(rng, 60, 1400), before - timedelta(days=200)))
+    diagnosed = max(START, min(_random_day(rng, 60, 1400), before - timedelta(days=200)))
     yield Exam(person, ELSEWHERE[1], max(START, diagnosed - timedelta(days=20)), MAMMOGRAPHY)
     yield Stay(person, ELSEWHERE[0].finess, diagnosed, 2, str(rng.choice(["C504", "C509"])), "09C041")
     yield LongTermDisease(person, 30, "C509", diagnosed, None)
@@ -183,17 +187,24 @@ def _breast(person: Person, rng: np.random.Generator, before: date = END) -> Ite
 
 def _healthy(person: Person, rng: np.random.Generator) -> Iterator[Care]:
     if rng.random() < 0.4 or person.twin:
-        yield Exam(person, _place(rng, ours=0.0), _day(rng, 30, 1500), CHEST_XRAY)
+        yield Exam(person, _choose_hospital(rng, share=0.0), _random_day(rng, 30, 1500), CHEST_XRAY)
     if rng.random() < 0.2 or person.twin:
-        yield Stay(person, ELSEWHERE[0].finess, _day(rng, 30, 1500), 1, "K359", "06C091")
+        yield Stay(person, ELSEWHERE[0].finess, _random_day(rng, 30, 1500), 1, "K359", "06C091")
 
 
-def _everyday(person: Person, rng: np.random.Generator) -> Iterator[Care]:
+def _common_drugs(person: Person, rng: np.random.Generator) -> Iterator[Care]:
     for _ in range(int(rng.integers(1, 5))):
-        yield Drug(person, _day(rng, 0, 1700), str(rng.choice(["N02BE01", "A02BC01", "J01CA04", "C09AA05"])), 1)
+        yield Drug(person, _random_day(rng, 0, 1700), str(rng.choice(["N02BE01", "A02BC01", "J01CA04", "C09AA05"])), 1)
 
 
-_DISEASES = {"lung": _lung, "stroke": _stroke, "ms": _ms, "copd": _copd, "breast": _breast, "healthy": _healthy}
+_DISEASES = {
+    "lung": _lung,
+    "stroke": _stroke,
+    "ms": _multiple_sclerosis,
+    "copd": _copd,
+    "breast": _breast,
+    "healthy": _healthy,
+}
 
 
 def _first_day(item: Care) -> date:
@@ -206,15 +217,15 @@ def _first_day(item: Care) -> date:
             return item.day
 
 
-def _day(rng: np.random.Generator, earliest: int, latest: int) -> date:
+def _random_day(rng: np.random.Generator, earliest: int, latest: int) -> date:
     return START + timedelta(days=int(rng.integers(earliest, latest)))
 
 
-def _either(rng: np.random.Generator, often: str, seldom: str) -> str:
-    return often if rng.random() < 0.65 else seldom
+def _choose(rng: np.random.Generator, usual: str, other: str) -> str:
+    return usual if rng.random() < 0.65 else other
 
 
-def _place(rng: np.random.Generator, ours: float) -> Hospital:
-    if rng.random() < ours:
+def _choose_hospital(rng: np.random.Generator, share: float) -> Hospital:
+    if rng.random() < share:
         return HOSPITALS[int(rng.choice(len(HOSPITALS), p=[0.5, 0.3, 0.2]))]
     return ELSEWHERE[int(rng.random() < 0.35)]

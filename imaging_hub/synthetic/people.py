@@ -1,6 +1,6 @@
-"""People of the synthetic SNDS: identities, families behind the policies, and the hospitals that know them.
+"""People of the synthetic SNDS: identities, insurance policies, and the hospitals.
 
-No NIR here can be anybody's: the commune codes 991 to 999 are not given out in metropolitan France.
+No NIR here can be a real person's: the commune codes 991 to 999 are not used in metropolitan France.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from stdnum.fr import nir
 
 from imaging_hub.synthetic.snds_operator import SndsOperator
 
-MANY = 2000
-"""From so many people on, hospitals have patients of every oddity too."""
+LARGE_POPULATION = 2000
+"""Number of people from which special cases (twins, fictive NIR) are patients of the hospitals too."""
 _TWIN_PAIRS = 0.0035
 START, END = date(2017, 1, 1), date(2021, 12, 31)
 
 DISEASES = {"lung": 0.25, "stroke": 0.10, "ms": 0.08, "copd": 0.12, "breast": 0.12, "healthy": 0.33}
-_AGES = {
+_AGE_RANGES = {
     "lung": (45, 82),
     "stroke": (50, 88),
     "ms": (22, 55),
@@ -64,7 +64,7 @@ class InsurancePolicy:
 
 @dataclass(slots=True)
 class Person:
-    """Somebody, with everything the hub must never learn together."""
+    """A person with identities of both zones, which the hub never holds together."""
 
     id: str
     nir13: str
@@ -88,18 +88,18 @@ class Person:
 
     @property
     def snds_person(self) -> str:
-        """BEN_IDT_ANO under which the SNDS knows this person."""
+        """The person's BEN_IDT_ANO in the SNDS."""
         first = self.policies[0]
         return self.nir_ano if first.ano_known else f"{first.psa}{first.rank}"
 
     def policy(self, day: date) -> InsurancePolicy:
-        """The policy in force that day."""
+        """Return the policy in force that day."""
         return [policy for policy in self.policies if policy.since <= day][-1]
 
 
 @cache
 def french_names() -> dict[str, list[str]]:
-    """Frequent French names, streets and invented towns."""
+    """Return frequent French names, streets and invented towns."""
     names: dict[str, list[str]] = json.loads(
         resources.files(__package__).joinpath("french_names.json").read_text("utf-8")
     )
@@ -107,24 +107,26 @@ def french_names() -> dict[str, list[str]]:
 
 
 def make_people(count: int, operator: SndsOperator, rng: np.random.Generator) -> list[Person]:
-    """`count` people; some without hospital images carry the oddities of the beneficiaries' table."""
+    """Return `count` people, some of them special cases of the beneficiaries' table."""
     diseases = rng.permutation([d for d, share in DISEASES.items() for _ in range(round(share * count))])
     people: list[Person] = []
     taken: set[str] = set()
     for number in range(count):
         disease = str(diseases[number]) if number < len(diseases) else "healthy"
-        people.append(_person(number, disease, operator, rng, taken))
-    _twins(people, operator)
+        people.append(_make_person(number, disease, operator, rng, taken))
+    _make_twins(people, operator)
     for person in people:
         if not person.policies:
-            _policies(person, operator, rng)
-    _oddities(people)
+            _assign_policies(person, operator, rng)
+    _add_special_cases(people)
     return people
 
 
-def _person(number: int, disease: str, operator: SndsOperator, rng: np.random.Generator, taken: set[str]) -> Person:
+def _make_person(
+    number: int, disease: str, operator: SndsOperator, rng: np.random.Generator, taken: set[str]
+) -> Person:
     sex = "2" if disease == "breast" or rng.random() < (0.65 if disease == "ms" else 0.45) else "1"
-    youngest, oldest = _AGES[disease]
+    youngest, oldest = _AGE_RANGES[disease]
     birth = START - timedelta(days=int(rng.integers(youngest * 365, oldest * 365)))
     department = str(rng.choice(["59", "75", "69", "13", "33", "2A", "2B", "29", "67", "44"]))
     nir13 = _new_nir(sex, birth, department, rng, taken)
@@ -138,14 +140,14 @@ def _person(number: int, disease: str, operator: SndsOperator, rng: np.random.Ge
 
 def _new_nir(sex: str, birth: date, department: str, rng: np.random.Generator, taken: set[str]) -> str:
     while True:
-        made = f"{sex}{birth:%y%m}{department}{int(rng.integers(991, 1000))}{int(rng.integers(1, 1000)):03d}"
-        if made not in taken:
-            taken.add(made)
-            return made
+        nir13 = f"{sex}{birth:%y%m}{department}{int(rng.integers(991, 1000))}{int(rng.integers(1, 1000)):03d}"
+        if nir13 not in taken:
+            taken.add(nir13)
+            return nir13
 
 
-def _policies(person: Person, operator: SndsOperator, rng: np.random.Generator) -> None:
-    """One policy for most; 30 % were under somebody else's before their own; some change rank with the scheme."""
+def _assign_policies(person: Person, operator: SndsOperator, rng: np.random.Generator) -> None:
+    """Assign one policy to most; 30 % were under another person's before their own, 5 % change their rank."""
     birth = f"{person.birth_date:%Y%m%d}"
     own = operator.nir_psa(person.nir13, birth, person.sex)
     if rng.random() < 0.3:
@@ -161,17 +163,17 @@ def _policies(person: Person, operator: SndsOperator, rng: np.random.Generator) 
         person.policies.append(InsurancePolicy(own, 2, START + timedelta(days=1300)))
 
 
-def _twins(people: list[Person], operator: SndsOperator) -> None:
-    """Same-sex twins under one parent share BEN_NIR_PSA; in every second pair one has no BEN_NIR_ANO either.
+def _make_twins(people: list[Person], operator: SndsOperator) -> None:
+    """Make same-sex twins who share a BEN_NIR_PSA; in every second pair one has no BEN_NIR_ANO.
 
-    0.7 % of people, at least four; the first two pairs are no hospital's patients.
+    They are 0.7 % of people, at least four; the first two pairs are not patients of the hospitals.
     """
     healthy = [person for person in people if person.disease == "healthy"]
-    chosen = healthy[: 2 * min(2, len(healthy) // 4)]
+    pairs = healthy[: 2 * min(2, len(healthy) // 4)]
     patients = sorted((p for p in people if p.disease in ("lung", "stroke", "ms")), key=lambda p: p.disease)
-    chosen += patients[: 2 * max(0, round(_TWIN_PAIRS * len(people)) - 2)]
-    for pair in range(len(chosen) // 2):
-        first, second = chosen[2 * pair], chosen[2 * pair + 1]
+    pairs += patients[: 2 * max(0, round(_TWIN_PAIRS * len(people)) - 2)]
+    for pair in range(len(pairs) // 2):
+        first, second = pairs[2 * pair], pairs[2 * pair + 1]
         second.sex, second.birth_date, second.family_name = first.sex, first.birth_date, first.family_name
         order = int(first.nir13[-3:]) % 999 + 1
         second.nir13 = f"{first.nir13[:-3]}{order:03d}"
@@ -186,9 +188,9 @@ def _twins(people: list[Person], operator: SndsOperator) -> None:
         second.policies[0].ano_known = pair % 2 == 0
 
 
-def _oddities(people: list[Person]) -> None:
-    """3 % without BEN_NIR_ANO, 1 % under a fictive NIR, 1 % provisional; hospitals know them among many people only."""
-    kinds = ("healthy", "copd") if len(people) >= MANY else ("healthy",)
+def _add_special_cases(people: list[Person]) -> None:
+    """Leave 3 % without BEN_NIR_ANO, 1 % under a fictive NIR, 1 % provisional; patients in large populations only."""
+    kinds = ("healthy", "copd") if len(people) >= LARGE_POPULATION else ("healthy",)
     plain = [person for person in people if person.disease in kinds and not person.twin]
     share = max(1, len(people) // 100)
     for place, person in enumerate(plain[: 5 * share]):

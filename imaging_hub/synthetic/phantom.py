@@ -1,4 +1,4 @@
-"""Phantom volumes of ellipsoids in Hounsfield or arbitrary units: enough to look at, nothing of anybody."""
+"""Phantom volumes made of ellipsoids, in Hounsfield or arbitrary units."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _AIR = -1000
 
 
 @cache
-def _grid(size: int, slices: int) -> tuple[NDArray[np.float32], ...]:
+def _coordinates(size: int, slices: int) -> tuple[NDArray[np.float32], ...]:
     axis = np.linspace(-1, 1, size, dtype=np.float32)
     heights = np.linspace(-1, 1, slices, dtype=np.float32) if slices > 1 else np.zeros(1, np.float32)
     return heights[:, None, None], axis[None, :, None], axis[None, None, :]
 
 
 @cache
-def _body(region: str, size: int, slices: int, lesion: bool) -> Volume:
-    z, y, x = _grid(size, slices)
+def _body_volume(region: str, size: int, slices: int, lesion: bool) -> Volume:
+    z, y, x = _coordinates(size, slices)
     volume = np.full((slices, size, size), _AIR, np.int16)
     shapes = _CHEST if region == "CHEST" else _HEAD
     extra = (_NODULE if region == "CHEST" else _LESION,) if lesion else ()
@@ -47,21 +47,21 @@ def _body(region: str, size: int, slices: int, lesion: bool) -> Volume:
 
 
 def ct(region: str, size: int, slices: int, lesion: bool, rng: np.random.Generator) -> Volume:
-    """A CT volume in Hounsfield units, with noise."""
+    """Return a CT volume in Hounsfield units (slices, rows, columns), with noise."""
     noise = rng.integers(-12, 13, (slices, size, size), np.int16)
-    return np.asarray(np.clip(_body(region, size, slices, lesion) + noise, -1000, 3000), np.int16)
+    return np.asarray(np.clip(_body_volume(region, size, slices, lesion) + noise, -1000, 3000), np.int16)
 
 
 def mr(size: int, slices: int, lesion: bool, rng: np.random.Generator) -> Volume:
-    """A T2-like brain: cerebrospinal fluid and lesions bright, bone dark, no negative value."""
-    body = _body("BRAIN", size, slices, lesion)
+    """Return a T2-like brain volume: cerebrospinal fluid and lesions bright, bone dark, no negative value."""
+    body = _body_volume("BRAIN", size, slices, lesion)
     signal = np.select([body <= -900, body >= 800, body == 8, body == 70], [10, 60, 900, 750], 400).astype(np.int16)
     return np.asarray(np.clip(signal + rng.integers(-10, 11, signal.shape, np.int16), 0, 4095), np.int16)
 
 
 def radiograph(size: int, rng: np.random.Generator) -> Volume:
-    """A chest projection, 12 bits: the sum of what the rays go through. `size` is even."""
-    body = _body("CHEST", size // 2, size // 2, lesion=False).astype(np.float32)
+    """Return a 12-bit chest projection of an even `size`, the mean attenuation along each ray."""
+    body = _body_volume("CHEST", size // 2, size // 2, lesion=False).astype(np.float32)
     along = np.clip(body + 1000, 0, None).mean(axis=1).repeat(2, axis=0).repeat(2, axis=1)
     image = 400 + 3000 * along / along.max() + rng.normal(0, 15, along.shape)
     return np.asarray(np.clip(image, 0, 4095), np.int16)

@@ -1,6 +1,6 @@
-"""Size L: millions of people with their care and their images, written straight as loads and index have them.
+"""Large populations of millions of people, written directly as a load of the SNDS and as rows of the index.
 
-The smaller sizes are whole extractions, with every trap of the raw tables; here, what counts is how much there is.
+They serve measurements of speed; `generator` writes whole extractions, with all special cases of the raw tables.
 """
 
 from __future__ import annotations
@@ -23,40 +23,42 @@ from imaging_hub.cohorts import nomenclature
 from imaging_hub.snds.extractors import DOMAINS
 from imaging_hub.snds.tables import imaging_acts
 
-INDEX = ("subject", "study", "series", "link")
-"""Tables of the index, in the order in which they are filled."""
+INDEX_TABLES = ("subject", "study", "series", "link")
+"""Tables of the index in the order of filling."""
 _PARTS = 5
 _BLOCK = 1 << 20
 _VERSION = "scale"
 
 
 def write_tables(tables: Path, persons: int, seed: int) -> dict[str, int]:
-    """Write a load of so many people into `tables`, which is new, and make it current; returns events by domain.
+    """Write a load into the new folder `tables`, and make it current; returns the number of events by domain.
 
-    `tables/rows` gets a CSV file, with names, for each table of `INDEX`.
+    `tables/rows` gets a CSV file with a header for each table of `INDEX_TABLES`.
     """
     folder, rows = tables / _VERSION, tables / "rows"
     rows.mkdir(parents=True)
     with duckdb.connect(config={"temp_directory": str(tables / "spill")}) as database:
         acts = [act for act in imaging_acts().values() if act.modality]
-        database.register("icd10", pa.table({"code": nomenclature.icd10()}))
+        database.register("icd10", pa.table({"code": nomenclature.icd10_codes()}))
         database.register(
             "imaging_act", pa.table({"code": [a.code for a in acts], "modality": [a.modality for a in acts]})
         )
-        _seeded(database, persons, seed)
+        _set_variables(database, persons, seed)
         database.execute(resources.files(__package__).joinpath("scale.sql").read_text("utf-8"))
 
         def write(domain: str, part: int) -> None:
-            with database.cursor() as own:
-                _seeded(own, persons, seed)
+            with database.cursor() as cursor:
+                _set_variables(cursor, persons, seed)
                 place = folder / "event" / f"domain={domain}"
                 place.mkdir(parents=True, exist_ok=True)
-                found = own.sql("FROM event_of($domain, $part) ORDER BY code", params={"domain": domain, "part": part})
+                found = cursor.sql(
+                    "FROM event_of($domain, $part) ORDER BY code", params={"domain": domain, "part": part}
+                )
                 found.write_parquet(str(place / f"{part}.parquet"))
 
         with ThreadPoolExecutor(os.cpu_count()) as threads:
-            list(threads.map(lambda one: write(*one), product(DOMAINS, range(_PARTS))))
-        for table in INDEX:
+            list(threads.map(lambda job: write(*job), product(DOMAINS, range(_PARTS))))
+        for table in INDEX_TABLES:
             database.table(f"{table}_rows").write_csv(str(rows / f"{table}.csv"))
         people = database.table("person").project(
             "person, birth_year, birth_month, sex, death_date, 1 AS psa, FALSE AS shares_psa"
@@ -71,19 +73,19 @@ def write_tables(tables: Path, persons: int, seed: int) -> dict[str, int]:
 
 
 def fill_index(connection: Connection, tables: Path) -> None:
-    """Copy `tables/rows` into the index; `connection` is the owner's."""
+    """Copy `tables/rows` into the index; `connection` has the owner's role."""
     driver = cast("psycopg.Connection", connection.connection.driver_connection)
-    for table in INDEX:
+    for table in INDEX_TABLES:
         with (tables / "rows" / f"{table}.csv").open("rb") as rows, driver.cursor() as cursor:
             names = [sql.Identifier(name) for name in rows.readline().decode().strip().split(",")]
-            wanted = sql.SQL("COPY hub.{} ({}) FROM STDIN (FORMAT csv)").format(
+            statement = sql.SQL("COPY hub.{} ({}) FROM STDIN (FORMAT csv)").format(
                 sql.Identifier(table), sql.SQL(", ").join(names)
             )
-            with cursor.copy(wanted) as copy:
+            with cursor.copy(statement) as copy:
                 while block := rows.read(_BLOCK):
                     copy.write(block)
 
 
-def _seeded(database: duckdb.DuckDBPyConnection, persons: int, seed: int) -> None:
+def _set_variables(database: duckdb.DuckDBPyConnection, persons: int, seed: int) -> None:
     database.execute("SET VARIABLE persons = $1", [persons])
     database.execute("SET VARIABLE seed = $1", [seed])

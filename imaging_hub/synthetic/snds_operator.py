@@ -1,7 +1,7 @@
-"""A stand-in for the SNDS operator: the only one who can turn a NIR into an SNDS pseudonym.
+"""Simulated SNDS operator, which derives SNDS pseudonyms from NIR.
 
-It keeps two secrets, as FOIN 1 and FOIN 2 are kept by two bodies, and the list of beneficiaries it knows. The hub
-sees what it answers and nothing of this folder.
+Its folder holds two secrets, as FOIN 1 and FOIN 2 are held by two bodies, and the list of known beneficiaries. The hub
+reads its return files and nothing of this folder.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from imaging_hub.errors import LinkageError
 
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _SECRETS = "secrets.json"
-_KNOWN = "beneficiaries.txt"
+_BENEFICIARIES = "beneficiaries.txt"
 RETURN_COLUMNS = ("id_acc", "BEN_NIR_ANO")
 
 
 @dataclass(frozen=True, slots=True)
 class SndsOperator:
-    """Makes SNDS pseudonyms of 17 characters."""
+    """Derives SNDS pseudonyms of 17 characters."""
 
     foin1: bytes = field(repr=False)
     foin2: bytes = field(repr=False)
 
     @classmethod
-    def of_seed(cls, seed: int) -> SndsOperator:
-        """The operator of a synthetic SNDS: same seed, same pseudonyms."""
+    def from_seed(cls, seed: int) -> SndsOperator:
+        """Return the operator of a synthetic SNDS; the same seed gives the same pseudonyms."""
         first, second = (hashlib.sha256(f"synthetic operator|{level}|{seed}".encode()).digest() for level in (1, 2))
         return cls(first, second)
 
     @classmethod
     def open(cls, folder: Path) -> SndsOperator:
-        """The operator whose secrets lie in `folder`."""
+        """Read the operator's secrets from `folder`; raises `LinkageError` when there are none."""
         try:
             secrets = json.loads((folder / _SECRETS).read_text("utf-8"))
             return cls(bytes.fromhex(secrets["foin1"]), bytes.fromhex(secrets["foin2"]))
@@ -45,18 +45,18 @@ class SndsOperator:
             raise LinkageError("this is not a simulated operator's folder", hint="name OUT/operator") from fault
 
     def nir_ano(self, nir13: str, birth_date: str, sex: str) -> str:
-        """BEN_NIR_ANO: from the person's own NIR."""
+        """Return BEN_NIR_ANO, derived from the person's own NIR."""
         return self._pseudonym("ANO", nir13, birth_date, sex)
 
     def nir_psa(self, holder_nir13: str, birth_date: str, sex: str) -> str:
-        """BEN_NIR_PSA: from the policy holder's NIR, so one person has several and twins may share one."""
+        """Return BEN_NIR_PSA, derived from the policy holder's NIR; a person may have several, and twins share one."""
         return self._pseudonym("PSA", holder_nir13, birth_date, sex)
 
     def save(self, folder: Path, known: set[str]) -> None:
-        """Write secrets and known beneficiaries, readable by the owner only."""
+        """Write the secrets and the known beneficiaries (BEN_NIR_ANO) to 0600 files."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _write_private(folder / _SECRETS, json.dumps({"foin1": self.foin1.hex(), "foin2": self.foin2.hex()}))
-        _write_private(folder / _KNOWN, "\n".join(sorted(known)))
+        _write_private(folder / _BENEFICIARIES, "\n".join(sorted(known)))
 
     def _pseudonym(self, *message: str) -> str:
         level1 = hmac.digest(self.foin1, "|".join(message).encode(), "sha256")
@@ -64,10 +64,10 @@ class SndsOperator:
         return "".join(_DIGITS[(number >> 5 * place) & 31] for place in range(17))
 
 
-def answer(delivery_csv: Path, operator_dir: Path, return_csv: Path) -> Path:
-    """Answer a delivery as the operator would: each id_acc with its BEN_NIR_ANO, empty where nobody is known."""
+def answer_delivery(delivery_csv: Path, operator_dir: Path, return_csv: Path) -> Path:
+    """Write the return file of a delivery: each id_acc with its BEN_NIR_ANO, empty for an unknown person."""
     operator = SndsOperator.open(operator_dir)
-    known = set((operator_dir / _KNOWN).read_text("utf-8").split())
+    known = set((operator_dir / _BENEFICIARIES).read_text("utf-8").split())
     with delivery_csv.open(encoding="ascii", newline="") as file:
         lines = [
             (line["id_acc"], operator.nir_ano(line["ins"], line["birth_date"], line["sex"]))

@@ -1,6 +1,6 @@
-"""The trusted third party (*tiers de confiance*): a process and a database of its own. Tokens in, random subjects out.
+"""The trusted third party (*tiers de confiance*): a process with its own database that maps tokens to subjects.
 
-It shares the code of `keys`, `audit`, `database`, `http`, `log`, `settings` and `errors` with the hub, and no more: no
-table, no key, and no module that knows a patient or an image. An import contract holds it to that. The hub reaches it
-through `pseudonymisation.third_party` only.
+It shares the code of `keys`, `audit`, `database`, `http`, `log`, `settings` and `errors` with the hub, and nothing
+else: no table, no key, and no module that knows a patient or an image, as an import contract ensures. The hub reaches
+it through `pseudonymisation.third_party_client` only.
 """

@@ -1,7 +1,7 @@
-"""The third party as its one caller sees it: a few requests of tokens and random numbers, over HTTP.
+"""The third party's HTTP API, for the hub as its only client.
 
-The caller shows the access key both sides hold. No request has room for an INS, a name or a health datum: what is
-no token, subject or identifier of ours is refused before it is read further, and nothing that was sent is logged.
+The client authenticates with the access key that both hold. Requests are validated as tokens, subjects and delivery
+identifiers, so none can carry an INS, a name or a health datum, and nothing of a request is logged.
 """
 
 from __future__ import annotations
@@ -21,82 +21,83 @@ from imaging_hub.http import health
 from imaging_hub.http.problem_details import ProblemDetails
 from imaging_hub.http.protection import protect
 from imaging_hub.keys.keyring import access_key
+from imaging_hub.keys.pseudonym_chain import TokenKind
 from imaging_hub.log import log
 from imaging_hub.trust import epochs
 from imaging_hub.trust.keyrings import trust_keys
-from imaging_hub.trust.vault import Kind, Vault
+from imaging_hub.trust.vault import Vault
 
-AT_ONCE = 5000
-"""Identifiers in one request."""
-_EXPIRY_SECONDS = 600.0
-"""Between two looks for deliveries whose time is over."""
+MAX_ITEMS = 5000
+"""Most identifiers in one request."""
+_EXPIRY_INTERVAL_SECONDS = 600.0
+"""Interval between two searches for expired deliveries."""
 
-HexToken = Annotated[str, StringConstraints(pattern="^h1e[0-9]{2,6}-[0-9A-HJKMNP-TV-Z]{32}$")]
-Random128 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]
-Random64 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+Level1Token = Annotated[str, StringConstraints(pattern="^h1e[0-9]{2,6}-[0-9A-HJKMNP-TV-Z]{32}$")]
+Hex128 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]
+Hex256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 DeliveryId = Annotated[str, StringConstraints(pattern="^delivery-[0-9a-f]{16}$")]
 
 
 class KnownPerson(BaseModel):
-    """A person as the gateway knows them."""
+    """Request: the level-1 token of a person, and what it was derived from."""
 
-    token: HexToken
-    kind: Kind
+    token: Level1Token
+    kind: TokenKind
 
 
 class TokenAlias(BaseModel):
-    """A token of an IPP and the subject it stands for from now on."""
+    """Request: the token of an IPP, and the subject it is to resolve to."""
 
-    token: HexToken
-    sid: Random128
+    token: Level1Token
+    sid: Hex128
 
 
 class DeliverySubjects(BaseModel):
-    """Subjects of a delivery, and how long their identifiers live."""
+    """Request: subjects of a delivery, and the lifetime of their identifiers."""
 
-    sids: list[Random128] = Field(max_length=AT_ONCE)
+    sids: list[Hex128] = Field(max_length=MAX_ITEMS)
     ttl_seconds: int = Field(gt=0, le=366 * 86400)
 
 
 class AnsweredDelivery(BaseModel):
-    """Identifiers that came back."""
+    """Request: identifiers that the SNDS operator returned."""
 
-    id_acc: list[Random128] = Field(max_length=AT_ONCE)
+    id_acc: list[Hex128] = Field(max_length=MAX_ITEMS)
 
 
 class BlindedInputs(BaseModel):
-    """Inputs that only their gateway can unblind, in hexadecimal."""
+    """Request: blinded OPRF inputs in hexadecimal (RFC 9497)."""
 
-    inputs: list[Random64] = Field(max_length=AT_ONCE)
+    inputs: list[Hex256] = Field(max_length=MAX_ITEMS)
 
 
 class ResubmittedIdentity(BaseModel):
-    """An identity under its former token and its new one."""
+    """Request: an identity's token under the former key and under the new one."""
 
-    former: HexToken
-    new: HexToken
-    kind: Kind
+    former: Level1Token
+    new: Level1Token
+    kind: TokenKind
 
 
 def create_app(vault: Vault) -> FastAPI:
-    """The app; deliveries whose time is over are destroyed while it runs."""
+    """Create the app; while it runs, expired deliveries are destroyed."""
 
-    def caller(authorization: Annotated[str, Header()] = "") -> None:
+    def authenticate(authorization: Annotated[str, Header()] = "") -> None:
         if not hmac.compare_digest(authorization.encode(), f"Bearer {access_key(vault.keys)}".encode()):
             hint = "give the hub the access.json that the third party made"
             raise ProblemDetails(401, "third-party-access", "the access key is missing or another", hint=hint)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        expiring = asyncio.create_task(_expire(vault))
+        expiry = asyncio.create_task(_destroy_expired(vault))
         yield
-        expiring.cancel()
+        expiry.cancel()
 
     app = FastAPI(title="Third party", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 
     app.include_router(health.liveness_route())
-    for part in (health.readiness_route(vault.check), _subjects(vault), _deliveries(vault), _epochs(vault)):
-        app.include_router(part, dependencies=[Depends(caller)])
+    for router in (health.readiness_route(vault.check), _subjects(vault), _deliveries(vault), _epochs(vault)):
+        app.include_router(router, dependencies=[Depends(authenticate)])
     protect(app)
     return app
 
@@ -106,12 +107,12 @@ def _subjects(vault: Vault) -> APIRouter:
 
     @router.post("/v1/subjects")
     def subject(known: KnownPerson) -> dict[str, str]:
-        """The subject of a token."""
+        """Return the subject of a token."""
         return {"sid": vault.subject(known.token, known.kind)}
 
     @router.post("/v1/aliases", status_code=204)
     def alias(known: TokenAlias) -> None:
-        """Let an IPP stand for the subject of an INS."""
+        """Make the token of an IPP resolve to the subject of an INS."""
         vault.alias(known.token, known.sid)
 
     return router
@@ -122,17 +123,17 @@ def _deliveries(vault: Vault) -> APIRouter:
 
     @router.post("/id_acc")
     def issue(delivery: DeliveryId, subjects: DeliverySubjects) -> dict[str, str]:
-        """Identifiers of one delivery, by subject."""
+        """Issue the identifiers of one delivery, by subject."""
         return vault.issue_id_acc(subjects.sids, delivery, timedelta(seconds=subjects.ttl_seconds))
 
     @router.post("/subjects")
     def resolve(delivery: DeliveryId, answered: AnsweredDelivery) -> dict[str, str]:
-        """Subjects by identifier, of those that are alive."""
+        """Return subjects by identifier, without those expired or destroyed."""
         return vault.resolve(delivery, answered.id_acc)
 
     @router.delete("")
     def destroy(delivery: DeliveryId) -> dict[str, int]:
-        """Forget a delivery; how many identifiers."""
+        """Destroy a delivery's identifiers, and return how many."""
         return {"destroyed": vault.destroy(delivery)}
 
     return router
@@ -143,39 +144,41 @@ def _epochs(vault: Vault) -> APIRouter:
 
     @router.get("/epoch")
     def epoch() -> dict[str, int | str | None]:
-        """The epoch of the third party's key and its state."""
+        """Return the epoch of the third party's key and its state."""
         number = trust_keys(vault.keys).epoch
-        return {"epoch": number, "state": epochs.state_of(vault, number)}
+        return {"epoch": number, "state": epochs.epoch_state(vault, number)}
 
     @router.get("/epochs/{number}")
     def blinded(number: int) -> dict[str, bool | None]:
-        """Whether tokens of that epoch are made of evaluations; null before it began."""
+        """Return whether that epoch is blinded; null before it began."""
         return {"blinded": epochs.is_blinded(vault, number)}
 
     @router.post("/epochs/{number}/evaluations")
     def evaluate(number: int, blinded: BlindedInputs) -> dict[str, str | list[str]]:
-        """Evaluations of blinded inputs, with their proofs and the public key."""
-        outputs, key = epochs.evaluate(vault, number, [bytes.fromhex(one) for one in blinded.inputs])
-        return {"outputs": [one.hex() for one in outputs], "public_key": key.hex()}
+        """Evaluate blinded inputs, and return outputs with their proofs and the public key."""
+        outputs, key = epochs.evaluate(vault, number, [bytes.fromhex(digits) for digits in blinded.inputs])
+        return {"outputs": [output.hex() for output in outputs], "public_key": key.hex()}
 
     @router.post("/epochs/{number}/submissions", status_code=204)
-    def submit(number: int, submissions: Annotated[list[ResubmittedIdentity], Field(max_length=AT_ONCE)]) -> None:
-        """Give new tokens the subjects of their former."""
-        epochs.take(vault, number, [epochs.TokenSubmission(one.former, one.new, one.kind) for one in submissions])
+    def submit(number: int, submissions: Annotated[list[ResubmittedIdentity], Field(max_length=MAX_ITEMS)]) -> None:
+        """Give each new token the subject of its former one."""
+        epochs.accept_submissions(
+            vault, number, [epochs.TokenSubmission(each.former, each.new, each.kind) for each in submissions]
+        )
 
     @router.post("/epochs/{number}/end")
     def end(number: int) -> dict[str, int]:
-        """Everybody was submitted."""
+        """Put the epoch in force once every identity was submitted."""
         return asdict(epochs.end(vault, number))
 
     return router
 
 
-async def _expire(vault: Vault) -> None:
-    """Destroy what is expired, for ever; a database that is away is waited for."""
+async def _destroy_expired(vault: Vault) -> None:
+    """Destroy expired deliveries at intervals until cancelled; a failure is logged and tried again."""
     while True:
         try:
             await asyncio.to_thread(vault.destroy_expired)
         except Exception as fault:
             log.warning("expiry-failed", exc_info=fault)
-        await asyncio.sleep(_EXPIRY_SECONDS)
+        await asyncio.sleep(_EXPIRY_INTERVAL_SECONDS)

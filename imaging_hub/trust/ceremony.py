@@ -1,8 +1,7 @@
-"""A key that no single person ever held: each of two custodians brings a share, and the key is made of both.
+"""Key ceremony: the third party's key, derived from the shares of two custodians.
 
-A share is 256 random bits in a 0600 file, made by its custodian (`imaging-hub trust share`), kept by nobody else, and
-needed again only to restore the key. Neither share says anything of the key without the other (HKDF-SHA-256, RFC 5869,
-over both).
+A share is 256 random bits in a 0600 file, made by its custodian (`imaging-hub trust share`) and needed again only to
+restore the key. Neither share reveals anything of the key without the other (HKDF-SHA-256 over both, RFC 5869).
 """
 
 from __future__ import annotations
@@ -25,37 +24,37 @@ _FINGERPRINT_DIGITS = 16
 
 @dataclass(frozen=True)
 class KeyShare:
-    """One custodian's part."""
+    """One custodian's share of a key."""
 
     secret: bytes = field(repr=False)
 
     @property
     def fingerprint(self) -> str:
-        """What the custodian reads aloud, and the trail keeps; it does not give the share away."""
+        """16 hexadecimal digits that identify the share without revealing it, for the protocol and the trail."""
         return hashlib.sha256(b"imaging-hub|share|1|" + self.secret).hexdigest()[:_FINGERPRINT_DIGITS]
 
     @classmethod
     def create(cls, path: Path) -> KeyShare:
-        """A new share in a new file that only its owner can read."""
-        made = cls(secrets.token_bytes(KEY_BYTES))
+        """Create a random share in a new 0600 file; raises `KeyringError` `share-exists`."""
+        share = cls(secrets.token_bytes(KEY_BYTES))
         try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except FileExistsError:
             raise KeyringError("the file is there already", code="share-exists", hint="name a new file") from None
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(made.secret.hex() + "\n")
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(share.secret.hex() + "\n")
             file.flush()
             os.fsync(file.fileno())
-        return made
+        return share
 
     @classmethod
     def open(cls, path: Path) -> KeyShare:
-        """The share in a file; raises `KeyringError` when others can reach it, or it is none."""
+        """Read a share; raises `KeyringError` when the file is missing, exposed or no share."""
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as fault:
             raise KeyringError("the share cannot be opened, or is a link", code="share-missing") from fault
-        with os.fdopen(handle, encoding="ascii", errors="replace") as file:
+        with os.fdopen(descriptor, encoding="ascii", errors="replace") as file:
             if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
                 raise KeyringError("the share can be reached by others", code="share-exposed", hint="make a new one")
             digits = file.read().strip()
@@ -68,8 +67,8 @@ class KeyShare:
         return cls(secret)
 
 
-def key_of(first: KeyShare, second: KeyShare, epoch: int) -> bytes:
-    """The third party's key of an epoch. Raises `KeyringError` when one custodian brought both."""
+def combine_shares(first: KeyShare, second: KeyShare, epoch: int) -> bytes:
+    """Return the third party's key of an epoch; raises `KeyringError` `share-alone` when both shares are the same."""
     if first.secret == second.secret:
         raise KeyringError("both shares are one", code="share-alone", hint="each custodian makes an own share")
     label = f"imaging-hub|level2|{epoch}".encode()

@@ -1,15 +1,14 @@
-"""The third party's half of new keys for the chain of pseudonyms; the gateway's is `pseudonymisation.rekeying`.
+"""Key epochs of the third party; the gateway's part of rekeying is `pseudonymisation.rekeying`.
 
-An epoch begins here, with a new key; until the gateway has submitted every identity again under the former token and
-the new one, nobody is given a subject, as a patient whose token is missing would become somebody new. Then the former
-tokens and key are destroyed. Each step may be repeated, so what was broken off goes on when it is called again.
+An epoch begins with a new key. Until the gateway has submitted every identity under its former token and its new one,
+no subject is issued: a patient whose token is missing would get a second subject. Then the former tokens and key are
+destroyed. Each step may be repeated, so that an interrupted change of epoch continues when it is called again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from sqlalchemy import Connection, text
 from voprf.ristretto import BlindedInput, Evaluator
@@ -18,12 +17,10 @@ from imaging_hub.audit import trail
 from imaging_hub.database import DatabaseRole
 from imaging_hub.errors import KeyringError
 from imaging_hub.keys.keyring import Keyring
-from imaging_hub.keys.pseudonym_chain import level2
-from imaging_hub.trust.ceremony import KeyShare, key_of
+from imaging_hub.keys.pseudonym_chain import TokenKind, level2
+from imaging_hub.trust.ceremony import KeyShare, combine_shares
 from imaging_hub.trust.keyrings import trust_keys
-from imaging_hub.trust.vault import ACTOR, Kind, Vault
-
-EpochState = Literal["FILLING", "IN_FORCE", "ENDED"]
+from imaging_hub.trust.vault import ACTOR, EpochState, Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,53 +29,57 @@ class TokenSubmission:
 
     former: str
     new: str
-    kind: Kind
+    kind: TokenKind
 
 
 @dataclass(frozen=True, slots=True)
 class RekeyingReport:
-    """What became of the vault."""
+    """Result of a change of epoch."""
 
     epoch: int
-    """The one that is in force now."""
+    """The epoch in force."""
     tokens: int
-    """Tokens of the new epoch."""
+    """Tokens of this epoch."""
     left_behind: int
-    """Tokens of former epochs that no gateway could submit again, as their identity is no longer held."""
+    """Destroyed tokens of former epochs that were not submitted, because no gateway holds their identity."""
 
 
 def begin(vault: Vault, shares: tuple[KeyShare, KeyShare] | None = None, *, blinded: bool | None = None) -> int:
-    """Give the third party a new key and open its epoch, whose number is returned; goes on with one under way.
+    """Begin an epoch with a new key, or continue the one under way; returns its number.
 
-    Of `shares` the key is made; without, it is drawn. In a `blinded` epoch no gateway can make a token alone; None is
-    as in the epoch before. Raises `KeyringError` when one is under way and its key is not of `shares`.
+    The key is derived from `shares`, or drawn without them. In a `blinded` epoch no gateway can make a token alone;
+    None keeps the setting of the epoch before. Raises `KeyringError` `share-other` when the key of the epoch under way
+    is not derived from `shares`.
     """
     keyring = trust_keys(vault.keys)
-    if keyring.former("level2") is not None and state_of(vault, keyring.epoch) == "IN_FORCE":
-        keyring.forget_blinding(keyring.epoch - 1)  # it was filled, and broken off before its end
-        keyring.forget_former("level2")
-    under_way = keyring.former("level2") is not None
+    if keyring.former_key("level2") is not None and epoch_state(vault, keyring.epoch) is EpochState.IN_FORCE:
+        keyring.destroy_blinding_key(keyring.epoch - 1)  # it was filled, and broken off before its end
+        keyring.destroy_former_key("level2")
+    under_way = keyring.former_key("level2") is not None
     epoch = keyring.epoch + (not under_way)
-    made = key_of(*shares, epoch) if shares else None
-    # The key first: until the vault knows it nobody can open the vault, with whatever key of a gateway.
-    keyring.advance("level2", epoch, made)
+    successor = combine_shares(*shares, epoch) if shares else None
+    # The key comes first: until the vault knows its fingerprint, it issues no subject to any gateway.
+    keyring.rotate("level2", epoch, successor)
     keyring = trust_keys(vault.keys)
-    if made is not None and keyring.key("level2") != made:
+    if successor is not None and keyring.key("level2") != successor:
         hint = "call it again with the shares it began with, or with none if it began without"
         raise KeyringError("the key under way is not of these shares", code="share-other", hint=hint)
     with vault.database.begin(DatabaseRole.TRUST) as connection:
-        _begin(connection, keyring, [share.fingerprint for share in shares or ()], blinded)
+        _insert_epoch(connection, keyring, [share.fingerprint for share in shares or ()], blinded)
     if is_blinded(vault, epoch):
-        keyring.make_blinding_key(epoch)
+        keyring.create_blinding_key(epoch)
     return epoch
 
 
-def take(vault: Vault, epoch: int, submissions: Sequence[TokenSubmission]) -> None:
-    """Give each new token the subject of its former; those the vault does not know are passed over."""
-    keyring = _filling(vault, epoch)
-    former, key = keyring.former("level2"), keyring.key("level2")
+def accept_submissions(vault: Vault, epoch: int, submissions: Sequence[TokenSubmission]) -> None:
+    """Give each new token the subject of its former one, without those the vault does not know.
+
+    Raises `KeyringError` `epoch-other` when the third party is in another epoch.
+    """
+    keyring = _open_epoch_keys(vault, epoch)
+    former, key = keyring.former_key("level2"), keyring.key("level2")
     if former is None or not submissions:
-        return  # this epoch is filled
+        return  # the epoch has ended its filling
     with vault.database.begin(DatabaseRole.TRUST) as connection:
         connection.execute(
             text(
@@ -87,49 +88,52 @@ def take(vault: Vault, epoch: int, submissions: Sequence[TokenSubmission]) -> No
             ),
             [
                 {
-                    "former": level2(former, one.former, epoch - 1), "new": level2(key, one.new, epoch),
-                    "kind": one.kind, "epoch": epoch,
+                    "former": level2(former, submission.former, epoch - 1),
+                    "new": level2(key, submission.new, epoch), "kind": submission.kind, "epoch": epoch,
                 }
-                for one in submissions
+                for submission in submissions
             ],
         )  # fmt: skip
 
 
 def end(vault: Vault, epoch: int) -> RekeyingReport:
-    """Put the epoch in force, destroy the former tokens and key, and say so on the trail, once."""
-    keyring = _filling(vault, epoch)
+    """Put the epoch in force, destroy the former tokens and key, and record it in the trail once.
+
+    Raises `KeyringError` `epoch-other` when the third party is in another epoch.
+    """
+    keyring = _open_epoch_keys(vault, epoch)
     with vault.database.begin(DatabaseRole.TRUST) as connection:
-        done = _end(connection, epoch)
-    keyring.forget_blinding(epoch - 1)
-    keyring.forget_former("level2")
-    return done
+        report = _close_epoch(connection, epoch)
+    keyring.destroy_blinding_key(epoch - 1)
+    keyring.destroy_former_key("level2")
+    return report
 
 
-def state_of(vault: Vault, epoch: int) -> EpochState | None:
-    """What the vault says of an epoch; None when it knows none of that number."""
+def epoch_state(vault: Vault, epoch: int) -> EpochState | None:
+    """Return the state of an epoch, or None when it never began."""
     with vault.database.begin(DatabaseRole.TRUST) as connection:
-        state: EpochState | None = connection.execute(
+        state: str | None = connection.execute(
             text("SELECT state FROM trust.epoch WHERE epoch = :epoch"), {"epoch": epoch}
         ).scalar_one_or_none()
-    return state
+    return None if state is None else EpochState(state)
 
 
 def any_begun(connection: Connection) -> bool:
-    """Whether the vault was ever filled: there was an epoch."""
+    """Return whether an epoch ever began, so that the vault may hold tokens."""
     return bool(connection.execute(text("SELECT EXISTS (SELECT 1 FROM trust.epoch)")).scalar_one())
 
 
-def _filling(vault: Vault, epoch: int) -> Keyring:
-    """The keyring of that epoch; raises `KeyringError` when another is under way."""
+def _open_epoch_keys(vault: Vault, epoch: int) -> Keyring:
+    """Return the keyring of an epoch that has not ended; raises `KeyringError` when it is of another epoch."""
     keyring = trust_keys(vault.keys)
-    if keyring.epoch != epoch or state_of(vault, epoch) not in ("FILLING", "IN_FORCE"):
+    if keyring.epoch != epoch or epoch_state(vault, epoch) not in (EpochState.FILLING, EpochState.IN_FORCE):
         hint = "call `imaging-hub trust rekey` where the third party is, then `trust resubmit`"
         raise KeyringError("the third party is not in this epoch", code="epoch-other", hint=hint)
     return keyring
 
 
 def is_blinded(vault: Vault, epoch: int) -> bool | None:
-    """Whether an epoch's tokens are made of what the third party evaluates; None for one that never began."""
+    """Return whether an epoch's tokens are derived from OPRF outputs; None when it never began."""
     with vault.database.begin(DatabaseRole.TRUST) as connection:
         blinded: bool | None = connection.execute(
             text("SELECT blinded FROM trust.epoch WHERE epoch = :epoch"), {"epoch": epoch}
@@ -138,23 +142,23 @@ def is_blinded(vault: Vault, epoch: int) -> bool | None:
 
 
 def evaluate(vault: Vault, epoch: int, blinded: Sequence[bytes]) -> tuple[list[bytes], bytes]:
-    """What blinded inputs become under the key of a blinded epoch, each with a proof of the key, and its public half.
+    """Evaluate blinded inputs under the key of a blinded epoch; returns outputs with proofs, and the public key.
 
-    RFC 9497, VOPRF(ristretto255, SHA-512). Of the inputs nothing can be told. Raises `KeyringError` for what is no
-    blinded input, and in an epoch that is not blinded or over.
+    RFC 9497, VOPRF(ristretto255, SHA-512): the inputs reveal nothing. Raises `KeyringError` `blinded-input` for a
+    malformed input, `epoch-other` in an epoch that is not blinded, `key-missing` in one that is over.
     """
     if not is_blinded(vault, epoch):
         raise KeyringError("nothing is evaluated in this epoch", code="epoch-other", hint="see `trust resubmit`")
     evaluator = Evaluator(trust_keys(vault.keys).blinding_key(epoch))
     try:
-        inputs = [BlindedInput.deserialize(one) for one in blinded]
+        inputs = [BlindedInput.deserialize(encoded) for encoded in blinded]
     except ValueError:
         raise KeyringError("an input is none that was blinded", code="blinded-input") from None
-    return [evaluator.evaluate(one).serialize() for one in inputs], evaluator.public_key.serialize()
+    return [evaluator.evaluate(each).serialize() for each in inputs], evaluator.public_key.serialize()
 
 
-def _begin(connection: Connection, keyring: Keyring, shares: Sequence[str], blinded: bool | None) -> None:
-    """End the epoch in force; waits for those who are using it."""
+def _insert_epoch(connection: Connection, keyring: Keyring, shares: Sequence[str], blinded: bool | None) -> None:
+    """Record the epoch as being filled, and end the one in force; waits for transactions that use it."""
     connection.execute(
         text("UPDATE trust.epoch SET state = 'ENDED' WHERE epoch < :epoch AND state <> 'ENDED'"),
         {"epoch": keyring.epoch},
@@ -172,15 +176,15 @@ def _begin(connection: Connection, keyring: Keyring, shares: Sequence[str], blin
         trail.append(connection, ACTOR, trail.AuditAction.EPOCH_BEGUN, f"epoch {keyring.epoch}", detail)
 
 
-def _end(connection: Connection, epoch: int) -> RekeyingReport:
+def _close_epoch(connection: Connection, epoch: int) -> RekeyingReport:
     number = {"epoch": epoch}
     filled = connection.execute(text("SELECT count(*) FROM trust.person WHERE epoch = :epoch"), number).scalar_one()
     removed = connection.execute(text("DELETE FROM trust.person WHERE epoch < :epoch"), number).rowcount
     changed = connection.execute(
         text("UPDATE trust.epoch SET state = 'IN_FORCE' WHERE epoch = :epoch AND state = 'FILLING'"), number
     ).rowcount
-    done = RekeyingReport(epoch, filled, max(0, removed - filled))
+    report = RekeyingReport(epoch, filled, max(0, removed - filled))
     if changed:
-        detail = {"tokens": done.tokens, "left_behind": done.left_behind}
+        detail = {"tokens": report.tokens, "left_behind": report.left_behind}
         trail.append(connection, ACTOR, trail.AuditAction.VAULT_REKEYED, f"epoch {epoch}", detail)
-    return done
+    return report

@@ -1,4 +1,4 @@
-"""The third party's keyrings, in a folder of its own; their form is that of `keys.keyring`."""
+"""The third party's keyrings, in a folder of its own and in the format of `keys.keyring`."""
 
 from __future__ import annotations
 
@@ -9,24 +9,30 @@ from imaging_hub.keys.keyring import Keyring
 
 
 def trust_keys(folder: Path) -> Keyring:
-    """K2 of the third party, from its own folder."""
+    """Open the keyring with K2; raises `KeyringError` as `Keyring.open`."""
     return Keyring.open(folder / "trust.json")
 
 
 def delivery_keys(folder: Path) -> Keyring:
-    """A key for each delivery under way; made when it is not there: it has no backup, and needs none."""
+    """Open the keyring of deliveries, created when it is missing, because it has no backup on purpose.
+
+    Raises `KeyringError` as `Keyring.open`.
+    """
     path = folder / "deliveries.json"
     if not path.exists():
         try:
             return Keyring.create(path)
-        except KeyringError as there:
-            if there.code != "keyring-exists":
+        except KeyringError as fault:
+            if fault.code != "keyring-exists":
                 raise
     return Keyring.open(path)
 
 
 def create_missing(folder: Path, *, filled: bool) -> None:
-    """Make the third party's keyrings at first start; none takes the place of one that a vault was `filled` with."""
+    """Create the third party's keyrings at first start.
+
+    Raises `KeyringError` `keyring-lost` when the vault is `filled` and its keyring is missing.
+    """
     if not (folder / "trust.json").exists():
         if filled:
             hint = "restore the third party's trust.json: with a new key every patient would be somebody new"

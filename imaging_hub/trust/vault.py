@@ -1,7 +1,7 @@
-"""Tokens in, random subjects out (circuit MC of the CNIL's guide on the NIR).
+"""The vault: maps tokens to random subjects (circuit MC of the CNIL's guide on the NIR).
 
-The vault sees neither an INS nor a health datum. Its key is read for each call, so that a key that was renewed beside
-a running process is in use at once.
+It sees neither an INS nor a health datum. Its key is read on each call, so that a rotated key takes effect in a
+running process.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import re
 import secrets
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
-from typing import Literal
 
 from sqlalchemy import Connection, text
 
@@ -20,19 +20,26 @@ from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import KeyringError
 from imaging_hub.keys.aead import AuthenticatedCipher
 from imaging_hub.keys.keyring import Keyring
-from imaging_hub.keys.pseudonym_chain import level2
+from imaging_hub.keys.pseudonym_chain import TokenKind, level2
 from imaging_hub.trust.keyrings import delivery_keys, trust_keys
 
-Kind = Literal["INS", "IPP"]
 ACTOR = "third-party"
+
+
+class EpochState(StrEnum):
+    """Where an epoch of the third party's key is."""
+
+    FILLING = "FILLING"  # its tokens are made of those before; nobody is given a subject
+    IN_FORCE = "IN_FORCE"
+    ENDED = "ENDED"
 
 
 class Vault:
     """The third party's tokens and subjects; `keys` is the folder of its keyrings.
 
-    With another key than the vault was filled with every patient would become somebody new, so every call then raises
-    `KeyringError`. What the id_acc of a delivery stand for is sealed under a key of that delivery, which lies beside
-    the third party's and in no backup.
+    With another key than the one it was filled with, every patient would get a new subject, so methods that take
+    tokens then raise `KeyringError` `keyring-other`; they raise `rekeying` during a change of epoch. The subjects of a
+    delivery are encrypted under a key of that delivery, which has no backup.
     """
 
     def __init__(self, database: Database, keys: Path) -> None:
@@ -40,16 +47,16 @@ class Vault:
         self.keys = keys
 
     def check(self) -> None:
-        """Raise `KeyringError` unless subjects can be given: the key is the vault's, and in force."""
+        """Raise `KeyringError` unless subjects can be issued: the key is the vault's and in force."""
         with self.database.begin(DatabaseRole.TRUST) as connection:
-            _in_force(connection, trust_keys(self.keys))
+            _require_key_in_force(connection, trust_keys(self.keys))
 
-    def subject(self, token1: str, kind: Kind) -> str:
-        """The subject (sid, 128 random bits) of a level-1 token, drawn when the token is new."""
+    def subject(self, token1: str, kind: TokenKind) -> str:
+        """Return the subject (sid, 128 random bits) of a level-1 token, drawn when the token is new."""
         keyring = trust_keys(self.keys)
         with self.database.begin(DatabaseRole.TRUST) as connection:
-            _in_force(connection, keyring)
-            token = _level2(keyring, token1)
+            _require_key_in_force(connection, keyring)
+            token = _level2_token(keyring, token1)
             connection.execute(
                 text(
                     "INSERT INTO trust.person (token, kind, epoch, sid) VALUES (:token, :kind, :epoch, :sid)"
@@ -63,17 +70,17 @@ class Vault:
         return sid
 
     def alias(self, token1: str, sid: str) -> None:
-        """Let a token known by an IPP stand for the subject its INS has: the subject of the INS wins."""
+        """Make the token of an IPP resolve to `sid`, the subject of the patient's INS."""
         keyring = trust_keys(self.keys)
         with self.database.begin(DatabaseRole.TRUST) as connection:
-            _in_force(connection, keyring)
+            _require_key_in_force(connection, keyring)
             connection.execute(
                 text("UPDATE trust.person SET sid = :sid WHERE token = :token AND kind = 'IPP'"),
-                {"token": _level2(keyring, token1), "sid": sid},
+                {"token": _level2_token(keyring, token1), "sid": sid},
             )
 
     def issue_id_acc(self, sids: Collection[str], delivery: str, ttl: timedelta) -> dict[str, str]:
-        """A random identifier (id_acc) for each subject of one delivery, which resolves until `ttl` is over."""
+        """Issue a random identifier (id_acc) to each subject of one delivery, valid for `ttl`; returns them by sid."""
         issued = {sid: secrets.token_hex(16) for sid in sids}
         expires_at = datetime.now(UTC) + ttl
         cipher = AuthenticatedCipher(delivery_keys(self.keys).delivery_key(delivery))
@@ -99,30 +106,29 @@ class Vault:
         return issued
 
     def resolve(self, delivery: str, id_accs: Collection[str]) -> dict[str, str]:
-        """The subjects that id_acc stood for, without those unknown, of another delivery, expired or destroyed."""
-        key = delivery_keys(self.keys).known_delivery_key(delivery)
+        """Return subjects by id_acc, without those unknown, of another delivery, expired or destroyed."""
+        key = delivery_keys(self.keys).existing_delivery_key(delivery)
         if key is None:
             return {}
         with self.database.begin(DatabaseRole.TRUST) as connection:
-            sealed = connection.execute(
+            rows = connection.execute(
                 text(
                     "SELECT id_acc, sealed_sid FROM trust.id_acc WHERE id_acc = ANY (:asked)"
                     " AND delivery = :delivery AND expires_at > now() AND sealed_sid IS NOT NULL"
                 ),
                 {"asked": list(id_accs), "delivery": delivery},
             ).all()
-            if sealed:
-                trail.append(connection, ACTOR, trail.AuditAction.ID_ACC_RESOLVED, delivery, {"id_acc": len(sealed)})
+            if rows:
+                trail.append(connection, ACTOR, trail.AuditAction.ID_ACC_RESOLVED, delivery, {"id_acc": len(rows)})
         cipher = AuthenticatedCipher(key)
-        return {row.id_acc: cipher.open(row.sealed_sid, row.id_acc.encode("ascii")).decode("ascii") for row in sealed}
+        return {row.id_acc: cipher.open(row.sealed_sid, row.id_acc.encode("ascii")).decode("ascii") for row in rows}
 
     def destroy(self, delivery: str) -> int:
-        """Forget what the id_acc of a delivery stood for, and leave a certificate in the trail; returns how many.
+        """Destroy the subjects of a delivery's id_acc, and record it in the trail; returns how many.
 
-        The key goes first: whenever this is broken off, what is left cannot be opened, in backups of the database
-        neither.
+        The key is destroyed first, so that rows left by an interruption, or in backups, cannot be decrypted.
         """
-        delivery_keys(self.keys).destroy_delivery(delivery)
+        delivery_keys(self.keys).destroy_delivery_key(delivery)
         with self.database.begin(DatabaseRole.TRUST) as connection:
             destroyed = connection.execute(
                 text(
@@ -136,17 +142,17 @@ class Vault:
         return destroyed
 
     def destroy_expired(self) -> int:
-        """Destroy every delivery whose time is over, answered or not; returns how many id_acc."""
+        """Destroy every expired delivery, and return the number of id_acc."""
         with self.database.begin(DatabaseRole.TRUST) as connection:
-            deliveries = connection.execute(
+            rows = connection.execute(
                 text("SELECT DISTINCT delivery FROM trust.id_acc WHERE sealed_sid IS NOT NULL AND expires_at <= now()")
-            ).scalars()
-            expired = list(deliveries)
+            )
+            expired = list(rows.scalars())
         return sum(self.destroy(delivery) for delivery in expired)
 
 
-def _level2(keyring: Keyring, token1: str) -> str:
-    """A token of another epoch than the key's comes from who has a former key: its patient would be somebody new."""
+def _level2_token(keyring: Keyring, token1: str) -> str:
+    """Return the level-2 token; refuses a level-1 token of another epoch, whose patient would get a new subject."""
     epoch = re.match("h1e([0-9]+)-", token1)
     if epoch is None or int(epoch[1]) != keyring.epoch:
         hint = "finish `imaging-hub trust resubmit`, where the gateway is"
@@ -154,10 +160,10 @@ def _level2(keyring: Keyring, token1: str) -> str:
     return level2(keyring.key("level2"), token1, keyring.epoch)
 
 
-def _in_force(connection: Connection, keyring: Keyring) -> None:
-    """Refuse another key than the vault's, and every key while the vault is filled with new tokens.
+def _require_key_in_force(connection: Connection, keyring: Keyring) -> None:
+    """Refuse a key that is not the vault's, and every key during a change of epoch.
 
-    The lock keeps an epoch from ending meanwhile.
+    The row lock keeps the epoch from ending during the transaction.
     """
     fingerprint = keyring.fingerprint("level2")
     connection.execute(
@@ -176,7 +182,7 @@ def _in_force(connection: Connection, keyring: Keyring) -> None:
             code="keyring-other",
             hint="restore the third party's keyring from its backup, or finish `imaging-hub trust rekey`",
         )
-    if known.state != "IN_FORCE":
+    if known.state != EpochState.IN_FORCE:
         raise KeyringError(
             "the vault is being given new keys", code="rekeying", hint="finish it with `imaging-hub trust resubmit`"
         )

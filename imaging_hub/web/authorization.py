@@ -19,7 +19,7 @@ from imaging_hub.http.authentication import AppParts, AuthenticatedRequest, Perm
 from imaging_hub.http.problem_details import ProblemDetails, not_found_or_foreign
 from imaging_hub.permits import accounts
 from imaging_hub.permits.policy import (
-    ANYTHING,
+    ANY_RESOURCE,
     Action,
     DenialReason,
     Denied,
@@ -114,7 +114,7 @@ class ActionPermission(Permission[Hub, RequestActor, HubRequest]):
 
     def admit(self, request: Request, app: Hub, person: RequestActor, session: str) -> HubRequest:
         """Return the request if the role allows the action. Raises `ProblemDetails` 401 or 403."""
-        decision = decide(person, self.action, ANYTHING, today=today())
+        decision = decide(person, self.action, ANY_RESOURCE, today=today())
         if isinstance(decision, Denied) and decision.reason in _RESOURCE_INDEPENDENT:
             raise denial_problem(decision)
         return HubRequest(request, app, person, session, self.action)

@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from imaging_hub.cohorts import catalogue
 from imaging_hub.cohorts.catalogue import CohortView
+from imaging_hub.cohorts.cohort_plan import make_plan
 from imaging_hub.cohorts.definition import parse
-from imaging_hub.cohorts.plan import plan
 from imaging_hub.errors import DefinitionError, HubError, NotFound
 from imaging_hub.permits import projects
 from imaging_hub.permits.policy import Action, RequestActor
@@ -86,7 +86,7 @@ class CheckedDefinition:
 
 
 def _find_cohort(connection: Connection, actor: RequestActor, cohort_id: str) -> CohortView:
-    cohorts = catalogue.cohorts(connection, actor, cohort_id)
+    cohorts = catalogue.list_cohorts(connection, actor, cohort_id)
     if not cohorts:
         raise NotFound("no such cohort")
     return cohorts[0]
@@ -96,7 +96,7 @@ def _find_cohort(connection: Connection, actor: RequestActor, cohort_id: str) ->
 def list_cohorts(request: CohortReader) -> list[CohortView]:
     """Frozen cohorts of your projects, the newest first."""
     with request.begin() as connection:
-        return list(catalogue.cohorts(connection, request.person))
+        return list(catalogue.list_cohorts(connection, request.person))
 
 
 @api.get("/{cohort_id}")
@@ -109,7 +109,7 @@ def show_cohort(request: CohortReader, cohort_id: str) -> CohortView:
 @api.post("/check")
 def check(request: CohortChecker, asked: DefinitionIn) -> CheckedDefinition:
     """Check a definition; 422 with file, line and remedy for an error."""
-    wanted = plan(parse(asked.definition))
+    wanted = make_plan(parse(asked.definition))
     return CheckedDefinition(wanted.cohort, wanted.digest, sorted(wanted.modalities), sorted(wanted.domains))
 
 
@@ -162,8 +162,8 @@ def cohort_page(request: CohortReader, cohort_id: str) -> Response:
     """One frozen cohort with its flowchart, and the form to request a release."""
     with request.begin() as connection:
         cohort = _find_cohort(connection, request.person, cohort_id)
-        permits = projects.permits(connection, holder=request.person.name, project=cohort.project)
-        reviews = catalogue.series_by_review_state(connection, cohort_id)
+        permits = projects.list_permits(connection, holder=request.person.name, project=cohort.project)
+        reviews = catalogue.count_series_by_review_state(connection, cohort_id)
     return request.page("cohort.html", cohort=cohort, permits=permits, reviews=reviews)
 
 
@@ -171,8 +171,8 @@ def _cohorts_page(
     request: HubRequest, definition: str, *, flowchart: Flowchart | None = None, fault: HubError | None = None
 ) -> Response:
     with request.begin() as connection:
-        cohorts = catalogue.cohorts(connection, request.person)
-        permits = projects.permits(connection, holder=request.person.name)
+        cohorts = catalogue.list_cohorts(connection, request.person)
+        permits = projects.list_permits(connection, holder=request.person.name)
     status = 422 if fault else 200
     return request.page(
         "cohorts.html",
@@ -219,7 +219,7 @@ def _freeze(request: HubRequest, definition: str, permit_id: str) -> freezing.Fr
             connection,
             definition,
             actor=request.person,
-            permit=projects.permit(connection, permit_id),
+            permit=projects.find_permit(connection, permit_id),
             tables=settings.tables,
             small_cell=settings.small_cell,
             spark=settings.spark,

@@ -50,7 +50,7 @@ def _evidence(request: HubRequest, pseudonym: str) -> LinkEvidence:
     settings = request.app.settings
     codes = ProcedureCodes.read(settings.procedure_codes)
     with request.begin() as connection:
-        evidence = clerical_review.evidence(connection, settings.tables, codes, pseudonym, request.person.name)
+        evidence = clerical_review.find_evidence(connection, settings.tables, codes, pseudonym, request.person.name)
     if evidence is None:
         raise NotFound("no such proposal", hint="it may be decided; look at the list")
     return evidence
@@ -69,7 +69,7 @@ def _decide(request: HubRequest, pseudonym: str, opinion: ProposalOpinion) -> Pr
 
 def _queue(request: HubRequest) -> Sequence[LinkProposal]:
     with request.begin() as connection:
-        return clerical_review.queue(connection, request.person.name)
+        return clerical_review.list_proposals(connection, request.person.name)
 
 
 @api.get("/link-proposals")

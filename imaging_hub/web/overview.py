@@ -10,7 +10,8 @@ from fastapi import APIRouter
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from imaging_hub.archive import reception, totals
+from imaging_hub.archive import reception_counts, totals
+from imaging_hub.archive.index import ReviewState
 from imaging_hub.permits.policy import AccountRole, Action, RequestActor
 from imaging_hub.review import verdicts
 from imaging_hub.web import quarantine
@@ -37,7 +38,7 @@ class OverviewCounts:
 def count_overview(connection: Connection, actor: RequestActor, small_cell: int) -> OverviewCounts:
     """Count what this account may see: a hospital its own, a researcher no count below `small_cell`."""
     hospital = quarantine.visible_hospital(actor)
-    content = totals.of_archive(connection) if hospital is None else totals.of_hospital(connection, hospital)
+    content = totals.count_archive(connection) if hospital is None else totals.count_hospital(connection, hospital)
     counts = {
         "subjects": content.subjects,
         "studies": content.studies,
@@ -49,8 +50,8 @@ def count_overview(connection: Connection, actor: RequestActor, small_cell: int)
             _suppress_small(counts, small_cell), _suppress_small(content.by_modality, small_cell), {}, {}, None
         )
     sees_reception = actor.role in (AccountRole.OPERATOR, AccountRole.HOSPITAL)
-    received = reception.by_state(connection, hospital) if sees_reception else {}
-    waiting = None if hospital else verdicts.counts(connection).get("PENDING", 0)
+    received = reception_counts.count_by_state(connection, hospital) if sees_reception else {}
+    waiting = None if hospital else verdicts.count_by_state(connection).get(ReviewState.PENDING, 0)
     return OverviewCounts(counts, content.by_modality, content.by_study_state, received, waiting)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import Request
 
-from imaging_hub.permits.policy import ANYTHING, Action, Denied, RequestActor, decide
+from imaging_hub.permits.policy import ANY_RESOURCE, Action, Denied, RequestActor, decide
 from imaging_hub.web.authorization import today
 
 _NAVIGATION = (
@@ -59,5 +59,5 @@ def context(request: Request) -> dict[str, Any]:
 
 def role_allows(actor: RequestActor, action: Action) -> bool:
     """Whether the role allows the action at all, for showing a link; the route decides again."""
-    decision = decide(actor, action, ANYTHING, today=today())
+    decision = decide(actor, action, ANY_RESOURCE, today=today())
     return not (isinstance(decision, Denied) and decision.reason in ("role-lacks", "account-expired"))

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from imaging_hub.permits import projects
-from imaging_hub.permits.policy import AccountRole, Action, Permit, RequestActor
+from imaging_hub.permits.policy import AccountRole, Action, Permit, PermitState, RequestActor
 from imaging_hub.permits.projects import Project
 from imaging_hub.web.authorization import HubRequest, RequiresAction, today
 
@@ -30,7 +30,7 @@ class PermitView:
     project: str
     valid_from: date
     valid_until: date
-    state: str
+    state: PermitState
     modalities: list[str]
     domains: list[str]
     holders: list[str]
@@ -39,7 +39,7 @@ class PermitView:
 def list_visible(connection: Connection, actor: RequestActor) -> list[PermitView]:
     """List the permits that the account holds; all for an operator."""
     holder = None if actor.role is AccountRole.OPERATOR else actor.name
-    return [_view(permit) for permit in projects.permits(connection, holder=holder)]
+    return [_view(permit) for permit in projects.list_permits(connection, holder=holder)]
 
 
 def _view(permit: Permit) -> PermitView:
@@ -48,26 +48,18 @@ def _view(permit: Permit) -> PermitView:
         permit.project,
         permit.valid_from,
         permit.valid_until,
-        _state(permit, today()),
+        permit.state(today()),
         sorted(permit.modalities),
         sorted(permit.domains),
         sorted(permit.holders),
     )
 
 
-def _state(permit: Permit, day: date) -> str:
-    if permit.revoked:
-        return "revoked"
-    if day > permit.valid_until:
-        return "expired"
-    return "in force" if day >= permit.valid_from else "not yet"
-
-
 @api.get("/projects")
 def list_projects(request: ProjectReader) -> list[Project]:
     """The public register of projects."""
     with request.begin() as connection:
-        return list(projects.every(connection))
+        return list(projects.list_projects(connection))
 
 
 @api.get("/permits")
@@ -81,5 +73,5 @@ def list_permits(request: PermitReader) -> list[PermitView]:
 def permits_page(request: PermitReader) -> Response:
     """Projects with the permits you may see."""
     with request.begin() as connection:
-        register, held = projects.every(connection), list_visible(connection, request.person)
+        register, held = projects.list_projects(connection), list_visible(connection, request.person)
     return request.page("permits.html", projects=register, permits=held)

@@ -57,7 +57,7 @@ def _suppress_small(month: ReconciledMonth, k: int) -> ReconciliationMonth:
 
 
 def _suppress_pair(whole: int, part: int, k: int) -> tuple[str, str]:
-    whole_shown = counts.one(whole, k)
+    whole_shown = counts.suppress_small_cell(whole, k)
     if whole < k:
         return whole_shown, whole_shown
     return whole_shown, str(part) if part >= k and whole - part >= k else "withheld"

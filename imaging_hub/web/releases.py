@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from imaging_hub.audit import trail
 from imaging_hub.cohorts import catalogue
 from imaging_hub.cohorts.catalogue import ReleaseView
+from imaging_hub.cohorts.release import ReleaseState
 from imaging_hub.errors import NotFound
 from imaging_hub.permits import projects
 from imaging_hub.permits.policy import Action
@@ -50,11 +51,11 @@ class ReleaseIn(BaseModel):
 
 def _require_release(request: HubRequest, release_id: str) -> ReleaseView:
     with request.begin() as connection:
-        release = catalogue.release(connection, release_id)
+        release = catalogue.find_release(connection, release_id)
         if release is None:
             raise NotFound("no such release")
-        resource = catalogue.as_resource(connection, release)
-        permit = projects.permit(connection, release.permit)
+        resource = catalogue.release_resource(connection, release)
+        permit = projects.find_permit(connection, release.permit)
     request.require(resource, permit, obj=release_id)
     return release
 
@@ -63,7 +64,7 @@ def _require_release(request: HubRequest, release_id: str) -> ReleaseView:
 def list_releases(request: ReleaseReader) -> list[ReleaseView]:
     """Your releases, the newest first."""
     with request.begin() as connection:
-        return list(catalogue.releases(connection, request.person))
+        return list(catalogue.list_releases(connection, request.person))
 
 
 @api.post("")
@@ -93,8 +94,8 @@ def release_object(request: ReleaseDownloader, release_id: str, digest: str) -> 
     """One file of the release by its SHA-256, with `Range`, so that an interrupted download can continue."""
     release = _require_release(request, release_id)
     with request.begin() as connection:
-        size = catalogue.size_of_item(connection, release_id, digest)
-    if size is None or release.state != "READY":
+        size = catalogue.item_size(connection, release_id, digest)
+    if size is None or release.state is not ReleaseState.READY:
         raise NotFound("no such release")
     return _stream(request, release, digest, size, "application/dicom")
 
@@ -125,7 +126,7 @@ def _request_release(request: HubRequest, cohort: str, permit: str) -> Requested
     from imaging_hub.cohorts import release as releasing  # an analytic engine: the first page need not wait for it
 
     with request.begin() as connection:
-        if projects.permit(connection, permit) is None:
+        if projects.find_permit(connection, permit) is None:
             raise NotFound("no such permit")
         requested = releasing.request(connection, actor=request.person, cohort=cohort, permit_id=permit, today=today())
     release = allowed_or_raise(requested)
@@ -142,7 +143,7 @@ def release_form(request: ReleaseRequester, cohort_id: str, permit: Annotated[st
 def releases_page(request: ReleaseReader) -> Response:
     """Your releases."""
     with request.begin() as connection:
-        releases = catalogue.releases(connection, request.person)
+        releases = catalogue.list_releases(connection, request.person)
     return request.page("releases.html", releases=releases)
 
 
@@ -151,7 +152,7 @@ def release_page(request: ReleaseReader, release_id: str) -> Response:
     """One release with the commands that install the client and download it."""
     release = _require_release(request, release_id)
     with request.begin() as connection:
-        permit = projects.permit(connection, release.permit)
+        permit = projects.find_permit(connection, release.permit)
     origin = request.app.settings.hub_url
     install = build_wheel().install_command(origin)
     return request.page("release.html", release=release, permit=permit, origin=origin, install=install)

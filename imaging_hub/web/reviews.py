@@ -14,16 +14,18 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from imaging_hub.archive import search, slices
-from imaging_hub.archive.filters import SeriesFilter
-from imaging_hub.archive.slices import SeriesSlice
+from imaging_hub.archive import search, series_slices
+from imaging_hub.archive.index import ReviewState
+from imaging_hub.archive.search_filters import SeriesFilter
+from imaging_hub.archive.series_slices import SeriesSlice
 from imaging_hub.errors import NotFound
 from imaging_hub.http.problem_details import ProblemDetails
 from imaging_hub.permits.policy import Action
 from imaging_hub.review import differences, verdicts
 from imaging_hub.review.differences import AttributeDifference
 from imaging_hub.review.verdicts import (
-    REASONS,
+    REASON_LABELS,
+    GivenVerdict,
     RejectionReason,
     SeriesChanged,
     VerdictBasis,
@@ -47,7 +49,7 @@ ContentDigest = Annotated[str, Form(pattern=r"^[0-9a-f]{64}$")]
 class VerdictIn(BaseModel):
     """A verdict by the API."""
 
-    verdict: str = Field(pattern="^(APPROVED|REJECTED)$")
+    verdict: GivenVerdict
     content_digest: str = Field(pattern="^[0-9a-f]{64}$", description="The series' content that was looked at.")
     reason: RejectionReason | None = Field(None, description="Needed to reject.")
     basis: VerdictBasis = VerdictBasis.AFTER_ONLY
@@ -66,17 +68,13 @@ class ReviewPage:
 def _review(request: HubRequest, series_uid: str, number: int | None = None) -> tuple[ReviewPage, SeriesSlice | None]:
     """Return the series with the changes of slice `number`, by default of its middle slice."""
     with request.begin() as connection:
-        series = search.series(connection, SeriesFilter(series_uids=[series_uid]))
+        series = search.find_series(connection, SeriesFilter(series_uids=[series_uid]))
         if not series:
             raise NotFound("no such series")
-        series_slices = slices.of_series(connection, series_uid)
-        shown = (
-            series_slices[min(len(series_slices) // 2 if number is None else number, len(series_slices) - 1)]
-            if series_slices
-            else None
-        )
-        changed = differences.of_series(connection, series_uid, shown.sop_instance_uid if shown else None)
-        return ReviewPage(series[0], series_slices, changed, verdicts.history(connection, series_uid)), shown
+        slices = series_slices.list_slices(connection, series_uid)
+        shown = slices[min(len(slices) // 2 if number is None else number, len(slices) - 1)] if slices else None
+        changed = differences.list_differences(connection, series_uid, shown.sop_instance_uid if shown else None)
+        return ReviewPage(series[0], slices, changed, verdicts.list_verdicts(connection, series_uid)), shown
 
 
 def _raise_unless_recorded(outcome: VerdictOutcome) -> None:
@@ -114,7 +112,7 @@ def _decide(
 def list_waiting(request: ReviewReader) -> list[WaitingSeries]:
     """Series that wait for a verdict, highest risk first."""
     with request.begin() as connection:
-        return list(verdicts.queue(connection))
+        return list(verdicts.list_waiting(connection))
 
 
 @api.get("/reviews/{series_instance_uid}")
@@ -126,7 +124,7 @@ def show_review(request: ReviewReader, series_instance_uid: UidParameter) -> Rev
 @api.post("/reviews/{series_instance_uid}", status_code=204, response_class=Response)
 def give_verdict(request: ReviewDecider, series_instance_uid: UidParameter, body: VerdictIn) -> Response:
     """Approve or reject the present content of a series."""
-    approved = body.verdict == "APPROVED"
+    approved = body.verdict is ReviewState.APPROVED
     _decide(request, series_instance_uid, body.content_digest, body.reason, body.basis, approved=approved)
     return Response(status_code=204)
 
@@ -137,7 +135,7 @@ def queue_page(
 ) -> Response:
     """The queue as a page."""
     with request.begin() as connection:
-        waiting, counted = verdicts.queue(connection), verdicts.counts(connection)
+        waiting, counted = verdicts.list_waiting(connection), verdicts.count_by_state(connection)
     return request.page("reviews.html", waiting=waiting, counts=counted, done=done)
 
 
@@ -151,13 +149,13 @@ def review_page(
     """BEFORE and AFTER side by side, the changes, and the form for the verdict."""
     review, shown = _review(request, series_instance_uid, n)
     with request.begin() as connection:
-        waiting = [other.series_instance_uid for other in verdicts.queue(connection)]
+        waiting = [other.series_instance_uid for other in verdicts.list_waiting(connection)]
     return request.page(
         "review.html",
         review=review,
         shown=shown,
         window=request.app.pictures.window(shown.digest) if shown else None,
-        reasons=REASONS,
+        reasons=REASON_LABELS,
         waiting=waiting,
         done=done,
         console=request.app.settings.console_url,
@@ -169,16 +167,16 @@ def verdict_form(
     *,
     request: ReviewDecider,
     series_instance_uid: UidParameter,
-    verdict: Annotated[str, Form(pattern="^(APPROVED|REJECTED)$")],
+    verdict: Annotated[GivenVerdict, Form()],
     content_digest: ContentDigest,
     basis: Annotated[VerdictBasis, Form()],
     reason: Annotated[RejectionReason | None, Form()] = None,
 ) -> Response:
     """Record the verdict and go to the next series."""
-    approved = verdict == "APPROVED"
+    approved = verdict is ReviewState.APPROVED
     _decide(request, series_instance_uid, content_digest, reason, basis, approved=approved)
     with request.begin() as connection:
-        following = next(iter(verdicts.queue(connection, limit=1)), None)
+        following = next(iter(verdicts.list_waiting(connection, limit=1)), None)
     path = f"/reviews/{following.series_instance_uid}" if following else "/reviews"
     return RedirectResponse(f"{path}?done={series_instance_uid}", 303)
 
@@ -195,7 +193,7 @@ def after_picture(
 ) -> Response:
     """One frame of the archived instance, re-encoded as PNG."""
     with request.begin() as connection:
-        series_slice = slices.find(connection, series_instance_uid, sop_instance_uid)
+        series_slice = series_slices.find_slice(connection, series_instance_uid, sop_instance_uid)
     if series_slice is None or frame >= series_slice.frames:
         raise NotFound("no such picture")
     return Response(request.app.pictures.png(series_slice.digest, frame, center, width), media_type="image/png")

@@ -9,8 +9,9 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from imaging_hub.archive import search, totals
-from imaging_hub.archive.filters import SeriesFilter, StudyFilter
+from imaging_hub.archive.index import ArchivedStudyState
 from imaging_hub.archive.search import ArchivedSeries, ArchivedStudy
+from imaging_hub.archive.search_filters import SeriesFilter, StudyFilter
 from imaging_hub.errors import NotFound
 from imaging_hub.permits.policy import AccountRole, Action, RequestActor, RequestedResource
 from imaging_hub.web.authorization import HubRequest, RequiresAction
@@ -23,7 +24,6 @@ pages = APIRouter(include_in_schema=False)
 StudyReader = Annotated[HubRequest, RequiresAction(Action.STUDIES_READ)]
 SeriesReader = Annotated[HubRequest, RequiresAction(Action.SERIES_READ)]
 PageOffset = Annotated[int, Query(ge=0, le=10_000_000)]
-STATES = ("COMPLETE", "IN_REVIEW", "RELEASABLE", "VETOED")
 
 
 class StudyListQuery(BaseModel):
@@ -48,8 +48,8 @@ def _filter(actor: RequestActor, asked: StudyListQuery) -> StudyFilter:
 
 def _study(request: HubRequest, uid: str) -> tuple[ArchivedStudy, list[ArchivedSeries]]:
     with request.begin() as connection:
-        studies = search.studies(connection, StudyFilter(study_uids=[uid]))
-        series = search.series_of(connection, uid)
+        studies = search.find_studies(connection, StudyFilter(study_uids=[uid]))
+        series = search.find_series_of_study(connection, uid)
     if not studies:
         raise NotFound("no such study")
     request.require(RequestedResource(finess=studies[0].finess))
@@ -65,7 +65,7 @@ def list_studies(
 ) -> list[ArchivedStudy]:
     """Studies in the archive, the latest first; dates are shifted."""
     with request.begin() as connection:
-        return search.studies(connection, _filter(request.person, asked), limit=limit, offset=offset)
+        return search.find_studies(connection, _filter(request.person, asked), limit=limit, offset=offset)
 
 
 @api.get("/studies/{study_instance_uid}")
@@ -84,8 +84,10 @@ def list_series(request: StudyReader, study_instance_uid: str) -> list[ArchivedS
 def show_series(request: SeriesReader, series_instance_uid: str) -> ArchivedSeries:
     """One series."""
     with request.begin() as connection:
-        series = search.series(connection, SeriesFilter(series_uids=[series_instance_uid]))
-        study = search.studies(connection, StudyFilter(study_uids=[series[0].study_instance_uid])) if series else []
+        series = search.find_series(connection, SeriesFilter(series_uids=[series_instance_uid]))
+        study = (
+            search.find_studies(connection, StudyFilter(study_uids=[series[0].study_instance_uid])) if series else []
+        )
     if not series or not study:
         raise NotFound("no such series")
     request.require(RequestedResource(finess=study[0].finess))
@@ -96,8 +98,8 @@ def show_series(request: SeriesReader, series_instance_uid: str) -> ArchivedSeri
 def studies_page(request: StudyReader, asked: Annotated[StudyListQuery, Depends()], offset: PageOffset = 0) -> Response:
     """The list with its filters."""
     with request.begin() as connection:
-        studies = search.studies(connection, _filter(request.person, asked), limit=PAGE + 1, offset=offset)
-        modalities = sorted(totals.series_by_modality(connection))
+        studies = search.find_studies(connection, _filter(request.person, asked), limit=PAGE + 1, offset=offset)
+        modalities = sorted(totals.count_series_by_modality(connection))
     return request.page(
         "studies.html",
         studies=studies[:PAGE],
@@ -106,7 +108,7 @@ def studies_page(request: StudyReader, asked: Annotated[StudyListQuery, Depends(
         size=PAGE,
         asked=asked.model_dump(),
         modalities=modalities,
-        states=STATES,
+        states=list(ArchivedStudyState),
     )
 
 

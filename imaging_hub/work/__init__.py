@@ -1,1 +1,1 @@
-"""The only place that sees both zones: it takes what came in to where it can be used."""
+"""Processing of studies and releases, by the only processes that see both zones."""

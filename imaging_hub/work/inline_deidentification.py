@@ -1,7 +1,8 @@
-"""De-identification in memory, before the answer, for senders whose originals are never kept: a process of its own.
+"""Inline de-identification: in memory and before the acknowledgement, for senders whose originals are never kept.
 
-It decides on an instance alone, and only where nothing speaks against it; whatever else there is takes the spool, where
-a worker sees it beside its whole study. What passes here is stored and not yet indexed: that too waits for the study.
+It runs in a process of its own and decides on one instance alone. An instance with any doubt goes to the spool, where a
+worker sees it together with its study. The object of a de-identified instance is stored at once and indexed later, with
+its study.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from threading import Lock, Thread
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from imaging_hub.archive import change_lists, opposition
+from imaging_hub.archive import deidentification_changes, opposed_subjects
 from imaging_hub.archive.index import StoredInstance
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.database import Database, DatabaseRole
@@ -34,21 +35,21 @@ from imaging_hub.log import log
 from imaging_hub.pseudonymisation import identity, ins, traits
 from imaging_hub.pseudonymisation.identity import ContestedIdentity
 from imaging_hub.pseudonymisation.ins import QualifiedIns, UnqualifiedIns
-from imaging_hub.pseudonymisation.pseudonyms import for_subject
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.pseudonyms import subject_pseudonyms
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings
-from imaging_hub.work.group_store import GroupStore
 from imaging_hub.work.inline_outcome import InlineOutcome, OutcomeSealer
+from imaging_hub.work.object_group_commit import ObjectGroupCommit
 
-REMEMBERED = 64
-"""Studies that arrive at once."""
-FRESH_SECONDS = 30.0
-"""What is known of a study, its profile and its patient is looked up again after so long."""
+CACHED_STUDIES = 64
+"""Studies kept in memory."""
+CACHE_SECONDS = 30.0
+"""A study, its profile and its patient are looked up again after this time."""
 
 
 @dataclass(frozen=True)
 class _Study:
-    """What does not change from instance to instance."""
+    """What the instances of one study have in common."""
 
     patient_id: str
     reading: QualifiedIns | UnqualifiedIns
@@ -62,44 +63,44 @@ class _Study:
 
 
 class InlineDeidentifier:
-    """Lets instances of known studies through; safe among threads, each of which has a `InlineSession` of its own."""
+    """De-identifies instances; thread-safe, with an `InlineSession` per thread."""
 
     def __init__(self, settings: Settings, database: Database, third_party: ThirdParty) -> None:
         self._settings = settings
         self._login = database.login(DatabaseRole.WORKER)
         self._third_party = third_party
         self._study_keys = open_study_keys(settings, self._login)
-        self._storing = GroupStore(ObjectStore(settings.objects))
+        self._objects = ObjectGroupCommit(ObjectStore(settings.objects))
         self._hub_keys = hub_keys(settings.keys)
         self._plans = PlanCache(settings.profile_folders)
         self._studies: OrderedDict[OriginalOwner, _Study] = OrderedDict()
         self._lock = Lock()
 
-    def deidentify(self, handed: HandoverRequest, dataset: Buffer, session: InlineSession) -> bytes | None:
-        """De-identify an instance and store its object; its sealed outcome, or None where it has to take the spool."""
+    def deidentify(self, request: HandoverRequest, dataset: Buffer, session: InlineSession) -> bytes | None:
+        """Return the encrypted outcome of the instance, its object durable; None when it has to be spooled."""
         try:
-            return self._deidentify(handed, dataset, session)
+            return self._deidentify(request, dataset, session)
         except (HubError, SQLAlchemyError, OSError) as fault:
             log.warning("inline-deidentification-failed", fault=type(fault).__name__, code=getattr(fault, "code", ""))
             return None
 
-    def _deidentify(self, handed: HandoverRequest, dataset: Buffer, session: InlineSession) -> bytes | None:
-        owner = OriginalOwner(handed.hospital, handed.study_instance_uid)
-        header = session.read(owner, dataset, handed.transfer_syntax_uid)
+    def _deidentify(self, request: HandoverRequest, dataset: Buffer, session: InlineSession) -> bytes | None:
+        owner = OriginalOwner(request.hospital, request.study_instance_uid)
+        header = session.read(owner, dataset, request.transfer_syntax_uid)
         reading = ins.read(header, self._settings.environment)
-        study = self._study(owner, handed, reading)
-        if study is None or study.patient_id != handed.patient_id or study.reading != reading:
+        study = self._get_study(owner, request, reading)
+        if study is None or study.patient_id != request.patient_id or study.reading != reading:
             return None
-        study = self._knowing(owner, study, frozenset(session.identifiers))
+        study = self._add_identifiers(owner, study, frozenset(session.identifiers))
         outcome = session.engine(study.label, study.plan).deidentify(
-            SourceInstance(dataset, handed.transfer_syntax_uid), study.pseudonyms
+            SourceInstance(dataset, request.transfer_syntax_uid), study.pseudonyms
         )
         if isinstance(outcome, Quarantined):
             if outcome.fault is not None:
                 log.error("engine-fault", fault=outcome.fault.kind, place=outcome.fault.place, instances=1)
             return None
-        change_list = session.change_list(outcome.changes, self._kept)
-        stored = self._storing.put(outcome.part10)
+        change_list = session.change_list(outcome.changes, self._store_changes)
+        stored = self._objects.put(outcome.part10)
         return study.sealer.seal(
             InlineOutcome(
                 admission=StoredInstance(
@@ -113,58 +114,58 @@ class InlineDeidentifier:
             )
         )
 
-    def _study(
-        self, owner: OriginalOwner, handed: HandoverRequest, reading: QualifiedIns | UnqualifiedIns
+    def _get_study(
+        self, owner: OriginalOwner, request: HandoverRequest, reading: QualifiedIns | UnqualifiedIns
     ) -> _Study | None:
-        """What is known of a study; None where it is for people, or for its worker, to decide."""
+        """Return the study, cached or looked up; None when its instances have to be spooled."""
         with self._lock:
-            known = self._studies.get(owner)
-        if known is not None and time.monotonic() - known.since < FRESH_SECONDS:
-            return known
-        label, plan = self._plans.of(handed.profile)
+            cached = self._studies.get(owner)
+        if cached is not None and time.monotonic() - cached.since < CACHE_SECONDS:
+            return cached
+        label, plan = self._plans.of(request.profile)
         key = self._study_keys.get_key(owner)
         with self._login.begin() as connection:
-            if not retention.keeps_no_originals(connection, handed.hospital):
+            if not retention.keeps_no_originals(connection, request.hospital):
                 return None
             subject = identity.register(
                 connection,
                 gateway_keys(self._settings.keys),  # as it is now: it may have been renewed
                 self._third_party,
-                hospital=handed.hospital,
-                patient_id=handed.patient_id,
+                hospital=request.hospital,
+                patient_id=request.patient_id,
                 reading=reading,
             )
-            if isinstance(subject, ContestedIdentity) or opposition.stands(connection, subject.sid):
+            if isinstance(subject, ContestedIdentity) or opposed_subjects.is_opposed(connection, subject.sid):
                 return None
-            named = patient_identifiers.merge_identifiers(connection, key, frozenset())
-        pseudonyms = replace(for_subject(self._hub_keys, subject.sid, handed.hospital), identifiers=named)
+            identifiers = patient_identifiers.merge_identifiers(connection, key, frozenset())
+        pseudonyms = replace(subject_pseudonyms(self._hub_keys, subject.sid, request.hospital), identifiers=identifiers)
         sealer, now = OutcomeSealer(self._hub_keys, key), time.monotonic()
-        made = _Study(handed.patient_id, reading, subject.sid, pseudonyms, label, plan, key, sealer, now)
-        return self._remember(owner, made)
+        study = _Study(request.patient_id, reading, subject.sid, pseudonyms, label, plan, key, sealer, now)
+        return self._cache(owner, study)
 
-    def _knowing(self, owner: OriginalOwner, study: _Study, identifiers: frozenset[str]) -> _Study:
-        """The study with what one more header names its patient by; kept before anything passes."""
+    def _add_identifiers(self, owner: OriginalOwner, study: _Study, identifiers: frozenset[str]) -> _Study:
+        """Add the identifiers of one more header to the study, durably, before an instance is released."""
         if identifiers <= study.pseudonyms.identifiers:
             return study
         with self._login.begin() as connection:
-            named = patient_identifiers.merge_identifiers(connection, study.key, identifiers)
-        return self._remember(owner, replace(study, pseudonyms=replace(study.pseudonyms, identifiers=named)))
+            all_identifiers = patient_identifiers.merge_identifiers(connection, study.key, identifiers)
+        return self._cache(owner, replace(study, pseudonyms=replace(study.pseudonyms, identifiers=all_identifiers)))
 
-    def _kept(self, changes: Sequence[AttributeChange]) -> str:
+    def _store_changes(self, changes: Sequence[AttributeChange]) -> str:
         with self._login.begin() as connection:
-            return change_lists.keep(connection, [changes])[0]
+            return deidentification_changes.store(connection, [changes])[0]
 
-    def _remember(self, owner: OriginalOwner, study: _Study) -> _Study:
+    def _cache(self, owner: OriginalOwner, study: _Study) -> _Study:
         with self._lock:
             self._studies[owner] = study
             self._studies.move_to_end(owner)
-            while len(self._studies) > REMEMBERED:
+            while len(self._studies) > CACHED_STUDIES:
                 self._studies.popitem(last=False)
         return study
 
 
 class InlineSession:
-    """What one thread keeps from instance to instance: slices of a series repeat most of what is read and decided."""
+    """State of one thread from instance to instance, since slices of a series repeat most of the work."""
 
     def __init__(self) -> None:
         self._owner: OriginalOwner | None = None
@@ -175,55 +176,57 @@ class InlineSession:
 
     @property
     def identifiers(self) -> set[str]:
-        """What the headers of the study read last name its patient by."""
+        """Identifiers of the patient in the headers that were read of the present study."""
         return self._collector.found
 
     def read(self, owner: OriginalOwner, dataset: Buffer, transfer_syntax_uid: str) -> Dataset:
-        """Read the header of an instance and collect its identifiers."""
+        """Parse the header of an instance and collect its identifiers."""
         if owner != self._owner:
             self._owner, self._collector = owner, IdentifierCollector()
         start = self._collector.read_start(dataset, len(dataset), transfer_syntax_uid)
         return self._collector.read(dataset, transfer_syntax_uid) if start is None else start
 
     def change_list(self, changes: Sequence[AttributeChange], keep: Callable[[Sequence[AttributeChange]], str]) -> str:
-        """Return the digest of a list of changes, kept by `keep` unless it is that of the instance before."""
+        """Return the digest of a list of changes, stored by `keep` unless it equals that of the previous instance."""
         if changes != self._changes[0] or not self._changes[1]:
             self._changes = (changes, keep(changes))
         return self._changes[1]
 
     def engine(self, label: str, plan: Plan) -> Deidentifier:
-        """Return the engine of a plan, the same while `label` is."""
+        """Return the engine of a plan, reused while the plan stays the same."""
         if self._engine is None or label != self._label:
             self._engine, self._label = Deidentifier(plan), label
         return self._engine
 
 
 def run(settings: Settings, database: Database) -> None:
-    """De-identify what the gateway hands over, until asked to stop."""
+    """Serve gateways until stopped."""
     deidentifier = InlineDeidentifier(settings, database, ThirdParty.connect(settings))
-    listening = deidentification_socket.listen(settings.handover_socket)
+    listener = deidentification_socket.listen(settings.handover_socket)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: listening.shutdown(socket.SHUT_RDWR))
-    serve(listening, deidentifier)
+        signal.signal(number, lambda *_: listener.shutdown(socket.SHUT_RDWR))
+    serve(listener, deidentifier)
 
 
-def serve(listening: socket.socket, deidentifier: InlineDeidentifier) -> None:
-    """Run a thread for each connection of the gateway, until the socket is shut down."""
-    with listening:
+def serve(listener: socket.socket, deidentifier: InlineDeidentifier) -> None:
+    """Serve each connection in a thread of its own, until the socket is shut down."""
+    with listener:
         while True:
             try:
-                line, _ = listening.accept()
+                connection, _ = listener.accept()
             except OSError:
                 return
-            Thread(target=_attend, args=(line, deidentifier), name="inline-deidentification", daemon=True).start()
+            Thread(
+                target=_serve_connection, args=(connection, deidentifier), name="inline-deidentification", daemon=True
+            ).start()
 
 
-def _attend(line: socket.socket, deidentifier: InlineDeidentifier) -> None:
+def _serve_connection(connection: socket.socket, deidentifier: InlineDeidentifier) -> None:
     session = InlineSession()
-    with line:
+    with connection:
         while True:
             try:
-                handed, dataset = deidentification_socket.receive_request(line)
-                deidentification_socket.send_outcome(line, deidentifier.deidentify(handed, dataset, session))
+                request, dataset = deidentification_socket.receive_request(connection)
+                deidentification_socket.send_outcome(connection, deidentifier.deidentify(request, dataset, session))
             except OSError:
                 return

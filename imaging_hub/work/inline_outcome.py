@@ -1,6 +1,6 @@
-"""What came of an instance that passed the door before it was acknowledged, until its study is complete.
+"""Outcome of inline de-identification, kept until the study is complete.
 
-The gateway writes it beside the instance's row and cannot open it: it is sealed under a key that is made of one of the
+The gateway stores it beside the instance's row and cannot read it: it is encrypted under a key derived from one of the
 hub's and the study's, and shredded with the latter.
 """
 
@@ -28,34 +28,38 @@ from imaging_hub.pseudonymisation.traits import PatientTraits
 
 @dataclass(frozen=True, slots=True)
 class InlineOutcome:
-    """An instance whose object is stored, and what its header said that no original says any more."""
+    """A stored instance, and what a later check needs of its header, since no original is kept."""
 
     admission: StoredInstance
-    """Without the bytes of the object, its changes by their digest."""
+    """Without the bytes of the object; its changes are named by their digest."""
     sid: str
     profile: str
-    """`name@digest`, by which it was de-identified."""
+    """The profile, as `name@digest`."""
     searched: frozenset[str] = field(repr=False)
-    """The patient's identifiers, of all the study as far as it was known then."""
+    """The patient's identifiers that were searched, known from the study so far."""
     reading: QualifiedIns | UnqualifiedIns
     traits: PatientTraits | None
 
-    def refused(self, sid: str, profile: str, named: frozenset[str]) -> Quarantined | None:
-        """Say why it cannot be admitted, now that its study is whole; None where it can.
+    def refusal(self, sid: str, profile: str, identifiers: frozenset[str]) -> Quarantined | None:
+        """Return why the instance cannot be indexed now that its study is complete; None when it can.
 
-        `sid` and `profile` are those of the study, `named` all that its patient is named by: what was not known yet
-        when the instance passed is looked for in what would leave. Only an original could be de-identified anew.
+        `sid` and `profile` are those of the study. Identifiers that were unknown at de-identification are
+        searched in its header. An instance that is refused has to be sent again, since no original is kept.
         """
         if (sid, profile) != (self.sid, self.profile):
             return Quarantined(SEND_AGAIN, rule="study")
-        learnt = named - self.searched
+        new_identifiers = identifiers - self.searched
         instance = self.admission.instance
-        hit = residual_check.check_again(instance.header, instance.transfer_syntax_uid, learnt) if learnt else None
+        hit = (
+            residual_check.check_again(instance.header, instance.transfer_syntax_uid, new_identifiers)
+            if new_identifiers
+            else None
+        )
         return None if hit is None else Quarantined(SEND_AGAIN, hit.path, "residual-identifier")
 
 
 class OutcomeSealer:
-    """Seals the outcomes of one study and opens them; `keyring` is the hub's."""
+    """Encrypts and decrypts the outcomes of one study; `keyring` is the hub's."""
 
     def __init__(self, keyring: Keyring, key: StudyKey) -> None:
         self._cipher = AuthenticatedCipher(
@@ -63,27 +67,27 @@ class OutcomeSealer:
         )
 
     def seal(self, outcome: InlineOutcome) -> bytes:
-        """Seal an outcome for the gateway to keep."""
-        return self._cipher.seal(zlib.compress(json.dumps(_written(outcome)).encode(), 1))
+        """Encrypt an outcome."""
+        return self._cipher.seal(zlib.compress(json.dumps(_to_json(outcome)).encode(), 1))
 
     def open(self, sealed: bytes) -> InlineOutcome:
-        """Open what was sealed; raises `KeyringError` where it was sealed under another key, or changed since."""
+        """Decrypt an outcome. Raises `KeyringError` when the key is another or the data were altered."""
         try:
             compressed = self._cipher.open(sealed)
         except SealBroken:
             raise KeyringError(
-                "what passed the door cannot be opened",
+                "an outcome of inline de-identification cannot be opened",
                 code="outcome-unreadable",
                 hint="restore hub.json and originals.json from their backup",
             ) from None
-        return _read(json.loads(zlib.decompress(compressed)))
+        return _from_json(json.loads(zlib.decompress(compressed)))
 
 
-def _written(outcome: InlineOutcome) -> dict[str, Any]:
+def _to_json(outcome: InlineOutcome) -> dict[str, Any]:
     instance, reading, traits = outcome.admission.instance, outcome.reading, outcome.traits
     return {
         "instance": {
-            **{name: getattr(instance, name) for name in _PLAIN},
+            **{name: getattr(instance, name) for name in _COPIED_FIELDS},
             "header": b64encode(instance.header).decode("ascii"),
             "study_date": instance.study_date and instance.study_date.isoformat(),
         },
@@ -99,7 +103,7 @@ def _written(outcome: InlineOutcome) -> dict[str, Any]:
     }
 
 
-_PLAIN = (
+_COPIED_FIELDS = (
     "sop_class_uid",
     "sop_instance_uid",
     "series_instance_uid",
@@ -109,32 +113,32 @@ _PLAIN = (
 )
 
 
-def _read(written: dict[str, Any]) -> InlineOutcome:
-    instance, reading, traits = written["instance"], written["reading"], written["traits"]
+def _from_json(fields: dict[str, Any]) -> InlineOutcome:
+    instance, reading, traits = fields["instance"], fields["reading"], fields["traits"]
     return InlineOutcome(
         admission=StoredInstance(
             DeidentifiedInstance(
-                **{name: instance[name] for name in _PLAIN},
+                **{name: instance[name] for name in _COPIED_FIELDS},
                 part10=(),
                 header=b64decode(instance["header"]),
                 changes=(),
-                study_date=_day(instance["study_date"]),
+                study_date=_parse_date(instance["study_date"]),
             ),
-            written["digest"],
-            written["size"],
-            written["change_list"],
+            fields["digest"],
+            fields["size"],
+            fields["change_list"],
         ),
-        sid=written["sid"],
-        profile=written["profile"],
-        searched=frozenset(written["searched"]),
+        sid=fields["sid"],
+        profile=fields["profile"],
+        searched=frozenset(fields["searched"]),
         reading=(
             QualifiedIns(reading["ins"], date.fromisoformat(reading["birth_date"]), reading["sex"])
-            if written["qualified"]
+            if fields["qualified"]
             else UnqualifiedIns(reading["reason"])
         ),
         traits=traits and PatientTraits(date.fromisoformat(traits["birth_month"]), traits["sex"]),
     )
 
 
-def _day(written: str | None) -> date | None:
-    return None if written is None else date.fromisoformat(written)
+def _parse_date(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""The way of a study, from complete to archived, on one page: `StudyPipeline.process_study`.
+"""Pipeline of a study from complete to archived: `StudyPipeline.process_study`.
 
 Every step may be repeated: objects are named by their digest, and a study settles in one transaction, so that its
 instances are indexed and journalled together or not at all.
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from imaging_hub.archive import index, object_removal, opposition, search
+from imaging_hub.archive import index, object_removal, opposed_subjects, search
 from imaging_hub.archive.index import StoredInstance
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.archive.orthanc_sink import OrthancSink
@@ -24,43 +24,43 @@ from imaging_hub.database import Database, DatabaseRole, wake_workers
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.engine.plan import PlanCache
 from imaging_hub.deidentification.instance import Pseudonyms, Quarantined
-from imaging_hub.errors import KeyringError, StorageUnavailable, ThirdPartyAway
+from imaging_hub.errors import KeyringError, StorageUnavailable, ThirdPartyUnavailable
 from imaging_hub.intake import completeness, journal, patient_identifiers, retention, study_keys
 from imaging_hub.intake.completeness import StudyRevision
 from imaging_hub.intake.journal import DeidentifiedEntry, JournalEntry
 from imaging_hub.intake.spool import open_spool
-from imaging_hub.intake.study_keys import OriginalOwner, open_study_keys
+from imaging_hub.intake.study_keys import OriginalOwner, StudyKey, open_study_keys
 from imaging_hub.keys.keyring import gateway_keys, hub_keys, project_keys
 from imaging_hub.log import log
 from imaging_hub.pseudonymisation import identity
-from imaging_hub.pseudonymisation.identity import ContestedIdentity
-from imaging_hub.pseudonymisation.pseudonyms import for_subject
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.identity import ContestedIdentity, PatientIdentity
+from imaging_hub.pseudonymisation.pseudonyms import subject_pseudonyms
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.pseudonymisation.traits import PatientTraits
 from imaging_hub.review import verdicts
 from imaging_hub.settings import Settings
-from imaging_hub.work.archiving import StudyOriginals, archived
 from imaging_hub.work.inline_outcome import OutcomeSealer
-from imaging_hub.work.patient import read_patient
+from imaging_hub.work.study_archiver import StudyOriginals, archive_instances
+from imaging_hub.work.study_patient import PatientOfStudy, read_patient
 
 ACTOR = "worker"
-ALL = 1 << 30
+UNLIMITED = 1 << 30
 
 
 @dataclass(frozen=True)
 class DueWork:
-    """Rows that wait for work."""
+    """Row numbers and names of what is due."""
 
     studies: Sequence[int]
     releases: Sequence[str]
     sinks: Sequence[str]
-    next_quiet: float | None
-    """Seconds until the next open study may be complete."""
+    next_completion_seconds: float | None
+    """Seconds until the next open study can be closed."""
 
 
 @dataclass(frozen=True)
 class _Subject:
-    """Whose a study is, under which pseudonyms and by which profile it was de-identified."""
+    """Subject, pseudonyms and profile of a study."""
 
     sid: str
     pseudonyms: Pseudonyms
@@ -69,7 +69,7 @@ class _Subject:
 
 
 class StudyPipeline:
-    """What a worker can do; it logs in as the one role that sees both zones."""
+    """The steps of a worker, with the one database role that sees both zones."""
 
     def __init__(self, settings: Settings, database: Database, third_party: ThirdParty) -> None:
         self._settings = settings
@@ -83,28 +83,31 @@ class StudyPipeline:
         self._engines: dict[str, Deidentifier] = {}
 
     def due(self) -> DueWork:
-        """Close the studies that have gone quiet, and name every row that waits and can be worked on."""
+        """Close quiet studies, and list the rows that are due."""
         with self._login.begin() as connection:
             completeness.close_quiet_studies(connection, self._settings.study_quiet_seconds)
             due = DueWork(
                 completeness.list_complete_studies(connection),
-                releases.awaiting(connection),
-                search.awaiting_sink(connection) if self._settings.orthanc_sink_url else (),
+                releases.list_preparing(connection),
+                search.list_awaiting_sink(connection) if self._settings.orthanc_sink_url else (),
                 completeness.seconds_until_quiet(connection, self._settings.study_quiet_seconds),
             )
-        return due if not due.studies or self._gives_subjects() else replace(due, studies=())
+        return due if not due.studies or self._third_party_answers() else replace(due, studies=())
 
-    def _gives_subjects(self) -> bool:
-        """Whether the third party is there; while it is not, studies wait, however long that is."""
+    def _third_party_answers(self) -> bool:
+        """Whether the third party answers; until it does, studies wait."""
         try:
             self._third_party.check()
-        except ThirdPartyAway as away:
+        except ThirdPartyUnavailable as away:
             log.warning("third-party-away", code=away.code)
             return False
         return True
 
     def process_study(self, study: int) -> None:
-        """De-identify, archive, index and journal what a complete study still holds."""
+        """De-identify, archive, index and journal the unsettled instances of a complete study.
+
+        Raises `ThirdPartyAway`, `StorageUnavailable` or `KeyringError`, after which it may be called again.
+        """
         with self._login.begin() as connection:
             revision = completeness.get_revision(connection, study)
             entries = journal.list_unsettled(connection, study)
@@ -115,96 +118,57 @@ class StudyPipeline:
             self._conclude(revision, [], [(entry, Quarantined("patient-conflict")) for entry in entries])
         else:
             self._deidentify(revision, entries)
-            self._purge_at_once(study)
-
-    def _purge_at_once(self, study: int) -> None:
-        """Remove the originals of a study whose sender has none kept; what is held back stays, for people to see."""
-        with self._login.begin() as connection:
-            found = retention.list_expired(connection, self._settings.originals_days, study=study, limit=ALL)
-            retention.purge(connection, self._spool, [original for original in found if original.at_once])
-
-    def give_up(self, study: int) -> None:
-        """Quarantine what could not be processed in so many attempts."""
-        with self._login.begin() as connection:
-            revision = completeness.get_revision(connection, study)
-            entries = journal.list_unsettled(connection, study)
-        self._conclude(revision, [], [(entry, Quarantined("processing-failed")) for entry in entries])
-
-    def prepare_release(self, release: str) -> None:
-        """Write the release's own copies, under its project's pseudonyms."""
-        with self._login.begin() as connection:
-            project = releases.project_of(connection, release)
-        keys = project_keys(self._settings.keys)
-        releases.prepare(
-            self._login, self._objects, release, keys.project_key("pid", project), keys.project_key("uid", project)
-        )
-
-    def fail_release(self, release: str) -> None:
-        """Say that a release could not be prepared."""
-        with self._login.begin() as connection:
-            releases.fail(connection, release)
-
-    def send_to_sink(self, study_uid: str) -> None:
-        """Copy an archived study into the Orthanc that wants one, and verify it there."""
-        sink = OrthancSink(self._settings.orthanc_sink_url or "", self._objects)
-        sink.send_study(self._login, study_uid)
-
-    def purge(self) -> None:
-        """Remove the originals that retention no longer keeps; those under review stay."""
-        with self._login.begin() as connection:
-            under_review = verdicts.pending(connection)
-            expired = retention.list_expired(connection, self._settings.originals_days)
-            # A worker that ended between a refusal and its purge left these.
-            expired += retention.list_opposed(connection)
-            retention.purge(
-                connection,
-                self._spool,
-                [one for one in expired if one.at_once or one.deidentified_series_instance_uid not in under_review],
-            )
-            study_keys.shred_unused_keys(connection)
-            index.fold_changes(connection)
+            self._purge_unkept(study)
 
     def _deidentify(self, revision: StudyRevision, entries: Sequence[JournalEntry]) -> None:
-        """De-identify the originals of a study, and settle it with the instances that passed before it was complete."""
+        """De-identify the originals of a study, and settle it with the instances de-identified inline."""
         originals = StudyOriginals(self._spool)
         key = self._study_keys.get_key(OriginalOwner(revision.hospital, revision.study_instance_uid))
         sealer = OutcomeSealer(self._hub_keys, key)
         inline = {entry.id: sealer.open(entry.outcome) for entry in entries if entry.outcome}
         kept = [entry for entry in entries if entry.id not in inline]
         patient = read_patient(originals, (entry.digest for entry in kept), self._settings.environment, inline.values())
-        with self._login.begin() as connection:
-            identified = identity.register(
-                connection,
-                gateway_keys(self._settings.keys),  # as it is now: it may have been renewed
-                self._third_party,
-                hospital=revision.hospital,
-                patient_id=entries[0].patient_id or "",
-                reading=patient.reading,
-            )
-            identifiers = patient_identifiers.merge_identifiers(connection, key, patient.identifiers)
+        identified, identifiers = self._identified(revision, entries[0].patient_id or "", patient, key)
         if isinstance(identified, ContestedIdentity):
             self._conclude(revision, [], [(entry, Quarantined(identified.reason)) for entry in entries])
             return
         if self._refused_for_opposition(revision, entries, identified.sid):
             return
-        pseudonyms = replace(for_subject(self._hub_keys, identified.sid, revision.hospital), identifiers=identifiers)
+        pseudonyms = replace(
+            subject_pseudonyms(self._hub_keys, identified.sid, revision.hospital), identifiers=identifiers
+        )
         engine, label = self._engine(revision.profile)
-        admissions, refusals = archived(self._objects, engine, kept, pseudonyms, originals)
+        admissions, refusals = archive_instances(self._objects, engine, kept, pseudonyms, originals)
         _log_faults(revision, refusals)
         for entry in entries:
             if (outcome := inline.get(entry.id)) is None:
                 continue
-            refusal = outcome.refused(identified.sid, label, identifiers)
+            refusal = outcome.refusal(identified.sid, label, identifiers)
             if refusal is None:
                 admissions.append((entry, outcome.admission))
             else:
                 refusals.append((entry, refusal))
         self._conclude(revision, admissions, refusals, _Subject(identified.sid, pseudonyms, label, patient.traits))
 
+    def _identified(
+        self, revision: StudyRevision, patient_id: str, patient: PatientOfStudy, key: StudyKey
+    ) -> tuple[PatientIdentity | ContestedIdentity, frozenset[str]]:
+        """Ask the third party for the subject, and unite all that the study's patient is named by."""
+        with self._login.begin() as connection:
+            identified = identity.register(
+                connection,
+                gateway_keys(self._settings.keys),  # as it is now: it may have been renewed
+                self._third_party,
+                hospital=revision.hospital,
+                patient_id=patient_id,
+                reading=patient.reading,
+            )
+            return identified, patient_identifiers.merge_identifiers(connection, key, patient.identifiers)
+
     def _refused_for_opposition(self, revision: StudyRevision, entries: Sequence[JournalEntry], sid: str) -> bool:
         """Take nothing in of a subject who opposes: the reason stays, the originals do not."""
         with self._login.begin() as connection:
-            if not opposition.stands(connection, sid):
+            if not opposed_subjects.is_opposed(connection, sid):
                 return False
         self._conclude(revision, [], [(entry, Quarantined("patient-opposes")) for entry in entries])
         with self._login.begin() as connection:
@@ -225,11 +189,11 @@ class StudyPipeline:
         refusals: Sequence[tuple[JournalEntry, Quarantined]],
         subject: _Subject | None = None,
     ) -> None:
-        """Index, journal and trail a study's outcome in one transaction."""
+        """Index, journal and audit the outcome of a study in one transaction."""
         with self._login.begin() as connection:
             if not completeness.lock_complete_study(connection, revision.id):
-                return  # another worker, thought dead, was faster
-            admissions, lost = self._with_objects(connection, admissions)
+                return  # another worker, which was taken for dead, was faster
+            admissions, lost = self._check_objects(connection, admissions)
             refusals = [*refusals, *lost]
             if subject is not None and admissions:
                 for study_uid in sorted({one.instance.study_instance_uid for _, one in admissions}):
@@ -243,7 +207,7 @@ class StudyPipeline:
                         admissions=[one for _, one in admissions if one.instance.study_instance_uid == study_uid],
                     )
                 traits = [(one.birth_month, int(one.sex)) for one in subject.traits]
-                index.note_traits(connection, subject.sid, traits)
+                index.store_traits(connection, subject.sid, traits)
             passed = [
                 DeidentifiedEntry(entry.id, one.instance.sop_instance_uid, one.instance.series_instance_uid, one.digest)
                 for entry, one in admissions
@@ -256,21 +220,23 @@ class StudyPipeline:
                 if journal.settle_quarantined(connection, entry.id, refusal.reason, refusal.attribute, refusal.rule)
             ]
             completeness.mark_processed(connection, revision.id)
-            _remember(connection, revision, len(admissions), Counter(held))
+            _audit(connection, revision, len(admissions), Counter(held))
             if admissions and self._settings.orthanc_sink_url:
                 wake_workers(connection)  # the study is due there
-        self._forget(revision, [entry.outcome for entry, _ in refusals if entry.outcome])
+        self._remove_objects(revision, [entry.outcome for entry, _ in refusals if entry.outcome])
         counts = {"archived": len(admissions), "quarantined": len(held)}
         log.info("study-settled", study=revision.id, profile=subject.profile if subject else "", **counts)
 
-    def _with_objects(
+    def _check_objects(
         self, connection: Connection, admissions: Sequence[tuple[JournalEntry, StoredInstance]]
     ) -> tuple[Sequence[tuple[JournalEntry, StoredInstance]], Sequence[tuple[JournalEntry, Quarantined]]]:
-        """Split admissions into those whose objects are there, and stay, and those to be asked for again.
+        """Split admissions into those whose objects exist, and those that have to be sent again.
 
-        Raises `StorageUnavailable` where an object is gone whose original is here: the next attempt makes it again.
+        Raises `StorageUnavailable` for a lost object whose original is kept: the next attempt writes it again.
         """
-        gone = object_removal.hold(connection, self._objects, {instance.digest for _, instance in admissions})
+        gone = object_removal.protect_objects(
+            connection, self._objects, {instance.digest for _, instance in admissions}
+        )
         if not gone:
             return admissions, ()
         lost = [entry for entry, instance in admissions if instance.digest in gone]
@@ -279,8 +245,8 @@ class StudyPipeline:
         again = Quarantined(journal.SEND_AGAIN, rule="object")
         return [one for one in admissions if one[1].digest not in gone], [(entry, again) for entry in lost]
 
-    def _forget(self, revision: StudyRevision, refused: Sequence[bytes]) -> None:
-        """Remove the objects of instances that had passed before their study was complete and are not admitted."""
+    def _remove_objects(self, revision: StudyRevision, refused: Sequence[bytes]) -> None:
+        """Remove the objects of instances that were de-identified inline and are not indexed."""
         if not refused:
             return
         sealer = OutcomeSealer(
@@ -291,7 +257,58 @@ class StudyPipeline:
             with suppress(KeyringError):
                 digests.add(sealer.open(sealed).admission.digest)
         with self._login.begin() as connection:
-            object_removal.forget(connection, self._objects, digests)
+            object_removal.remove_unreferenced(connection, self._objects, digests)
+
+    def _purge_unkept(self, study: int) -> None:
+        """Purge the originals of a study whose sender keeps none; quarantined ones stay."""
+        with self._login.begin() as connection:
+            expired = retention.list_expired(connection, self._settings.originals_days, study=study, limit=UNLIMITED)
+            retention.purge(connection, self._spool, [original for original in expired if original.at_once])
+
+    def give_up(self, study: int) -> None:
+        """Quarantine the unsettled instances of a study that failed too often."""
+        with self._login.begin() as connection:
+            revision = completeness.get_revision(connection, study)
+            entries = journal.list_unsettled(connection, study)
+        self._conclude(revision, [], [(entry, Quarantined("processing-failed")) for entry in entries])
+
+    def prepare_release(self, release: str) -> None:
+        """Write the copies of a release under its project's pseudonyms."""
+        with self._login.begin() as connection:
+            project = releases.find_project(connection, release)
+        keys = project_keys(self._settings.keys)
+        releases.prepare(
+            self._login, self._objects, release, keys.project_key("pid", project), keys.project_key("uid", project)
+        )
+
+    def fail_release(self, release: str) -> None:
+        """Mark a release as failed."""
+        with self._login.begin() as connection:
+            releases.mark_failed(connection, release)
+
+    def send_to_sink(self, study_uid: str) -> None:
+        """Copy an archived study to the Orthanc sink, and verify it there."""
+        sink = OrthancSink(self._settings.orthanc_sink_url or "", self._objects)
+        sink.send_study(self._login, study_uid)
+
+    def purge(self) -> None:
+        """Purge originals whose retention is over, except those under review."""
+        with self._login.begin() as connection:
+            under_review = verdicts.pending(connection)
+            expired = retention.list_expired(connection, self._settings.originals_days)
+            # A worker that ended between a refusal and its purge left these.
+            expired += retention.list_opposed(connection)
+            retention.purge(
+                connection,
+                self._spool,
+                [
+                    original
+                    for original in expired
+                    if original.at_once or original.deidentified_series_instance_uid not in under_review
+                ],
+            )
+            study_keys.shred_unused_keys(connection)
+            index.fold_changes(connection)
 
 
 def _log_faults(revision: StudyRevision, refusals: Iterable[tuple[JournalEntry, Quarantined]]) -> None:
@@ -300,8 +317,12 @@ def _log_faults(revision: StudyRevision, refusals: Iterable[tuple[JournalEntry, 
         log.error("engine-fault", study=revision.id, fault=site.kind, place=site.place, instances=instances)
 
 
-def _remember(connection: Connection, revision: StudyRevision, archived: int, refused: Counter[str]) -> None:
-    detail: dict[str, object] = {"hospital": revision.hospital, "revision": revision.revision, "archived": archived}
+def _audit(connection: Connection, revision: StudyRevision, archived: int, refused: Counter[str]) -> None:
+    detail: dict[str, object] = {
+        "hospital": revision.hospital,
+        "revision": revision.revision,
+        "archived": archived,
+    }
     if refused:
         detail["quarantined"] = dict(sorted(refused.items()))
     trail.append(connection, ACTOR, AuditAction.STUDY_ARCHIVED, f"study:{revision.id}", detail)

@@ -18,9 +18,9 @@ from share import Share
 from sqlalchemy import Connection, text
 
 from imaging_hub.cohorts import differencing, flowchart
+from imaging_hub.cohorts.analytic_engine import duckdb_engine
 from imaging_hub.cohorts.definition import parse
 from imaging_hub.cohorts.differencing import CountedCells
-from imaging_hub.cohorts.engine import on_duckdb
 from imaging_hub.cohorts.flowchart import Flowchart
 from imaging_hub.database import Database
 from imaging_hub.database import DatabaseRole as Login
@@ -126,7 +126,7 @@ def test_each_account_has_answers_and_a_budget_of_its_own(
     database: Database, world: tuple[World, list[Subject]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, _ = world
-    monkeypatch.setattr(policy, "COUNTS_A_DAY", 2)
+    monkeypatch.setattr(policy, "MAX_COUNTS_PER_DAY", 2)
     wide, narrow = Asked((40, 70), "any", "", "wide").text(), Asked((40, 70), "any", "N02BE01", "narrow").text()
     assert chart_of(database, made, wide).steps[-1].subjects.isdigit()
     assert chart_of(database, made, narrow).steps[-1].subjects == "withheld"
@@ -143,15 +143,15 @@ def test_each_account_has_answers_and_a_budget_of_its_own(
     st.integers(2, 6),
 )
 def test_whatever_sets_are_counted_no_sum_of_those_told_is_small(sets: list[set[int]], k: int) -> None:
-    with on_duckdb() as engine:
-        people = engine.table("people", pa.table({"sid": [str(number) for number in range(60)]}))
+    with duckdb_engine() as engine:
+        people = engine.create_table("people", pa.table({"sid": [str(number) for number in range(60)]}))
         cells = CountedCells(engine, people, differencing.NOBODY, k)
         told: list[set[int]] = []
         for whom in sets:
             schema = pa.schema([("sid", pa.string())])
-            if cells.tell(ibis.memtable(pa.table({"sid": [str(one) for one in whom]}, schema=schema))):
+            if cells.disclose(ibis.memtable(pa.table({"sid": [str(one) for one in whom]}, schema=schema))):
                 told.append(whom)
-        counted = dict(zip(*cells.counted().to_pydict().values(), strict=True))
+        counted = dict(zip(*cells.to_table().to_pydict().values(), strict=True))
     parts: dict[tuple[bool, ...], int] = {}
     for number in range(60):
         part = tuple(number in whom for whom in told)

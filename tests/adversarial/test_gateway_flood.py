@@ -177,9 +177,7 @@ def test_services_that_are_not_provided_do_not_harm(gateway: StorageServer, comm
     assert RawScu(gateway.port).echo() == 0
 
 
-def test_knocking_at_the_wrong_door_a_hundred_times_is_written_down_once(
-    gateway: StorageServer, database: Database
-) -> None:
+def test_the_same_refusal_a_hundred_times_is_recorded_once(gateway: StorageServer, database: Database) -> None:
     for _ in range(100):
         with pytest.raises(Exception, match=r"\(1, 1, 3\)"):
             RawScu(gateway.port, calling="STRANGER")

@@ -43,7 +43,7 @@ INJECTED = [
     "GRANT imaging_hub_worker TO imaging_hub_web",
     "GRANT SELECT ON identifying.identity TO imaging_hub_web",
     "ALTER ROLE imaging_hub_web SUPERUSER",
-    "CREATE VIEW pg_temp.door AS SELECT * FROM identifying.identity; SELECT * FROM pg_temp.door",
+    "CREATE VIEW pg_temp.leak AS SELECT * FROM identifying.identity; SELECT * FROM pg_temp.leak",
     "INSERT INTO identifying.operator VALUES ('x', 'hospital', 'x', now())",
     "COPY (SELECT 1) TO PROGRAM 'true'",
     "COPY hub.subject FROM '/etc/passwd'",
@@ -108,7 +108,7 @@ def test_no_role_can_change_the_trail(database: Database, role: DatabaseRole) ->
 
 
 def test_the_one_view_across_the_zones_shows_reasons_and_counts_only(database: Database) -> None:
-    """A view runs with its owner's rights, so its columns are the door."""
+    """A view runs with its owner's rights, so its columns are all that leaves the zone."""
     across = _column(
         database,
         "SELECT DISTINCT view_schema || '.' || view_name FROM information_schema.view_column_usage"

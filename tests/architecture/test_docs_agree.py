@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import tomllib
+from importlib.machinery import SourceFileLoader
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +21,6 @@ from imaging_hub.settings import Settings
 if TYPE_CHECKING:
     from conftest import Module
 
-WITHOUT_TERMS = ("cli/", "http/", "migrations/", "web/", "synthetic/", "database.py", "metrics.py")
-"""What these define is form (pages, commands, responses) or invention (synthetic people), not a term of the field."""
-
-_CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*")
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 _CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"imaging-hub ([a-z-]+)(?: ([a-z-]+))?")
@@ -49,22 +47,34 @@ def test_environment_variables_that_a_page_names_exist(root: Path) -> None:
     assert {name for name in named if name.split(": ")[1] not in known} == set()
 
 
-def test_every_term_of_the_code_is_in_the_glossary(root: Path, modules: list[Module]) -> None:
-    """A value is named as the glossary has it, or of words that the glossary has."""
-    words = set(re.findall(r"\w+", (root / "docs" / "glossary.md").read_text("utf-8")))
-    known = {word.lower().rstrip("s") for word in words}
-    unexplained = {
-        node.name: module.path
+def test_every_class_is_in_the_glossary_as_its_docstring_says(root: Path) -> None:
+    loader = SourceFileLoader("build_glossary", str(root / "scripts" / "build_glossary"))
+    glossary = (root / "docs" / "glossary.md").read_text("utf-8")
+    assert glossary.endswith(loader.load_module().names()), "scripts/build_glossary"
+
+
+def test_the_glossary_names_no_class_that_is_not_there(root: Path, modules: list[Module]) -> None:
+    defined = {node.name for module in modules for node in module.tree.body if isinstance(node, ast.ClassDef)} | {
+        target.id
         for module in modules
         for node in module.tree.body
-        if isinstance(node, ast.ClassDef)
-        and not node.name.startswith("_")
-        and _is_value(node)
-        and not module.path.removeprefix("imaging_hub/").startswith(WITHOUT_TERMS)
-        and node.name not in words
-        and not {word.lower().rstrip("s") for word in _CAMEL.findall(node.name)} <= known
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in ast.walk(node)
+        if isinstance(target, ast.Name) and isinstance(target.ctx, ast.Store)
     }
-    assert unexplained == {}, "add a line to docs/glossary.md"
+    glossary = (root / "docs" / "glossary.md").read_text("utf-8")
+    assert set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)`", glossary)) - defined == set()
+
+
+def test_the_code_map_leads_to_what_it_names(root: Path) -> None:
+    page = (root / "docs" / "code-map.md").read_text("utf-8")
+    rows = re.findall(r"^\| [^|]+ \| `([\w.]+)` \| ([^|]+) \|$", page, re.MULTILINE)
+    assert len(rows) > 40
+    absent = []
+    for module, symbols in rows:
+        loaded = importlib.import_module(f"imaging_hub.{module}")
+        absent += [f"{module}:{name}" for name in re.findall(r"`(\w+)`", symbols) if not hasattr(loaded, name)]
+    assert absent == []
 
 
 def test_links_lead_somewhere(root: Path) -> None:
@@ -118,13 +128,6 @@ def test_every_dependency_has_its_reason(root: Path) -> None:
     names = {re.split(r"[^\w-]", requirement)[0].lower() for requirement in declared}
     reasons = (root / "docs" / "decisions" / "0011-dependencies.md").read_text("utf-8")
     assert names - set(re.findall(r"`([a-z0-9-]+)`", reasons)) == set()
-
-
-def _is_value(node: ast.ClassDef) -> bool:
-    """Dataclasses and enumerations: the nouns that travel between rooms."""
-    decorators = {ast.unparse(d).split("(")[0] for d in node.decorator_list}
-    bases = {ast.unparse(b) for b in node.bases}
-    return bool(decorators & {"dataclass", "dataclasses.dataclass"} or bases & {"StrEnum", "IntEnum", "Enum"})
 
 
 def _exists(verb: str, noun: str) -> bool:

@@ -7,6 +7,7 @@ import importlib
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,18 @@ def test_names_are_nouns_of_the_field(modules: list[Module]) -> None:
         if isinstance(node, ast.ClassDef) and FORBIDDEN_NAMES.search(_CAMEL.sub("_", node.name))
     ]
     assert files + classes == []
+
+
+def test_no_class_name_is_there_twice(modules: list[Module]) -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for module in modules:
+        for node in module.tree.body:
+            is_alias = isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias"
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(module.path)
+            elif is_alias and isinstance(node.target, ast.Name):
+                places[node.target.id].append(module.path)
+    assert {name: paths for name, paths in places.items() if len(paths) > 1 and not name.startswith("_")} == {}
 
 
 def test_every_public_name_says_what_it_is(modules: list[Module]) -> None:

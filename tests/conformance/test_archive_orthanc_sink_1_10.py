@@ -45,7 +45,7 @@ def files_in(peer: str) -> list[bytes]:
 
 def awaiting(database: Database) -> list[str]:
     with database.begin(DatabaseRole.WORKER) as connection:
-        return search.awaiting_sink(connection)
+        return search.list_awaiting_sink(connection)
 
 
 def test_a_study_is_stored_byte_for_byte_and_remembered(database: Database, objects: ObjectStore, peer: str) -> None:
@@ -144,4 +144,4 @@ def stored(database: Database, objects: ObjectStore) -> list[search.ArchivedInst
     archive(database, [deidentified(slice_of(STUDY, "2.25.200", 1))], objects)
     with database.begin(DatabaseRole.WEB) as connection:
         assert connection.execute(text("SELECT sink_digest FROM hub.instance")).scalar_one() is None
-        return search.instances(connection)
+        return search.find_instances(connection)

@@ -41,7 +41,7 @@ def test_real_instances_are_served_as_they_are_stored(database: Database, corpus
     problem_details.install(app, PageTemplates(tmp_path, lambda _: {}))
     client = TestClient(app)
     with database.begin(DatabaseRole.WEB) as connection:
-        found = search.instances(connection)
+        found = search.find_instances(connection)
     assert len(found) > 50
     for one in found:
         where = f"studies/{one.study_instance_uid}/series/{one.series_instance_uid}/instances/{one.sop_instance_uid}"

@@ -250,10 +250,12 @@ def test_one_bit_frames_that_begin_within_a_byte_are_given_whole(hub: Archive) -
 
 
 def test_a_large_object_passes_in_small_pieces(hub: Archive) -> None:
-    from imaging_hub.dicomweb.multipart import BodyPart, respond
+    from imaging_hub.dicomweb.multipart import BodyPart, multipart_response
 
     stored = hub.objects.put([bytes(40 << 20)])
-    response = respond([BodyPart("application/dicom", stored.size, lambda: hub.objects.stream(stored.digest))], "x")
+    response = multipart_response(
+        [BodyPart("application/dicom", stored.size, lambda: hub.objects.stream(stored.digest))], "x"
+    )
     pieces = list(map(len, _drained(response)))
     assert sum(pieces) == int(response.headers["content-length"])
     assert max(pieces) <= 2 << 20

@@ -41,7 +41,7 @@ APPS = ("echoscu", "storescu", "findscu", "getscu", "movescu")
 class Hub:
     """A receiver, its HTTP side and its query port; and a place where a hospital's own receiver may listen."""
 
-    door: HttpGateway
+    gateway: HttpGateway
     query_port: int
     destination_port: int
     database: Database
@@ -49,18 +49,18 @@ class Hub:
     @property
     def port(self) -> int:
         """Of the receiver."""
-        return self.door.server.port
+        return self.gateway.server.port
 
 
 @pytest.fixture
 def hub(settings: Settings, database: Database) -> Iterator[Hub]:
     destination, query = free_ports(2)
-    with listening(settings, database) as door:
+    with listening(settings, database) as gateway:
         let_ask(database, "HOSPITAL", destination)
-        server = QueryRetrieveScp(settings.model_copy(update={"query_port": query}), database, door.server.metrics)
+        server = QueryRetrieveScp(settings.model_copy(update={"query_port": query}), database, gateway.server.metrics)
         server.start()
         try:
-            yield Hub(door, query, destination, database)
+            yield Hub(gateway, query, destination, database)
         finally:
             server.stop()
 
@@ -142,7 +142,7 @@ def test_dcmsend_sends(hub: Hub, tmp_path: Path) -> None:
 
 
 def test_tools_ask_what_is_there(hub: Hub, tools: Tool, tmp_path: Path) -> None:
-    hub.door.post(_message(3))
+    hub.gateway.post(_message(3))
     to = ("-aet", "HOSPITAL", "-aec", "IMAGINGHUB", "127.0.0.1", hub.query_port)
     keys = ("QueryRetrieveLevel=STUDY", f"StudyInstanceUID={STUDY}", "NumberOfStudyRelatedInstances", "PatientName")
     said = tools.run("findscu", "-S", *to, *(part for key in keys for part in ("-k", key)))
@@ -151,7 +151,7 @@ def test_tools_ask_what_is_there(hub: Hub, tools: Tool, tmp_path: Path) -> None:
 
 
 def test_tools_get_their_originals_back(hub: Hub, tools: Tool, tmp_path: Path) -> None:
-    hub.door.post(_message(3))
+    hub.gateway.post(_message(3))
     (tmp_path / "got").mkdir()
     where = ("-od", tmp_path / "got")
     to = ("-aet", "HOSPITAL", "-aec", "IMAGINGHUB", "127.0.0.1", hub.query_port)
@@ -165,7 +165,7 @@ def test_tools_get_their_originals_back(hub: Hub, tools: Tool, tmp_path: Path) -
 @needs_orthanc
 def test_tools_have_their_originals_moved(hub: Hub, tools: Tool, tmp_path: Path) -> None:
     """To the hospital's own receiver, an Orthanc."""
-    hub.door.post(_message(3))
+    hub.gateway.post(_message(3))
     with _an_orthanc(hub, tmp_path) as peer:
         to = ("-aet", "HOSPITAL", "-aec", "IMAGINGHUB", "127.0.0.1", hub.query_port)
         keys = ("-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={STUDY}")
@@ -223,7 +223,7 @@ def test_orthanc_sends_by_association_and_by_stow(hub: Hub, tmp_path: Path) -> N
 
 @needs_orthanc
 def test_orthanc_asks_and_has_a_study_moved_to_itself(hub: Hub, tmp_path: Path) -> None:
-    hub.door.post(_message(3))
+    hub.gateway.post(_message(3))
     with _an_orthanc(hub, tmp_path) as peer:
         version = httpx.get(f"{peer}/system").json()["Version"]
         query = {"Level": "Study", "Query": {"StudyInstanceUID": STUDY, "PatientName": ""}}
@@ -236,8 +236,8 @@ def test_orthanc_asks_and_has_a_study_moved_to_itself(hub: Hub, tmp_path: Path) 
 def test_dicomweb_client_stores(hub: Hub) -> None:
     version = importlib.metadata.version("dicomweb-client")
     session = create_session()
-    session.headers["Authorization"] = f"Bearer {hub.door.token}"
-    client = DICOMwebClient(f"{hub.door.url}/dicom-web", session=session)
+    session.headers["Authorization"] = f"Bearer {hub.gateway.token}"
+    client = DICOMwebClient(f"{hub.gateway.url}/dicom-web", session=session)
     sent = [dcmread(path) for path in _read(3)]
     answer = client.store_instances(sent, study_instance_uid=STUDY)
     assert len(answer.ReferencedSOPSequence) == 3, version
@@ -262,7 +262,9 @@ def _an_orthanc(hub: Hub, folder: Path) -> object:
         "hub": {"AET": "IMAGINGHUB", "Host": "127.0.0.1", "Port": hub.port},
         "archive": {"AET": "IMAGINGHUB", "Host": "127.0.0.1", "Port": hub.query_port},
     }
-    web = {"hub": {"Url": f"{hub.door.url}/dicom-web/", "HttpHeaders": {"Authorization": f"Bearer {hub.door.token}"}}}
+    web = {
+        "hub": {"Url": f"{hub.gateway.url}/dicom-web/", "HttpHeaders": {"Authorization": f"Bearer {hub.gateway.token}"}}
+    }
     return orthanc(
         folder / "orthanc", http, DicomServerEnabled=True, DicomPort=hub.destination_port, DicomAet="HOSPITAL",
         DicomModalities=modalities, DicomWeb={"Servers": web}, Plugins=[str(ORTHANC_PLUGINS)],

@@ -41,7 +41,7 @@ def test_nothing_acknowledged_is_lost_when_gateway_workers_and_third_party_are_k
         assert "uncaught" not in hub.log.read_text("utf-8"), "what was not killed did not fall over"
 
 
-def test_nothing_acknowledged_is_lost_when_the_door_is_killed_too_and_no_original_is_kept(
+def test_nothing_is_lost_when_inline_deidentification_is_killed_too_and_no_original_is_kept(
     database: Database, tmp_path: Path, share: Share
 ) -> None:
     parts = ("inline-deidentification", "inline-deidentification", "gateway", "worker")

@@ -15,10 +15,10 @@ from typing import Any
 from sqlalchemy import text
 
 from imaging_hub.audit import trail
+from imaging_hub.cohorts.cohort_plan import make_plan
 from imaging_hub.cohorts.definition import parse
-from imaging_hub.cohorts.flowchart import run
-from imaging_hub.cohorts.plan import plan
-from imaging_hub.cohorts.snapshot import take
+from imaging_hub.cohorts.flowchart import run_plan
+from imaging_hub.cohorts.snapshot import take_snapshot
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.settings import Settings
 from imaging_hub.snds import loading
@@ -76,7 +76,7 @@ def test_a_load_is_whole_or_not_there(settings: Settings, database: Database) ->
 
     def state() -> tuple[str, int, int]:
         """What cohorts read: the version in force, with all its rows."""
-        now = loading.current(settings.tables)
+        now = loading.current_version(settings.tables)
         whole = sum(1 for _ in (now.folder / "event").rglob("*.parquet"))
         return now.version, now.persons, whole
 
@@ -153,10 +153,10 @@ def test_a_cohort_is_frozen_whole_or_not_at_all(settings: Settings, database: Da
 
 
 def _with_members(database: Database, hub: Settings, chance: random.Random) -> str:
-    with database.begin(DatabaseRole.WEB) as connection, take(connection, hub.tables) as snapshot:
+    with database.begin(DatabaseRole.WEB) as connection, take_snapshot(connection, hub.tables) as snapshot:
         while True:
             definition = a_definition(chance)
-            if len(run(plan(parse(definition)), snapshot).members) > 3:
+            if len(run_plan(make_plan(parse(definition)), snapshot).members) > 3:
                 return definition
 
 

@@ -14,9 +14,9 @@ from web_story import DEFINITION, WebStory, a_web_story, freeze, grant, prepare
 
 from imaging_hub.console import create_console
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.gateway.operators import OperatorRole
+from imaging_hub.gateway.console_operators import OperatorRole
 from imaging_hub.http.authentication import Permission
-from imaging_hub.permits.policy import COUNTS_A_DAY, VERBS, Action
+from imaging_hub.permits.policy import ACTIONS_BY_ROLE, MAX_COUNTS_PER_DAY, Action
 from imaging_hub.permits.policy import AccountRole as Account
 from imaging_hub.settings import Settings
 from imaging_hub.web.app import create_app
@@ -59,7 +59,7 @@ def test_every_route_declares_one_permission(
 def test_authorisation_matrix(story: WebStory) -> None:
     """Every route × every role, nobody and the expired: the role's verbs are let in, all others are not.
 
-    A role that has the verb may meet 404 or 422 for the empty names asked for here, but never 401 or 403 at the door.
+    A role that has the verb may meet 404 or 422 for the empty names asked for here, but never 401 or 403.
     """
     app = create_app(story.settings, story.database)
     wrong = []
@@ -107,14 +107,14 @@ def expected(who: str | None, action: Action, status: int) -> bool:
     """Whether a status is right for this role and action, on names that nothing has."""
     if who is None or who == "expired":
         return status == 401
-    if action not in VERBS[Account(who)]:
+    if action not in ACTIONS_BY_ROLE[Account(who)]:
         return status == 403
     return status not in (401, 403) and status < 500
 
 
 def test_an_account_that_has_counted_enough_is_told_so(story: WebStory) -> None:
     spent = "INSERT INTO hub.told (account, cells, day, asked) VALUES ('researcher', '', :today, :asked)"
-    story.execute(spent, today=datetime.now(UTC).date(), asked=COUNTS_A_DAY)
+    story.execute(spent, today=datetime.now(UTC).date(), asked=MAX_COUNTS_PER_DAY)
     with story.client("researcher") as client:
         answer = client.post("/api/v1/cohorts/count", json={"definition": DEFINITION})
     assert (answer.status_code, answer.json()["code"]) == (403, "query-budget")

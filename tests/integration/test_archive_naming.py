@@ -28,27 +28,27 @@ def stored(objects: ObjectStore) -> StoredObject:
 
 def _forget(database: Database, objects: ObjectStore, digest: str) -> None:
     with database.begin(DatabaseRole.WORKER) as connection:
-        object_removal.forget(connection, objects, [digest])
+        object_removal.remove_unreferenced(connection, objects, [digest])
 
 
 def test_what_is_about_to_be_indexed_is_not_removed(
     database: Database, objects: ObjectStore, stored: StoredObject
 ) -> None:
     with database.begin(DatabaseRole.WORKER) as connection:
-        assert object_removal.hold(connection, objects, [stored.digest]) == set()
+        assert object_removal.protect_objects(connection, objects, [stored.digest]) == set()
         refusing = Thread(target=_forget, args=(database, objects, stored.digest))
         refusing.start()
         until_somebody_waits(database)
-        assert objects.holds(stored.digest)
+        assert objects.exists(stored.digest)
         admit_in(connection, [INSTANCE])
     refusing.join()
-    assert objects.holds(stored.digest)
+    assert objects.exists(stored.digest)
 
 
 def test_what_was_removed_is_not_indexed(database: Database, objects: ObjectStore, stored: StoredObject) -> None:
     _forget(database, objects, stored.digest)
     with database.begin(DatabaseRole.WORKER) as connection:
-        assert object_removal.hold(connection, objects, [stored.digest]) == {stored.digest}
+        assert object_removal.protect_objects(connection, objects, [stored.digest]) == {stored.digest}
 
 
 def test_a_bucket_too_knows_what_is_missing() -> None:

@@ -18,11 +18,11 @@ from sqlalchemy import text
 
 from imaging_hub.audit import trail
 from imaging_hub.cohorts import flowchart, frozen
+from imaging_hub.cohorts.cohort_plan import make_plan
 from imaging_hub.cohorts.definition import parse
-from imaging_hub.cohorts.flowchart import run
+from imaging_hub.cohorts.flowchart import run_plan
 from imaging_hub.cohorts.frozen import FrozenCohort
-from imaging_hub.cohorts.plan import plan
-from imaging_hub.cohorts.snapshot import take
+from imaging_hub.cohorts.snapshot import take_snapshot
 from imaging_hub.database import Database
 from imaging_hub.database import DatabaseRole as Login
 from imaging_hub.errors import HubError
@@ -140,8 +140,8 @@ def indexed(database: Database, filled: Database) -> Database:
 
 @pytest.mark.parametrize("name", DEFINITIONS)
 def test_a_cohort_is_exactly_what_brute_force_over_the_truth_finds(indexed: Database, world: World, name: str) -> None:
-    with indexed.begin(Login.WEB) as connection, take(connection, world.tables) as snapshot:
-        outcome = run(plan(parse(DEFINITIONS[name])), snapshot)
+    with indexed.begin(Login.WEB) as connection, take_snapshot(connection, world.tables) as snapshot:
+        outcome = run_plan(make_plan(parse(DEFINITIONS[name])), snapshot)
     found = {(member.sid, member.index_date, member.series_instance_uid) for member in outcome.members}
     wanted = oracle(DEFINITIONS[name], world)
     assert found == wanted
@@ -162,7 +162,7 @@ def permitted(database: Database, world: World) -> tuple[RequestActor, Permit]:
             connection, "p", valid_from=TODAY, valid_until=TODAY, holders=["ada"], modalities=["CT"],
             domains=["diagnosis", "drug", "death"], by="op",
         )  # fmt: skip
-        permit = projects.permit(connection, granted)
+        permit = projects.find_permit(connection, granted)
     assert permit is not None
     return RequestActor("ada", AccountRole.RESEARCHER), permit
 
@@ -210,11 +210,11 @@ def test_a_death_is_told_where_it_is_asked_for(indexed: Database, world: World) 
         for one in world.truth["persons"]
         if one["snds_person"] == person and (day := one["death_date"])
     }
-    told = plan(parse(asked + "output: {columns: [death_offset_days]}\n"))
-    assert plan(parse(asked)).domains == told.domains - {"death"}
-    assert plan(parse(asked)).digest != told.digest
-    with indexed.begin(Login.WEB) as connection, take(connection, world.tables) as snapshot:
-        members, without = run(told, snapshot).members, run(plan(parse(asked)), snapshot).members
+    told = make_plan(parse(asked + "output: {columns: [death_offset_days]}\n"))
+    assert make_plan(parse(asked)).domains == told.domains - {"death"}
+    assert make_plan(parse(asked)).digest != told.digest
+    with indexed.begin(Login.WEB) as connection, take_snapshot(connection, world.tables) as snapshot:
+        members, without = run_plan(told, snapshot).members, run_plan(make_plan(parse(asked)), snapshot).members
     assert any(member.death_offset_days is not None for member in members)
     for member in members:
         day = died.get(member.sid)
@@ -229,8 +229,8 @@ def test_a_rejected_series_is_in_no_cohort_frozen_afterwards(indexed: Database, 
         connection.execute(
             text("UPDATE hub.series SET review_state = 'REJECTED' WHERE series_instance_uid = :uid"), {"uid": some}
         )
-    with indexed.begin(Login.WEB) as connection, take(connection, world.tables) as snapshot:
-        members = run(plan(parse(definition)), snapshot).members
+    with indexed.begin(Login.WEB) as connection, take_snapshot(connection, world.tables) as snapshot:
+        members = run_plan(make_plan(parse(definition)), snapshot).members
     assert some not in {member.series_instance_uid for member in members}
 
 
@@ -261,11 +261,11 @@ def test_random_cohorts_over_dense_tables_agree(database: Database, tmp_path: Pa
     dense = a_dense_world(tmp_path, chance)
     index_series(database, dense)
     members = 0
-    with database.begin(Login.WEB) as connection, take(connection, dense.tables) as snapshot:
+    with database.begin(Login.WEB) as connection, take_snapshot(connection, dense.tables) as snapshot:
         for definition in share.of([a_definition(chance) for _ in range(60)], 4):
             found = {
                 (member.sid, member.index_date, member.series_instance_uid)
-                for member in run(plan(parse(definition)), snapshot).members
+                for member in run_plan(make_plan(parse(definition)), snapshot).members
             }
             assert found == oracle(definition, dense), definition
             members += len(found)
@@ -281,9 +281,11 @@ def test_a_domain_that_was_not_loaded_is_refused_and_does_not_find_nobody(databa
         "exclusion: [{domain: biology, set: {nabm: ['1104']}, window: {before: [0, 30]}}]\n"
         "imaging: [{name: images, modality: CT, window: {after: [0, 30]}}]\n"
     )
-    with database.begin(Login.WEB) as connection, take(connection, dense.tables) as snapshot:
+    with database.begin(Login.WEB) as connection, take_snapshot(connection, dense.tables) as snapshot:
         with pytest.raises(HubError) as refused:
-            run(plan(parse(asks)), snapshot)
+            run_plan(make_plan(parse(asks)), snapshot)
         assert refused.value.code == "domain-not-loaded"
         assert "biology" in str(refused.value)
-        run(plan(parse(asks.replace("biology", "drug").replace("nabm: ['1104']", "ucd: ['9990001']"))), snapshot)
+        run_plan(
+            make_plan(parse(asks.replace("biology", "drug").replace("nabm: ['1104']", "ucd: ['9990001']"))), snapshot
+        )

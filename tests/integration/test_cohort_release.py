@@ -22,8 +22,8 @@ from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.audit import trail
 from imaging_hub.cohorts import release as releases
 from imaging_hub.cohorts.release import RequestedRelease
-from imaging_hub.cohorts.rewriting import project_pseudonym, rewrite
-from imaging_hub.database import DUE, Database
+from imaging_hub.cohorts.release_rewriting import project_pseudonym, rewrite
+from imaging_hub.database import DUE_CHANNEL, Database
 from imaging_hub.database import DatabaseRole as Login
 from imaging_hub.errors import HubError, NotFound
 from imaging_hub.keys import pseudonym_chain
@@ -234,7 +234,7 @@ def test_releases_for_two_projects_share_no_uid_and_no_patient(hub: Hub) -> None
 def test_a_preparation_that_was_killed_goes_on_where_it_stopped(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     found = hub.request()
     assert isinstance(found, RequestedRelease)
-    monkeypatch.setattr(releases, "_BATCH", 2)
+    monkeypatch.setattr(releases, "_BATCH_INSTANCES", 2)
     written: list[int] = []
     real = ObjectStore.put
 
@@ -249,16 +249,16 @@ def test_a_preparation_that_was_killed_goes_on_where_it_stopped(hub: Hub, monkey
         releases.prepare(hub.database.login(Login.WORKER), hub.objects, found.id, PID_KEY, UID_KEY)
     assert hub.row(found.id)[0] == "PREPARING"
     with hub.database.begin(Login.WORKER) as connection:
-        assert releases.awaiting(connection) == [found.id]
-        assert releases.project_of(connection, found.id) == "p"
+        assert releases.list_preparing(connection) == [found.id]
+        assert releases.find_project(connection, found.id) == "p"
     releases.prepare(hub.database.login(Login.WORKER), hub.objects, found.id, PID_KEY, UID_KEY)
     assert len(written) == 4 + 4 + 1, "two were there, four were left, and the manifest"
     first = hub.row(found.id)
     releases.prepare(hub.database.login(Login.WORKER), hub.objects, found.id, PID_KEY, UID_KEY)
     assert hub.row(found.id) == first
     with hub.database.begin(Login.WORKER) as connection:
-        releases.fail(connection, found.id)
-        assert releases.awaiting(connection) == []
+        releases.mark_failed(connection, found.id)
+        assert releases.list_preparing(connection) == []
         assert isinstance(trail.verify(connection), int)
     assert hub.row(found.id) == first, "what is ready stays so"
 
@@ -337,9 +337,9 @@ def test_a_request_needs_a_permit_of_the_project_in_force(hub: Hub) -> None:
 
 def test_workers_hear_of_a_release_that_was_asked_for(hub: Hub) -> None:
     with psycopg.connect(hub.database.conninfo(Login.WORKER), autocommit=True) as line:
-        line.execute(sql.SQL("LISTEN {}").format(sql.Identifier(DUE)))
+        line.execute(sql.SQL("LISTEN {}").format(sql.Identifier(DUE_CHANNEL)))
         hub.request()
-        assert [heard.channel for heard in line.notifies(timeout=30, stop_after=1)] == [DUE]
+        assert [heard.channel for heard in line.notifies(timeout=30, stop_after=1)] == [DUE_CHANNEL]
 
 
 def test_an_instance_that_still_names_the_archives_patient_is_a_fault() -> None:

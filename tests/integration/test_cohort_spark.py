@@ -15,10 +15,10 @@ import pytest
 from share import Share
 
 from imaging_hub.cohorts import flowchart
+from imaging_hub.cohorts.cohort_plan import make_plan
 from imaging_hub.cohorts.definition import parse
-from imaging_hub.cohorts.flowchart import Flowchart, run
-from imaging_hub.cohorts.plan import plan
-from imaging_hub.cohorts.snapshot import take
+from imaging_hub.cohorts.flowchart import Flowchart, run_plan
+from imaging_hub.cohorts.snapshot import take_snapshot
 from imaging_hub.database import Database
 from imaging_hub.database import DatabaseRole as Login
 from imaging_hub.permits.policy import AccountRole, RequestActor
@@ -44,9 +44,9 @@ def test_cohorts_agree_on_both_engines_and_with_brute_force(database: Database, 
     versions = set()
     with database.begin(Login.WEB) as connection:
         for spark in (None, MASTER):
-            with take(connection, dense.tables, spark) as snapshot:
+            with take_snapshot(connection, dense.tables, spark) as snapshot:
                 versions.add(snapshot.version)
-                outcomes = [run(plan(parse(definition)), snapshot) for definition in definitions]
+                outcomes = [run_plan(make_plan(parse(definition)), snapshot) for definition in definitions]
                 found[spark] = [
                     {(member.sid, member.index_date, member.series_instance_uid) for member in outcome.members}
                     for outcome in outcomes

@@ -108,7 +108,7 @@ def test_no_nir_is_at_rest_outside_the_identifying_zone(
     with open_database(settings).begin(DatabaseRole.OWNER) as connection:
         held = connection.execute(text("SELECT count(*) FROM identifying.identity WHERE ins IS NOT NULL")).scalar_one()
         found = nir_at_rest.scan(
-            connection, [home, tmp_path], passed_over=[home / "identifying", home / "synthetic"]
+            connection, [home, tmp_path], excluded=[home / "identifying", home / "synthetic"]
         )  # fmt: skip
     with open_vault(settings).begin(DatabaseRole.OWNER) as connection:
         tokens = connection.execute(text("SELECT count(*) FROM trust.person WHERE kind = 'INS'")).scalar_one()

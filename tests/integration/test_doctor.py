@@ -21,11 +21,11 @@ from sqlalchemy import text
 
 from imaging_hub.database import REVISION_TABLE, Database, DatabaseRole
 from imaging_hub.gateway import senders
-from imaging_hub.intake.problem_report import Problem
+from imaging_hub.intake.last_diagnosis import Problem
 from imaging_hub.keys.keyring import Keyring
 from imaging_hub.settings import Settings
-from imaging_hub.work import health_check, queue
-from imaging_hub.work.health_check import find_problems
+from imaging_hub.work import hub_diagnosis, job_queue
+from imaging_hub.work.hub_diagnosis import find_problems
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_a_part_that_does_not_run_is_named(hub: RunningHub, nobody_s_port: int, 
     assert f"nobody listens on port {nobody_s_port}" in message
 
 
-def test_a_door_that_does_not_answer_is_named_where_originals_are_never_kept(
+def test_inline_deidentification_that_does_not_answer_is_named_where_originals_are_never_kept(
     hub: RunningHub, module_database: Database
 ) -> None:
     socket = hub.settings.handover_socket
@@ -240,7 +240,7 @@ def test_a_clock_that_is_wrong_is_named(hub: RunningHub, monkeypatch: pytest.Mon
         def now(cls, tz: object = None) -> object:
             return super().now(tz) + timedelta(minutes=3)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(health_check, "datetime", Late)
+    monkeypatch.setattr(hub_diagnosis, "datetime", Late)
     assert one(found(hub)) == ("clock", "this machine and the database disagree on the time")
 
 
@@ -342,7 +342,7 @@ def test_a_study_that_waits_too_long_is_named(hub: RunningHub, minutes: int, tol
 
 
 def test_workers_that_are_all_gone_are_named(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "STALLED_SECONDS", 0.5)
+    monkeypatch.setattr(job_queue, "STALLED_SECONDS", 0.5)
     alone = ["none is alive: what is received waits"]
     with without_workers(hub):
         hub.wait(lambda: [problem.message for problem in found(hub)] == alone, "the doctor misses the workers")

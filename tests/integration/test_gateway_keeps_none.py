@@ -19,13 +19,13 @@ from sqlalchemy import text
 
 from imaging_hub import database as databases
 from imaging_hub.cli.serve import prepare
-from imaging_hub.cohorts.opposition import apply
-from imaging_hub.database import HUB, Database, DatabaseRole
+from imaging_hub.cohorts.applied_oppositions import apply
+from imaging_hub.database import HUB_SCHEMA, Database, DatabaseRole
 from imaging_hub.deidentification.engine.actions import InstanceActions
 from imaging_hub.gateway.storage_scp import StorageServer
 from imaging_hub.intake import completeness, deidentification_socket, study_keys
 from imaging_hub.intake.study_keys import OriginalOwner, open_study_keys
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.work.inline_deidentification import InlineDeidentifier, serve
 from imaging_hub.work.pipeline import StudyPipeline
@@ -37,7 +37,7 @@ NAMES = [(0x00080090, "PN", "KERGADEC^ANNE")]
 
 @contextmanager
 def attended(settings: Settings, database: Database, third_party: ThirdParty) -> Iterator[None]:
-    """A door that is open until the end of the block."""
+    """Inline de-identification until the end of the block."""
     listening = deidentification_socket.listen(settings.handover_socket)
     thread = Thread(target=serve, args=(listening, InlineDeidentifier(settings, database, third_party)))
     thread.start()
@@ -50,7 +50,7 @@ def attended(settings: Settings, database: Database, third_party: ThirdParty) ->
 
 @pytest.fixture
 def gateway(settings: Settings, database: Database, third_party: ThirdParty) -> Iterator[StorageServer]:
-    """A receiver for one sender of whom nothing is kept, and the door."""
+    """A receiver for one sender of whom nothing is kept, and inline de-identification."""
     prepare(settings).dispose()
     let_in(database, keep_originals="never")
     with attended(settings, database, third_party), receiving(settings, database) as server:
@@ -130,12 +130,12 @@ def test_what_a_worker_would_archive_is_archived_byte_for_byte(
     _send(gateway, an_instance(1, also=NAMES))
     _process(pipeline, database)
     with database.begin(DatabaseRole.WEB) as connection:
-        (by_door,) = connection.execute(text("SELECT digest FROM hub.instance")).scalars()
-    assert by_door == by_worker
+        (inline,) = connection.execute(text("SELECT digest FROM hub.instance")).scalars()
+    assert inline == by_worker
     assert _standings(database) == {("ARCHIVED", None, False): 1}
 
 
-def test_while_the_door_is_away_an_instance_takes_the_spool(
+def test_while_inline_deidentification_is_away_an_instance_is_spooled(
     settings: Settings, database: Database, pipeline: StudyPipeline
 ) -> None:
     prepare(settings).dispose()
@@ -153,7 +153,7 @@ def test_where_the_engine_fails_in_memory_is_logged_without_a_value_and_the_inst
     def broken(self: InstanceActions, elements: Sequence[object], *_: object) -> None:
         raise LookupError("DUPONT", elements)
 
-    monkeypatch.setattr(InstanceActions, "settle", broken)
+    monkeypatch.setattr(InstanceActions, "apply", broken)
     _send(gateway, an_instance(1))
     assert _standings(database) == {("RECEIVED", None, True): 1}
     (event,) = [event for event in logged if event["event"] == "engine-fault"]
@@ -346,7 +346,7 @@ def test_an_upgrade_is_not_taken_back_while_instances_wait_without_an_original(
     gateway: StorageServer, database: Database
 ) -> None:
     _send(gateway, an_instance(1))
-    config = databases.migrations(HUB)
+    config = databases.alembic_config(HUB_SCHEMA)
     with (
         database.engine(DatabaseRole.OWNER).begin() as owner,
         pytest.raises(RuntimeError, match="without an original wait"),
@@ -377,7 +377,7 @@ def test_an_object_that_is_indexed_already_stays_when_its_twin_is_refused(
     assert _objects(settings) == [stored]
 
 
-def test_only_the_hub_s_own_user_reaches_the_door(gateway: StorageServer, settings: Settings) -> None:
+def test_only_the_hub_s_own_user_reaches_the_socket(gateway: StorageServer, settings: Settings) -> None:
     assert gateway.port
     assert settings.handover_socket.stat().st_mode & 0o777 == 0o600
 

@@ -30,7 +30,7 @@ def indexed(database: Database, tmp_path: Path) -> Database:
 
 def held(database: Database, tables: Path) -> tuple[str, list[tuple[Any, ...]]]:
     """The digest of what is held, and the rows: of links, and of series."""
-    with database.begin(DatabaseRole.WEB) as connection, index_files.held(connection, tables) as files:
+    with database.begin(DatabaseRole.WEB) as connection, index_files.open_index_files(connection, tables) as files:
         return files.digest, rows_of(files)
 
 
@@ -154,7 +154,7 @@ def test_writers_do_not_wait_for_each_other_and_each_commit_is_noticed(indexed: 
 
 
 def test_files_stay_as_long_as_somebody_reads_them(indexed: Database, tmp_path: Path) -> None:
-    with indexed.begin(DatabaseRole.WEB) as connection, index_files.held(connection, tmp_path) as reading:
+    with indexed.begin(DatabaseRole.WEB) as connection, index_files.open_index_files(connection, tmp_path) as reading:
         rows = rows_of(reading)
         done(indexed, CHANGES["a link goes"], draw="1")
         assert held(indexed, tmp_path)[1] != rows

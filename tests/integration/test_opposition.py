@@ -14,15 +14,15 @@ from sqlalchemy import text
 from third_parties import listening
 from typer.testing import CliRunner
 
-from imaging_hub.archive import opposition
+from imaging_hub.archive import opposed_subjects
 from imaging_hub.cli.opposition import app
 from imaging_hub.cohorts import flowchart, frozen
 from imaging_hub.cohorts import release as releases
+from imaging_hub.cohorts.applied_oppositions import AppliedOppositions, apply
+from imaging_hub.cohorts.cohort_plan import make_plan
 from imaging_hub.cohorts.definition import parse
-from imaging_hub.cohorts.flowchart import run
-from imaging_hub.cohorts.opposition import AppliedOppositions, apply
-from imaging_hub.cohorts.plan import plan
-from imaging_hub.cohorts.snapshot import take
+from imaging_hub.cohorts.flowchart import run_plan
+from imaging_hub.cohorts.snapshot import take_snapshot
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import HubError, LinkageError
 from imaging_hub.intake import retention
@@ -37,13 +37,13 @@ from imaging_hub.permits.policy import (
     RequestedResource,
     decide,
 )
-from imaging_hub.pseudonymisation import delivery
+from imaging_hub.pseudonymisation import snds_delivery
 from imaging_hub.pseudonymisation.oppositions import COLUMNS
 from imaging_hub.pseudonymisation.rekeying import resubmit
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings
-from imaging_hub.snds import indirect
-from imaging_hub.snds.linkage import import_return
+from imaging_hub.snds import indirect_linkage
+from imaging_hub.snds.direct_linkage import import_return
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.trust import epochs
 from imaging_hub.trust.vault import Vault
@@ -163,16 +163,16 @@ def test_nobody_asks_the_operator_after_them_and_no_answer_links_them(database: 
     assert done.studies_hidden >= 2
     assert rows(database, "SELECT 1 FROM hub.link WHERE sid = :sid", sid=sid) == []
     with database.begin(DatabaseRole.WORKER) as connection:
-        opposed = opposition.standing(connection)
+        opposed = opposed_subjects.list_opposed(connection)
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        sent = delivery.export(connection, linked.vault, tmp_path / "again.csv", actor="test", without=opposed)
+        sent = snds_delivery.export(connection, linked.vault, tmp_path / "again.csv", actor="test", excluded=opposed)
     assert sent.subjects == linked.direct.lines - 1
     answer = tmp_path / "late.csv"
     answer.write_text(f"id_acc;BEN_NIR_ANO\n1;{person}\n", "ascii")
     with database.begin(DatabaseRole.WORKER) as connection:
         report = import_return(connection, answer, delivery="late", resolve=lambda _: {"1": sid}, actor="test")
         assert (report.opposed, report.linked) == (1, 0)
-        found = indirect.link(connection, tmp_path / "tables", codes=ProcedureCodes({}), actor="test")
+        found = indirect_linkage.link(connection, tmp_path / "tables", codes=ProcedureCodes({}), actor="test")
     assert sum(found.proposed.values()) < sum(linked.indirect.proposed.values())
     assert not set(rows(database, "SELECT sid FROM hub.link_proposal")) & {(proposed,), (sid,)}
 
@@ -196,7 +196,7 @@ def test_they_are_in_no_count_no_cohort_and_no_release(database: Database, tmp_p
         )
     assert _facts(database, before).opposed >= 1
     with pytest.raises(HubError, match="no longer"):
-        releases._refuse_unreleasable(_facts(database, before))
+        releases._refuse_changed(_facts(database, before))
     after = _frozen(database, tmp_path, definition)
     assert after != before, "other data, another cohort"
     assert rows(database, "SELECT 1 FROM hub.cohort_member WHERE cohort = :c AND sid = :s", c=after, s=sid) == []
@@ -256,10 +256,10 @@ def test_an_ins_and_the_hospitals_number_of_one_patient_are_one_subject(
 
 
 def _definition(database: Database, tables: Path, chance: random.Random) -> tuple[str, list[str]]:
-    with database.begin(DatabaseRole.WEB) as connection, take(connection, tables) as snapshot:
+    with database.begin(DatabaseRole.WEB) as connection, take_snapshot(connection, tables) as snapshot:
         while True:
             definition = a_definition(chance)
-            members = run(plan(parse(definition)), snapshot).members
+            members = run_plan(make_plan(parse(definition)), snapshot).members
             if len({member.sid for member in members}) > 3:
                 return definition, [member.sid for member in members]
 
@@ -273,4 +273,4 @@ def _frozen(database: Database, tables: Path, definition: str) -> str:
 
 def _facts(database: Database, cohort: str) -> RequestedResource:
     with database.begin(DatabaseRole.WEB) as connection:
-        return releases.facts(connection, cohort)
+        return releases.cohort_resource(connection, cohort)

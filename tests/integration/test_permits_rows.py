@@ -71,24 +71,24 @@ def test_a_hospital_account_names_its_hospital(database: Database) -> None:
         with pytest.raises(HubError, match="FINESS"):
             accounts.add(connection, "ada", AccountRole.RESEARCHER, NOW, finess="750712184", by="op")
         accounts.add(connection, "chu", AccountRole.HOSPITAL, NOW, finess="750712184", by="op")
-        assert [account.finess for account in accounts.every(connection)] == ["750712184"]
+        assert [account.finess for account in accounts.list_accounts(connection)] == ["750712184"]
 
 
 def test_a_permit_is_read_back_as_it_was_granted_and_revoked(database: Database) -> None:
     permit_id = a_project(database)
     with database.begin(Login.WEB) as connection:
-        permit = projects.permit(connection, permit_id)
+        permit = projects.find_permit(connection, permit_id)
         assert permit is not None
         assert (permit.project, permit.revoked, permit.holders) == ("p", False, {"ada"})
         assert (permit.modalities, permit.domains) == ({"CT"}, {"diagnosis"})
-        assert projects.permits(connection, holder="ada") == [permit]
-        assert projects.permits(connection, holder="bob") == []
-        assert projects.permits(connection, project="q") == []
-        assert projects.permit(connection, None) is None
-        assert projects.permit(connection, "permit-0") is None
+        assert projects.list_permits(connection, holder="ada") == [permit]
+        assert projects.list_permits(connection, holder="bob") == []
+        assert projects.list_permits(connection, project="q") == []
+        assert projects.find_permit(connection, None) is None
+        assert projects.find_permit(connection, "permit-0") is None
     with database.begin(Login.WORKER) as connection:
         projects.revoke(connection, permit_id, by="op")
-        revoked = projects.permit(connection, permit_id)
+        revoked = projects.find_permit(connection, permit_id)
         assert revoked is not None
         assert revoked.revoked
         assert trail.verify(connection) == 4
@@ -123,9 +123,9 @@ def test_what_is_not_there_cannot_be_revoked_or_doubled(database: Database) -> N
         with pytest.raises(NotFound):
             projects.revoke(connection, "permit-0", by="op")
         with pytest.raises(NotFound):
-            accounts.actor(connection, "nobody", NOW)
+            accounts.load_actor(connection, "nobody", NOW)
         with pytest.raises(HubError, match="of that name"):
             projects.add(connection, "p", title="T", purpose="x", public_interest="x", legal_basis="x", by="op")
         with pytest.raises(HubError, match="needs"):
             projects.add(connection, "q", title=" ", purpose="x", public_interest="x", legal_basis="x", by="op")
-        assert [project.id for project in projects.every(connection)] == ["p"]
+        assert [project.id for project in projects.list_projects(connection)] == ["p"]

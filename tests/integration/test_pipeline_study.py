@@ -26,14 +26,15 @@ from imaging_hub.deidentification.engine.actions import InstanceActions
 from imaging_hub.dicom import part10
 from imaging_hub.errors import StorageUnavailable
 from imaging_hub.gateway import senders
-from imaging_hub.gateway.feed_metrics import FeedMetrics
+from imaging_hub.gateway.hospital_feed_metrics import FeedMetrics
 from imaging_hub.intake import completeness, journal
 from imaging_hub.intake.journal import Arrival
+from imaging_hub.intake.retention import KeepOriginals
 from imaging_hub.intake.study_keys import OriginalOwner
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.web.app import create_app
-from imaging_hub.work import queue
+from imaging_hub.work import job_queue
 from imaging_hub.work.pipeline import StudyPipeline
 
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -241,7 +242,7 @@ def test_where_the_engine_fails_is_logged_once_a_place_and_counted_and_no_value_
     def broken(self: InstanceActions, elements: Sequence[object], *_: object) -> None:
         raise LookupError("IPP1 DUPONT^JEANNE", elements)
 
-    monkeypatch.setattr(InstanceActions, "settle", broken)
+    monkeypatch.setattr(InstanceActions, "apply", broken)
     for number in range(3):
         _arrive(settings, database, number)
     with database.begin(DatabaseRole.WORKER) as connection:
@@ -253,7 +254,7 @@ def test_where_the_engine_fails_is_logged_once_a_place_and_counted_and_no_value_
     assert str(event["place"]).startswith("deidentification.engine.deidentifier:")
     assert [canary for canary in ("DUPONT", "JEANNE", "IPP1", "1.2.826") if canary in json.dumps(logged)] == []
     feeds = CollectorRegistry()
-    feeds.register(FeedMetrics(database))
+    feeds.register(FeedMetrics(database.login(DatabaseRole.GATEWAY)))
     counted = 'imaging_hub_feed_quarantined_instances{finess="750000001",reason="engine-fault"} 3.0'
     assert counted in generate_latest(feeds).decode()
     hub = TestClient(create_app(settings, database), client=("127.0.0.1", 1))
@@ -272,7 +273,7 @@ def test_originals_that_are_never_kept_are_gone_once_the_study_is_archived(
                 hospital="chu-test",
                 finess="750000001",
                 profile="research-longitudinal",
-                keep_originals="never",
+                keep_originals=KeepOriginals.NEVER,
             ),
         )
     for number in range(3):
@@ -297,10 +298,10 @@ def _worked_on(database: Database, pipeline: StudyPipeline, study: int) -> None:
     """As often as would give a study up; in a thread, as the tests' own may have a loop already."""
 
     async def work() -> None:
-        app = queue.connect(database, pipeline)
+        app = job_queue.create_app(database, pipeline)
         async with app.open_async():
-            for _ in range(queue.ATTEMPTS + 1):
-                await queue.enqueue(app, "study", study=study)
+            for _ in range(job_queue.MAX_ATTEMPTS + 1):
+                await job_queue.enqueue(app, "study", study=study)
                 await app.run_worker_async(wait=False, install_signal_handlers=False)
 
     with ThreadPoolExecutor(1) as alone:

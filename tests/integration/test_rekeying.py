@@ -20,18 +20,18 @@ from voprf.ristretto import Evaluator
 from imaging_hub.audit import trail
 from imaging_hub.cli.trust import app
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.errors import KeyringError, ThirdPartyAway
+from imaging_hub.errors import KeyringError, ThirdPartyUnavailable
 from imaging_hub.keys.keyring import Keyring, access_key, gateway_keys, project_keys
 from imaging_hub.keys.pseudonym_chain import ins_message, level1, level2, project_pseudonym
 from imaging_hub.pseudonymisation import identity, rekeying
 from imaging_hub.pseudonymisation.identity import PatientIdentity
 from imaging_hub.pseudonymisation.ins import QualifiedIns, UnqualifiedIns
 from imaging_hub.pseudonymisation.rekeying import ResubmissionReport, resubmit
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings, load
 from imaging_hub.trust import epochs
 from imaging_hub.trust.app import create_app
-from imaging_hub.trust.ceremony import KeyShare, key_of
+from imaging_hub.trust.ceremony import KeyShare, combine_shares
 from imaging_hub.trust.keyrings import trust_keys
 from imaging_hub.trust.vault import Vault
 
@@ -112,9 +112,10 @@ class Killed(Exception):
 
 
 STEPS: tuple[tuple[Any, str, int], ...] = (
-    (Keyring, "advance", 1), (Keyring, "advance", 2), (epochs, "_begin", 1), (epochs, "take", 1),
-    (epochs, "take", 2), (epochs, "_end", 1), (Keyring, "forget_former", 1), (Keyring, "forget_former", 2),
-    (Keyring, "make_blinding_key", 1), (Keyring, "forget_blinding", 1), (Keyring, "forget_evaluator", 1),
+    (Keyring, "rotate", 1), (Keyring, "rotate", 2), (epochs, "_insert_epoch", 1), (epochs, "accept_submissions", 1),
+    (epochs, "accept_submissions", 2), (epochs, "_close_epoch", 1), (Keyring, "destroy_former_key", 1),
+    (Keyring, "destroy_former_key", 2), (Keyring, "create_blinding_key", 1), (Keyring, "destroy_blinding_key", 1),
+    (Keyring, "destroy_evaluator", 1),
 )  # fmt: skip
 
 
@@ -127,7 +128,7 @@ def test_broken_off_anywhere_nobody_becomes_somebody_new_and_it_goes_on(
     """Before and after each step, of either keyring and of either batch of identities, into a blinded epoch."""
     before = everybody(database, keys, third_party)
     running = gateway_keys(keys)
-    monkeypatch.setattr(rekeying, "_AT_ONCE", 3)
+    monkeypatch.setattr(rekeying, "_BATCH_ROWS", 3)
     real: Callable[..., Any] = getattr(owner, step)
     calls = 0
 
@@ -143,14 +144,14 @@ def test_broken_off_anywhere_nobody_becomes_somebody_new_and_it_goes_on(
 
     monkeypatch.setattr(owner, step, killed)
     # Within the third party it is that process which ends; the gateway's is then told that it does not answer.
-    with pytest.raises((Killed, ThirdPartyAway)):
+    with pytest.raises((Killed, ThirdPartyUnavailable)):
         rekey(database, keys, vault, third_party, blinded=True)
     assert calls == call
     monkeypatch.setattr(owner, step, real)
     _known_or_refused(database, third_party, before, lambda: running)
     _known_or_refused(database, third_party, before, lambda: gateway_keys(keys))
     # Whoever was cut off is called again: first the third party, if it was not done, and then the gateway.
-    if (step, call) in (("advance", 1), ("_begin", 1), ("make_blinding_key", 1)):
+    if (step, call) in (("rotate", 1), ("_insert_epoch", 1), ("create_blinding_key", 1)):
         epochs.begin(vault, blinded=True)
     if (step, call, after) == ("forget_former", 2, True):
         assert (
@@ -177,7 +178,7 @@ def _known_or_refused(
                 who = identity.register(
                     connection, keyring(), third_party, hospital=hospital, patient_id=patient_id, reading=reading
                 )
-        except ThirdPartyAway as refused:
+        except ThirdPartyUnavailable as refused:
             assert refused.code in ("rekeying", "keyring-other")
         else:
             assert isinstance(who, PatientIdentity)
@@ -217,13 +218,13 @@ class Watched(httpx.BaseTransport):
     """What goes to the third party, and what its answers are made to be."""
 
     def __init__(self, vault: Vault, spoil: Callable[[bytes], bytes] = lambda content: content) -> None:
-        self.door = TestClient(create_app(vault))
+        self.client = TestClient(create_app(vault))
         self.spoil = spoil
         self.sent = b""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self.sent += request.content
-        answer = self.door.request(
+        answer = self.client.request(
             request.method, request.url.path, content=request.content, headers=dict(request.headers)
         )
         return httpx.Response(answer.status_code, content=self.spoil(answer.content))
@@ -240,9 +241,9 @@ def test_what_is_evaluated_says_nothing_of_the_person(vault: Vault, keys: Path) 
     transport = Watched(vault)
     third_party = watched(vault, transport)
     gateway, message = gateway_keys(keys), "INS|1|2790351215189|19790304|2"
-    first, sent = third_party.concealed([message], gateway, 2), transport.sent
+    first, sent = third_party.token_inputs([message], gateway, 2), transport.sent
     transport.sent = b""
-    assert third_party.concealed([message], gateway, 2) == first
+    assert third_party.token_inputs([message], gateway, 2) == first
     assert sent != transport.sent
     assert b"2790351215189" not in sent + transport.sent
     assert re.fullmatch(r"OPRF\|1\|[0-9a-f]{128}", first[0])
@@ -256,15 +257,15 @@ def test_an_answer_that_another_key_made_is_refused(vault: Vault, keys: Path) ->
     def another_key(content: bytes) -> bytes:
         return re.sub(rb'"public_key":"[0-9a-f]+"', f'"public_key":"{other}"'.encode(), content)
 
-    with pytest.raises(ThirdPartyAway) as refused:
-        watched(vault, Watched(vault, another_key)).concealed(["m"], gateway_keys(keys), 2)
+    with pytest.raises(ThirdPartyUnavailable) as refused:
+        watched(vault, Watched(vault, another_key)).token_inputs(["m"], gateway_keys(keys), 2)
     assert refused.value.code == "evaluation-unproven"
     honest = watched(vault, Watched(vault))
-    assert honest.concealed(["m"], gateway_keys(keys), 2) == honest.concealed(["m"], gateway_keys(keys), 2)
-    trust_keys(vault.keys).forget_blinding(2)
-    trust_keys(vault.keys).make_blinding_key(2)
-    with pytest.raises(ThirdPartyAway) as refused:
-        honest.concealed(["m"], gateway_keys(keys), 2)
+    assert honest.token_inputs(["m"], gateway_keys(keys), 2) == honest.token_inputs(["m"], gateway_keys(keys), 2)
+    trust_keys(vault.keys).destroy_blinding_key(2)
+    trust_keys(vault.keys).create_blinding_key(2)
+    with pytest.raises(ThirdPartyUnavailable) as refused:
+        honest.token_inputs(["m"], gateway_keys(keys), 2)
     assert refused.value.code == "evaluator-other"
 
 
@@ -274,7 +275,7 @@ def test_a_hub_that_runs_on_is_refused_until_it_has_the_new_keys(
     everybody(database, keys, third_party)
     old = gateway_keys(keys)
     rekey(database, keys, vault, third_party)
-    with pytest.raises(ThirdPartyAway) as refused:
+    with pytest.raises(ThirdPartyUnavailable) as refused:
         third_party.subject(level1(old.key("level1"), "IPP|1|CHU|1", old.epoch), "IPP")
     assert refused.value.code == "rekeying"
 
@@ -284,7 +285,7 @@ def test_nothing_is_submitted_to_a_third_party_that_waits_for_nobody(
 ) -> None:
     before = everybody(database, keys, third_party)
     assert refusal(lambda: resubmit(database.login(DatabaseRole.GATEWAY), keys, third_party)) == "epoch-other"
-    with pytest.raises(ThirdPartyAway) as refused:
+    with pytest.raises(ThirdPartyUnavailable) as refused:
         third_party.end(2)
     assert refused.value.code == "epoch-other"
     forgotten(database)
@@ -360,8 +361,8 @@ def test_a_key_of_two_shares_is_made_of_both_and_the_trail_names_them(
     first, second = map(KeyShare.open, files)
     assert first.fingerprint in told[0]
     key = trust_keys(vault.keys).key("level2")
-    assert key == key_of(first, second, 2)
-    assert key not in (key_of(second, first, 2), key_of(first, second, 3), first.secret, second.secret)
+    assert key == combine_shares(first, second, 2)
+    assert key not in (combine_shares(second, first, 2), combine_shares(first, second, 3), first.secret, second.secret)
     with vault.database.begin(DatabaseRole.OWNER) as owner:
         detail = owner.execute(text("SELECT detail FROM audit.entry WHERE action = 'epoch-begun'")).scalar_one()
     assert detail["shares"] == [first.fingerprint, second.fingerprint]
@@ -395,7 +396,7 @@ def test_a_share_is_of_one_custodian_alone(tmp_path: Path, settings: Settings) -
     (tmp_path / "s").chmod(0o640)
     assert refusal(lambda: KeyShare.open(tmp_path / "s")) == "share-exposed"
     assert refusal(lambda: KeyShare.create(tmp_path / "s")) == "share-exists"
-    assert refusal(lambda: key_of(share, share, 2)) == "share-alone"
+    assert refusal(lambda: combine_shares(share, share, 2)) == "share-alone"
     assert CliRunner().invoke(app, ["rekey", "one"], env=settings.as_environment()).exit_code == 2
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from imaging_hub.cohorts.cohort_plan import make_plan
 from imaging_hub.cohorts.definition import parse
-from imaging_hub.cohorts.flowchart import run
-from imaging_hub.cohorts.plan import plan
-from imaging_hub.cohorts.snapshot import take
+from imaging_hub.cohorts.flowchart import run_plan
+from imaging_hub.cohorts.snapshot import take_snapshot
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.snds import loading
 from imaging_hub.synthetic import scale
@@ -34,7 +34,7 @@ def contents(tables: Path) -> list[str]:
             str(reading.read_parquet(str(file)).aggregate("md5(string_agg(columns(*)::varchar, '|'))").fetchall())
             for file in files
         ]
-    return [*found, *((tables / "rows" / f"{name}.csv").read_text() for name in scale.INDEX)]
+    return [*found, *((tables / "rows" / f"{name}.csv").read_text() for name in scale.INDEX_TABLES)]
 
 
 def test_a_seed_makes_the_same_files_and_another_others(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_seed_makes_the_same_files_and_another_others(tmp_path: Path) -> None:
 
 
 def test_it_is_a_load_as_cohorts_read_it(tables: Path) -> None:
-    load = loading.current(tables)
+    load = loading.current_version(tables)
     assert load.persons == PERSONS
     assert sum(load.events.values()) > 150 * load.persons
     with duckdb.connect() as reading:
@@ -67,9 +67,9 @@ def test_it_is_a_load_as_cohorts_read_it(tables: Path) -> None:
 def test_every_worked_cohort_finds_somebody(tables: Path, database: Database) -> None:
     with database.begin(DatabaseRole.OWNER) as owner:
         scale.fill_index(owner, tables)
-    with database.begin(DatabaseRole.WEB) as connection, take(connection, tables) as snapshot:
+    with database.begin(DatabaseRole.WEB) as connection, take_snapshot(connection, tables) as snapshot:
         found = {
-            path.stem: len(run(plan(parse(path.read_text("utf-8"))), snapshot).members)
+            path.stem: len(run_plan(make_plan(parse(path.read_text("utf-8"))), snapshot).members)
             for path in WORKED.glob("*.yaml")
         }
     assert len(found) > 10

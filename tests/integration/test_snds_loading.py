@@ -15,8 +15,8 @@ import pytest
 from synthetic_snds import synthetic_snds
 
 from imaging_hub.errors import LinkageError
-from imaging_hub.snds.loading import DataVersion, current, load
-from imaging_hub.snds.tables import JOIN_KEY, OPTIONAL, schema
+from imaging_hub.snds.loading import DataVersion, current_version, load
+from imaging_hub.snds.tables import JOIN_KEY, OPTIONAL_TABLES, table_schemas
 from imaging_hub.snds.tables import imaging_acts as acts_of_the_ccam
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -160,7 +160,7 @@ def written(folder: Path, rows: Rows, aa: str = "19") -> Path:
     """An extraction with every table, most of them empty."""
     folder.mkdir(parents=True, exist_ok=True)
     types = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64(), "date": pa.date32()}
-    for table, columns in schema().items():
+    for table, columns in table_schemas().items():
         shape = pa.schema([(c.name, pa.string() if c.format else types[c.type]) for c in columns])
         lines = [{c.name: row.get(c.name) for c in columns} for row in rows.get(table, [])]
         pq.write_table(pa.Table.from_pylist(lines, schema=shape), folder / f"{table.replace('aa', aa)}.parquet")
@@ -339,11 +339,11 @@ def test_a_known_date_of_death_stays_and_is_one_event(tmp_path: Path) -> None:
 
 def test_an_extraction_may_lack_what_came_later(tmp_path: Path) -> None:
     folder = written(tmp_path / "snds", together({"IR_BEN_R": [beneficiary()]}, stay()))
-    for table in OPTIONAL:
+    for table in OPTIONAL_TABLES:
         (folder / f"{table.replace('aa', '19')}.parquet").unlink()
     version = load(folder, tmp_path / "tables")
     assert version.events.keys() == {"act", "diagnosis", "stay"}
-    assert {t.table: t.read for t in version.tables if t.table in OPTIONAL} == dict.fromkeys(OPTIONAL, 0)
+    assert {t.table: t.read for t in version.tables if t.table in OPTIONAL_TABLES} == dict.fromkeys(OPTIONAL_TABLES, 0)
 
 
 @pytest.mark.parametrize(("aa", "kept"), [("17", False), ("18", True)])
@@ -442,12 +442,12 @@ def test_csv_is_read_like_parquet(tmp_path: Path) -> None:
     again = load(text, tmp_path / "tables")
     assert again.version != parquet.version
     assert events(again) == events(parquet)
-    assert current(tmp_path / "tables") == again
+    assert current_version(tmp_path / "tables") == again
 
 
 def test_the_same_extraction_is_the_same_version(tmp_path: Path) -> None:
     first = loaded(tmp_path, town_act())
-    assert load(tmp_path / "snds", tmp_path / "tables") == first == current(tmp_path / "tables")
+    assert load(tmp_path / "snds", tmp_path / "tables") == first == current_version(tmp_path / "tables")
     names = {path.name for path in (tmp_path / "tables").iterdir()}
     assert names == {first.version, "current"}
 
@@ -465,7 +465,7 @@ def test_a_fault_names_table_column_and_cure_and_leaves_nothing(tmp_path: Path) 
     (tmp_path / "other" / "T_MCO19C.parquet").rename(folder / "T_MCO19C.parquet")
     what = "table T_MCOaaC, column EXE_SOI_DTD: 1 values are not of type date"
     assert fault(folder, tmp_path) == ("column-type", what)
-    assert current(tmp_path / "tables") == before
+    assert current_version(tmp_path / "tables") == before
     assert {path.name for path in (tmp_path / "tables").iterdir()} == {before.version, "current"}
 
 
@@ -478,7 +478,7 @@ def fault(folder: Path, tmp_path: Path) -> tuple[str, str]:
 
 def test_nothing_loaded_says_so(tmp_path: Path) -> None:
     with pytest.raises(LinkageError, match="no SNDS tables"):
-        current(tmp_path)
+        current_version(tmp_path)
 
 
 def test_a_synthetic_snds_loads_into_exactly_its_true_events(tmp_path: Path) -> None:

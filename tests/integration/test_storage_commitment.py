@@ -65,7 +65,7 @@ class Modality:
                     profile="basic",
                     query=QueryRetrieveAddress("127.0.0.1", self.receives_on),
                     retrieves=True,
-                    keep_originals=policy,
+                    keep_originals=None if policy is None else retention.parse_policy(policy),
                 ),
             )
 

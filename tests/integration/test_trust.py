@@ -1,4 +1,4 @@
-"""The trusted third party by its door: what it gives, what it refuses, and that it stands apart from the hub."""
+"""The trusted third party over HTTP: what it gives, what it refuses, and that it stands apart from the hub."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from typer.testing import CliRunner
 
 from imaging_hub.audit import trail
 from imaging_hub.cli.trust import app
-from imaging_hub.database import HUB, VAULT, Database, DatabaseRole, migrate
-from imaging_hub.errors import KeyringError, SettingsError, ThirdPartyAway
+from imaging_hub.database import HUB_SCHEMA, VAULT_SCHEMA, Database, DatabaseRole, migrate
+from imaging_hub.errors import KeyringError, SettingsError, ThirdPartyUnavailable
 from imaging_hub.keys.keyring import Keyring, access_key
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings, load
 from imaging_hub.trust import epochs
 from imaging_hub.trust.app import create_app
@@ -39,7 +39,7 @@ TOKEN = "h1e01-" + "0" * 32
 
 
 def refusal(vault: Vault) -> str:
-    with reached(vault) as third_party, pytest.raises(ThirdPartyAway) as refused:
+    with reached(vault) as third_party, pytest.raises(ThirdPartyUnavailable) as refused:
         third_party.check()
     return refused.value.code
 
@@ -126,10 +126,10 @@ def test_what_was_never_blinded_is_not_evaluated(vault: Vault) -> None:
 @pytest.mark.parametrize("shown", [None, "Bearer ", "Bearer " + "0" * 64, "Basic abc"])
 def test_nobody_without_the_access_key_is_told_anything(vault: Vault, shown: str | None) -> None:
     headers = {} if shown is None else {"Authorization": shown}
-    door = create_app(vault)
-    asked = [(path, method) for path, methods in door.openapi()["paths"].items() for method in methods]
+    app = create_app(vault)
+    asked = [(path, method) for path, methods in app.openapi()["paths"].items() for method in methods]
     assert len(asked) == 12
-    with TestClient(door, headers=headers) as client:
+    with TestClient(app, headers=headers) as client:
         assert client.get("/healthz").json() == {"status": "ok"}
         for path, method in asked:
             answer = client.request(method, path.format(delivery=ONE, number=1), json={})
@@ -154,7 +154,7 @@ def test_another_key_than_the_vaults_gives_nobody_a_subject(vault: Vault, third_
 
 
 def test_neither_database_lets_a_role_of_the_other_in(database: Database, vault: Vault) -> None:
-    for role in HUB.roles:
+    for role in HUB_SCHEMA.roles:
         with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
             psycopg.connect(vault.database.conninfo(role))
         psycopg.connect(database.conninfo(role)).close()
@@ -192,7 +192,7 @@ def test_the_process_runs_alone_and_says_who_it_is_to_nobody_else(
             ThirdParty.connect(hub)
         assert stranger.value.code == "keyring-missing"
         assert f"bring it from the third party's folder of keys to {hub.keys / 'access.json'}" in stranger.value.hint
-        Keyring.open(alone.trust_keys / "access.json").copy(hub.keys)
+        Keyring.open(alone.trust_keys / "access.json").copy_to(hub.keys)
         assert len(ThirdParty.connect(hub).subject(TOKEN, "INS")) == 32
         assert {path.name for path in alone.home.rglob("*.json")} == {"trust.json", "access.json"}
         said = CliRunner().invoke(app, ["verify", "--json"], env=alone.as_environment())
@@ -217,12 +217,12 @@ def test_it_is_reached_in_clear_on_this_machine_only() -> None:
 def test_its_schema_goes_down_and_up_again(vault: Vault) -> None:
     from alembic import command
 
-    from imaging_hub.database import migrations
+    from imaging_hub.database import alembic_config
 
-    config = migrations(VAULT)
+    config = alembic_config(VAULT_SCHEMA)
     with vault.database.engine(DatabaseRole.OWNER).begin() as owner:
         config.attributes["connection"] = owner
         command.downgrade(config, "base")
-    migrate(vault.database, VAULT)
+    migrate(vault.database, VAULT_SCHEMA)
     vault.check()
     assert trust_keys(vault.keys).epoch == 1

@@ -16,21 +16,21 @@ from third_parties import reached
 
 from imaging_hub import database as databases
 from imaging_hub.cli.serve import prepare
-from imaging_hub.database import HUB, Database, DatabaseRole
+from imaging_hub.database import HUB_SCHEMA, Database, DatabaseRole
 from imaging_hub.errors import KeyringError
 from imaging_hub.keys.keyring import Keyring
 from imaging_hub.keys.pseudonym_chain import level2
 from imaging_hub.review import differences
 from imaging_hub.review.differences import AttributeDifference
 from imaging_hub.settings import Settings
-from imaging_hub.trust import relocation
+from imaging_hub.trust import vault_relocation
 from imaging_hub.trust.vault import Vault
 
 TOKEN, SID = "h1e01-" + "0" * 32, "a" * 32
 
 
 def taken_back(database: Database, revision: str) -> None:
-    config = databases.migrations(HUB)
+    config = databases.alembic_config(HUB_SCHEMA)
     with database.engine(DatabaseRole.OWNER).begin() as owner:
         config.attributes["connection"] = owner
         command.downgrade(config, revision)
@@ -67,9 +67,9 @@ def test_a_hub_of_the_first_revision_is_brought_to_the_newest(
     of_before: tuple[Settings, Database], database: Database
 ) -> None:
     settings, own = of_before
-    assert databases.revisions_missing(database) == 15
+    assert databases.count_missing_revisions(database) == 15
     prepare(settings).dispose()
-    assert databases.revisions_missing(database) == 0
+    assert databases.count_missing_revisions(database) == 0
     with reached(Vault(own, settings.trust_keys)) as third_party:
         assert third_party.subject(TOKEN, "INS") == SID
     assert not (settings.keys / "trust.json").exists()
@@ -78,7 +78,7 @@ def test_a_hub_of_the_first_revision_is_brought_to_the_newest(
     assert [row.state for row in rows(database)] == ["RECEIVED"]
     with pytest.raises(RuntimeError, match="sealed"):
         taken_back(database, "0001")
-    assert databases.revisions_missing(database) == 0
+    assert databases.count_missing_revisions(database) == 0
 
 
 def test_what_was_done_to_instances_is_told_the_same_after_an_upgrade(database: Database) -> None:
@@ -86,7 +86,7 @@ def test_what_was_done_to_instances_is_told_the_same_after_an_upgrade(database: 
 
     def told() -> Sequence[AttributeDifference]:
         with database.begin(DatabaseRole.WEB) as connection:
-            return differences.of_series(connection, "2.25.2", None)
+            return differences.list_differences(connection, "2.25.2", None)
 
     before = told()
     taken_back(database, "0012")
@@ -108,16 +108,16 @@ def test_a_vault_that_moves_arrives_wherever_it_is_broken_off(
     def killed(*_: object, **__: object) -> None:
         raise Killed
 
-    real: Any = getattr(relocation, "_move" if step == "moved" else "text")
+    real: Any = getattr(vault_relocation, "_move_rows" if step == "moved" else "text")
 
     def after_it(*arguments: Any) -> None:
         real(*arguments)
         raise Killed
 
     if step == "copied":  # and not deleted in the hub's
-        monkeypatch.setattr(relocation, "text", lambda one: killed() if "DELETE" in one else real(one))
+        monkeypatch.setattr(vault_relocation, "text", lambda one: killed() if "DELETE" in one else real(one))
     elif step == "moved":
-        monkeypatch.setattr(relocation, "_move", after_it)
+        monkeypatch.setattr(vault_relocation, "_move_rows", after_it)
     else:
         monkeypatch.setattr(Path, "rename", killed)
     with pytest.raises(Killed):

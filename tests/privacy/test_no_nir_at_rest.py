@@ -22,16 +22,16 @@ NIR = "279035121518989"
 CORSICAN = "253072B07300470"
 
 
-def scanned(database: Database, *folders: Path, passed_over: tuple[Path, ...] = ()) -> nir_at_rest.NirScan:
+def scanned(database: Database, *folders: Path, excluded: tuple[Path, ...] = ()) -> nir_at_rest.NirScan:
     with database.begin(DatabaseRole.OWNER) as connection:
-        return nir_at_rest.scan(connection, folders, passed_over=passed_over)
+        return nir_at_rest.scan(connection, folders, excluded=excluded)
 
 
 @pytest.mark.parametrize(
     "written", [NIR, CORSICAN, CORSICAN.lower(), "2 79 03 51 215 189 89", f"INS:{NIR};", f"<{NIR}>", f"x {NIR}"]
 )
 def test_a_nir_is_recognised_however_it_is_written(written: str) -> None:
-    assert nir_at_rest.count(written.encode()) == 1
+    assert nir_at_rest.count_nirs(written.encode()) == 1
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_nir_is_recognised_however_it_is_written(written: str) -> None:
     ],
 )
 def test_what_is_no_nir_is_not(written: str) -> None:
-    assert nir_at_rest.count(written.encode()) == 0
+    assert nir_at_rest.count_nirs(written.encode()) == 0
 
 
 def test_every_column_of_a_hub_is_searched(database: Database) -> None:
@@ -81,7 +81,7 @@ def test_every_file_is_searched_and_the_identifying_zone_is_not(database: Databa
     (tmp_path / "old.log.gz").write_bytes(gzip.compress(CORSICAN.encode()))
     (tmp_path / "empty").touch()
     pq.write_table(pa.table({"day": [1], "person": [NIR]}), tmp_path / "person.parquet")
-    found = scanned(database, tmp_path, passed_over=(tmp_path / "identifying",))
+    found = scanned(database, tmp_path, excluded=(tmp_path / "identifying",))
     assert {Path(place).name for place in found.findings} == {"worker.log", "old.log.gz", "person.parquet"}
     assert found.files == 4
 

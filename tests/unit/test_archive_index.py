@@ -12,7 +12,7 @@ from archived import FINESS, PSEUDONYM, SID, admit_in, archive, deidentified, fr
 from sqlalchemy import text
 
 from imaging_hub.archive import index, search, totals
-from imaging_hub.archive.filters import SeriesFilter, StudyFilter
+from imaging_hub.archive.search_filters import SeriesFilter, StudyFilter
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.deidentification.instance import AttributeChange
 from imaging_hub.errors import HubError
@@ -47,13 +47,13 @@ def faults_of(work: Sequence[Callable[[], None]]) -> list[BaseException]:
 
 def the_study(database: Database) -> search.ArchivedStudy:
     with database.begin(DatabaseRole.WEB) as connection:
-        (study,) = search.studies(connection)
+        (study,) = search.find_studies(connection)
     return study
 
 
 def the_series(database: Database) -> search.ArchivedSeries:
     with database.begin(DatabaseRole.WEB) as connection:
-        (series,) = search.series(connection)
+        (series,) = search.find_series(connection)
     return series
 
 
@@ -193,7 +193,7 @@ def test_two_studies_of_one_subject_are_admitted_at_once(database: Database) -> 
     parts = [[deidentified(slice_of(f"2.25.30{n}", f"2.25.40{n}", i, z=i)) for i in range(5)] for n in range(4)]
     assert not faults_of([lambda part=part: archive(database, part) for part in parts])
     with database.begin(DatabaseRole.WEB) as connection:
-        assert totals.of_archive(connection).studies == 4
+        assert totals.count_archive(connection).studies == 4
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_real_files_are_indexed(database: Database) -> None:
         dataset = from_file(name, StudyInstanceUID=f"2.25.5{number}", SeriesInstanceUID=f"2.25.6{number}")
         archive(database, [deidentified(dataset)])
     with database.begin(DatabaseRole.WEB) as connection:
-        held = totals.of_archive(connection)
+        held = totals.count_archive(connection)
         assert held.instances == 5
         assert held.by_modality == {"CT": 1, "MR": 1, "NM": 1, "RTDOSE": 1, "SR": 1}
 
@@ -298,12 +298,12 @@ def test_questions_narrow_by_uid_day_text_and_modality(database: Database) -> No
         StudyFilter(patient="' OR 1=1 --"),
     ]
     with database.begin(DatabaseRole.WEB) as connection:
-        assert all(len(search.studies(connection, wanted)) == 1 for wanted in found)
-        assert not any(search.studies(connection, wanted) for wanted in missed)
-        assert search.studies(connection, of_series=SeriesFilter(body_part="chest"))
-        assert not search.studies(connection, of_series=SeriesFilter(number=99))
-        assert len(search.instances(connection, limit=1, offset=1)) == 1
-        assert search.instances(connection, of_series=SeriesFilter(series_uids=[SERIES]))[0].frames == 1
+        assert all(len(search.find_studies(connection, wanted)) == 1 for wanted in found)
+        assert not any(search.find_studies(connection, wanted) for wanted in missed)
+        assert search.find_studies(connection, of_series=SeriesFilter(body_part="chest"))
+        assert not search.find_studies(connection, of_series=SeriesFilter(number=99))
+        assert len(search.find_instances(connection, limit=1, offset=1)) == 1
+        assert search.find_instances(connection, of_series=SeriesFilter(series_uids=[SERIES]))[0].frames == 1
 
 
 def test_what_deidentification_did_is_kept_without_values_and_once_for_all_slices(database: Database) -> None:
@@ -311,7 +311,7 @@ def test_what_deidentification_did_is_kept_without_values_and_once_for_all_slice
     archive(database, slices)
     with database.begin(DatabaseRole.WEB) as connection:
         lists = connection.execute(text("SELECT changes FROM hub.change_list")).scalars().all()
-        told = differences.of_series(connection, SERIES, None)
+        told = differences.list_differences(connection, SERIES, None)
     expected = [[change.path, change.action, change.rule] for change in slices[0].changes]
     assert lists == [expected]
     assert sorted([one.path, one.action, one.rule] for one in told) == sorted(expected)
@@ -325,7 +325,7 @@ def test_a_slice_that_was_treated_otherwise_has_a_list_of_its_own(database: Data
         [replace(first, changes=(*first.changes, AttributeChange("PatientComments", "X", "E.1-1 Basic"))), *others],
     )
     with database.begin(DatabaseRole.WEB) as connection:
-        told = {one.path: one.instances for one in differences.of_series(connection, SERIES, None)}
+        told = {one.path: one.instances for one in differences.list_differences(connection, SERIES, None)}
     assert told.pop("PatientComments") == 1
     assert set(told.values()) == {3}
 
@@ -334,7 +334,7 @@ def test_only_releasable_studies_wait_for_the_sink(database: Database) -> None:
     archive(database, volume(2))
     archive(database, [deidentified(slice_of("2.25.101", "2.25.203", 1), needs_review=True)])
     with database.begin(DatabaseRole.WORKER) as connection:
-        assert search.awaiting_sink(connection) == [STUDY]
+        assert search.list_awaiting_sink(connection) == [STUDY]
 
 
 def test_the_subject_keeps_its_pseudonym(database: Database) -> None:

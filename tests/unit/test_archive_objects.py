@@ -62,7 +62,7 @@ def test_nothing_is_left_of_writing_but_the_object(tmp_path: Path) -> None:
 def test_what_is_no_digest_is_not_found(objects: ObjectStore, digest: str) -> None:
     with pytest.raises(NotFound):
         objects.get(digest)
-    assert not objects.holds(digest)
+    assert not objects.exists(digest)
 
 
 def test_a_flipped_bit_is_never_handed_out_as_whole(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_where_the_engine_fails_is_told_by_type_and_place(
     def broken(*_: object) -> None:
         raise LookupError("GAELDOURT")
 
-    monkeypatch.setattr(InstanceActions, "settle", broken)
+    monkeypatch.setattr(InstanceActions, "apply", broken)
     report = tmp_path / "report.json"
     folder._engine.cache_clear()
     code, output = call(

@@ -28,9 +28,9 @@ def _cut(dataset: bytes) -> int:
 
 
 def test_an_image_that_is_held_back_is_so_by_its_beginning() -> None:
-    door, dataset = engine("research-longitudinal"), _mammogram()
-    assert door.refusal(dataset[: _cut(dataset)], len(dataset), EXPLICIT, PSEUDONYMS) == HELD
-    assert door.deidentify(SourceInstance(dataset, EXPLICIT), PSEUDONYMS) == HELD
+    deidentifier, dataset = engine("research-longitudinal"), _mammogram()
+    assert deidentifier.refusal(dataset[: _cut(dataset)], len(dataset), EXPLICIT, PSEUDONYMS) == HELD
+    assert deidentifier.deidentify(SourceInstance(dataset, EXPLICIT), PSEUDONYMS) == HELD
 
 
 @pytest.mark.parametrize(

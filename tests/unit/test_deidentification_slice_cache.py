@@ -46,7 +46,7 @@ def keeps_protocol(tmp_path: Path) -> Deidentifier:
 
 
 def test_a_uid_of_this_instance_in_what_passed_with_the_instance_before_is_found(keeps_protocol: Deidentifier) -> None:
-    """The passage that holds it is the same in both; only with the second is its text a UID of the source."""
+    """The run that holds it is the same in both; only with the second is its text a UID of the source."""
     uid = "1.2.250.1.999.777.888.999"
     said = text(0x00181030, "LO", uid)
     first = keeps_protocol.deidentify(an_instance(said, text(0x00200013, "IS", "1")), PSEUDONYMS)

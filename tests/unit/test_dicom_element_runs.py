@@ -1,4 +1,4 @@
-"""Reading in passages gives what the plain reading gives, whatever came before."""
+"""Reading in runs gives what the plain reading gives, whatever came before."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _dataset(draw: st.DrawFn) -> bytes:
         tags.sort()
     parts = []
     for tag in tags:
-        # Mostly the first of each, so that most passages repeat.
+        # Mostly the first of each, so that most runs repeat.
         place = 0 if draw(st.integers(0, 3)) else draw(st.integers(0, len(_ELEMENTS[tag]) - 1))
         parts.append(_ELEMENTS[tag][place])
     return b"".join(parts) + draw(_ENDS)
@@ -58,14 +58,14 @@ def _plain(data: bytes, syntax: str = EXPLICIT) -> Dataset | str:
         return fault.code
 
 
-def _in_passages(reader: ElementRunReader, data: bytes, syntax: str = EXPLICIT) -> Dataset | str:
+def _in_runs(reader: ElementRunReader, data: bytes, syntax: str = EXPLICIT) -> Dataset | str:
     try:
-        passages = reader.read(data, syntax)
+        runs = reader.read(data, syntax)
     except MalformedDataset as fault:
         return fault.code
-    assert [passage.stop for passage in passages] == sorted({passage.stop for passage in passages})
-    assert all(passage.elements[-1].tag < passage.stop for passage in passages if passage.elements)
-    return [found for passage in passages for found in passage.elements]
+    assert [run.stop for run in runs] == sorted({run.stop for run in runs})
+    assert all(run.elements[-1].tag < run.stop for run in runs if run.elements)
+    return [found for run in runs for found in run.elements]
 
 
 @settings(max_examples=600, deadline=None)
@@ -73,7 +73,7 @@ def _in_passages(reader: ElementRunReader, data: bytes, syntax: str = EXPLICIT) 
 def test_every_dataset_of_a_series_reads_as_if_it_came_alone(series: list[bytes]) -> None:
     reader = ElementRunReader(_CUTS, _LIMITS)
     for data in series:
-        assert _in_passages(reader, data) == _plain(data)
+        assert _in_runs(reader, data) == _plain(data)
 
 
 @settings(max_examples=300, deadline=None)
@@ -84,8 +84,8 @@ def test_a_damaged_copy_of_the_dataset_before_reads_as_if_it_came_alone(dataset:
         damaged = bytearray(dataset)
         if damaged:
             damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-        assert _in_passages(reader, dataset) == _plain(dataset)
-        assert _in_passages(reader, bytes(damaged)) == _plain(bytes(damaged))
+        assert _in_runs(reader, dataset) == _plain(dataset)
+        assert _in_runs(reader, bytes(damaged)) == _plain(bytes(damaged))
 
 
 @settings(max_examples=600, deadline=None)
@@ -96,27 +96,27 @@ def test_the_beginning_of_a_dataset_tells_all_but_its_pixels_or_nothing(
     reader = ElementRunReader(_CUTS, _LIMITS)
     for whole in series:
         start = whole[: data.draw(st.integers(0, len(whole)))]
-        passages = reader.read_start(start, len(whole), EXPLICIT)
-        if passages is not None:
-            elements = [found for passage in passages for found in passage.elements]
+        runs = reader.read_start(start, len(whole), EXPLICIT)
+        if runs is not None:
+            elements = [found for run in runs for found in run.elements]
             assert [one for one in _plain(whole) if one.tag != tags.PixelData] == elements  # type: ignore[union-attr]
         if data.draw(st.booleans()):
-            assert _in_passages(reader, whole) == _plain(whole)
+            assert _in_runs(reader, whole) == _plain(whole)
 
 
 def _header_of(pixels: bytes, syntax: str = EXPLICIT, more: int = 0) -> list[int] | None:
     """The tags that the beginning of a dataset tells, whose pixel data are not in it."""
     header = _two()
-    passages = ElementRunReader(_CUTS).read_start(header + pixels[:12], len(header + pixels) + more, syntax)
-    return passages and [found.tag for passage in passages for found in passage.elements]
+    runs = ElementRunReader(_CUTS).read_start(header + pixels[:12], len(header + pixels) + more, syntax)
+    return runs and [found.tag for run in runs for found in run.elements]
 
 
 def test_native_pixels_at_the_end_need_not_be_there() -> None:
     assert _header_of(element(0x7FE00010, "OW", bytes(64))) == [0x00080060, 0x00090010, 0x00091001, 0x00100020]
     start = implicit(0x00080060, b"CT") + implicit(0x7FE00010, bytes(64))
-    passages = ElementRunReader(_CUTS).read_start(start[:20], len(start), IMPLICIT)
-    assert passages is not None
-    assert [found.tag for passage in passages for found in passage.elements] == [0x00080060]
+    runs = ElementRunReader(_CUTS).read_start(start[:20], len(start), IMPLICIT)
+    assert runs is not None
+    assert [found.tag for run in runs for found in run.elements] == [0x00080060]
 
 
 def test_a_header_of_a_thousand_frames_is_read_from_the_beginning_too() -> None:
@@ -125,9 +125,9 @@ def test_a_header_of_a_thousand_frames_is_read_from_the_beginning_too() -> None:
     reader = ElementRunReader(_CUTS)
     for header in (_two() + frames, _two(), _two() + frames):
         start = header + pixels[:20]
-        passages = reader.read_start(start, len(header + pixels), EXPLICIT)
-        assert passages is not None
-        assert [found for passage in passages for found in passage.elements] == walk.read(header, EXPLICIT)
+        runs = reader.read_start(start, len(header + pixels), EXPLICIT)
+        assert runs is not None
+        assert [found for run in runs for found in run.elements] == walk.read(header, EXPLICIT)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def _two(creator: bytes = b"ONE ", last: bytes = b"") -> bytes:
 
 def _taken_over(reader: ElementRunReader, first: bytes, second: bytes) -> list[bool]:
     before: set[ElementRun] = set(reader.read(first, EXPLICIT))
-    return [passage in before for passage in reader.read(second, EXPLICIT)]
+    return [run in before for run in reader.read(second, EXPLICIT)]
 
 
 def test_what_is_the_same_is_taken_over_and_what_differs_is_not() -> None:
@@ -186,9 +186,9 @@ def test_a_group_to_which_an_element_was_added_is_read_anew() -> None:
 def test_nothing_is_taken_over_from_another_transfer_syntax(syntax: str) -> None:
     plain = element(0x00080060, "CS", b"CT"), implicit(0x00080060, b"CT")
     reader = ElementRunReader(_CUTS, _LIMITS)
-    assert _in_passages(reader, plain[0], EXPLICIT) == _plain(plain[0], EXPLICIT)
+    assert _in_runs(reader, plain[0], EXPLICIT) == _plain(plain[0], EXPLICIT)
     for data in plain:
-        assert _in_passages(reader, data, syntax) == _plain(data, syntax)
+        assert _in_runs(reader, data, syntax) == _plain(data, syntax)
 
 
 def test_what_is_remembered_is_a_copy() -> None:
@@ -204,5 +204,5 @@ def test_the_limit_of_elements_is_that_of_the_whole_dataset() -> None:
     groups = [[element(group << 16 | 0x1001 + number, "LO") for number in range(20)] for group in (9, 11, 13)]
     reader = ElementRunReader(_CUTS, _LIMITS)
     for data in (b"".join(groups[0]), b"".join((*groups[0], *groups[1], *groups[2]))):
-        assert _in_passages(reader, data) == _plain(data)
+        assert _in_runs(reader, data) == _plain(data)
     assert _plain(data) == "too-many-elements"

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.errors import FaultSite
 from imaging_hub.keys.aead import AuthenticatedCipher
 
@@ -16,7 +16,7 @@ CANARY = "DUPONT"
 def test_the_place_is_where_it_rose() -> None:
     with pytest.raises(ValueError, match="256") as failed:
         AuthenticatedCipher(b"")
-    site = FaultSite.of(failed.value)
+    site = FaultSite.from_exception(failed.value)
     assert site.kind == "ValueError"
     assert site.place == f"keys.aead:{failed.traceback[-1].lineno + 1}"
     assert str(site) == f"ValueError at {site.place}"
@@ -24,14 +24,14 @@ def test_the_place_is_where_it_rose() -> None:
 
 def test_the_place_of_what_a_library_raised_is_the_line_of_ours_that_called_it() -> None:
     with pytest.raises(FileNotFoundError) as failed:
-        standard.table(CANARY)
-    site = FaultSite.of(failed.value)
+        standard_tables.table(CANARY)
+    site = FaultSite.from_exception(failed.value)
     assert site.place.startswith("deidentification.standard:")
     assert CANARY not in repr(site) + str(site)
 
 
 def test_what_none_of_our_lines_raised_has_its_type_alone() -> None:
-    site = FaultSite.of(KeyError(CANARY))
+    site = FaultSite.from_exception(KeyError(CANARY))
     assert str(site) == "KeyError"
 
 

@@ -8,10 +8,12 @@ from sqlalchemy import text
 
 from imaging_hub.audit import trail
 from imaging_hub.database import Database, DatabaseRole
+from imaging_hub.errors import HubError
 from imaging_hub.gateway import senders
 from imaging_hub.intake import journal, retention
 from imaging_hub.intake.journal import Arrival, InstanceState
 from imaging_hub.intake.recovery import recover
+from imaging_hub.intake.retention import KeepOriginals, RetentionPolicy
 from imaging_hub.intake.spool import Spool
 from imaging_hub.intake.study_keys import OriginalOwner
 from imaging_hub.settings import Settings
@@ -66,6 +68,36 @@ def test_a_purged_original_that_is_still_there_goes_at_the_next_start(settings: 
 
 
 @pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("never", KeepOriginals.NEVER),
+        ("until-released", KeepOriginals.UNTIL_RELEASED),
+        ("always", KeepOriginals.ALWAYS),
+        ("0", 0),
+        ("00030", 30),
+        ("99999", 99999),
+    ],
+)
+def test_how_long_originals_stay_is_a_word_or_days(database: Database, written: str, meant: RetentionPolicy) -> None:
+    policy = retention.parse_policy(written)
+    assert policy == meant
+    assert type(policy) is type(meant)
+    described = senders.Sender("PACS", "10.0.0.1", "chu", "750000001", "basic", keep_originals=policy)
+    with database.begin(DatabaseRole.GATEWAY) as connection:
+        senders.add(connection, described)
+        (known,) = senders.list_senders(connection)
+    assert known.keep_originals == policy
+    assert retention.parse_policy(str(senders.as_text(described)["keep_originals"])) == policy
+
+
+@pytest.mark.parametrize("written", ["", "forever", "Never", "-1", "100000", "1.5", "٣", " 30"])
+def test_what_is_no_such_word_and_no_days_is_refused(written: str) -> None:
+    with pytest.raises(HubError) as refused:
+        retention.parse_policy(written)
+    assert (refused.value.code, bool(refused.value.hint)) == ("keep-originals", True)
+
+
+@pytest.mark.parametrize(
     ("policies", "ids", "at_once"),
     [
         (["never"], 2, True),
@@ -94,7 +126,7 @@ def test_a_sender_says_how_long_its_originals_stay(
                     hospital="chu",
                     finess="750000001",
                     profile="basic",
-                    keep_originals=policy,
+                    keep_originals=None if policy is None else retention.parse_policy(policy),
                 ),
             )
     with database.begin(DatabaseRole.WORKER) as connection:

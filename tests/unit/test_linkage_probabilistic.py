@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from imaging_hub.snds import concordance, probabilistic
-from imaging_hub.snds.probabilistic import KNOWN_LEAST
+from imaging_hub.snds import exam_claim_concordance, probabilistic_linkage
+from imaging_hub.snds.probabilistic_linkage import MIN_KNOWN_PAIRS
 from tests.exams_and_claims import ACTS, DAY, THERE, World
 
 Known = dict[str, str]
@@ -22,13 +22,13 @@ def world() -> World:
 
 @pytest.fixture
 def known(world: World) -> Known:
-    return world.known(KNOWN_LEAST + 50, random.Random(7))
+    return world.known(MIN_KNOWN_PAIRS + 50, random.Random(7))
 
 
 def found(world: World, known: Known, folder: Path) -> dict[str, tuple[str, str]]:
     exams = world.written(folder)
-    met = concordance.search(exams, folder, ACTS)
-    probably = probabilistic.search(exams, folder, ACTS, known=known, met=met)
+    met = exam_claim_concordance.search(exams, folder, ACTS)
+    probably = probabilistic_linkage.search(exams, folder, ACTS, known=known, cascade=met)
     assert not {one.sid for one in probably} & ({one.sid for one in met.found} | set(met.discarded))
     return {one.sid: (one.person, one.method) for one in probably}
 
@@ -102,6 +102,6 @@ def test_a_person_whom_the_rules_found_is_given_nobody_else(world: World, known:
 def test_too_few_known_pairs_teach_nothing(world: World, known: Known, tmp_path: Path) -> None:
     a_patient(world)
     seen(world, "s", 0, 40, 90, year=1951)
-    few = dict(list(known.items())[: KNOWN_LEAST - 1])
+    few = dict(list(known.items())[: MIN_KNOWN_PAIRS - 1])
     assert found(world, few, tmp_path) == {}
     assert found(world, known, tmp_path / "again") == {"s": ("A", "probabilistic")}

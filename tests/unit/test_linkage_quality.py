@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from imaging_hub.snds.concordance import ConcordantPerson
-from imaging_hub.snds.indirect import METHODS
-from imaging_hub.snds.linkage_quality import Proportion, by_group, by_method
+from imaging_hub.snds.exam_claim_concordance import ConcordantPerson
+from imaging_hub.snds.indirect_linkage import METHODS
+from imaging_hub.snds.linkage_quality import Proportion, precision_by_method, quality_by_group
 
 
 def a_found(sid: str, person: str, method: str = "exact") -> ConcordantPerson:
@@ -28,14 +28,18 @@ def test_intervals_are_wilsons(of: int, count: int, lower: float, upper: float) 
 
 
 def test_precision_is_measured_on_known_pairs_only() -> None:
-    shares = by_method([a_found("a", "A"), a_found("b", "X"), a_found("c", "C")], {"a": "A", "b": "B"}, METHODS)
+    shares = precision_by_method(
+        [a_found("a", "A"), a_found("b", "X"), a_found("c", "C")], {"a": "A", "b": "B"}, METHODS
+    )
     assert shares["exact"] == Proportion(2, 1)
     assert shares["without-act"] == Proportion(0, 0)
 
 
 def test_recall_counts_those_who_were_not_found() -> None:
     known = {"a": "A", "b": "B", "c": "C"}
-    groups = by_group([a_found("a", "A"), a_found("b", "X")], known, lambda sid: "late" if sid == "c" else "early")
+    groups = quality_by_group(
+        [a_found("a", "A"), a_found("b", "X")], known, lambda sid: "late" if sid == "c" else "early"
+    )
     assert groups["early"].precision == Proportion(2, 1)
     assert groups["early"].recall == Proportion(2, 1)
     assert groups["late"].precision == Proportion(0, 0)

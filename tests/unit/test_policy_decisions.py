@@ -12,11 +12,11 @@ import pytest
 
 from imaging_hub.permits import policy
 from imaging_hub.permits.policy import (
+    ACTIONS_BY_ROLE,
     HINTS,
     MESSAGES,
-    OF_A_HOSPITAL,
-    UNDER_PERMIT,
-    VERBS,
+    OWN_HOSPITAL_ACTIONS,
+    PERMIT_ACTIONS,
     AccountRole,
     Action,
     Allowed,
@@ -141,7 +141,7 @@ def test_an_expired_account_may_do_nothing(role: AccountRole, action: Action) ->
     assert decide(actor, action, CT, permit=IN_FORCE, today=TODAY) == Denied(DenialReason.ACCOUNT_EXPIRED)
 
 
-@pytest.mark.parametrize("action", sorted(OF_A_HOSPITAL))
+@pytest.mark.parametrize("action", sorted(OWN_HOSPITAL_ACTIONS))
 @pytest.mark.parametrize("finess", [None, "130786049"])
 def test_a_hospital_sees_no_rows_but_its_own(action: Action, finess: str | None) -> None:
     hospital = RequestActor("chu", AccountRole.HOSPITAL, FINESS)
@@ -179,9 +179,9 @@ def test_an_opposition_stops_what_leaves_whatever_else_is_so(role: AccountRole, 
 
 def test_every_action_is_in_the_matrix_and_somebody_may_do_it() -> None:
     assert set(MAY) == set(Action)
-    assert set().union(*VERBS.values()) == set(Action)
-    assert set(VERBS) == set(AccountRole)
-    assert UNDER_PERMIT.issubset(VERBS[AccountRole.RESEARCHER])
+    assert set().union(*ACTIONS_BY_ROLE.values()) == set(Action)
+    assert set(ACTIONS_BY_ROLE) == set(AccountRole)
+    assert PERMIT_ACTIONS.issubset(ACTIONS_BY_ROLE[AccountRole.RESEARCHER])
 
 
 def test_every_reason_has_a_message_and_a_hint() -> None:

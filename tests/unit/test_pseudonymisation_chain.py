@@ -57,9 +57,9 @@ def test_dates_shift_back_by_whole_days_and_never_by_none(sid: str) -> None:
 
 def test_a_subject_is_one_patient_everywhere_and_its_uids_are_each_hospitals_own(tmp_path) -> None:
     keyring = Keyring.create(tmp_path / "hub.json", ("pseudonym", "date-shift", "uid"))
-    here, there = (pseudonyms.for_subject(keyring, "5" * 32, hospital) for hospital in ("CHU", "CH"))
+    here, there = (pseudonyms.subject_pseudonyms(keyring, "5" * 32, hospital) for hospital in ("CHU", "CH"))
     assert (here.patient, here.date_shift_days) == (there.patient, there.date_shift_days)
     assert here.uid_key != there.uid_key
     assert len(here.uid_key) == 32
     assert re.fullmatch(r"S(-[0-9A-HJKMNP-TV-Z]{4}){4}", here.patient)
-    assert pseudonyms.for_subject(keyring, "6" * 32, "CHU").patient != here.patient
+    assert pseudonyms.subject_pseudonyms(keyring, "6" * 32, "CHU").patient != here.patient

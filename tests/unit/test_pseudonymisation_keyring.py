@@ -104,7 +104,7 @@ def test_a_project_has_its_own_keys_until_they_are_destroyed(tmp_path: Path) -> 
     first = keys.project_key("pid", "alpha")
     assert keys.project_key("pid", "beta") != first
     assert project_keys(tmp_path).project_key("pid", "alpha") == first
-    keys.destroy_project("alpha")
+    keys.destroy_project_keys("alpha")
     assert first.hex() not in (tmp_path / "projects.json").read_text()
     assert keys.project_key("pid", "alpha") != first
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.documents import document_reader, transcript
 from imaging_hub.deidentification.identifiers import residual_check
 from imaging_hub.deidentification.identifiers.patient import PatientContext
@@ -24,7 +24,7 @@ def decide(
     dataset: Dataset, sop_class_uid: str, policy: DocumentPolicy, patient: PatientContext
 ) -> list[Element] | Quarantined:
     """Decide what is written in place of the document, or why the instance is quarantined."""
-    kind = standard.iod(sop_class_uid)
+    kind = standard_tables.iod(sop_class_uid)
     element = values.find(dataset, tags.EncapsulatedDocument)
     if policy == "drop":
         return _held("document-dropped")
@@ -44,7 +44,7 @@ def decide(
 
 def _transcribed(source: document_reader.ReadDocument, patient: PatientContext) -> list[Element] | Quarantined:
     made = transcript.pdf(patient.free_text(page) for page in source.pages)
-    # The last look: at what a reader makes of the new document, not at what was meant to be written.
+    # What a reader makes of the new document is searched, not what was meant to be written.
     again = document_reader.read(made, document_reader.PDF)
     if again is None or residual_check.names_patient(again.text, patient.searched):
         return Quarantined("residual-identifier", "EncapsulatedDocument", "documents: transcribe")

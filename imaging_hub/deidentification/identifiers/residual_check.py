@@ -1,8 +1,8 @@
-"""The last look, at the bytes that would leave: nothing of this patient may be in them.
+"""A search of the bytes that would leave for identifiers of the patient: an instance that holds one is quarantined.
 
-Independent of what the engine believes it did: it sees the encoded header, folded as Latin-1 and with null bytes taken
+It does not rely on what the engine did: it searches the encoded header, folded as Latin-1 and with null bytes taken
 out (so that UTF-16LE reads as text), the decoded values in the declared character set, and the UIDs and dates that the
-source held. Pixel data are not text and not looked at; what may have text in its pixels never gets here.
+source held. Pixel data are not searched; what may have text in its pixels is refused before.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _UID_LENGTH = 16
 
 @dataclass(frozen=True)
 class SearchedIdentifiers:
-    """What must not be in the output: made once for a patient, used for each instance."""
+    """What is searched for in the output: made once for a patient, used for each instance."""
 
     substrings: tuple[bytes, ...]
     """Looked for anywhere in the folded header."""

@@ -1,8 +1,8 @@
 """Clean Descriptors (PS3.15 §E.3.5): text kept without the patient's identifiers and without unknown words.
 
-Three nets, one behind the other. The patient's own identifiers go wherever they stand. Forms that identify whoever
-they belong to go: NIR, telephone, e-mail, UID, dates, addresses, `Dr X`, `né(e) le`. And of free text only words of
-the vocabulary, measures and words of two letters stay: an unknown word is a risk.
+In three steps. The patient's own identifiers go wherever they stand. So do forms that identify somebody: NIR,
+telephone, e-mail, UID, dates, addresses, `Dr X`, `né(e) le`. Of free text only words of the vocabulary, measures and
+words of two letters stay: an unknown word may be a name.
 """
 
 from __future__ import annotations
