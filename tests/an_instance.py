@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.engine.plan import compile as compile_plan
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
@@ -95,5 +95,5 @@ def leaves(dataset: Dataset) -> Iterable[Element]:
 
 def codes_of(dataset: Dataset) -> set[str]:
     """The methods of CID 7050 that an instance says were used on it, by their names here."""
-    names = {method.code: option for option, method in standard.methods().items()}
+    names = {method.code: option for option, method in standard_tables.methods().items()}
     return {names[value_at(item, 0x00080100) or ""] for item in values.items(dataset, 0x00120064)}

@@ -20,7 +20,7 @@ from third_parties import a_vault, listening, reached
 from imaging_hub.database import Database
 from imaging_hub.keys.keyring import create_missing
 from imaging_hub.log import filter_fields
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings, load
 from imaging_hub.trust.vault import Vault
 
@@ -96,11 +96,11 @@ def share(pytestconfig: pytest.Config) -> Share:
     return _share(pytestconfig)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def postgres_folder() -> Iterator[Path]:
     """A folder for PostgreSQL, which runs as another user when the tests run as root.
 
-    Not below pytest's own: each pytest that starts takes the passage through that one away from others.
+    On a disk, and not below pytest's own: each pytest that starts takes the passage through that one away from others.
     """
     with tempfile.TemporaryDirectory(prefix="imaging-hub-postgres-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)

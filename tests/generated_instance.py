@@ -15,7 +15,7 @@ from dataset_bytes import IMPLICIT
 from hypothesis import strategies as st
 from pydicom.datadict import DicomDictionary
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.instance import SourceInstance
 from imaging_hub.dicom import encode, values
 from imaging_hub.dicom.elements import Dataset, Element
@@ -70,11 +70,11 @@ _PUBLIC = [
     for tag, entry in sorted(DicomDictionary.items())
     if 0x0008 <= tag >> 16 < 0x5000 and tag not in _ELSEWHERE and entry[0] not in ("NONE", "")
 ]
-_IN_TABLE = [(tag, vr) for tag, vr in _PUBLIC if tag in standard.by_tag()]
+_IN_TABLE = [(tag, vr) for tag, vr in _PUBLIC if tag in standard_tables.by_tag()]
 _DEVICE_UIDS = frozenset(tag for tag, vr in _PUBLIC if vr == "UI" and "Device" in DicomDictionary[tag][4])
 """Of what made the image, and so not also of what it is."""
 _PIXELS = 0x7FE00010
-_SAFE = sorted(standard.safe_private())
+_SAFE = sorted(standard_tables.safe_private())
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ def _private(draw: st.DrawFn, fill: Callable[[int, str, int], Element]) -> list[
     elements = []
     for block in range(draw(st.integers(0, 2))):
         group, creator, number = draw(st.sampled_from(_SAFE))
-        vr = standard.safe_private()[group, creator, number].vr or "LO"
+        vr = standard_tables.safe_private()[group, creator, number].vr or "LO"
         if draw(st.integers(0, 3)) == 0:
             creator, vr = "SITE NOTES", "LO"
         base = group << 16 | 0x10 + block

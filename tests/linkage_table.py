@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from imaging_hub.snds.indirect import METHODS
+from imaging_hub.snds.indirect_linkage import METHODS
 from imaging_hub.snds.linkage_quality import Proportion
 from imaging_hub.synthetic.patients import HospitalPatient
 from tests.linked_population import Linked, linkable, wrong_of_the_hard

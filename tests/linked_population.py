@@ -26,16 +26,16 @@ from imaging_hub.database import VAULT_SCHEMA, Database, DatabaseRole
 from imaging_hub.dicom import walk
 from imaging_hub.dicom.elements import Dataset
 from imaging_hub.keys.keyring import create_missing, gateway_keys
-from imaging_hub.pseudonymisation import delivery, identity, ins, traits
+from imaging_hub.pseudonymisation import identity, ins, snds_delivery, traits
 from imaging_hub.pseudonymisation.identity import PatientIdentity
-from imaging_hub.snds import indirect, loading
-from imaging_hub.snds.indirect import IndirectReport
-from imaging_hub.snds.linkage import LinkReport, import_return
+from imaging_hub.snds import indirect_linkage, loading
+from imaging_hub.snds.direct_linkage import LinkReport, import_return
+from imaging_hub.snds.indirect_linkage import IndirectReport
 from imaging_hub.snds.linkage_quality import Proportion
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.synthetic import snds_operator
+from imaging_hub.synthetic.dicom_header import CT_MACHINES, study_header
 from imaging_hub.synthetic.generator import Population, populate, write_snds
-from imaging_hub.synthetic.header import CT_MACHINES, study_header
 from imaging_hub.synthetic.patients import HospitalPatient, HospitalStudy
 from imaging_hub.trust.vault import Vault
 
@@ -98,7 +98,7 @@ def link_population(database: Database, folder: Path, persons: int, seed: int, t
     direct = _by_ins(database, vault, folder)
     vault.database.dispose()
     with database.begin(DatabaseRole.WORKER) as connection:
-        report = indirect.link(connection, tables, codes=ProcedureCodes({}), actor="test")
+        report = indirect_linkage.link(connection, tables, codes=ProcedureCodes({}), actor="test")
         rows = connection.execute(text("SELECT sid, method, snds_person FROM hub.link")).all()
         waiting = connection.execute(text("SELECT sid, method, snds_person FROM hub.link_proposal")).all()
     links, proposals = (
@@ -183,7 +183,7 @@ def _as_read(header: object) -> Dataset:
 def _by_ins(database: Database, vault: Vault, folder: Path) -> LinkReport:
     outgoing, answer = folder / "out.csv", folder / "return.csv"
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        sent = delivery.export(connection, vault, outgoing, actor="test")
+        sent = snds_delivery.export(connection, vault, outgoing, actor="test")
     snds_operator.answer_delivery(outgoing, folder / "made" / "operator", answer)
     with database.begin(DatabaseRole.WORKER) as connection:
         return import_return(

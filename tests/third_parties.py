@@ -13,7 +13,7 @@ from web_story import served
 
 from imaging_hub.database import VAULT_SCHEMA, Database
 from imaging_hub.keys.keyring import Keyring, access_key
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.trust.app import create_app
 from imaging_hub.trust.keyrings import create_missing

@@ -24,7 +24,7 @@ from imaging_hub.cohorts import release
 from imaging_hub.console import create_console
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.deidentification.instance import AttributeChange, DeidentifiedInstance
-from imaging_hub.gateway import operators
+from imaging_hub.gateway import console_operators
 from imaging_hub.http.serving import serve
 from imaging_hub.intake import journal
 from imaging_hub.intake.spool import Spool
@@ -126,8 +126,8 @@ def _people(story: WebStory) -> None:
             public_interest="earlier diagnosis of lung cancer", legal_basis="MR-004", by="test",
         )  # fmt: skip
         story.permit = grant(story, connection_until=30, connection=connection)
-        for role in operators.OperatorRole:
-            story.tokens[f"console-{role}"] = operators.add(connection, role, role, until, by="test")
+        for role in console_operators.OperatorRole:
+            story.tokens[f"console-{role}"] = console_operators.add(connection, role, role, until, by="test")
 
 
 def grant(story: WebStory, *, connection_until: int, connection: object) -> str:

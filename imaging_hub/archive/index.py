@@ -13,10 +13,10 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, text
 
-from imaging_hub.archive import change_lists
-from imaging_hub.archive.header import StoredHeader
+from imaging_hub.archive import deidentification_changes
 from imaging_hub.archive.objects import StoredObject
 from imaging_hub.archive.series import describe, position_mm
+from imaging_hub.archive.stored_header import StoredHeader
 from imaging_hub.deidentification.instance import DeidentifiedInstance
 from imaging_hub.errors import HubError
 
@@ -175,7 +175,7 @@ def _admit_instances(
     ).scalar_one()
     if in_other_series:
         raise HubError("an instance is known in another series", code="instance-of-another-series")
-    lists = change_lists.store(connection, (a.change_list or a.instance.changes for a in admissions))
+    lists = deidentification_changes.store(connection, (a.change_list or a.instance.changes for a in admissions))
     rows = [_instance_row(*each) for each in zip(admissions, headers, lists, strict=True)]
     connection.execute(text(_UPSERT_INSTANCE), sorted(rows, key=lambda row: str(row["sop_instance_uid"])))
 

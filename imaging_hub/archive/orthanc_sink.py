@@ -12,10 +12,10 @@ from orthanc_api_client import exceptions as orthanc
 from sqlalchemy import text
 
 from imaging_hub.archive import search
-from imaging_hub.archive.filters import StudyFilter
 from imaging_hub.archive.index import ArchivedStudyState
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.archive.search import ArchivedInstance
+from imaging_hub.archive.search_filters import StudyFilter
 from imaging_hub.database import DatabaseLogin
 from imaging_hub.errors import HubError
 

@@ -13,9 +13,9 @@ from struct import Struct
 import numpy as np
 from pydicom.encaps import generate_frames, get_frame
 
-from imaging_hub.archive.header import StoredHeader
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.archive.search import ArchivedInstance
+from imaging_hub.archive.stored_header import StoredHeader
 from imaging_hub.dicom import part10, tags
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.dicom.transfer_syntax import KNOWN

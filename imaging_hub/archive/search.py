@@ -11,8 +11,15 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection, text
 
-from imaging_hub.archive.filters import ANY_INSTANCE, ANY_SERIES, ANY_STUDY, InstanceFilter, SeriesFilter, StudyFilter
 from imaging_hub.archive.index import ArchivedStudyState, ReviewState
+from imaging_hub.archive.search_filters import (
+    ANY_INSTANCE,
+    ANY_SERIES,
+    ANY_STUDY,
+    InstanceFilter,
+    SeriesFilter,
+    StudyFilter,
+)
 
 NO_LIMIT = 1 << 31
 """A limit above any number of rows."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
-from imaging_hub.archive.header import StoredHeader
+from imaging_hub.archive.stored_header import StoredHeader
 
 _SCOUT_WORDS = ("SCOUT", "LOCALIZER", "LOCALISER", "TOPOGRAM", "SURVIEW")
 _NO_CONTRAST = {"NO", "NONE", "N", "WITHOUT", "SANS"}

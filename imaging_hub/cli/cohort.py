@@ -17,9 +17,9 @@ from imaging_hub.cli.options import Config, Json
 from imaging_hub.cohorts import definition as definitions
 from imaging_hub.cohorts import flowchart, frozen
 from imaging_hub.cohorts import release as releases
+from imaging_hub.cohorts.cohort_plan import make_plan
 from imaging_hub.cohorts.definition import read
 from imaging_hub.cohorts.flowchart import Flowchart
-from imaging_hub.cohorts.plan import make_plan
 from imaging_hub.database import DatabaseRole, open_database
 from imaging_hub.permits import accounts, projects
 from imaging_hub.permits.policy import AccountRole, Denied, RequestActor

@@ -7,10 +7,10 @@ from importlib.resources import files
 from string import Template
 
 from imaging_hub import __version__
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.dicom import sop_class, transfer_syntax
 from imaging_hub.gateway.connection import FIRST_PDU_MAX_BYTES, IDLE_SECONDS
-from imaging_hub.intake import study_root
+from imaging_hub.intake import query_matches
 from imaging_hub.retrieval import query_retrieve_scu
 from imaging_hub.settings import Settings
 
@@ -33,9 +33,9 @@ def statement(settings: Settings) -> str:
         query_scp="yes, of what a hospital sent itself" if settings.query_port else "no (`query_port` is not set)",
         query_port=settings.query_port or "none",
         get_contexts=len(query_retrieve_scu.GET_SOP_CLASSES),
-        find_most=study_root.MAX_MATCHES,
+        find_most=query_matches.MAX_MATCHES,
         commitment="for senders whose originals are kept always" if settings.query_port else "no",
-        edition=standard.edition(),
+        edition=standard_tables.edition(),
         security=_security(settings),
         transfer_syntaxes=_rows((transfer_syntax.KNOWN[uid].name, uid) for uid in transfer_syntax.NEGOTIATED),
         sop_classes=_rows(sorted((name, uid) for uid, name in sop_class.NAMES.items())),

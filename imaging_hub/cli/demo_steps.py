@@ -24,14 +24,14 @@ from imaging_hub.client.verification import verify
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicom import part10
 from imaging_hub.errors import HubError
-from imaging_hub.gateway import operators, senders
+from imaging_hub.gateway import console_operators, senders
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.intake import completeness, journal
 from imaging_hub.permits import accounts, projects
 from imaging_hub.permits.policy import AccountRole
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings
-from imaging_hub.snds import indirect, loading
+from imaging_hub.snds import indirect_linkage, loading
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.synthetic.generator import synthesize
 
@@ -130,8 +130,8 @@ def _add_accounts(demo: Demonstration) -> None:
             domains=["diagnosis", "act", "drug", "ald", "stay", "death"], by=ACTOR,
         )  # fmt: skip
     with demo.database.begin(DatabaseRole.GATEWAY) as connection:
-        for name in operators.OperatorRole:
-            demo.tokens[f"console-{name}"] = operators.add(connection, f"demo-{name}", name, until, by=ACTOR)
+        for name in console_operators.OperatorRole:
+            demo.tokens[f"console-{name}"] = console_operators.add(connection, f"demo-{name}", name, until, by=ACTOR)
     demo.report(accounts=len(people), permits=1)
 
 
@@ -213,7 +213,7 @@ def _link(demo: Demonstration, home: Path) -> None:
     third_party = ThirdParty.connect(demo.settings)
     report = link_with_simulated_operator(demo.settings, demo.database, third_party, home / "synthetic" / "operator")
     with demo.database.begin(DatabaseRole.WORKER) as connection:
-        by_exams = indirect.link(connection, demo.settings.tables, codes=ProcedureCodes({}), actor="demo")
+        by_exams = indirect_linkage.link(connection, demo.settings.tables, codes=ProcedureCodes({}), actor="demo")
     linkable = len({patient["person"] for patient in demo.truth["patients"] if patient["linkable"]})
     demo.report(with_qualified_ins=linkable, sent=report["subjects"], linked=report["linked"])
     demo.report(id_acc_destroyed=report["id_acc_destroyed"], left_to_people=sum(by_exams.proposed.values()))
@@ -277,7 +277,7 @@ def _print_links(demo: Demonstration) -> None:
     demo.step("Open the pages")
     for name in ("operator", "hospital", "radiologist", "researcher"):
         demo.console.print(f"   {name:<12} {demo.settings.hub_url}/login#token={demo.tokens[name]}", highlight=False)
-    for name in operators.OperatorRole:
+    for name in console_operators.OperatorRole:
         link = f"{demo.settings.console_url}/login#token={demo.tokens[f'console-{name}']}"
         demo.console.print(f"   {name:<12} {link}  (console, sees identities)", highlight=False)
 

@@ -16,7 +16,7 @@ app = typer.Typer()
 def doctor(config: Config = None, *, as_json: Json = False) -> None:
     """List the problems of the hub of this configuration, with remedies; status 1 when something does not work."""
     from imaging_hub.settings import load
-    from imaging_hub.work.health_check import find_problems
+    from imaging_hub.work.hub_diagnosis import find_problems
 
     problems = find_problems(load(config))
     if as_json:

@@ -29,9 +29,13 @@ def add(
 ) -> None:
     """Add or renew an operator; the token is printed once."""
     from imaging_hub.database import DatabaseRole, open_database
-    from imaging_hub.gateway import operators
+    from imaging_hub.gateway import console_operators
     from imaging_hub.settings import load
 
     with open_database(load(config)).begin(DatabaseRole.GATEWAY) as connection:
         until = datetime.now(UTC) + timedelta(days=days)
-        typer.echo(operators.add(connection, name, operators.OperatorRole(role), until, by="operator at the console"))
+        typer.echo(
+            console_operators.add(
+                connection, name, console_operators.OperatorRole(role), until, by="operator at the console"
+            )
+        )

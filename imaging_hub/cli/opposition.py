@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from imaging_hub.archive import opposition as oppositions
+from imaging_hub.archive import opposed_subjects as oppositions
 from imaging_hub.cli.options import Config, Json
-from imaging_hub.cohorts.opposition import apply
+from imaging_hub.cohorts.applied_oppositions import apply
 from imaging_hub.database import Database, DatabaseRole, open_database
 from imaging_hub.keys.keyring import gateway_keys
 from imaging_hub.pseudonymisation.oppositions import import_oppositions
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings, load
 
 app = typer.Typer(no_args_is_help=True)

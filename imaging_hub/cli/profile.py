@@ -94,7 +94,7 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Print the rule that decides on an attribute, given as keyword, tag or path through sequences."""
-    from imaging_hub.deidentification import explanation
+    from imaging_hub.deidentification import attribute_explanation
     from imaging_hub.deidentification.engine.plan import compile as compile_plan
     from imaging_hub.deidentification.profile import selector
 
@@ -105,9 +105,9 @@ def explain(
         raise typer.Exit(2) from None
     plan = compile_plan(_load(name, profiles))
     if file is None:
-        explained = explanation.explain(plan, *path)
+        explained = attribute_explanation.explain(plan, *path)
     else:
-        explained = explanation.explain_at(plan.scope_of(_read_dataset(file)), *path)
+        explained = attribute_explanation.explain_at(plan.scope_of(_read_dataset(file)), *path)
     if as_json:
         typer.echo(json.dumps(asdict(explained)))
         return
@@ -119,7 +119,7 @@ def explain(
 @app.command()
 def diff(first: str, second: str, *, profiles: Folder = None, as_json: Json = False) -> None:
     """List the attributes that two profiles treat differently."""
-    from imaging_hub.deidentification.explanation import differences
+    from imaging_hub.deidentification.attribute_explanation import differences
 
     pairs = differences(_load(first, profiles), _load(second, profiles))
     if as_json:
@@ -142,8 +142,8 @@ def dry_run(
     as_json: Json = False,
 ) -> None:
     """Try a profile on stored files without writing: print what would be changed, kept and quarantined."""
+    from imaging_hub.deidentification.dry_run import rehearse
     from imaging_hub.deidentification.folder import files_of
-    from imaging_hub.deidentification.rehearsal import rehearse
 
     loaded = _load(name, profiles)
     with _exit_on_fault(1):
@@ -170,7 +170,7 @@ def dry_run(
 @app.command()
 def edition(table: Path, *, as_json: Json = False) -> None:
     """List the rows in which a table of another edition of PS3.15 Annex E differs from the one in use."""
-    from imaging_hub.deidentification import edition as editions
+    from imaging_hub.deidentification import standard_edition as editions
 
     with _exit_on_fault(2):
         new = editions.read(table)

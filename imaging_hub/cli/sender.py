@@ -136,7 +136,7 @@ def test(
     config: Config = None,
 ) -> None:
     """Follow a sender's next study from the association to the archive; status 1 when it does not arrive in time."""
-    from imaging_hub.console.first_study import FirstStudyStep, follow_first_study
+    from imaging_hub.console.first_study_page import FirstStudyStep, follow_first_study
     from imaging_hub.database import DatabaseRole
     from imaging_hub.settings import load
 

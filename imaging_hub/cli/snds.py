@@ -12,16 +12,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from imaging_hub.archive import opposition
+from imaging_hub.archive import opposed_subjects
 from imaging_hub.audit import trail
 from imaging_hub.cli.options import Config, Json
 from imaging_hub.database import Database, DatabaseRole, migrate, open_database
 from imaging_hub.errors import LinkageError
-from imaging_hub.pseudonymisation import delivery
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation import snds_delivery
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings, load
-from imaging_hub.snds import indirect, linkage, loading
-from imaging_hub.snds.indirect import IndirectReport
+from imaging_hub.snds import direct_linkage, indirect_linkage, loading
+from imaging_hub.snds.indirect_linkage import IndirectReport
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.synthetic import snds_operator as simulated_operator
 from imaging_hub.synthetic.generator import synthesize as write_synthetic
@@ -103,7 +103,7 @@ def link(  # noqa: PLR0917 - options of a command are given by name
 def _link_by_exams(settings: Settings, database: Database) -> IndirectReport:
     codes = ProcedureCodes.read(settings.procedure_codes)
     with database.begin(DatabaseRole.WORKER) as connection:
-        return indirect.link(connection, settings.tables, codes=codes, actor=ACTOR)
+        return indirect_linkage.link(connection, settings.tables, codes=codes, actor=ACTOR)
 
 
 def _print_indirect_report(as_json: bool, report: IndirectReport) -> None:
@@ -137,19 +137,19 @@ def link_with_simulated_operator(
         answer.unlink(missing_ok=True)
 
 
-def _export(database: Database, third_party: ThirdParty, path: Path) -> delivery.SndsDelivery:
+def _export(database: Database, third_party: ThirdParty, path: Path) -> snds_delivery.SndsDelivery:
     with database.begin(DatabaseRole.WORKER) as connection:
-        opposed = opposition.list_opposed(connection)
+        opposed = opposed_subjects.list_opposed(connection)
     try:
         with database.begin(DatabaseRole.GATEWAY) as connection:
-            return delivery.export(connection, third_party, path, actor=ACTOR, excluded=opposed)
+            return snds_delivery.export(connection, third_party, path, actor=ACTOR, excluded=opposed)
     except FileExistsError:
         raise LinkageError("the file to write is there already", code="not-empty", hint="name a new file") from None
 
 
 def _import(database: Database, third_party: ThirdParty, path: Path, name: str) -> dict[str, object]:
     with database.begin(DatabaseRole.WORKER) as connection:
-        report = linkage.import_return(
+        report = direct_linkage.import_return(
             connection, path, delivery=name, resolve=lambda id_accs: third_party.resolve(name, id_accs), actor=ACTOR
         )
     return {"delivery": name, **asdict(report), "id_acc_destroyed": third_party.destroy(name)}

@@ -25,7 +25,7 @@ def prepare(settings: Settings, hub: Database | None = None) -> Database:
     from imaging_hub.database import VAULT_SCHEMA, DatabaseRole, migrate, open_vault
     from imaging_hub.trust import epochs
     from imaging_hub.trust.keyrings import create_missing
-    from imaging_hub.trust.relocation import move_from_hub
+    from imaging_hub.trust.vault_relocation import move_from_hub
 
     settings.home.mkdir(parents=True, exist_ok=True)
     database = open_vault(settings)
@@ -103,7 +103,7 @@ def resubmit(config: Config = None, as_json: Json = False) -> None:
     """
     from imaging_hub.database import DatabaseRole, open_database
     from imaging_hub.pseudonymisation.rekeying import resubmit as submit_again
-    from imaging_hub.pseudonymisation.third_party import ThirdParty
+    from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 
     settings = load(config)
     login = open_database(settings).login(DatabaseRole.GATEWAY)

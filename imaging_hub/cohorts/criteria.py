@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
+from imaging_hub.cohorts.definition_types import DayWindow, MissingValues, Modality, SetName, StrictModel
 from imaging_hub.cohorts.image_criteria import WantedImages
-from imaging_hub.cohorts.strict import DayWindow, MissingValues, Modality, SetName, StrictModel
 
 EventDomain = Literal["diagnosis", "act", "drug", "package", "device", "ald", "stay", "biology", "cause_of_death"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from imaging_hub import yaml_source
-from imaging_hub.cohorts import criteria, image_criteria, nomenclature, strict
+from imaging_hub.cohorts import criteria, definition_types, image_criteria, nomenclature
 from imaging_hub.cohorts.criteria import CodeSet, CohortDefinition, ImagingActs, IndexEvent, Occurrence
 from imaging_hub.errors import DefinitionError
 from imaging_hub.yaml_source import KeyPath as Place
@@ -96,7 +96,7 @@ def _translate_errors(fault: ValidationError) -> Iterator[DefinitionFault]:
 def _suggest_key(key: str) -> str:
     models = [
         model
-        for module in (criteria, image_criteria, strict)
+        for module in (criteria, image_criteria, definition_types)
         for model in vars(module).values()
         if isinstance(model, type) and issubclass(model, BaseModel)
     ]

@@ -22,7 +22,7 @@ from ibis import _
 from pyarrow import parquet
 from sqlalchemy import Connection, text
 
-from imaging_hub.cohorts.engine import AnalyticEngine
+from imaging_hub.cohorts.analytic_engine import AnalyticEngine
 from imaging_hub.cohorts.snapshot import CohortSnapshot
 
 NEVER_COUNTED = 0

@@ -12,12 +12,12 @@ from sqlalchemy import Connection
 
 from imaging_hub.audit import trail
 from imaging_hub.cohorts import counts
-from imaging_hub.cohorts.compilation import NarrowedCohort, apply_step, select_series, select_with_index_date
+from imaging_hub.cohorts.analytic_engine import AnalyticEngine
+from imaging_hub.cohorts.cohort_plan import CohortPlan, make_plan
 from imaging_hub.cohorts.counts import CountedStep, ShownStep
 from imaging_hub.cohorts.criteria import CohortDefinition
 from imaging_hub.cohorts.differencing import CountAnswer, CountRequest, Disclosures, record_request
-from imaging_hub.cohorts.engine import AnalyticEngine
-from imaging_hub.cohorts.plan import CohortPlan, make_plan
+from imaging_hub.cohorts.plan_compilation import NarrowedCohort, apply_step, select_series, select_with_index_date
 from imaging_hub.cohorts.snapshot import CohortSnapshot, take_snapshot
 from imaging_hub.errors import HubError
 from imaging_hub.permits.policy import Action, Denied, Permit, RequestActor, RequestedResource, decide

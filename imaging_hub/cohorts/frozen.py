@@ -11,10 +11,10 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
+from imaging_hub.cohorts.cohort_plan import CohortPlan, make_plan
 from imaging_hub.cohorts.definition import parse
 from imaging_hub.cohorts.differencing import record_request
 from imaging_hub.cohorts.flowchart import CohortResult, Flowchart, disclose, run_plan
-from imaging_hub.cohorts.plan import CohortPlan, make_plan
 from imaging_hub.cohorts.snapshot import take_snapshot
 from imaging_hub.errors import NotFound
 from imaging_hub.permits.policy import Action, DenialReason, Denied, Permit, RequestActor, RequestedResource, decide

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from imaging_hub.cohorts.strict import DayWindow, MissingValues, Modality, NonEmptyWord, SetName, StrictModel
+from imaging_hub.cohorts.definition_types import DayWindow, MissingValues, Modality, NonEmptyWord, SetName, StrictModel
 
 
 class NumberRange(StrictModel):

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, text
 from imaging_hub.archive import index
 from imaging_hub.archive.objects import ObjectStore, StoredObject
 from imaging_hub.audit import trail
-from imaging_hub.cohorts.rewriting import project_pseudonym, rewrite
+from imaging_hub.cohorts.release_rewriting import project_pseudonym, rewrite
 from imaging_hub.database import DatabaseLogin, wake_workers
 from imaging_hub.dicom import uid
 from imaging_hub.errors import HubError, NotFound

@@ -15,8 +15,8 @@ import ibis
 from sqlalchemy import Connection
 
 from imaging_hub.cohorts import index_files
-from imaging_hub.cohorts.compilation import CohortTables
-from imaging_hub.cohorts.engine import AnalyticEngine, duckdb_engine, spark_engine
+from imaging_hub.cohorts.analytic_engine import AnalyticEngine, duckdb_engine, spark_engine
+from imaging_hub.cohorts.plan_compilation import CohortTables
 from imaging_hub.snds import loading
 
 

@@ -14,7 +14,7 @@ from imaging_hub.console import receipt_downloads, review_originals, sender_onbo
 from imaging_hub.console.authorization import Console
 from imaging_hub.console.page_texts import TEXTS
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.gateway.operators import Operator, OperatorRole
+from imaging_hub.gateway.console_operators import Operator, OperatorRole
 from imaging_hub.http import health, login
 from imaging_hub.http.pages import STATIC, PageTemplates
 from imaging_hub.http.protection import protect

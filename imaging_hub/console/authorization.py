@@ -10,8 +10,8 @@ from fastapi import Request
 from fastapi.params import Depends
 
 from imaging_hub.audit.trail import AuditAction
-from imaging_hub.gateway import operators
-from imaging_hub.gateway.operators import Operator, OperatorRole
+from imaging_hub.gateway import console_operators
+from imaging_hub.gateway.console_operators import Operator, OperatorRole
 from imaging_hub.http.authentication import AppParts, AuthenticatedRequest, Permission
 from imaging_hub.http.problem_details import ProblemDetails
 from imaging_hub.intake.spool import Spool
@@ -33,7 +33,7 @@ class Console(AppParts[Operator]):
     def authenticate(self, token_hash: str) -> Operator | None:
         """Return the operator with that token hash; None when there is none or the token has expired."""
         with self.begin() as connection:
-            return operators.authenticate(connection, token_hash, datetime.now(UTC))
+            return console_operators.authenticate(connection, token_hash, datetime.now(UTC))
 
     def not_authenticated(self) -> ProblemDetails:
         """Return the 401, in French as the whole console."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from imaging_hub.gateway.rejection_log import RefusalSummary
-from imaging_hub.reasons import quarantine, refusals
-from imaging_hub.reasons.explanation import ReasonText
+from imaging_hub.reasons import association_refusals, quarantine_reasons
+from imaging_hub.reasons.reason_text import ReasonText
 
 TEXTS: dict[str, Any] = {
     "name": "Console de l'établissement",
@@ -76,12 +76,12 @@ def part_name(subject: str) -> str:
 
 def explain_quarantine(reason: str) -> ReasonText:
     """Explain a quarantine reason and its remedy, in French."""
-    return quarantine.explain(reason).french
+    return quarantine_reasons.explain(reason).french
 
 
 def explain_refusal(refusal: RefusalSummary, our_title: str) -> ReasonText:
     """Explain a refusal and its remedy, in French; `our_title` is our AE title."""
-    explanation = refusals.explain(
+    explanation = association_refusals.explain(
         refusal.reason, calling=refusal.calling_ae_title, address=refusal.address, ours=our_title
     )
     return explanation.french

@@ -14,8 +14,8 @@ from imaging_hub.console.page_texts import explain_quarantine, explain_refusal, 
 from imaging_hub.errors import NotFound
 from imaging_hub.gateway import rejection_log
 from imaging_hub.gateway import senders as known_senders
-from imaging_hub.gateway.operators import OperatorRole
-from imaging_hub.intake import problem_report, receipts
+from imaging_hub.gateway.console_operators import OperatorRole
+from imaging_hub.intake import last_diagnosis, receipts
 from imaging_hub.intake import quarantine as quarantined
 from imaging_hub.intake.quarantine import QuarantinedInstance, QuarantineFilter
 from imaging_hub.retrieval import progress
@@ -127,7 +127,7 @@ def refusals(request: Staff) -> Response:
 def health(request: Staff) -> Response:
     """Problems of the hub, as a worker last found them."""
     with request.begin() as connection:
-        at, problems = problem_report.read(connection)
+        at, problems = last_diagnosis.read(connection)
     stale = at is None or datetime.now(UTC) - at > STALE_AFTER
     return request.page(
         "health.html", problems=[(problem, part_name(problem.subject)) for problem in problems], at=at, stale=stale

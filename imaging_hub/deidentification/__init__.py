@@ -5,12 +5,14 @@ docs/deidentification.md. It needs no database, network or settings.
 
 Built in layers, each of which imports only those above it:
 
-    standard, attribute, instance, edition      the tables of PS3.15 Annex E, attributes, what goes in and comes out
-    identifiers                                 what identifies a patient: collected, cleaned out of text, searched for
-    documents                                   encapsulated PDF and CDA documents
-    profile                                     a profile as its YAML file says it
-    engine                                      a profile compiled, and carried out on one instance
-    folder, explanation, profile_check, rehearsal     what people do with profiles and files
+    standard_tables, standard_edition     the tables of PS3.15 Annex E, and how two editions of them differ
+    attribute, instance                   attributes by keyword; what goes in and comes out
+    identifiers                           what identifies a patient: collected, cleaned out of text, searched for
+    documents                             encapsulated PDF and CDA documents
+    profile                               a profile as its YAML file says it
+    engine                                a profile compiled, and applied to one instance
+    folder, dry_run                       files without a hub: de-identified, or tried with nothing written
+    attribute_explanation, profile_check  a profile explained and checked, for people
 """
 
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier

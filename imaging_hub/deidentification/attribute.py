@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.dicom import dictionary, tags
 
 TEXT_VRS = frozenset(("CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"))
@@ -36,7 +36,7 @@ def vr_of(tag: int) -> str:
 @cache
 def is_known(tag: int) -> bool:
     """Whether the Standard names this public attribute: what it does not name is not kept."""
-    return bool(dictionary.keyword(tag)) or tag in standard.by_tag()
+    return bool(dictionary.keyword(tag)) or tag in standard_tables.by_tag()
 
 
 def is_rebuilt(tag: int) -> bool:
@@ -47,7 +47,7 @@ def is_rebuilt(tag: int) -> bool:
 @cache
 def attribute_name(tag: int) -> str:
     """Look up the keyword of an attribute, or its name in Table E.1-1; its tag `(gggg,eeee)` where it has neither."""
-    row = standard.by_tag().get(tag)
+    row = standard_tables.by_tag().get(tag)
     word = dictionary.keyword(tag)
     if not word and row is not None:
         word = re.sub(r"[^A-Za-z0-9]", "", row.name.replace("'s", "s"))
@@ -63,4 +63,4 @@ def parse_attribute(text: str) -> int | None:
     try:
         return dictionary.tag(text.strip())
     except KeyError:
-        return next((tag for tag in standard.by_tag() if attribute_name(tag) == text.strip()), None)
+        return next((tag for tag in standard_tables.by_tag() if attribute_name(tag) == text.strip()), None)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
+from imaging_hub.deidentification.attribute_explanation import enclosing
 from imaging_hub.deidentification.engine.plan import compile
-from imaging_hub.deidentification.explanation import enclosing
 from imaging_hub.deidentification.profile.profile import Profile, selected
 from imaging_hub.deidentification.profile.rule import ProfileRule, RuleCondition
 
@@ -52,7 +52,7 @@ def _never_deciding(rules: tuple[ProfileRule, ...]) -> Iterator[ProfileConcern]:
 def _out_of_reach(profile: Profile) -> Iterator[ProfileConcern]:
     """Rules on what stands in a sequence that no object keeps."""
     plan = compile(profile)
-    scopes = [plan.scope(sop_class, "") for sop_class in standard.sop_classes()]
+    scopes = [plan.scope(sop_class, "") for sop_class in standard_tables.sop_classes()]
     for rule in profile.rules:
         place = () if rule.selector is None else rule.selector.place
         path = tuple(tag for tag in place if tag is not None)
@@ -95,7 +95,7 @@ def _holds_wherever(first: RuleCondition, second: RuleCondition) -> bool:
 
 def _kept(profile: Profile) -> Iterator[ProfileConcern]:
     for rule in profile.kept_against_advice():
-        row = standard.by_tag().get(rule.tag or 0)
+        row = standard_tables.by_tag().get(rule.tag or 0)
         if rule.selector is not None and rule.tag is None:
             yield ProfileConcern(
                 rule.name, f"keeps {selected(rule)}, whatever Table E.1-1 says of each", "name the attributes", False
@@ -113,12 +113,12 @@ def _is_safe(rule: ProfileRule) -> bool:
     private = rule.private
     return private is not None and any(
         private.creator == creator and private.element == element and private.group in (None, group)
-        for group, creator, element in standard.safe_private()
+        for group, creator, element in standard_tables.safe_private()
     )
 
 
 def _of_options(profile: Profile) -> Iterator[ProfileConcern]:
-    if {standard.RETAIN_UIDS, standard.MODIFIED_DATES} <= profile.options:
+    if {standard_tables.RETAIN_UIDS, standard_tables.MODIFIED_DATES} <= profile.options:
         yield ProfileConcern(
             profile.name,
             "keeps UIDs and moves dates: many UIDs hold the true date",

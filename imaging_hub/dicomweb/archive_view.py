@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from starlette.requests import Request
 
 from imaging_hub.archive import pixel_data, search
-from imaging_hub.archive.filters import InstanceFilter, SeriesFilter, StudyFilter
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.archive.pixel_data import PixelData
 from imaging_hub.archive.search import ArchivedInstance
+from imaging_hub.archive.search_filters import InstanceFilter, SeriesFilter, StudyFilter
 from imaging_hub.database import DatabaseLogin
 from imaging_hub.errors import NotFound
 from imaging_hub.pixels.rendering import FrameRenderer

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from imaging_hub.archive import search
-from imaging_hub.archive.filters import SeriesFilter, StudyFilter
+from imaging_hub.archive.search_filters import SeriesFilter, StudyFilter
 from imaging_hub.dicomweb import dicom_json, qido_query, qido_results
 from imaging_hub.dicomweb.archive_view import ArchiveView, ResourceRequest
 from imaging_hub.dicomweb.dicom_json import JsonObject

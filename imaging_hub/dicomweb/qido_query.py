@@ -13,7 +13,7 @@ from pydicom.datadict import dictionary_keyword, tag_for_keyword
 from starlette.requests import Request
 from starlette.responses import Response
 
-from imaging_hub.archive.filters import InstanceFilter, SeriesFilter, StudyFilter
+from imaging_hub.archive.search_filters import InstanceFilter, SeriesFilter, StudyFilter
 from imaging_hub.dicomweb import media_types
 from imaging_hub.dicomweb.archive_view import ResourceRequest
 from imaging_hub.http.problem_details import ProblemDetails

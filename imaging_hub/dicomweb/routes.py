@@ -12,8 +12,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from imaging_hub.archive.filters import StudyFilter
 from imaging_hub.archive.objects import ObjectStore
+from imaging_hub.archive.search_filters import StudyFilter
 from imaging_hub.database import DatabaseLogin
 from imaging_hub.dicom import uid
 from imaging_hub.dicomweb import qido, wado

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request
 
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import stow
-from imaging_hub.gateway.feed_metrics import FeedMetrics
+from imaging_hub.gateway.hospital_feed_metrics import FeedMetrics
 from imaging_hub.gateway.storage_scp import StorageServer
 from imaging_hub.http import health
 from imaging_hub.http.problem_details import ProblemDetails

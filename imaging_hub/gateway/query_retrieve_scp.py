@@ -36,9 +36,9 @@ from imaging_hub.gateway.connection import IDLE_SECONDS, PeerConnection, PeerLim
 from imaging_hub.gateway.rejection_log import RefusalCause, RefusalReason, RejectionLog
 from imaging_hub.gateway.senders import Sender
 from imaging_hub.gateway.tls import server_context
-from imaging_hub.intake import study_root
+from imaging_hub.intake import query_matches
+from imaging_hub.intake.query_matches import InvalidQuery, KeptOriginal, TooManyMatches
 from imaging_hub.intake.spool import Spool, open_spool
-from imaging_hub.intake.study_root import InvalidQuery, KeptOriginal, TooManyMatches
 from imaging_hub.metrics import GatewayMetrics
 from imaging_hub.settings import Settings
 
@@ -164,7 +164,7 @@ class _Session:
         hospital, title = self._sender.hospital, self._settings.ae_title
         try:
             with self._login.begin() as connection:
-                matches = list(study_root.find_matches(connection, self._spool, hospital, event.identifier, title))
+                matches = list(query_matches.find_matches(connection, self._spool, hospital, event.identifier, title))
         except InvalidQuery:
             yield _NO_QUERY, None
             return
@@ -216,7 +216,7 @@ class _Session:
         if self._sender is None:
             return []
         with suppress(InvalidQuery), self._login.begin() as connection:
-            return study_root.list_originals(connection, self._sender.hospital, event.identifier)
+            return query_matches.list_originals(connection, self._sender.hospital, event.identifier)
         return []
 
     def _send_originals(self, event: Event, kept: list[KeptOriginal]) -> Iterator[tuple[int, Dataset | None]]:

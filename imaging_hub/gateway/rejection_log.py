@@ -26,7 +26,7 @@ KEPT_DAYS = 30
 
 
 class RefusalReason(StrEnum):
-    """Why an association or a presentation context was refused; `reasons.refusals` has the meaning and the remedy."""
+    """Why an association or a presentation context was refused; meaning and remedy: `reasons.association_refusals`."""
 
     UNKNOWN_SENDER = "unknown-sender"
     WRONG_CALLED_AE_TITLE = "wrong-called-ae-title"

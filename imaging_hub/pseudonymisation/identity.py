@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, text
 from imaging_hub.keys.keyring import Keyring
 from imaging_hub.keys.pseudonym_chain import ins_message, ipp_message
 from imaging_hub.pseudonymisation.ins import QualifiedIns, UnqualifiedIns
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from imaging_hub.errors import LinkageError
 from imaging_hub.keys.keyring import Keyring
 from imaging_hub.keys.pseudonym_chain import ins_message, ipp_message
 from imaging_hub.pseudonymisation import ins, traits
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 
 COLUMNS = ("ins", "birth_date", "sex", "hospital", "patient_id")
 

@@ -19,7 +19,7 @@ from imaging_hub.database import DatabaseLogin
 from imaging_hub.errors import KeyringError
 from imaging_hub.keys.keyring import Keyring, gateway_keys
 from imaging_hub.keys.pseudonym_chain import TokenKind, ins_message, ipp_message, level1
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 
 _BATCH_ROWS = 1000
 _ALL_IDENTITIES = """

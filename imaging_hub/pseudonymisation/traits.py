@@ -1,7 +1,7 @@
 """Traits of a patient in a header: date of birth and sex.
 
-Month of birth and sex are used to link a subject without a usable INS to the SNDS (`snds.indirect`). They leave the
-identifying zone; the day of birth does not.
+Month of birth and sex are used to link a subject without a usable INS to the SNDS (`snds.indirect_linkage`). They leave
+the identifying zone; the day of birth does not.
 """
 
 from __future__ import annotations

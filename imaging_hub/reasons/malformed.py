@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from imaging_hub.reasons.explanation import ReasonExplanation, ReasonText
+from imaging_hub.reasons.reason_text import ReasonExplanation, ReasonText
 
 MALFORMED_PREFIX = "malformed-"
 """Stands before a code of this table where de-identification, and not reception, found the fault."""

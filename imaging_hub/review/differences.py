@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from imaging_hub.archive import change_lists, search
+from imaging_hub.archive import deidentification_changes, search
 from imaging_hub.dicom import attribute_path, walk
 
 _KEEPING_ACTIONS = ("C", "clean", "K", "keep")
@@ -37,7 +37,7 @@ def list_differences(
     after = _values_after(connection, sop_instance_uid)
     differences = [
         AttributeDifference(change.path, change.action, change.rule, instances, after.get(change.path))
-        for change, instances in change_lists.list_changes(connection, series_instance_uid)
+        for change, instances in deidentification_changes.list_changes(connection, series_instance_uid)
     ]
     return sorted(differences, key=lambda difference: difference.action not in _KEEPING_ACTIONS)
 

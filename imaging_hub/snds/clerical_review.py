@@ -15,8 +15,8 @@ from pathlib import Path
 from sqlalchemy import Connection, Row, text
 
 from imaging_hub.audit import trail
-from imaging_hub.snds import concordance, loading
-from imaging_hub.snds.concordance import ComparedExam
+from imaging_hub.snds import exam_claim_concordance, loading
+from imaging_hub.snds.exam_claim_concordance import ComparedExam
 from imaging_hub.snds.exams import linkable_exams
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.snds.tables import imaging_acts
@@ -95,7 +95,9 @@ def find_evidence(
     if row is None:
         return None
     exams = linkable_exams(connection, codes, row.sid)
-    compared = concordance.compare(exams, row.snds_person, loading.current_version(tables).folder, imaging_acts())
+    compared = exam_claim_concordance.compare(
+        exams, row.snds_person, loading.current_version(tables).folder, imaging_acts()
+    )
     return LinkEvidence(_as_proposal(row), *compared)
 
 

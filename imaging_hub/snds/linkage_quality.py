@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from imaging_hub.snds.concordance import ConcordantPerson
+from imaging_hub.snds.exam_claim_concordance import ConcordantPerson
 
 _Z = 1.959964  # 95 %
 

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from imaging_hub.synthetic import phantom
-from imaging_hub.synthetic.header import ImagingMachine, new_uid
+from imaging_hub.synthetic.dicom_header import ImagingMachine, new_uid
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"

@@ -12,7 +12,7 @@ from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from imaging_hub.dicom import part10, tags
-from imaging_hub.synthetic.header import CT_MACHINES, DX_MACHINES, MR_MACHINES, ImagingMachine, study_header
+from imaging_hub.synthetic.dicom_header import CT_MACHINES, DX_MACHINES, MR_MACHINES, ImagingMachine, study_header
 from imaging_hub.synthetic.images import SeriesSpecification, ct_series, dx_image, mr_series, screen_capture
 from imaging_hub.synthetic.patients import HospitalStudy
 

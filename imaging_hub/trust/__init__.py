@@ -2,5 +2,5 @@
 
 It shares the code of `keys`, `audit`, `database`, `http`, `log`, `settings` and `errors` with the hub, and nothing
 else: no table, no key, and no module that knows a patient or an image, as an import contract ensures. The hub reaches
-it through `pseudonymisation.third_party` only.
+it through `pseudonymisation.third_party_client` only.
 """

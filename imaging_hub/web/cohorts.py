@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from imaging_hub.cohorts import catalogue
 from imaging_hub.cohorts.catalogue import CohortView
+from imaging_hub.cohorts.cohort_plan import make_plan
 from imaging_hub.cohorts.definition import parse
-from imaging_hub.cohorts.plan import make_plan
 from imaging_hub.errors import DefinitionError, HubError, NotFound
 from imaging_hub.permits import projects
 from imaging_hub.permits.policy import Action, RequestActor

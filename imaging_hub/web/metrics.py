@@ -6,7 +6,7 @@ import re
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from imaging_hub.archive import reception, totals
+from imaging_hub.archive import reception_counts, totals
 from imaging_hub.cohorts import catalogue
 from imaging_hub.review import verdicts
 from imaging_hub.web.authorization import Hub
@@ -18,8 +18,12 @@ def exposition(hub: Hub) -> bytes:
     """Count instances, studies, series and releases by kind, in Prometheus' text format."""
     with hub.begin() as connection:
         gauges = (
-            ("imaging_hub_instances", "Instances by journal state.", reception.count_by_state(connection, None)),
-            ("imaging_hub_quarantined", "Quarantined by reason.", reception.count_quarantined_by_reason(connection)),
+            ("imaging_hub_instances", "Instances by journal state.", reception_counts.count_by_state(connection, None)),
+            (
+                "imaging_hub_quarantined",
+                "Quarantined by reason.",
+                reception_counts.count_quarantined_by_reason(connection),
+            ),
             ("imaging_hub_studies", "Archived studies by state.", totals.count_studies_by_state(connection)),
             ("imaging_hub_series", "Archived series by modality.", totals.count_series_by_modality(connection)),
             ("imaging_hub_reviews", "Series by review state.", verdicts.count_by_state(connection)),

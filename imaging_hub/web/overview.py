@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from imaging_hub.archive import reception, totals
+from imaging_hub.archive import reception_counts, totals
 from imaging_hub.archive.index import ReviewState
 from imaging_hub.permits.policy import AccountRole, Action, RequestActor
 from imaging_hub.review import verdicts
@@ -50,7 +50,7 @@ def count_overview(connection: Connection, actor: RequestActor, small_cell: int)
             _suppress_small(counts, small_cell), _suppress_small(content.by_modality, small_cell), {}, {}, None
         )
     sees_reception = actor.role in (AccountRole.OPERATOR, AccountRole.HOSPITAL)
-    received = reception.count_by_state(connection, hospital) if sees_reception else {}
+    received = reception_counts.count_by_state(connection, hospital) if sees_reception else {}
     waiting = None if hospital else verdicts.count_by_state(connection).get(ReviewState.PENDING, 0)
     return OverviewCounts(counts, content.by_modality, content.by_study_state, received, waiting)
 

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from imaging_hub.archive import reception
-from imaging_hub.archive.reception import QuarantineCount
+from imaging_hub.archive import reception_counts
+from imaging_hub.archive.reception_counts import QuarantineCount
 from imaging_hub.permits.policy import AccountRole, Action, RequestActor
-from imaging_hub.reasons.quarantine import explain
+from imaging_hub.reasons.quarantine_reasons import explain
 from imaging_hub.web.authorization import HubRequest, RequiresAction
 
 api = APIRouter(prefix="/api/v1", tags=["reception"])
@@ -28,7 +28,7 @@ def visible_hospital(actor: RequestActor) -> str | None:
 def list_held(request: QuarantineReader) -> list[QuarantineCount]:
     """Instances in quarantine by hospital, reason and modality."""
     with request.begin() as connection:
-        return list(reception.list_quarantined(connection, visible_hospital(request.person)))
+        return list(reception_counts.list_quarantined(connection, visible_hospital(request.person)))
 
 
 @pages.get("/quarantine")
@@ -36,8 +36,8 @@ def quarantine_page(request: QuarantineReader) -> Response:
     """The same as a page, with a link to the console."""
     hospital = visible_hospital(request.person)
     with request.begin() as connection:
-        quarantined = reception.list_quarantined(connection, hospital)
-        received = reception.count_by_state(connection, hospital)
+        quarantined = reception_counts.list_quarantined(connection, hospital)
+        received = reception_counts.count_by_state(connection, hospital)
     return request.page(
         "quarantine.html",
         quarantined=quarantined,

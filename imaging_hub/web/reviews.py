@@ -14,10 +14,10 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from imaging_hub.archive import search, slices
-from imaging_hub.archive.filters import SeriesFilter
+from imaging_hub.archive import search, series_slices
 from imaging_hub.archive.index import ReviewState
-from imaging_hub.archive.slices import SeriesSlice
+from imaging_hub.archive.search_filters import SeriesFilter
+from imaging_hub.archive.series_slices import SeriesSlice
 from imaging_hub.errors import NotFound
 from imaging_hub.http.problem_details import ProblemDetails
 from imaging_hub.permits.policy import Action
@@ -71,14 +71,10 @@ def _review(request: HubRequest, series_uid: str, number: int | None = None) -> 
         series = search.find_series(connection, SeriesFilter(series_uids=[series_uid]))
         if not series:
             raise NotFound("no such series")
-        series_slices = slices.list_slices(connection, series_uid)
-        shown = (
-            series_slices[min(len(series_slices) // 2 if number is None else number, len(series_slices) - 1)]
-            if series_slices
-            else None
-        )
+        slices = series_slices.list_slices(connection, series_uid)
+        shown = slices[min(len(slices) // 2 if number is None else number, len(slices) - 1)] if slices else None
         changed = differences.list_differences(connection, series_uid, shown.sop_instance_uid if shown else None)
-        return ReviewPage(series[0], series_slices, changed, verdicts.list_verdicts(connection, series_uid)), shown
+        return ReviewPage(series[0], slices, changed, verdicts.list_verdicts(connection, series_uid)), shown
 
 
 def _raise_unless_recorded(outcome: VerdictOutcome) -> None:
@@ -197,7 +193,7 @@ def after_picture(
 ) -> Response:
     """One frame of the archived instance, re-encoded as PNG."""
     with request.begin() as connection:
-        series_slice = slices.find_slice(connection, series_instance_uid, sop_instance_uid)
+        series_slice = series_slices.find_slice(connection, series_instance_uid, sop_instance_uid)
     if series_slice is None or frame >= series_slice.frames:
         raise NotFound("no such picture")
     return Response(request.app.pictures.png(series_slice.digest, frame, center, width), media_type="image/png")

@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from imaging_hub.archive import search, totals
-from imaging_hub.archive.filters import SeriesFilter, StudyFilter
 from imaging_hub.archive.index import ArchivedStudyState
 from imaging_hub.archive.search import ArchivedSeries, ArchivedStudy
+from imaging_hub.archive.search_filters import SeriesFilter, StudyFilter
 from imaging_hub.errors import NotFound
 from imaging_hub.permits.policy import AccountRole, Action, RequestActor, RequestedResource
 from imaging_hub.web.authorization import HubRequest, RequiresAction

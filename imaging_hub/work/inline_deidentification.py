@@ -17,7 +17,7 @@ from threading import Lock, Thread
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from imaging_hub.archive import change_lists, opposition
+from imaging_hub.archive import deidentification_changes, opposed_subjects
 from imaging_hub.archive.index import StoredInstance
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.database import Database, DatabaseRole
@@ -36,7 +36,7 @@ from imaging_hub.pseudonymisation import identity, ins, traits
 from imaging_hub.pseudonymisation.identity import ContestedIdentity
 from imaging_hub.pseudonymisation.ins import QualifiedIns, UnqualifiedIns
 from imaging_hub.pseudonymisation.pseudonyms import subject_pseudonyms
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.work.inline_outcome import InlineOutcome, OutcomeSealer
 from imaging_hub.work.object_group_commit import ObjectGroupCommit
@@ -135,7 +135,7 @@ class InlineDeidentifier:
                 patient_id=request.patient_id,
                 reading=reading,
             )
-            if isinstance(subject, ContestedIdentity) or opposition.is_opposed(connection, subject.sid):
+            if isinstance(subject, ContestedIdentity) or opposed_subjects.is_opposed(connection, subject.sid):
                 return None
             identifiers = patient_identifiers.merge_identifiers(connection, key, frozenset())
         pseudonyms = replace(subject_pseudonyms(self._hub_keys, subject.sid, request.hospital), identifiers=identifiers)
@@ -153,7 +153,7 @@ class InlineDeidentifier:
 
     def _store_changes(self, changes: Sequence[AttributeChange]) -> str:
         with self._login.begin() as connection:
-            return change_lists.store(connection, [changes])[0]
+            return deidentification_changes.store(connection, [changes])[0]
 
     def _cache(self, owner: OriginalOwner, study: _Study) -> _Study:
         with self._lock:

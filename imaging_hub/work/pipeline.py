@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from imaging_hub.archive import index, object_removal, opposition, search
+from imaging_hub.archive import index, object_removal, opposed_subjects, search
 from imaging_hub.archive.index import StoredInstance
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.archive.orthanc_sink import OrthancSink
@@ -35,7 +35,7 @@ from imaging_hub.log import log
 from imaging_hub.pseudonymisation import identity
 from imaging_hub.pseudonymisation.identity import ContestedIdentity, PatientIdentity
 from imaging_hub.pseudonymisation.pseudonyms import subject_pseudonyms
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.pseudonymisation.traits import PatientTraits
 from imaging_hub.review import verdicts
 from imaging_hub.settings import Settings
@@ -168,7 +168,7 @@ class StudyPipeline:
     def _refused_for_opposition(self, revision: StudyRevision, entries: Sequence[JournalEntry], sid: str) -> bool:
         """Take nothing in of a subject who opposes: the reason stays, the originals do not."""
         with self._login.begin() as connection:
-            if not opposition.is_opposed(connection, sid):
+            if not opposed_subjects.is_opposed(connection, sid):
                 return False
         self._conclude(revision, [], [(entry, Quarantined("patient-opposes")) for entry in entries])
         with self._login.begin() as connection:

@@ -14,9 +14,9 @@ from sqlalchemy.exc import OperationalError
 
 from imaging_hub.database import DUE_CHANNEL, Database, DatabaseRole
 from imaging_hub.log import log
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings
-from imaging_hub.work import health_check, job_queue
+from imaging_hub.work import hub_diagnosis, job_queue
 from imaging_hub.work.pipeline import StudyPipeline
 
 SWEEP_SECONDS = 1.0
@@ -78,7 +78,7 @@ async def _check_health(settings: Settings, database: Database, stop: asyncio.Ev
     """Store a health report at intervals; a check that fails delays no study."""
     while not stop.is_set():
         try:
-            await asyncio.to_thread(health_check.write_report, settings, database)
+            await asyncio.to_thread(hub_diagnosis.write_report, settings, database)
         except Exception as fault:
             log.warning("diagnosis-failed", exc_info=fault)
         await _wait(stop, HEALTH_CHECK_SECONDS)

@@ -18,9 +18,9 @@ from share import Share
 from sqlalchemy import Connection, text
 
 from imaging_hub.cohorts import differencing, flowchart
+from imaging_hub.cohorts.analytic_engine import duckdb_engine
 from imaging_hub.cohorts.definition import parse
 from imaging_hub.cohorts.differencing import CountedCells
-from imaging_hub.cohorts.engine import duckdb_engine
 from imaging_hub.cohorts.flowchart import Flowchart
 from imaging_hub.database import Database
 from imaging_hub.database import DatabaseRole as Login

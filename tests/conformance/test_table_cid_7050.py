@@ -20,9 +20,15 @@ from an_instance import (
 )
 from test_table_e1_1 import ROWS, deciding, in_dataset, kept_element, place_of, row_id
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
-from imaging_hub.deidentification.standard import FULL_DATES, MODIFIED_DATES, RETAIN_UIDS, SAFE_PRIVATE, AttributeRow
+from imaging_hub.deidentification.standard_tables import (
+    FULL_DATES,
+    MODIFIED_DATES,
+    RETAIN_UIDS,
+    SAFE_PRIVATE,
+    AttributeRow,
+)
 from imaging_hub.dicom.elements import Element
 
 UNDATED = text(0x00080020, "DA", "")
@@ -31,7 +37,7 @@ LONGITUDINAL = 0x00280303
 
 
 def every_option_but(left_out: str) -> str:
-    return f"options: [{', '.join(option for option in standard.OPTIONS if option != left_out)}]"
+    return f"options: [{', '.join(option for option in standard_tables.OPTIONS if option != left_out)}]"
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +63,16 @@ def test_the_codes_are_of_the_options_that_decided_on_the_row(
     source = an_instance(*{UNDATED.tag: UNDATED, element.tag: element}.values())
     codes = codes_of(delivered(engines[dates].deidentify(source, PSEUDONYMS)))
     # SOP, Study and Series Instance UID are in every instance.
-    chosen = frozenset(standard.OPTIONS) - {FULL_DATES if dates == MODIFIED_DATES else MODIFIED_DATES}
-    assert codes == {standard.BASIC, RETAIN_UIDS} | (set() if row.pattern == "private" else deciding(row, chosen))
+    chosen = frozenset(standard_tables.OPTIONS) - {FULL_DATES if dates == MODIFIED_DATES else MODIFIED_DATES}
+    assert codes == {standard_tables.BASIC, RETAIN_UIDS} | (
+        set() if row.pattern == "private" else deciding(row, chosen)
+    )
 
 
 def test_an_option_that_found_nothing_to_do_is_not_named(engines: dict[str, Deidentifier]) -> None:
     empty = (text(0x00081030, "LO", ""), text(0x00101010, "AS", ""), text(0x00080080, "LO", ""), sequence(0x00400275))
     dataset = delivered(engines[MODIFIED_DATES].deidentify(an_instance(UNDATED, *empty), PSEUDONYMS))
-    assert codes_of(dataset) == {standard.BASIC, RETAIN_UIDS}
+    assert codes_of(dataset) == {standard_tables.BASIC, RETAIN_UIDS}
     assert value_at(dataset, LONGITUDINAL) == "REMOVED"
 
 
@@ -90,7 +98,7 @@ def test_an_option_that_ran_only_inside_a_sequence_is_named(engines: dict[str, D
     item = sequence(SEQUENCE, [text(0x00080022, "DA", "20230120"), text(0x00081030, "LO", "Thorax")])
     source = an_instance(UNDATED, sequence(SEQUENCE, [item]))
     codes = codes_of(delivered(engines[MODIFIED_DATES].deidentify(source, PSEUDONYMS)))
-    assert codes == {standard.BASIC, RETAIN_UIDS, "clean-descriptors", MODIFIED_DATES}
+    assert codes == {standard_tables.BASIC, RETAIN_UIDS, "clean-descriptors", MODIFIED_DATES}
 
 
 @pytest.mark.parametrize("nested", [False, True], ids=["top", "nested"])
@@ -110,7 +118,7 @@ def test_private_attributes_that_a_rule_keeps_are_not_the_option_s(tmp_path: Pat
     source = an_instance(UNDATED, text(0x00190010, "LO", "GEMS_ACQU_01"), text(0x00191023, "DS", "1.5"))
     dataset = delivered(engine(written(tmp_path, keeps)).deidentify(source, PSEUDONYMS))
     assert value_at(dataset, 0x00191023) == "1.5"
-    assert codes_of(dataset) == {standard.BASIC}
+    assert codes_of(dataset) == {standard_tables.BASIC}
 
 
 @pytest.mark.parametrize(
@@ -143,4 +151,4 @@ def test_every_code_has_its_meaning_and_scheme(engines: dict[str, Deidentifier])
     for item in items.value:
         code, meaning = value_at(item, 0x00080100), value_at(item, 0x00080104)  # type: ignore[arg-type]
         assert value_at(item, 0x00080102) == "DCM"  # type: ignore[arg-type]
-        assert (code, meaning) in {(method.code, method.meaning) for method in standard.methods().values()}
+        assert (code, meaning) in {(method.code, method.meaning) for method in standard_tables.methods().values()}

@@ -23,13 +23,13 @@ from an_instance import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.attribute import TEXT_VRS, vr_of
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.engine.plan import compile as compile_plan
 from imaging_hub.deidentification.instance import Quarantined, SourceInstance
 from imaging_hub.deidentification.profile.profile import load
-from imaging_hub.deidentification.standard import FULL_DATES, MODIFIED_DATES, RETAIN_UIDS, AttributeRow
+from imaging_hub.deidentification.standard_tables import FULL_DATES, MODIFIED_DATES, RETAIN_UIDS, AttributeRow
 from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Dataset, Element
 
@@ -45,8 +45,8 @@ VALUES = {
 REPEATING = {"50XXXXXX": (0x50023000, "OW"), "60XX3000": (0x60023000, "OW"), "60XX4000": (0x60024000, "LT")}
 # Replaced in every instance, so not to be replaced twice by a test.
 OWN = {0x00080018: "1.2.250.1.999.1.3", 0x0020000D: "1.2.250.1.999.1.1", 0x0020000E: "1.2.250.1.999.1.2"}
-ROWS = standard.rows()
-OPTIONS = standard.OPTIONS
+ROWS = standard_tables.rows()
+OPTIONS = standard_tables.OPTIONS
 
 
 def row_id(row: AttributeRow) -> str:
@@ -137,7 +137,7 @@ def test_a_row_is_treated_as_the_table_says_without_option_and_with_every_other_
     """The options that the row does not name change nothing."""
     tag, _ = place_of(row)
     source = instance_of(row, nested=nested)
-    kind = standard.type_of(CT_IMAGE, (SEQUENCE, tag) if nested else (tag,))
+    kind = standard_tables.type_of(CT_IMAGE, (SEQUENCE, tag) if nested else (tag,))
     for option in ("", *(option for option in OPTIONS if option not in row.options)):
         outcome = engine_of(frozenset((option,)) if option else frozenset()).deidentify(source, PSEUDONYMS)
         if not in_dataset(row):
@@ -179,7 +179,7 @@ def treated(row: AttributeRow, options: frozenset[str], nested: bool, result: El
     cannot_be_cleaned = vr == "OB" or row.pattern in REPEATING
     if not actions or ("C" in actions and cannot_be_cleaned):
         # Nobody can clean bytes, nor move a date in them: the Basic Profile's action stands.
-        kind = standard.type_of(CT_IMAGE, (SEQUENCE, tag) if nested else (tag,))
+        kind = standard_tables.type_of(CT_IMAGE, (SEQUENCE, tag) if nested else (tag,))
         holds(expected(row.basic, kind), source, result)
         return
     assert result is not None
@@ -259,7 +259,7 @@ def test_options_hold_together_in_any_combination(
     for row in rows:
         treated(row, options, nested, values.find(items, place_of(row)[0]))
     decided = {option for row in rows for option in deciding(row, options)}
-    assert codes_of(dataset) == {standard.BASIC} | decided | (options & {RETAIN_UIDS})
+    assert codes_of(dataset) == {standard_tables.BASIC} | decided | (options & {RETAIN_UIDS})
 
 
 def deciding(row: AttributeRow, options: frozenset[str]) -> set[str]:

@@ -17,9 +17,9 @@ from an_instance import (
     value_at,
 )
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
-from imaging_hub.deidentification.standard import SafePrivateRow
+from imaging_hub.deidentification.standard_tables import SafePrivateRow
 from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Dataset, Element
 
@@ -29,7 +29,7 @@ VALUES = {
     "FL": b"\x01\x02\x03\x04", "UL": b"\x01\x02\x03\x04", "SL": b"\x01\x02\x03\x04",
     "FD": b"\x01\x02\x03\x04\x05\x06\x07\x08", "OB": b"\x01\x02", "OW": b"\x01\x02",
 }  # fmt: skip
-ROWS = list(standard.safe_private().values())
+ROWS = list(standard_tables.safe_private().values())
 PLACES = pytest.mark.parametrize("nested", [False, True], ids=["top", "nested"])
 TEXT_ROWS = [row for row in ROWS if row.vr in ("CS", "LO", "SH", "ST", "LT")]
 

@@ -19,9 +19,9 @@ from an_instance import (
     written,
 )
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
-from imaging_hub.deidentification.standard import ContentItemRow
+from imaging_hub.deidentification.standard_tables import ContentItemRow
 from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Dataset, Element
 
@@ -35,7 +35,7 @@ VALUE = {
 }  # fmt: skip
 UID = "1.2.250.1.999.77.1"
 UNDATED = text(0x00080020, "DA", "")
-ROWS = list(standard.content_items().values())
+ROWS = list(standard_tables.content_items().values())
 ROW_OPTIONS = [(row, option) for row in ROWS for option in row.options]
 
 
@@ -120,7 +120,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Deidentifier]
     folder = tmp_path_factory.mktemp("profiles")
     chosen: dict[str, Path] = {
         option: written(folder, f"options: [clean-structured-content, {option}]", name=option)
-        for option in standard.OPTIONS
+        for option in standard_tables.OPTIONS
         if option != "clean-structured-content"
     }
     chosen["basic"] = written(folder, "options: [clean-structured-content]", name="alone")
@@ -199,10 +199,10 @@ def test_an_item_that_others_refer_to_by_its_place_stays_there_without_its_value
         sequence(0x0040A043, code("X", "99LOCAL", "Whatever")),
         text(VALUE["TEXT"], "UT", "Nodule"),
     ]
-    dataset = report(engines[standard.MODIFIED_DATES], finding(), item_of(row, below), reference, finding())
+    dataset = report(engines[standard_tables.MODIFIED_DATES], finding(), item_of(row, below), reference, finding())
     items = values.items(dataset, CONTENT)
     assert len(items) == 4
-    if standard.MODIFIED_DATES in row.options:
+    if standard_tables.MODIFIED_DATES in row.options:
         return
     assert is_replaced(row.value_type, items[1])
     assert value_at(first_item(items[1], CONTENT), VALUE["TEXT"]) == "REMOVED"
@@ -215,7 +215,7 @@ def test_an_item_that_others_refer_to_by_its_place_stays_there_without_its_value
     [
         row
         for row in ROWS
-        if row.value_type == "PNAME" and (row.code, row.scheme, "TEXT") not in standard.content_items()
+        if row.value_type == "PNAME" and (row.code, row.scheme, "TEXT") not in standard_tables.content_items()
     ],
     ids=row_id,
 )
@@ -232,7 +232,7 @@ def test_a_row_is_of_its_value_type_and_others_of_the_concept_are_cleaned(
 def test_content_items_outside_of_reports_are_treated_alike(
     engines: dict[str, Deidentifier], outer: int, nested: bool
 ) -> None:
-    row = standard.content_items()["121022", "DCM", "TEXT"]
+    row = standard_tables.content_items()["121022", "DCM", "TEXT"]
     items = [item_of(row), finding()]
     holder = sequence(outer, [sequence(STEPS, *items)]) if outer == PREPARATION else sequence(outer, *items)
     source = an_instance(sequence(SEQUENCE, [holder]) if nested else holder)
@@ -245,7 +245,7 @@ def test_content_items_outside_of_reports_are_treated_alike(
 
 
 def test_references_in_one_sequence_do_not_keep_items_of_another(engines: dict[str, Deidentifier]) -> None:
-    row = standard.content_items()["121022", "DCM", "TEXT"]
+    row = standard_tables.content_items()["121022", "DCM", "TEXT"]
     reference = [Element(0x0040DB73, "UL", b"\1\0\0\0")]
     source = an_instance(
         sequence(ACQUISITION_CONTEXT, item_of(row), finding()),
@@ -263,7 +263,7 @@ def test_references_in_one_sequence_do_not_keep_items_of_another(engines: dict[s
 
 
 def test_a_sequence_below_of_which_nothing_is_left_is_left_out(engines: dict[str, Deidentifier]) -> None:
-    row = standard.content_items()["121022", "DCM", "TEXT"]
+    row = standard_tables.content_items()["121022", "DCM", "TEXT"]
     heading = first_item(report(engines["basic"], container(item_of(row))), CONTENT)
     assert values.find(heading, CONTENT) is None
 
@@ -285,7 +285,7 @@ def test_a_subject_age_above_the_cap_is_written_as_the_cap(
     tmp_path: Path, number: str, unit: str, left: tuple[str, str] | None, exact: bool
 ) -> None:
     options = "options: [clean-structured-content, retain-patient-characteristics]\nage_cap_years: 89"
-    item = item_of(standard.content_items()["121033", "DCM", "NUM"])
+    item = item_of(standard_tables.content_items()["121033", "DCM", "NUM"])
     measured = [
         sequence(0x004008EA, code(unit, "UCUM", "unit")),
         Element(0x0040A161, "FD", b"\0\0\0\0\0\x80W@"),

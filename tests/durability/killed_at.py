@@ -23,8 +23,8 @@ from imaging_hub.permits.policy import AccountRole as ActorRole
 from imaging_hub.permits.policy import Permit, RequestActor
 from imaging_hub.settings import Settings
 from imaging_hub.settings import load as settings
-from imaging_hub.snds import indirect, loading
-from imaging_hub.snds.linkage import import_return
+from imaging_hub.snds import indirect_linkage, loading
+from imaging_hub.snds.direct_linkage import import_return
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 
 STEPS = frozenset(
@@ -56,7 +56,7 @@ def link(hub: Settings, told: dict[str, Any]) -> None:
     with database.begin(DatabaseRole.WORKER) as connection:
         import_return(connection, Path(told["answer"]), delivery="d", resolve=lambda _: told["sids"], actor="test")
     with database.begin(DatabaseRole.WORKER) as connection:
-        indirect.link(connection, hub.tables, codes=ProcedureCodes({}), actor="test")
+        indirect_linkage.link(connection, hub.tables, codes=ProcedureCodes({}), actor="test")
 
 
 def freeze(hub: Settings, told: dict[str, Any]) -> None:

@@ -12,13 +12,13 @@ from share import Share
 pytestmark = pytest.mark.skipif(not power.possible(), reason="needs root, loop devices and strace")
 
 
-def test_nothing_acknowledged_is_lost_though_no_original_was_kept(tmp_path: Path, share: Share) -> None:
-    found = hub_power.run(tmp_path, cuts=share.times(1, 3))
+def test_nothing_acknowledged_is_lost_though_no_original_was_kept(postgres_folder: Path, share: Share) -> None:
+    found = hub_power.run(postgres_folder, cuts=share.times(1, 3))
     assert found.acknowledged > 10
     assert found.waiting > 0, "some were in the outcomes only"
     assert found.lost == []
 
 
-def test_without_the_sync_of_objects_it_would_be(tmp_path: Path) -> None:
-    found = hub_power.run(tmp_path, cuts=1, before=hub_power.NO_SYNC)
+def test_without_the_sync_of_objects_it_would_be(postgres_folder: Path) -> None:
+    found = hub_power.run(postgres_folder, cuts=1, before=hub_power.NO_SYNC)
     assert found.lost, "the disk of the test forgets what was not synced"

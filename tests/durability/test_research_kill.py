@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import text
 
 from imaging_hub.audit import trail
+from imaging_hub.cohorts.cohort_plan import make_plan
 from imaging_hub.cohorts.definition import parse
 from imaging_hub.cohorts.flowchart import run_plan
-from imaging_hub.cohorts.plan import make_plan
 from imaging_hub.cohorts.snapshot import take_snapshot
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.settings import Settings

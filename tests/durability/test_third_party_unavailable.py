@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.pseudonymisation.rekeying import resubmit
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.trust import epochs
 from imaging_hub.trust.vault import Vault
 from imaging_hub.work.job_queue import MAX_ATTEMPTS

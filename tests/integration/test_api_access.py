@@ -14,7 +14,7 @@ from web_story import DEFINITION, WebStory, a_web_story, freeze, grant, prepare
 
 from imaging_hub.console import create_console
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.gateway.operators import OperatorRole
+from imaging_hub.gateway.console_operators import OperatorRole
 from imaging_hub.http.authentication import Permission
 from imaging_hub.permits.policy import ACTIONS_BY_ROLE, MAX_COUNTS_PER_DAY, Action
 from imaging_hub.permits.policy import AccountRole as Account

@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import text
 from web_story import WebStory, a_web_story
 
-from imaging_hub.cohorts.opposition import apply
+from imaging_hub.cohorts.applied_oppositions import apply
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.settings import Settings
-from imaging_hub.snds import clerical_review, indirect
+from imaging_hub.snds import clerical_review, indirect_linkage
 from imaging_hub.snds.clerical_review import ProposalOpinion, ProposalOutcome
-from imaging_hub.snds.linkage import import_return
+from imaging_hub.snds.direct_linkage import import_return
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from tests.linked_population import Linked, few_linked
 
@@ -48,9 +48,9 @@ def links(database: Database) -> dict[str, tuple[str, str]]:
     return {row.sid: (row.method, row.snds_person) for row in rows}
 
 
-def again(database: Database, settings: Settings) -> indirect.IndirectReport:
+def again(database: Database, settings: Settings) -> indirect_linkage.IndirectReport:
     with database.begin(DatabaseRole.WORKER) as connection:
-        return indirect.link(connection, settings.tables, codes=NO_CODES, actor="test")
+        return indirect_linkage.link(connection, settings.tables, codes=NO_CODES, actor="test")
 
 
 def test_two_people_make_a_link_and_one_alone_does_not(database: Database, settings: Settings, linked: Linked) -> None:
@@ -95,7 +95,7 @@ def test_a_pair_set_aside_is_not_linked_by_a_method_that_is_proven_later(
 ) -> None:
     first, second, *_ = waiting(database)
     said(database, first, ProposalOpinion.DIFFERENT, "ann")
-    monkeypatch.setattr(indirect, "MIN_PRECISION", 0.0)
+    monkeypatch.setattr(indirect_linkage, "MIN_PRECISION", 0.0)
     again(database, settings)
     assert first not in links(database)
     assert links(database)[second][0] in ("exact", "without-act", "day-off", "without-month", "without-place")

@@ -18,10 +18,10 @@ from sqlalchemy import text
 
 from imaging_hub.audit import trail
 from imaging_hub.cohorts import flowchart, frozen
+from imaging_hub.cohorts.cohort_plan import make_plan
 from imaging_hub.cohorts.definition import parse
 from imaging_hub.cohorts.flowchart import run_plan
 from imaging_hub.cohorts.frozen import FrozenCohort
-from imaging_hub.cohorts.plan import make_plan
 from imaging_hub.cohorts.snapshot import take_snapshot
 from imaging_hub.database import Database
 from imaging_hub.database import DatabaseRole as Login

@@ -22,7 +22,7 @@ from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.audit import trail
 from imaging_hub.cohorts import release as releases
 from imaging_hub.cohorts.release import RequestedRelease
-from imaging_hub.cohorts.rewriting import project_pseudonym, rewrite
+from imaging_hub.cohorts.release_rewriting import project_pseudonym, rewrite
 from imaging_hub.database import DUE_CHANNEL, Database
 from imaging_hub.database import DatabaseRole as Login
 from imaging_hub.errors import HubError, NotFound
@@ -234,7 +234,7 @@ def test_releases_for_two_projects_share_no_uid_and_no_patient(hub: Hub) -> None
 def test_a_preparation_that_was_killed_goes_on_where_it_stopped(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     found = hub.request()
     assert isinstance(found, RequestedRelease)
-    monkeypatch.setattr(releases, "_BATCH", 2)
+    monkeypatch.setattr(releases, "_BATCH_INSTANCES", 2)
     written: list[int] = []
     real = ObjectStore.put
 

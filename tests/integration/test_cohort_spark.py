@@ -15,9 +15,9 @@ import pytest
 from share import Share
 
 from imaging_hub.cohorts import flowchart
+from imaging_hub.cohorts.cohort_plan import make_plan
 from imaging_hub.cohorts.definition import parse
 from imaging_hub.cohorts.flowchart import Flowchart, run_plan
-from imaging_hub.cohorts.plan import make_plan
 from imaging_hub.cohorts.snapshot import take_snapshot
 from imaging_hub.database import Database
 from imaging_hub.database import DatabaseRole as Login

@@ -18,15 +18,15 @@ from sqlalchemy import text
 from web_story import served
 
 from imaging_hub.cli.serve import prepare
-from imaging_hub.console import create_console, first_study
-from imaging_hub.console.first_study import FirstStudyStep
+from imaging_hub.console import create_console, first_study_page
+from imaging_hub.console.first_study_page import FirstStudyStep
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import HubError
-from imaging_hub.gateway import operators, senders
+from imaging_hub.gateway import console_operators, senders
 from imaging_hub.gateway.senders import QueryRetrieveAddress
 from imaging_hub.intake import completeness
 from imaging_hub.intake.retention import KeepOriginals
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.work.pipeline import StudyPipeline
 
@@ -84,7 +84,10 @@ def site(settings: Settings, database: Database, third_party: ThirdParty, tmp_pa
     let_in(database)
     until = datetime.now(UTC) + timedelta(days=1)
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        tokens = {role: operators.add(connection, role, role, until, by="test") for role in operators.OperatorRole}
+        tokens = {
+            role: console_operators.add(connection, role, role, until, by="test")
+            for role in console_operators.OperatorRole
+        }
         connection.execute(text("UPDATE identifying.sender SET profile = 'strict'"))
     with receiving(settings, database) as server, served((create_console(settings, database), console)):
         yield Site(settings, database, server.port, StudyPipeline(settings, database, third_party), tokens)
@@ -269,7 +272,7 @@ def follow(site: Site, *doing: Callable[[], object]) -> list[FirstStudyStep]:
 
     clock = iter(range(100))
     return list(
-        first_study.follow_first_study(
+        first_study_page.follow_first_study(
             site.database.login(DatabaseRole.GATEWAY), "HOSPITAL", 10, clock=lambda: next(clock), sleep=sleep
         )
     )
@@ -303,5 +306,5 @@ def test_a_trial_in_which_nothing_comes_says_so(site: Site) -> None:
     (step,) = follow(site)
     assert (step.good, "firewalls" in step.remedy) == (False, True)
     with pytest.raises(HubError) as fault:
-        list(first_study.follow_first_study(site.database.login(DatabaseRole.GATEWAY), "NOBODY", 1))
+        list(first_study_page.follow_first_study(site.database.login(DatabaseRole.GATEWAY), "NOBODY", 1))
     assert fault.value.code == "unknown-sender"

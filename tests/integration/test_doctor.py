@@ -21,11 +21,11 @@ from sqlalchemy import text
 
 from imaging_hub.database import REVISION_TABLE, Database, DatabaseRole
 from imaging_hub.gateway import senders
-from imaging_hub.intake.problem_report import Problem
+from imaging_hub.intake.last_diagnosis import Problem
 from imaging_hub.keys.keyring import Keyring
 from imaging_hub.settings import Settings
-from imaging_hub.work import health_check, job_queue
-from imaging_hub.work.health_check import find_problems
+from imaging_hub.work import hub_diagnosis, job_queue
+from imaging_hub.work.hub_diagnosis import find_problems
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +240,7 @@ def test_a_clock_that_is_wrong_is_named(hub: RunningHub, monkeypatch: pytest.Mon
         def now(cls, tz: object = None) -> object:
             return super().now(tz) + timedelta(minutes=3)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(health_check, "datetime", Late)
+    monkeypatch.setattr(hub_diagnosis, "datetime", Late)
     assert one(found(hub)) == ("clock", "this machine and the database disagree on the time")
 
 

@@ -19,13 +19,13 @@ from sqlalchemy import text
 
 from imaging_hub import database as databases
 from imaging_hub.cli.serve import prepare
-from imaging_hub.cohorts.opposition import apply
+from imaging_hub.cohorts.applied_oppositions import apply
 from imaging_hub.database import HUB_SCHEMA, Database, DatabaseRole
 from imaging_hub.deidentification.engine.actions import InstanceActions
 from imaging_hub.gateway.storage_scp import StorageServer
 from imaging_hub.intake import completeness, deidentification_socket, study_keys
 from imaging_hub.intake.study_keys import OriginalOwner, open_study_keys
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.work.inline_deidentification import InlineDeidentifier, serve
 from imaging_hub.work.pipeline import StudyPipeline

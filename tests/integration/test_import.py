@@ -54,7 +54,8 @@ def test_a_folder_is_taken_file_by_file_with_a_report(settings: Settings, databa
         "outcomes": {"stored": 6, "malformed": 2},
         "reasons": {"truncated": 1, "not-dicom": 1},
     }
-    written = {row["file"]: (row["outcome"], row["reason"]) for row in csv.DictReader(report.open())}
+    lines = report.read_text("utf-8").splitlines()
+    written = {row["file"]: (row["outcome"], row["reason"]) for row in csv.DictReader(lines)}
     assert written["DUPONT/IM3"] == ("stored", "")
     assert written["cut"] == ("malformed", "truncated")
     assert written["'=cmd.txt"] == ("malformed", "not-dicom")

@@ -19,12 +19,12 @@ from imaging_hub.dicom import part10, values, walk
 from imaging_hub.errors import LinkageError
 from imaging_hub.keys.keyring import create_missing, gateway_keys, hub_keys
 from imaging_hub.keys.pseudonym_chain import ipp_message, level1
-from imaging_hub.pseudonymisation import delivery, identity, ins
+from imaging_hub.pseudonymisation import identity, ins, snds_delivery
 from imaging_hub.pseudonymisation.identity import ContestedIdentity, PatientIdentity
 from imaging_hub.pseudonymisation.ins import QualifiedIns, UnqualifiedIns
 from imaging_hub.pseudonymisation.pseudonyms import subject_pseudonyms
-from imaging_hub.pseudonymisation.third_party import ThirdParty
-from imaging_hub.snds.linkage import LinkReport, import_return
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
+from imaging_hub.snds.direct_linkage import LinkReport, import_return
 from imaging_hub.synthetic import snds_operator
 from imaging_hub.synthetic.snds_operator import RETURN_COLUMNS
 from imaging_hub.trust.vault import Vault
@@ -78,7 +78,7 @@ def linked(database: Database, third_party: ThirdParty, folder: Path, snds: Synt
     """One delivery, there and back."""
     outgoing, answer = folder / "out.csv", folder / "return.csv"
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        sent = delivery.export(connection, third_party, outgoing, actor="test")
+        sent = snds_delivery.export(connection, third_party, outgoing, actor="test")
     assert outgoing.stat().st_mode & 0o777 == 0o600
     snds_operator.answer_delivery(outgoing, snds.folder / "operator", answer)
     outgoing.unlink()
@@ -206,7 +206,7 @@ def test_two_identities_under_one_number_are_contested_for_good(
     assert registered(database, third_party, keys, "CHU", "1", WOMAN) == ContestedIdentity("ins-conflict")
     assert registered(database, third_party, keys, "CHU", "", WOMAN) == ContestedIdentity("patient-id-missing")
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        assert delivery.export(connection, third_party, tmp_path / "out.csv", actor="test").subjects == 0
+        assert snds_delivery.export(connection, third_party, tmp_path / "out.csv", actor="test").subjects == 0
 
 
 def a_subject(name: str) -> str:

@@ -14,8 +14,8 @@ from imaging_hub.cli.snds import app
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import LinkageError
 from imaging_hub.settings import Settings
-from imaging_hub.snds import indirect, probabilistic
-from imaging_hub.snds.linkage import import_return
+from imaging_hub.snds import indirect_linkage, probabilistic_linkage
+from imaging_hub.snds.direct_linkage import import_return
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from tests.linked_population import Linked, few_linked, link_population, wrong_of_the_hard
 
@@ -27,9 +27,9 @@ def rows(database: Database, statement: str) -> list[tuple[object, ...]]:
         return [tuple(row) for row in connection.execute(text(statement))]
 
 
-def again(database: Database, folder: Path, codes: ProcedureCodes = NO_CODES) -> indirect.IndirectReport:
+def again(database: Database, folder: Path, codes: ProcedureCodes = NO_CODES) -> indirect_linkage.IndirectReport:
     with database.begin(DatabaseRole.WORKER) as connection:
-        return indirect.link(connection, folder / "tables", codes=codes, actor="test")
+        return indirect_linkage.link(connection, folder / "tables", codes=codes, actor="test")
 
 
 def test_a_population_is_linked_rightly(database: Database, tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_population_is_linked_rightly(database: Database, tmp_path: Path) -> N
     hard = [p for p in linked.population.patients if p.person.twin or p.ins_of or p.person.policies[0].cdi == "06"]
     assert len(hard) > 20, "without them the next line says nothing"
     assert not any(wrong_of_the_hard(linked).values())
-    by_model = [link for link in linked.proposals if link.method in dict(probabilistic.BANDS)]
+    by_model = [link for link in linked.proposals if link.method in dict(probabilistic_linkage.BANDS)]
     assert len(by_model) > 3
     assert all(link.right for link in by_model)
     _what_was_decided_is_written_down(database, linked)
@@ -94,7 +94,7 @@ def test_few_known_pairs_prove_nothing_and_everything_is_proposed(database: Data
     linked = few_linked(database, tmp_path)
     assert linked.indirect.linked == {}
     assert linked.indirect.proposed["method-unproven"] > 5
-    assert linked.indirect.precision["exact"].lower < indirect.MIN_PRECISION
+    assert linked.indirect.precision["exact"].lower < indirect_linkage.MIN_PRECISION
     assert rows(database, "SELECT DISTINCT method FROM hub.link") == [("ins",)]
 
 

@@ -20,15 +20,15 @@ from web_story import served
 
 from imaging_hub.console import create_console
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.gateway import operators, senders
-from imaging_hub.gateway.operators import OperatorRole
+from imaging_hub.gateway import console_operators, senders
+from imaging_hub.gateway.console_operators import OperatorRole
 from imaging_hub.gateway.senders import QueryRetrieveAddress
 from imaging_hub.gateway.tls import certificate_fingerprint
 from imaging_hub.keys.keyring import create_missing
 from imaging_hub.retrieval.query_retrieve_scu import QueryRetrieveScu, RetrieveLevel
 from imaging_hub.retrieval.study_list import RetrievalPace, StudyListRetrieval
 from imaging_hub.settings import Settings
-from imaging_hub.work import health_check
+from imaging_hub.work import hub_diagnosis
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -58,7 +58,7 @@ class Site:
 
     def doctor(self, **changed: object) -> list[str]:
         """What the doctor says of this hub, with other settings where so told."""
-        found = health_check.find_problems(self.settings.model_copy(update=changed))
+        found = hub_diagnosis.find_problems(self.settings.model_copy(update=changed))
         return [f"{one.subject}: {one.message} -> {one.remedy}" for one in found]
 
     def tls(self, own: Path | None = None, **rules: object) -> ssl.SSLContext:
@@ -109,7 +109,7 @@ def _site(settings: Settings, database: Database, made: dict[str, Path]) -> Iter
     let_in(database, address="127.0.0.1", hospital="chu-test")
     with database.begin(DatabaseRole.GATEWAY) as connection:
         tomorrow = datetime.now(UTC) + timedelta(days=1)
-        token = operators.add(connection, "staff", OperatorRole.HOSPITAL, tomorrow, by="test")
+        token = console_operators.add(connection, "staff", OperatorRole.HOSPITAL, tomorrow, by="test")
     with receiving(settings, database) as server, served((create_console(settings, database), console)):
         paths = {name: path for name, path in made.items() if name != "ours"}
         yield Site(settings, database, server.port, token, **paths)
@@ -248,7 +248,7 @@ def test_a_hub_that_is_set_wrongly_is_named(
 ) -> None:
     changed = change(plain)
     assert any(one.startswith(expected) for one in plain.doctor(**changed))
-    health_check.write_report(plain.settings.model_copy(update=changed), plain.database)
+    hub_diagnosis.write_report(plain.settings.model_copy(update=changed), plain.database)
     message = expected.partition(": ")[2]
     assert message in plain.page("/health")
     assert "va bien" not in plain.page("/health")
@@ -261,9 +261,9 @@ def test_a_clock_that_is_wrong_is_named(plain: Site, monkeypatch: pytest.MonkeyP
             return datetime.now(UTC) + timedelta(days=1)
 
     with monkeypatch.context() as patched:
-        patched.setattr(health_check, "datetime", Tomorrow)
+        patched.setattr(hub_diagnosis, "datetime", Tomorrow)
         assert any(one.startswith("clock: ") for one in plain.doctor())
-        health_check.write_report(plain.settings, plain.database)
+        hub_diagnosis.write_report(plain.settings, plain.database)
     assert "disagree on the time" in plain.page("/health")
 
 

@@ -14,14 +14,14 @@ from sqlalchemy import text
 from third_parties import listening
 from typer.testing import CliRunner
 
-from imaging_hub.archive import opposition
+from imaging_hub.archive import opposed_subjects
 from imaging_hub.cli.opposition import app
 from imaging_hub.cohorts import flowchart, frozen
 from imaging_hub.cohorts import release as releases
+from imaging_hub.cohorts.applied_oppositions import AppliedOppositions, apply
+from imaging_hub.cohorts.cohort_plan import make_plan
 from imaging_hub.cohorts.definition import parse
 from imaging_hub.cohorts.flowchart import run_plan
-from imaging_hub.cohorts.opposition import AppliedOppositions, apply
-from imaging_hub.cohorts.plan import make_plan
 from imaging_hub.cohorts.snapshot import take_snapshot
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.errors import HubError, LinkageError
@@ -37,13 +37,13 @@ from imaging_hub.permits.policy import (
     RequestedResource,
     decide,
 )
-from imaging_hub.pseudonymisation import delivery
+from imaging_hub.pseudonymisation import snds_delivery
 from imaging_hub.pseudonymisation.oppositions import COLUMNS
 from imaging_hub.pseudonymisation.rekeying import resubmit
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings
-from imaging_hub.snds import indirect
-from imaging_hub.snds.linkage import import_return
+from imaging_hub.snds import indirect_linkage
+from imaging_hub.snds.direct_linkage import import_return
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.trust import epochs
 from imaging_hub.trust.vault import Vault
@@ -163,16 +163,16 @@ def test_nobody_asks_the_operator_after_them_and_no_answer_links_them(database: 
     assert done.studies_hidden >= 2
     assert rows(database, "SELECT 1 FROM hub.link WHERE sid = :sid", sid=sid) == []
     with database.begin(DatabaseRole.WORKER) as connection:
-        opposed = opposition.list_opposed(connection)
+        opposed = opposed_subjects.list_opposed(connection)
     with database.begin(DatabaseRole.GATEWAY) as connection:
-        sent = delivery.export(connection, linked.vault, tmp_path / "again.csv", actor="test", excluded=opposed)
+        sent = snds_delivery.export(connection, linked.vault, tmp_path / "again.csv", actor="test", excluded=opposed)
     assert sent.subjects == linked.direct.lines - 1
     answer = tmp_path / "late.csv"
     answer.write_text(f"id_acc;BEN_NIR_ANO\n1;{person}\n", "ascii")
     with database.begin(DatabaseRole.WORKER) as connection:
         report = import_return(connection, answer, delivery="late", resolve=lambda _: {"1": sid}, actor="test")
         assert (report.opposed, report.linked) == (1, 0)
-        found = indirect.link(connection, tmp_path / "tables", codes=ProcedureCodes({}), actor="test")
+        found = indirect_linkage.link(connection, tmp_path / "tables", codes=ProcedureCodes({}), actor="test")
     assert sum(found.proposed.values()) < sum(linked.indirect.proposed.values())
     assert not set(rows(database, "SELECT sid FROM hub.link_proposal")) & {(proposed,), (sid,)}
 

@@ -26,12 +26,12 @@ from imaging_hub.deidentification.engine.actions import InstanceActions
 from imaging_hub.dicom import part10
 from imaging_hub.errors import StorageUnavailable
 from imaging_hub.gateway import senders
-from imaging_hub.gateway.feed_metrics import FeedMetrics
+from imaging_hub.gateway.hospital_feed_metrics import FeedMetrics
 from imaging_hub.intake import completeness, journal
 from imaging_hub.intake.journal import Arrival
 from imaging_hub.intake.retention import KeepOriginals
 from imaging_hub.intake.study_keys import OriginalOwner
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings
 from imaging_hub.web.app import create_app
 from imaging_hub.work import job_queue

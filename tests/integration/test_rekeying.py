@@ -27,7 +27,7 @@ from imaging_hub.pseudonymisation import identity, rekeying
 from imaging_hub.pseudonymisation.identity import PatientIdentity
 from imaging_hub.pseudonymisation.ins import QualifiedIns, UnqualifiedIns
 from imaging_hub.pseudonymisation.rekeying import ResubmissionReport, resubmit
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings, load
 from imaging_hub.trust import epochs
 from imaging_hub.trust.app import create_app

@@ -7,9 +7,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from imaging_hub.cohorts.cohort_plan import make_plan
 from imaging_hub.cohorts.definition import parse
 from imaging_hub.cohorts.flowchart import run_plan
-from imaging_hub.cohorts.plan import make_plan
 from imaging_hub.cohorts.snapshot import take_snapshot
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.snds import loading

@@ -17,7 +17,7 @@ from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.keys.keyring import gateway_keys
 from imaging_hub.pseudonymisation import identity
 from imaging_hub.pseudonymisation.ins import QualifiedIns
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings
 
 

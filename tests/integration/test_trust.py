@@ -26,7 +26,7 @@ from imaging_hub.cli.trust import app
 from imaging_hub.database import HUB_SCHEMA, VAULT_SCHEMA, Database, DatabaseRole, migrate
 from imaging_hub.errors import KeyringError, SettingsError, ThirdPartyUnavailable
 from imaging_hub.keys.keyring import Keyring, access_key
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings, load
 from imaging_hub.trust import epochs
 from imaging_hub.trust.app import create_app

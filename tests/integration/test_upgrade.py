@@ -23,7 +23,7 @@ from imaging_hub.keys.pseudonym_chain import level2
 from imaging_hub.review import differences
 from imaging_hub.review.differences import AttributeDifference
 from imaging_hub.settings import Settings
-from imaging_hub.trust import relocation
+from imaging_hub.trust import vault_relocation
 from imaging_hub.trust.vault import Vault
 
 TOKEN, SID = "h1e01-" + "0" * 32, "a" * 32
@@ -108,16 +108,16 @@ def test_a_vault_that_moves_arrives_wherever_it_is_broken_off(
     def killed(*_: object, **__: object) -> None:
         raise Killed
 
-    real: Any = getattr(relocation, "_move_rows" if step == "moved" else "text")
+    real: Any = getattr(vault_relocation, "_move_rows" if step == "moved" else "text")
 
     def after_it(*arguments: Any) -> None:
         real(*arguments)
         raise Killed
 
     if step == "copied":  # and not deleted in the hub's
-        monkeypatch.setattr(relocation, "text", lambda one: killed() if "DELETE" in one else real(one))
+        monkeypatch.setattr(vault_relocation, "text", lambda one: killed() if "DELETE" in one else real(one))
     elif step == "moved":
-        monkeypatch.setattr(relocation, "_move_rows", after_it)
+        monkeypatch.setattr(vault_relocation, "_move_rows", after_it)
     else:
         monkeypatch.setattr(Path, "rename", killed)
     with pytest.raises(Killed):

@@ -12,7 +12,7 @@ from archived import FINESS, PSEUDONYM, SID, admit_in, archive, deidentified, fr
 from sqlalchemy import text
 
 from imaging_hub.archive import index, search, totals
-from imaging_hub.archive.filters import SeriesFilter, StudyFilter
+from imaging_hub.archive.search_filters import SeriesFilter, StudyFilter
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.deidentification.instance import AttributeChange
 from imaging_hub.errors import HubError

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from imaging_hub.cohorts.cohort_plan import EventsOccur, IncludedBy, make_plan
 from imaging_hub.cohorts.definition import parse, read
-from imaging_hub.cohorts.plan import EventsOccur, IncludedBy, make_plan
 from imaging_hub.errors import DefinitionError
 
 RIGHT = """\

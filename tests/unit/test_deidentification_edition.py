@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import imaging_hub
 from imaging_hub.cli import app
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 
 PACKAGE = Path(imaging_hub.__file__).parent
 TABLES = PACKAGE / "deidentification" / "tables"
@@ -86,7 +86,7 @@ def test_the_differences_are_there_for_machines_too(tmp_path: Path) -> None:
         (
             "e3_10_1",
             lambda rows: [["7053xx00", "Philips PET Private Group", "FD", "1", rows[0][4]], *rows[2:]],
-            [f"~ 7053xx00 Philips PET Private Group {standard.table('e3_10_1')['rows'][0][4]}: vr DS → FD"],
+            [f"~ 7053xx00 Philips PET Private Group {standard_tables.table('e3_10_1')['rows'][0][4]}: vr DS → FD"],
         ),
     ],
 )
@@ -133,7 +133,7 @@ def test_what_is_no_table_that_the_engine_could_use_is_refused(tmp_path: Path, w
 
 
 def test_the_tables_in_use_are_of_one_edition() -> None:
-    assert len({standard.table(name)["edition"] for name in ("e1_1", "e3_4_1", "e3_10_1")}) == 1
+    assert len({standard_tables.table(name)["edition"] for name in ("e1_1", "e3_4_1", "e3_10_1")}) == 1
 
 
 def test_a_swap_of_the_file_is_enough(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import yaml
 from an_instance import CT_IMAGE, written
 from jsonschema import Draft202012Validator
 
+from imaging_hub.deidentification.attribute_explanation import differences, explain
 from imaging_hub.deidentification.engine.decision import Handling
 from imaging_hub.deidentification.engine.plan import compile as compile_plan
-from imaging_hub.deidentification.explanation import differences, explain
 from imaging_hub.deidentification.profile.profile import load, schema, shipped
 from imaging_hub.deidentification.profile.selector import attribute_path
 from imaging_hub.deidentification.profile_check import concerns

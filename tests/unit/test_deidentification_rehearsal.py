@@ -10,8 +10,8 @@ from an_instance import CT_IMAGE, EXPLICIT, an_instance, text
 from typer.testing import CliRunner
 
 from imaging_hub.cli import app
+from imaging_hub.deidentification.dry_run import rehearse
 from imaging_hub.deidentification.profile.profile import load
-from imaging_hub.deidentification.rehearsal import rehearse
 from imaging_hub.dicom import part10
 
 SAID = {"1": "CT THORAX", "2": "CT THORAX", "3": "CT Zorglub"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydicom import datadict
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.dicom import tags
 
 _NAMED = {name: tag for name, tag in vars(tags).items() if isinstance(tag, int)}
@@ -20,4 +20,4 @@ def test_the_tags_are_in_order_and_named_once() -> None:
 
 def test_an_attribute_newer_than_the_dictionary_leaves_the_list_when_the_dictionary_has_it() -> None:
     assert [tag for tag in tags.NEWER if datadict.dictionary_has_tag(tag)] == []
-    assert tags.NEWER.keys() <= standard.by_tag().keys()
+    assert tags.NEWER.keys() <= standard_tables.by_tag().keys()

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.errors import FaultSite
 from imaging_hub.keys.aead import AuthenticatedCipher
 
@@ -24,7 +24,7 @@ def test_the_place_is_where_it_rose() -> None:
 
 def test_the_place_of_what_a_library_raised_is_the_line_of_ours_that_called_it() -> None:
     with pytest.raises(FileNotFoundError) as failed:
-        standard.table(CANARY)
+        standard_tables.table(CANARY)
     site = FaultSite.from_exception(failed.value)
     assert site.place.startswith("deidentification.standard:")
     assert CANARY not in repr(site) + str(site)

@@ -10,8 +10,8 @@ import pytest
 
 from imaging_hub.cohorts.criteria import LinkMethod
 from imaging_hub.snds.clerical_review import REVIEWED
-from imaging_hub.snds.concordance import CascadeResult, search
-from imaging_hub.snds.indirect import METHODS
+from imaging_hub.snds.exam_claim_concordance import CascadeResult, search
+from imaging_hub.snds.indirect_linkage import METHODS
 from tests.exams_and_claims import ACTS, DAY, THERE, World
 
 

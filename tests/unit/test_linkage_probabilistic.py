@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from imaging_hub.snds import concordance, probabilistic
-from imaging_hub.snds.probabilistic import MIN_KNOWN_PAIRS
+from imaging_hub.snds import exam_claim_concordance, probabilistic_linkage
+from imaging_hub.snds.probabilistic_linkage import MIN_KNOWN_PAIRS
 from tests.exams_and_claims import ACTS, DAY, THERE, World
 
 Known = dict[str, str]
@@ -27,8 +27,8 @@ def known(world: World) -> Known:
 
 def found(world: World, known: Known, folder: Path) -> dict[str, tuple[str, str]]:
     exams = world.written(folder)
-    met = concordance.search(exams, folder, ACTS)
-    probably = probabilistic.search(exams, folder, ACTS, known=known, cascade=met)
+    met = exam_claim_concordance.search(exams, folder, ACTS)
+    probably = probabilistic_linkage.search(exams, folder, ACTS, known=known, cascade=met)
     assert not {one.sid for one in probably} & ({one.sid for one in met.found} | set(met.discarded))
     return {one.sid: (one.person, one.method) for one in probably}
 

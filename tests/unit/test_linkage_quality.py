@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from imaging_hub.snds.concordance import ConcordantPerson
-from imaging_hub.snds.indirect import METHODS
+from imaging_hub.snds.exam_claim_concordance import ConcordantPerson
+from imaging_hub.snds.indirect_linkage import METHODS
 from imaging_hub.snds.linkage_quality import Proportion, precision_by_method, quality_by_group
 
 

@@ -14,11 +14,11 @@ from types import ModuleType
 import pytest
 
 from imaging_hub.gateway.rejection_log import RefusalReason
-from imaging_hub.reasons import quarantine, refusals
-from imaging_hub.reasons.explanation import ReasonExplanation
+from imaging_hub.reasons import association_refusals, quarantine_reasons
+from imaging_hub.reasons.association_refusals import REFUSALS
 from imaging_hub.reasons.malformed import MALFORMED, MALFORMED_PREFIX
-from imaging_hub.reasons.quarantine import QUARANTINE
-from imaging_hub.reasons.refusals import REFUSALS
+from imaging_hub.reasons.quarantine_reasons import QUARANTINE
+from imaging_hub.reasons.reason_text import ReasonExplanation
 
 ROOMS = ("deidentification", "dicom", "gateway", "intake", "pseudonymisation", "work")
 """Where instances are held back."""
@@ -48,7 +48,7 @@ PASSED_ON = {
 """Arguments that hand on a code that another of these calls has given."""
 
 NO_REASON = {"", None}
-EXPLANATIONS = {**REFUSALS, **QUARANTINE, **MALFORMED, "of a profile": quarantine.OF_A_PROFILE}
+EXPLANATIONS = {**REFUSALS, **QUARANTINE, **MALFORMED, "of a profile": quarantine_reasons.OF_A_PROFILE}
 
 
 def modules() -> Iterator[tuple[ModuleType, ast.Module]]:
@@ -135,11 +135,15 @@ def test_no_code_is_in_two_tables_of_quarantine() -> None:
 
 
 def test_a_fault_of_the_data_means_the_same_whoever_found_it() -> None:
-    assert quarantine.explain("malformed-truncated") == quarantine.explain("truncated") == MALFORMED["truncated"]
+    assert (
+        quarantine_reasons.explain("malformed-truncated")
+        == quarantine_reasons.explain("truncated")
+        == MALFORMED["truncated"]
+    )
 
 
 def test_a_code_of_a_profile_s_own_is_explained_as_such() -> None:
-    assert quarantine.explain("face-possible") is quarantine.OF_A_PROFILE
+    assert quarantine_reasons.explain("face-possible") is quarantine_reasons.OF_A_PROFILE
 
 
 def test_an_ae_title_cannot_add_a_command_to_the_remedy() -> None:
@@ -155,4 +159,4 @@ def test_a_refusal_of_a_former_version_is_explained_as_far_as_it_goes() -> None:
 
 
 def explained_refusal(code: str, calling: str) -> ReasonExplanation:
-    return refusals.explain(code, calling=calling, address="10.0.0.7", ours="IMAGINGHUB")
+    return association_refusals.explain(code, calling=calling, address="10.0.0.7", ours="IMAGINGHUB")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.documents import document_reader, transcript
 from imaging_hub.deidentification.identifiers import residual_check
 from imaging_hub.deidentification.identifiers.patient import PatientContext
@@ -24,7 +24,7 @@ def decide(
     dataset: Dataset, sop_class_uid: str, policy: DocumentPolicy, patient: PatientContext
 ) -> list[Element] | Quarantined:
     """Decide what is written in place of the document, or why the instance is quarantined."""
-    kind = standard.iod(sop_class_uid)
+    kind = standard_tables.iod(sop_class_uid)
     element = values.find(dataset, tags.EncapsulatedDocument)
     if policy == "drop":
         return _held("document-dropped")

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, partial
 
-from imaging_hub.deidentification.engine import csa_header, dummy
+from imaging_hub.deidentification.engine import csa_header, dummy_values
 from imaging_hub.deidentification.engine.decision import AttributeDecision, Handling
+from imaging_hub.deidentification.engine.decision_scope import DecisionScope
 from imaging_hub.deidentification.engine.private_elements import PrivateElements
-from imaging_hub.deidentification.engine.scope import Scope
 from imaging_hub.deidentification.engine.slice_cache import RunOutput
 from imaging_hub.deidentification.engine.structured_content import ContentItems
 from imaging_hub.deidentification.identifiers.patient import PatientContext, UndecodableText
@@ -40,7 +40,7 @@ class InstanceActions:
         self._patient = patient
         self._charset = charset
         self._begin()
-        self._handlers: dict[Handling, Callable[[Element, AttributeDecision, Scope, str], Element | None]] = {
+        self._handlers: dict[Handling, Callable[[Element, AttributeDecision, DecisionScope, str], Element | None]] = {
             Handling.RETAIN: self._retain,
             Handling.REMOVE: self._remove,
             Handling.EMPTY: self._empty,
@@ -73,7 +73,7 @@ class InstanceActions:
         self._shifted_days: set[str] = set()
         self._options_ran: set[str] = set()
 
-    def apply(self, elements: Dataset, scope: Scope) -> RunOutput:
+    def apply(self, elements: Dataset, scope: DecisionScope) -> RunOutput:
         """De-identify neighbouring elements of the top level, private ones in whole groups.
 
         Raises `RejectedByRule` and `UndecodableText`, by which the whole instance is quarantined.
@@ -83,7 +83,7 @@ class InstanceActions:
         days, shifted, ran = (frozenset(found) for found in (self._days, self._shifted_days, self._options_ran))
         return RunOutput(kept, tuple(self._changes), self._uids, days, shifted, ran)
 
-    def _applied(self, dataset: Dataset, scope: Scope, path: str = "") -> Dataset:
+    def _applied(self, dataset: Dataset, scope: DecisionScope, path: str = "") -> Dataset:
         """The de-identified elements of a dataset or item at `scope`."""
         outer = self._charset
         if dataset and dataset[0].tag <= tags.SpecificCharacterSet:
@@ -120,7 +120,7 @@ class InstanceActions:
         element: Element,
         decision: AttributeDecision,
         private: PrivateElements,
-        scope: Scope,
+        scope: DecisionScope,
         path: str,
         result: Dataset,
     ) -> None:
@@ -130,7 +130,7 @@ class InstanceActions:
         if kept is not None:
             private.write(kept, result)
 
-    def _handle(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element | None:
+    def _handle(self, element: Element, decision: AttributeDecision, scope: DecisionScope, path: str) -> Element | None:
         if decision.handling is Handling.KEEP:
             return element
         return self._handlers[decision.handling](element, decision, scope, path)
@@ -155,7 +155,9 @@ class InstanceActions:
         """Put a change on record; its path is under `path`."""
         self._changes.append(AttributeChange(path + change.path, change.action, change.rule) if path else change)
 
-    def _fall_back(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element | None:
+    def _fall_back(
+        self, element: Element, decision: AttributeDecision, scope: DecisionScope, path: str
+    ) -> Element | None:
         action = {Handling.REMOVE: "X", Handling.EMPTY: "Z"}.get(decision.fallback, "D")
         decision = replace(decision, change=replace(decision.change, action=action))
         return self._handlers[decision.fallback](element, decision, scope, path)
@@ -167,34 +169,34 @@ class InstanceActions:
 
     # What each handling does. An element is returned to be written, or None to be left out.
 
-    def _retain(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element:
+    def _retain(self, element: Element, decision: AttributeDecision, scope: DecisionScope, path: str) -> Element:
         self._ran(decision, element)
         return element
 
-    def _remove(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> None:
+    def _remove(self, element: Element, decision: AttributeDecision, scope: DecisionScope, path: str) -> None:
         self._note_decision(decision, path)
 
-    def _empty(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element:
+    def _empty(self, element: Element, decision: AttributeDecision, scope: DecisionScope, path: str) -> Element:
         if len(element.value):
             self._note_decision(decision, path)
         return Element(element.tag, element.vr, [] if element.vr == "SQ" else b"")
 
-    def _dummy(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element:
+    def _dummy(self, element: Element, decision: AttributeDecision, scope: DecisionScope, path: str) -> Element:
         self._note_decision(decision, path)
         vr = element.vr
         if vr == "SQ":
             if not isinstance(element.value, list):
                 return Element(element.tag, vr, [])
             name, inner = decision.change.path, scope.child(element.tag)
-            made = dummy.items(element.tag, name) or dummy.blank_items(
+            made = dummy_values.items(element.tag, name) or dummy_values.blank_items(
                 element.value or [[]], inner, path + name, self._agreeing
             )
             return Element(element.tag, vr, made)
         if vr == "UI" and len(element.value):
             return self._remapped(element)
-        return Element(element.tag, vr, dummy.value(vr, element.tag))
+        return Element(element.tag, vr, dummy_values.value(vr, element.tag))
 
-    def _agreeing(self, element: Element, scope: Scope, path: str) -> Element | None:
+    def _agreeing(self, element: Element, scope: DecisionScope, path: str) -> Element | None:
         """What stays of a blank item: dates and UIDs as elsewhere, so that they agree, and defined terms."""
         vr = element.vr
         if vr in _AGREEING:
@@ -206,12 +208,12 @@ class InstanceActions:
         is_term = vr == "CS" and self._patient.is_vocabulary(element.value)  # type: ignore[arg-type]
         return element if is_term else None
 
-    def _pseudonym(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element:
+    def _pseudonym(self, element: Element, decision: AttributeDecision, scope: DecisionScope, path: str) -> Element:
         self._note_decision(decision, path)
         return Element(element.tag, element.vr, self._pseudonyms.patient.encode("ascii"))
 
     def _text(
-        self, element: Element, decision: AttributeDecision, scope: Scope, path: str, *, strict: bool
+        self, element: Element, decision: AttributeDecision, scope: DecisionScope, path: str, *, strict: bool
     ) -> Element | None:
         value: bytes = bytes(element.value)  # type: ignore[arg-type]
         try:
@@ -229,7 +231,7 @@ class InstanceActions:
         self._note_decision(decision, path, "C")
         return Element(element.tag, element.vr, cleaned)
 
-    def _remap(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element:
+    def _remap(self, element: Element, decision: AttributeDecision, scope: DecisionScope, path: str) -> Element:
         remapped = self._remapped(element)
         if remapped is not element:
             self._note_decision(decision, path, "U")
@@ -244,7 +246,7 @@ class InstanceActions:
             return element
         return Element(element.tag, element.vr, "\\".join(mapped).encode("ascii"))
 
-    def _shift(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element | None:
+    def _shift(self, element: Element, decision: AttributeDecision, scope: DecisionScope, path: str) -> Element | None:
         moved = self._moved(element)
         if moved is None:
             return self._fall_back(element, decision, scope, path)
@@ -271,26 +273,26 @@ class InstanceActions:
                 self._shifted_days.add(shifted[:8])
         return Element(element.tag, element.vr, "\\".join(moved).encode("ascii")) if any(moved) else element
 
-    def _time(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element | None:
+    def _time(self, element: Element, decision: AttributeDecision, scope: DecisionScope, path: str) -> Element | None:
         if dates.fits(element.vr, str(element.value, "latin-1")):  # type: ignore[arg-type]
             self._ran(decision, element)
             return element
         return self._fall_back(element, decision, scope, path)
 
-    def _number(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element | None:
+    def _number(self, element: Element, decision: AttributeDecision, scope: DecisionScope, path: str) -> Element | None:
         if not bytes(element.value).translate(None, _NUMERIC):  # type: ignore[arg-type]
             self._ran(decision, element)
             return element
         return self._fall_back(element, decision, scope, path)
 
-    def _csa(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element | None:
+    def _csa(self, element: Element, decision: AttributeDecision, scope: DecisionScope, path: str) -> Element | None:
         cleaned = csa_header.cleaned(bytes(element.value))  # type: ignore[arg-type]
         if cleaned is None:
             return self._fall_back(element, decision, scope, path)
         self._note_decision(decision, path)
         return Element(element.tag, element.vr, cleaned)
 
-    def _age(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element | None:
+    def _age(self, element: Element, decision: AttributeDecision, scope: DecisionScope, path: str) -> Element | None:
         years = dates.years(bytes(element.value).strip(b" \0"))  # type: ignore[arg-type]
         if years is None:
             return self._fall_back(element, decision, scope, path)
@@ -301,26 +303,30 @@ class InstanceActions:
         self._note_decision(decision, path, "C")
         return Element(element.tag, element.vr, b"%03dY" % (cap + 1))
 
-    def _replace(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element:
+    def _replace(self, element: Element, decision: AttributeDecision, scope: DecisionScope, path: str) -> Element:
         self._note_decision(decision, path)
         return Element(element.tag, element.vr, substitute.literal(decision.argument, element.vr))
 
-    def _hash(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element:
+    def _hash(self, element: Element, decision: AttributeDecision, scope: DecisionScope, path: str) -> Element:
         self._note_decision(decision, path)
         return Element(element.tag, element.vr, substitute.hashed(element, self._pseudonyms.uid_key))
 
-    def _truncate(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element | None:
+    def _truncate(
+        self, element: Element, decision: AttributeDecision, scope: DecisionScope, path: str
+    ) -> Element | None:
         shorter = substitute.truncated(element, int(decision.argument), self._charset)
         if shorter is not element:
             self._note_decision(decision, path)
         return self._text(shorter, decision, scope, path, strict=False)
 
-    def _reject(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element:
+    def _reject(self, element: Element, decision: AttributeDecision, scope: DecisionScope, path: str) -> Element:
         if len(element.value):
             raise RejectedByRule(path + decision.change.path, decision.change.rule)
         return element
 
-    def _recurse(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element | None:
+    def _recurse(
+        self, element: Element, decision: AttributeDecision, scope: DecisionScope, path: str
+    ) -> Element | None:
         if not isinstance(element.value, list):
             return self._fall_back(element, decision, scope, path)
         self._ran(decision, element)
@@ -329,7 +335,9 @@ class InstanceActions:
         items = [self._applied(item, inner, f"{name}[{place}].") for place, item in enumerate(element.value)]
         return Element(element.tag, "SQ", items)
 
-    def _content(self, element: Element, decision: AttributeDecision, scope: Scope, path: str) -> Element | None:
+    def _content(
+        self, element: Element, decision: AttributeDecision, scope: DecisionScope, path: str
+    ) -> Element | None:
         if not isinstance(element.value, list):
             return self._fall_back(element, decision, scope, path)
         self._ran(decision, element)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import IntEnum, auto
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.attribute import TEXT_VRS, is_known, is_rebuilt
 from imaging_hub.deidentification.instance import AttributeChange
 from imaging_hub.deidentification.profile.rule import ProfileRule
@@ -113,12 +113,18 @@ _ANYWHERE = 0
 # Graphics (PS3.15 §E.3.3), beside a waveform of Clean Structured Content. The latter also covers content items that
 # stand in sequences which the table does not name (§E.3.4).
 _COVERED_INSIDE = {
-    (tags.UnformattedTextValue, tags.GraphicAnnotationSequence): (standard.CLEAN_GRAPHICS, Handling.CLEAN),
-    (tags.TickLabel, tags.GraphicAnnotationSequence): (standard.CLEAN_GRAPHICS, Handling.CLEAN),
-    (tags.UnformattedTextValue, tags.WaveformAnnotationSequence): (standard.CLEAN_STRUCTURED_CONTENT, Handling.CLEAN),
-    (tags.SpecimenPreparationStepContentItemSequence, _ANYWHERE): (standard.CLEAN_STRUCTURED_CONTENT, Handling.CONTENT),
-    (tags.ProtocolContextSequence, _ANYWHERE): (standard.CLEAN_STRUCTURED_CONTENT, Handling.CONTENT),
-    (tags.ContentItemModifierSequence, _ANYWHERE): (standard.CLEAN_STRUCTURED_CONTENT, Handling.CONTENT),
+    (tags.UnformattedTextValue, tags.GraphicAnnotationSequence): (standard_tables.CLEAN_GRAPHICS, Handling.CLEAN),
+    (tags.TickLabel, tags.GraphicAnnotationSequence): (standard_tables.CLEAN_GRAPHICS, Handling.CLEAN),
+    (tags.UnformattedTextValue, tags.WaveformAnnotationSequence): (
+        standard_tables.CLEAN_STRUCTURED_CONTENT,
+        Handling.CLEAN,
+    ),
+    (tags.SpecimenPreparationStepContentItemSequence, _ANYWHERE): (
+        standard_tables.CLEAN_STRUCTURED_CONTENT,
+        Handling.CONTENT,
+    ),
+    (tags.ProtocolContextSequence, _ANYWHERE): (standard_tables.CLEAN_STRUCTURED_CONTENT, Handling.CONTENT),
+    (tags.ContentItemModifierSequence, _ANYWHERE): (standard_tables.CLEAN_STRUCTURED_CONTENT, Handling.CONTENT),
 }
 
 
@@ -150,7 +156,7 @@ def title(option: str) -> str:
 
 
 def action_of(
-    row: standard.AttributeRow | standard.ContentItemRow, options: frozenset[str]
+    row: standard_tables.AttributeRow | standard_tables.ContentItemRow, options: frozenset[str]
 ) -> tuple[str, tuple[str, ...]]:
     """Choose the action of a row under these options, and name those it comes from; cleaning goes before keeping."""
     for wanted in ("C", "K"):
@@ -170,7 +176,7 @@ _CLEANED = {"SQ": Handling.RECURSE, "DA": Handling.SHIFT, "DT": Handling.SHIFT, 
 
 def retained(vr: str, action: str, source: str) -> Handling | None:
     """Choose the handling of an attribute that an option keeps (K) or cleans (C); None when its VR allows neither."""
-    if vr == "SQ" and source == standard.CLEAN_STRUCTURED_CONTENT:
+    if vr == "SQ" and source == standard_tables.CLEAN_STRUCTURED_CONTENT:
         return Handling.CONTENT
     if source.startswith("retain-longitudinal") and vr in STRINGS - _DATES:
         return Handling.TIME

@@ -9,13 +9,13 @@ It fails closed: whatever cannot be examined, decided or checked is quarantined,
 
 from __future__ import annotations
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.attribute import attribute_name
 from imaging_hub.deidentification.documents import document
 from imaging_hub.deidentification.engine import output, refusal, slice_cache
 from imaging_hub.deidentification.engine.actions import InstanceActions, RejectedByRule
+from imaging_hub.deidentification.engine.decision_scope import DecisionScope
 from imaging_hub.deidentification.engine.plan import Plan
-from imaging_hub.deidentification.engine.scope import Scope
 from imaging_hub.deidentification.engine.slice_cache import PIXELS, EncodedRun, RunContext, SliceCache
 from imaging_hub.deidentification.identifiers.patient import PatientContext, RecentPatients, UndecodableText
 from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
@@ -114,7 +114,7 @@ class Deidentifier:
 
     def _documents(self, dataset: Dataset, sop_class_uid: str, patient: PatientContext) -> Dataset | Quarantined:
         """What is written in place of an encapsulated document; nothing where there is none."""
-        is_document = (standard.iod(sop_class_uid) or "").startswith("encapsulated")
+        is_document = (standard_tables.iod(sop_class_uid) or "").startswith("encapsulated")
         if is_document or values.find(dataset, tags.EncapsulatedDocument) is not None:
             return document.decide(dataset, sop_class_uid, self._profile.documents, patient)
         return []
@@ -144,10 +144,10 @@ class Deidentifier:
 def _retained(profile: Profile) -> frozenset[int]:
     """Identifying attributes that an option chosen keeps on purpose: device, institution."""
     options = profile.options & {"retain-device-identity", "retain-institution-identity"}
-    return frozenset(tag for tag, row in standard.by_tag().items() if options & row.options.keys())
+    return frozenset(tag for tag, row in standard_tables.by_tag().items() if options & row.options.keys())
 
 
-def _rule_for(path: str, items: Dataset, scope: Scope) -> str:
+def _rule_for(path: str, items: Dataset, scope: DecisionScope) -> str:
     """The rule by which the attribute at `path` was kept, and which should have caught what it holds."""
     for step in path.split("."):
         name, _, place = step.partition("[")

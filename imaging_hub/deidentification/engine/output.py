@@ -6,7 +6,7 @@ from collections.abc import Collection
 from functools import lru_cache
 from operator import itemgetter
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.engine.slice_cache import PIXELS, EncodedRun, RunOutput
 from imaging_hub.dicom import encode, tags
 from imaging_hub.dicom.element_runs import around
@@ -57,8 +57,8 @@ def method(profile: str, options_ran: frozenset[str], shifted: bool) -> Dataset:
 
     Methods are the Basic Profile and the options that ran on this instance, not those that the profile would allow.
     """
-    dates = "UNMODIFIED" if standard.FULL_DATES in options_ran else "REMOVED"
-    if shifted or standard.MODIFIED_DATES in options_ran:
+    dates = "UNMODIFIED" if standard_tables.FULL_DATES in options_ran else "REMOVED"
+    if shifted or standard_tables.MODIFIED_DATES in options_ran:
         dates = "MODIFIED"
     codes = [
         [
@@ -66,10 +66,10 @@ def method(profile: str, options_ran: frozenset[str], shifted: bool) -> Dataset:
             Element(tags.CodingSchemeDesignator, "SH", b"DCM"),
             Element(tags.CodeMeaning, "LO", code.meaning.encode()),
         ]
-        for option, code in standard.methods().items()
-        if option == standard.BASIC or option in options_ran
+        for option, code in standard_tables.methods().items()
+        if option == standard_tables.BASIC or option in options_ran
     ]
-    text = "\\".join((_VERSION, standard.edition(), f"profile {profile}"[:64]))
+    text = "\\".join((_VERSION, standard_tables.edition(), f"profile {profile}"[:64]))
     return [
         Element(tags.PatientIdentityRemoved, "CS", b"YES"),
         Element(tags.DeidentificationMethod, "LO", text.encode("ascii")),

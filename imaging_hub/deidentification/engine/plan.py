@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
-from imaging_hub.deidentification.engine.scope import SCOPES_MAX, CompiledProfile, InstanceFacts, Scope
+from imaging_hub.deidentification.engine.decision_scope import SCOPES_MAX, CompiledProfile, DecisionScope, InstanceFacts
 from imaging_hub.deidentification.profile import expression
 from imaging_hub.deidentification.profile.profile import Profile, load
 from imaging_hub.dicom import dates, tags, values
@@ -25,10 +25,10 @@ class Plan:
         self.profile = profile
         self._compiled = CompiledProfile.of(profile)
         self._conditions = {text for rule in profile.rules for text in rule.when.conditions}
-        self._scopes: dict[InstanceFacts, Scope] = {}
+        self._scopes: dict[InstanceFacts, DecisionScope] = {}
         self._places = count()
 
-    def scope_of(self, dataset: Dataset) -> Scope:
+    def scope_of(self, dataset: Dataset) -> DecisionScope:
         """Find the decisions for the top level of an instance.
 
         An instance that lists what it refers to (Common Instance Reference, PS3.3 §C.12.2) keeps the references, with
@@ -51,12 +51,12 @@ class Plan:
         references: bool = False,
         very_old: bool = False,
         conditions: frozenset[str] = frozenset(),
-    ) -> Scope:
+    ) -> DecisionScope:
         """Find the decisions for instances of this SOP Class and modality of which these conditions hold."""
         facts = InstanceFacts(sop_class_uid, modality, references, very_old, conditions)
         scope = self._scopes.get(facts)
         if scope is None:
-            scope = Scope(self._compiled, facts, self._places)
+            scope = DecisionScope(self._compiled, facts, self._places)
             if len(self._scopes) < SCOPES_MAX:
                 self._scopes[facts] = scope
         return scope

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from imaging_hub.deidentification.engine.decision import AttributeDecision, Handling
-from imaging_hub.deidentification.engine.scope import Scope
+from imaging_hub.deidentification.engine.decision_scope import DecisionScope
 from imaging_hub.deidentification.instance import AttributeChange
 from imaging_hub.dicom.elements import Dataset, Element
 
@@ -26,7 +26,7 @@ class PrivateElements:
 
     __slots__ = ("_blocks", "_note", "_scope")
 
-    def __init__(self, scope: Scope, note: Callable[[AttributeChange], None]) -> None:
+    def __init__(self, scope: DecisionScope, note: Callable[[AttributeChange], None]) -> None:
         """`note` is called with the removal of each element that is left out."""
         self._scope = scope
         self._note = note

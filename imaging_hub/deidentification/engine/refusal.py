@@ -9,7 +9,7 @@ import re
 from bisect import bisect_left
 from operator import attrgetter
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.instance import Pseudonyms, Quarantined
 from imaging_hub.deidentification.profile import expression
 from imaging_hub.deidentification.profile.profile import Profile
@@ -39,7 +39,7 @@ def refused(
     dataset: Dataset, sop_class_uid: str, modality: str, profile: Profile, pseudonyms: Pseudonyms
 ) -> Quarantined | None:
     """Say why an instance is not tried; None when it is. `sop_class_uid` and `modality` are those of `dataset`."""
-    iod = standard.iod(sop_class_uid)
+    iod = standard_tables.iod(sop_class_uid)
     if iod is None or iod == "basic-directory":
         return Quarantined("media-directory" if iod else "unknown-sop-class", "SOPClassUID")
     for tag in (tags.SOPInstanceUID, tags.SeriesInstanceUID, tags.StudyInstanceUID):
@@ -47,7 +47,7 @@ def refused(
             return Quarantined("missing-uid", values.keyword(tag))
     if not values.is_charset_known(dataset):
         return Quarantined("unknown-character-set", "SpecificCharacterSet")
-    if standard.MODIFIED_DATES in profile.options and not pseudonyms.date_shift_days:
+    if standard_tables.MODIFIED_DATES in profile.options and not pseudonyms.date_shift_days:
         return Quarantined("no-date-shift", rule="E.1-1 Retain Longitudinal Modified Dates")
     for rule in profile.quarantine:
         if expression.may_hold(rule.condition, dataset):

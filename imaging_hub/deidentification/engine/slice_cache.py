@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import chain
 
-from imaging_hub.deidentification.engine.scope import Scope
+from imaging_hub.deidentification.engine.decision_scope import DecisionScope
 from imaging_hub.deidentification.identifiers import residual_check
 from imaging_hub.deidentification.identifiers.patient import PatientContext
 from imaging_hub.deidentification.identifiers.residual_check import ResidualIdentifier
@@ -61,7 +61,7 @@ class EncodedRun:
 class RunContext:
     """All that an encoded run depends on, beside the bytes of its source."""
 
-    scope: Scope
+    scope: DecisionScope
     patient: PatientContext
     pseudonyms: Pseudonyms
     charset: Charset

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.attribute import attribute_name, vr_of
 from imaging_hub.deidentification.engine.decision import BY_NO_OPTION, AttributeDecision, Handling, action_of
-from imaging_hub.deidentification.engine.scope import Scope
+from imaging_hub.deidentification.engine.decision_scope import DecisionScope
 from imaging_hub.deidentification.instance import AttributeChange
 from imaging_hub.deidentification.profile.profile import Profile
 from imaging_hub.dicom import tags, values
@@ -58,7 +58,7 @@ ConceptCode = tuple[str, str, str]
 @cache
 def treatment(concept: ConceptCode, options: frozenset[str]) -> ContentTreatment:
     """Choose the treatment of the content items that a row of Table E.3.4-1 is for."""
-    row = standard.content_items()[concept]
+    row = standard_tables.content_items()[concept]
     action, by = action_of(row, options)
     rule = f"E.3.4-1 {row.meaning}"
     if action == "X":
@@ -92,7 +92,7 @@ class ContentItems:
     def __init__(
         self,
         profile: Profile,
-        apply: Callable[[Dataset, Scope, str], Dataset],
+        apply: Callable[[Dataset, DecisionScope, str], Dataset],
         note: Callable[[AttributeChange, str], None],
     ) -> None:
         """`apply` treats the elements of an item, `note` puts a change on record."""
@@ -103,7 +103,7 @@ class ContentItems:
         """Whether items must stay in their places; None outside of content."""
         self._blanking = False
 
-    def clean(self, items: list[Dataset], scope: Scope, name: str) -> list[Dataset]:
+    def clean(self, items: list[Dataset], scope: DecisionScope, name: str) -> list[Dataset]:
         """Treat the items of a sequence called `name` at `scope`."""
         outer = self._in_place
         if outer is None:
@@ -114,10 +114,10 @@ class ContentItems:
         finally:
             self._in_place = outer
 
-    def _cleaned(self, item: Dataset, scope: Scope, name: str) -> Dataset | None:
+    def _cleaned(self, item: Dataset, scope: DecisionScope, name: str) -> Dataset | None:
         concept = concept_of(item)
         treated = None
-        if concept in standard.content_items():
+        if concept in standard_tables.content_items():
             treated = treatment(concept, self._profile.options)
         outer = self._blanking
         if outer or (treated is not None and treated.removed):

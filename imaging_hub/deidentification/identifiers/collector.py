@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from unicodedata import normalize
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.attribute import vr_of
 from imaging_hub.deidentification.identifiers.vocabulary import fold, is_term
 from imaging_hub.dicom import tags, values
@@ -69,7 +69,7 @@ def identifying() -> frozenset[int]:
     """Read off Table E.1-1 the tags of public attributes that identify the patient or those around them."""
     tags_of_table = {
         tag
-        for tag, row in standard.by_tag().items()
+        for tag, row in standard_tables.by_tag().items()
         if vr_of(tag) in _IDENTIFYING_VRS
         and not _DESCRIBING & row.options.keys()
         and not any(option.startswith("retain-longitudinal") for option in row.options)

@@ -28,7 +28,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, field_validator
 
 from imaging_hub import yaml_source
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.attribute import attribute_name
 from imaging_hub.deidentification.documents import document
 from imaging_hub.deidentification.profile.rule import ConditionText, ProfilePart, ProfileRule
@@ -66,7 +66,7 @@ class _File(ProfilePart):
     title: str = Field(min_length=1, max_length=120)
     description: str = ""
     extends: str | None = None
-    options: tuple[str, ...] = Field((), json_schema_extra={"items": {"enum": list(standard.OPTIONS)}})
+    options: tuple[str, ...] = Field((), json_schema_extra={"items": {"enum": list(standard_tables.OPTIONS)}})
     rules: tuple[ProfileRule, ...] = ()
     burned_in: BurnedInModalities = BurnedInModalities()
     quarantine: tuple[QuarantineCondition, ...] = ()
@@ -78,8 +78,8 @@ class _File(ProfilePart):
     @classmethod
     def _are_options(cls, options: tuple[str, ...]) -> tuple[str, ...]:
         for option in options:
-            if option not in standard.OPTIONS:
-                raise ValueError("the options are " + ", ".join(standard.OPTIONS))
+            if option not in standard_tables.OPTIONS:
+                raise ValueError("the options are " + ", ".join(standard_tables.OPTIONS))
         return options
 
 
@@ -109,7 +109,7 @@ class Profile:
     def digest(self) -> str:
         """SHA-256 of what the profile does: equal for equal effect, whatever the comments and the order of keys."""
         effect = {
-            "edition": standard.edition(),
+            "edition": standard_tables.edition(),
             "name": self.name,
             "options": sorted(self.options),
             "rules": [rule.model_dump(exclude={"line", "source"}) for rule in self.rules],
@@ -189,7 +189,7 @@ def _resolve(path: Path, folders: Sequence[Path], children: tuple[Path, ...]) ->
         if inherited is None:
             raise _unknown(path, source.line(("extends",)))
         parent = _resolve(inherited, folders, (*children, path))
-    elif file.name != standard.BASIC:
+    elif file.name != standard_tables.BASIC:
         raise _wrong(path, 1, "a profile extends another", "write `extends: basic`")
     profile = _merged(file, parent)
     dates = {"retain-longitudinal-full-dates", "retain-longitudinal-modified-dates"}
@@ -280,4 +280,4 @@ def selected(rule: ProfileRule) -> str:
 
 def _is_of_the_table(rule: ProfileRule) -> bool:
     """Whether a rule selects attributes that Table E.1-1 names, or could."""
-    return rule.selector is not None and (rule.tag is None or rule.tag in standard.by_tag())
+    return rule.selector is not None and (rule.tag is None or rule.tag in standard_tables.by_tag())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote
@@ -22,14 +23,14 @@ from imaging_hub.deidentification.profile import profile
 from imaging_hub.errors import HubError, ThirdPartyUnavailable
 from imaging_hub.gateway import senders
 from imaging_hub.gateway.tls import server_context
-from imaging_hub.intake import completeness, deidentification_socket, problem_report, spool_capacity, study_keys
-from imaging_hub.intake.problem_report import Problem
+from imaging_hub.intake import completeness, deidentification_socket, last_diagnosis, spool_capacity, study_keys
+from imaging_hub.intake.last_diagnosis import Problem
 from imaging_hub.intake.retention import KeepOriginals
 from imaging_hub.intake.spool_capacity import CLOSE_AT
 from imaging_hub.keys.keyring import gateway_keys, hub_keys, original_keys, project_keys
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 from imaging_hub.settings import Settings
-from imaging_hub.work import job_queue, peer_check
+from imaging_hub.work import job_queue, peer_diagnosis
 
 _EXPIRES_SOON = timedelta(days=30)
 _CLOCK_SKEW = timedelta(seconds=5)
@@ -72,7 +73,7 @@ def find_problems(settings: Settings) -> list[Problem]:
                     *_role_problems(database),
                     *_feed_problems(settings, database),
                     *_original_key_problems(settings, database),
-                    *peer_check.peer_problems(database, settings.ae_title),
+                    *peer_diagnosis.peer_problems(database, settings.ae_title),
                 )
             ),
         ]
@@ -84,7 +85,7 @@ def write_report(settings: Settings, database: Database) -> None:
     """Check the hub and store the problems for the console."""
     problems = find_problems(settings)
     with database.begin(DatabaseRole.WORKER) as connection:
-        problem_report.write(connection, problems)
+        last_diagnosis.write(connection, problems)
 
 
 def _certificate_problems(settings: Settings) -> Iterator[Problem]:
@@ -137,17 +138,17 @@ def _disk_problems(settings: Settings) -> Iterator[Problem]:
 
 def _port_problems(settings: Settings) -> Iterator[Problem]:
     start = "start it: imaging-hub serve"
-    if not peer_check.accepts_connections(settings.bind_address, settings.dicom_port):
+    if not peer_diagnosis.accepts_connections(settings.bind_address, settings.dicom_port):
         yield Problem("gateway", f"nobody listens on port {settings.dicom_port}: nothing is received", start)
-    if settings.query_port and not peer_check.accepts_connections(settings.bind_address, settings.query_port):
+    if settings.query_port and not peer_diagnosis.accepts_connections(settings.bind_address, settings.query_port):
         yield Problem("gateway", f"nobody listens on port {settings.query_port}: no hospital can ask", start)
     parts = {"hub": settings.hub_port, "console": settings.console_port, "gateway": settings.gateway_port}
     for name, port in parts.items():
         if name == "gateway" and not port:
             continue
-        if not peer_check.accepts_connections(settings.bind_address, port):
+        if not peer_diagnosis.accepts_connections(settings.bind_address, port):
             yield Problem(name, f"nobody listens on port {port}", start)
-        elif not _is_hub_process(f"http://{peer_check.reachable_host(settings.bind_address)}:{port}/healthz"):
+        elif not _is_hub_process(f"http://{peer_diagnosis.reachable_host(settings.bind_address)}:{port}/healthz"):
             yield Problem(
                 name, f"on port {port} another program answers", f"stop that program, or set {name}_port to another"
             )
@@ -188,7 +189,8 @@ def _sink_problems(settings: Settings) -> Iterator[Problem]:
 
 def _third_party_problems(settings: Settings) -> Iterator[Problem]:
     try:
-        ThirdParty.connect(settings).check()
+        with closing(ThirdParty.connect(settings)) as third_party:
+            third_party.check()
     except ThirdPartyUnavailable as away:
         yield Problem("third party", f"{away}: complete studies wait", away.hint)
     except (HubError, OSError) as fault:

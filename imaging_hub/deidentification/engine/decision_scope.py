@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.attribute import attribute_name, is_known, vr_of
 from imaging_hub.deidentification.engine import csa_header
 from imaging_hub.deidentification.engine.decision import (
@@ -53,7 +53,7 @@ class CompiledProfile:
     options: frozenset[str]
     date_option: str
     """The option that says what becomes of dates; empty when none is chosen."""
-    safe_private: Mapping[tuple[int, str, int], standard.SafePrivateRow]
+    safe_private: Mapping[tuple[int, str, int], standard_tables.SafePrivateRow]
     """Table E.3.10-1 by group, creator and element; empty when its option is not chosen."""
     creators: frozenset[str]
     """Private creators that Table E.3.10-1 or a rule names; another could be a name of somebody."""
@@ -61,14 +61,18 @@ class CompiledProfile:
     @classmethod
     def of(cls, profile: Profile) -> Self:
         """Compile a profile."""
-        listed = standard.safe_private()
-        dates = (option for option in (standard.MODIFIED_DATES, standard.FULL_DATES) if option in profile.options)
+        listed = standard_tables.safe_private()
+        dates = (
+            option
+            for option in (standard_tables.MODIFIED_DATES, standard_tables.FULL_DATES)
+            if option in profile.options
+        )
         return cls(
             rules=tuple((rule.selector, rule) for rule in profile.rules if rule.private is None),
             private_rules=tuple(rule for rule in profile.rules if rule.attribute is None),
             options=profile.options,
             date_option=next(dates, ""),
-            safe_private=listed if standard.SAFE_PRIVATE in profile.options else {},
+            safe_private=listed if standard_tables.SAFE_PRIVATE in profile.options else {},
             creators=frozenset(row.creator for row in listed.values())
             | {rule.private.creator for rule in profile.rules if rule.private is not None},
         )
@@ -88,7 +92,7 @@ class InstanceFacts:
     """The profile's conditions that are known to hold of it."""
 
 
-class Scope:
+class DecisionScope:
     """The decisions at one place: a SOP Class, a modality, and the sequences that enclose it."""
 
     __slots__ = (
@@ -117,13 +121,13 @@ class Scope:
         self.instance = instance
         self.path = path
         self.decisions: dict[int, AttributeDecision] = {}
-        self._children: dict[int, Scope] = {}
-        self._items: dict[AttributeDecision, Scope] = {}
+        self._children: dict[int, DecisionScope] = {}
+        self._items: dict[AttributeDecision, DecisionScope] = {}
         self._value: AttributeDecision | None = None
         self._blocks: dict[tuple[int, str], dict[int, AttributeDecision]] = {}
         self._unknown: dict[int, AttributeChange] = {}
 
-    def child(self, tag: int) -> Scope:
+    def child(self, tag: int) -> DecisionScope:
         """Find the decisions inside the items of sequence `tag`."""
         scope = self._children.get(tag)
         if scope is None:
@@ -132,7 +136,7 @@ class Scope:
                 self._children[tag] = scope
         return scope
 
-    def item(self, value: AttributeDecision) -> Scope:
+    def item(self, value: AttributeDecision) -> DecisionScope:
         """Find the decisions at this place for content items whose concept decides on their value (Table E.3.4-1)."""
         scope = self._items.get(value)
         if scope is None:
@@ -143,8 +147,8 @@ class Scope:
                 self._items[value] = scope
         return scope
 
-    def _at(self, path: tuple[int, ...]) -> Scope:
-        return Scope(self._profile, self.instance, self._places, path)
+    def _at(self, path: tuple[int, ...]) -> DecisionScope:
+        return DecisionScope(self._profile, self.instance, self._places, path)
 
     def decide(self, tag: int, vr: str) -> AttributeDecision:
         """Decide on a public attribute that is encoded with `vr`."""
@@ -171,7 +175,7 @@ class Scope:
             return self._value
         if reason:
             return self._made(tag, "X", Handling.REMOVE, reason)
-        row = standard.by_tag().get(tag)
+        row = standard_tables.by_tag().get(tag)
         by_place = covered_inside(tag, self.path, self._profile.options)
         if by_place is not None:
             option, handling = by_place
@@ -184,11 +188,13 @@ class Scope:
     def _is_meant(self, rule: ProfileRule) -> bool:
         return rule.when.holds(self.instance.modality, self.instance.sop_class_uid, self.instance.conditions)
 
-    def _by_table(self, tag: int, vr: str, row: standard.AttributeRow) -> AttributeDecision:
+    def _by_table(self, tag: int, vr: str, row: standard_tables.AttributeRow) -> AttributeDecision:
         action, options = action_of(row, self._profile.options)
         handling = retained(vr, action, options[0]) if options else None
         if handling is None:
-            return self._made(tag, row.basic, self._handling(tag, vr, row.basic), f"E.1-1 {title(standard.BASIC)}")
+            return self._made(
+                tag, row.basic, self._handling(tag, vr, row.basic), f"E.1-1 {title(standard_tables.BASIC)}"
+            )
         return self._made(tag, action, handling, f"E.1-1 {title(options[0])}", frozenset(options))
 
     def _handling(self, tag: int, vr: str, action: str) -> Handling:
@@ -216,10 +222,10 @@ class Scope:
             option = self._profile.date_option
             if not option:
                 return fallback, BY_NO_OPTION
-            shifted = option == standard.MODIFIED_DATES and vr != "TM"
+            shifted = option == standard_tables.MODIFIED_DATES and vr != "TM"
             return Handling.SHIFT if shifted else Handling.TIME, frozenset((option,))
-        if vr == "UI" and standard.RETAIN_UIDS in self._profile.options:
-            return Handling.RETAIN, frozenset((standard.RETAIN_UIDS,))
+        if vr == "UI" and standard_tables.RETAIN_UIDS in self._profile.options:
+            return Handling.RETAIN, frozenset((standard_tables.RETAIN_UIDS,))
         if vr in ("PN", "AE") or (vr == "UR" and tag not in _CODES_BY_URL):
             return fallback, BY_NO_OPTION
         if vr in ("LT", "UT"):
@@ -231,7 +237,7 @@ class Scope:
         return handling, BY_NO_OPTION
 
     def _type(self, tag: int) -> str:
-        return standard.type_of(self.instance.sop_class_uid, (*self.path, tag))
+        return standard_tables.type_of(self.instance.sop_class_uid, (*self.path, tag))
 
     def _made(
         self, tag: int, action: str, handling: Handling, rule: str, options: frozenset[str] = BY_NO_OPTION
@@ -282,7 +288,7 @@ class Scope:
         else:
             handling, options = (Handling.KEEP, BY_NO_OPTION) if writes == "UN" else self._by_vr(0, writes)
             if rule is None:
-                options |= {standard.SAFE_PRIVATE}
+                options |= {standard_tables.SAFE_PRIVATE}
                 handling = Handling.RETAIN if handling is Handling.KEEP else handling
             if (
                 rule is not None

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 
 from imaging_hub.cohorts import criteria
 from imaging_hub.cohorts.criteria import CodeSet, CohortDefinition, ImagingActs
+from imaging_hub.cohorts.definition_types import DayWindow
 from imaging_hub.cohorts.image_criteria import SeriesCriterion, WantedImages
 from imaging_hub.cohorts.nomenclature import CodeMatch, imaging_act_codes
-from imaging_hub.cohorts.strict import DayWindow
 
 _USUAL_COLUMNS = tuple(sorted(criteria.USUAL_COLUMNS))
 DayOffsets = tuple[tuple[int, int], ...]

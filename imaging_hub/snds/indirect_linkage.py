@@ -1,6 +1,7 @@
 """Indirect linkage of subjects without a usable INS, by the exams that images and claims have in common.
 
-The search uses rules (`snds.concordance`), then a model for subjects that the rules do not find (`snds.probabilistic`).
+The search uses rules (`snds.exam_claim_concordance`), then a model for subjects that the rules do not find
+(`snds.probabilistic_linkage`).
 It runs over all subjects and is measured on those linked by INS. A method makes links when the lower bound of its
 measured precision, which becomes their score, is at least `MIN_PRECISION`. Pairs of other methods, and pairs that would
 give a person a second subject, become proposals for `clerical_review`. A run replaces the links and proposals of the
@@ -19,14 +20,14 @@ import pyarrow as pa
 from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
-from imaging_hub.snds import clerical_review, concordance, linkage_quality, loading, probabilistic
-from imaging_hub.snds.concordance import STEPS, CascadeResult
+from imaging_hub.snds import clerical_review, exam_claim_concordance, linkage_quality, loading, probabilistic_linkage
+from imaging_hub.snds.exam_claim_concordance import STEPS, CascadeResult
 from imaging_hub.snds.exams import linkable_exams
 from imaging_hub.snds.linkage_quality import LinkageQuality, Proportion
 from imaging_hub.snds.procedure_codes import ProcedureCodes
 from imaging_hub.snds.tables import imaging_acts
 
-METHODS = (*(step.method for step in STEPS), *(method for method, _ in probabilistic.BANDS))
+METHODS = (*(step.method for step in STEPS), *(method for method, _ in probabilistic_linkage.BANDS))
 """Methods of indirect linkage, from strict to relaxed."""
 MIN_PRECISION = 0.99
 """Least precision, at the lower bound of its 95 % interval, with which a method makes links without review."""
@@ -63,11 +64,12 @@ def link(connection: Connection, tables: Path, *, codes: ProcedureCodes, actor: 
     clerical_review.lock_linkage(connection)
     exams = linkable_exams(connection, codes)
     known = _linked_by(connection, "ins")
-    outcome = concordance.search(exams, load.folder, imaging_acts())
-    probable = probabilistic.search(exams, load.folder, imaging_acts(), known=known, cascade=outcome)
+    outcome = exam_claim_concordance.search(exams, load.folder, imaging_acts())
+    probable = probabilistic_linkage.search(exams, load.folder, imaging_acts(), known=known, cascade=outcome)
     outcome = replace(outcome, found=(*outcome.found, *probable))
     precision = linkage_quality.precision_by_method(outcome.found, known, METHODS)
-    source = f"snds {load.version} rules {concordance.rules_digest()} model {probabilistic.model_digest()}"
+    rules, model = exam_claim_concordance.rules_digest(), probabilistic_linkage.model_digest()
+    source = f"snds {load.version} rules {rules} model {model}"
     _delete_earlier_run(connection)
     linked, proposed, settled = _apply(connection, outcome, known, precision, source)
     searched = set(exams["sid"].to_pylist())

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from imaging_hub.archive import opposition
+from imaging_hub.archive import opposed_subjects
 from imaging_hub.audit import trail
 from imaging_hub.cohorts import catalogue
-from imaging_hub.snds import linkage
+from imaging_hub.snds import direct_linkage
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,12 @@ class AppliedOppositions:
 def apply(connection: Connection, sids: Collection[str], *, by: str) -> AppliedOppositions:
     """Record the oppositions of these subjects and delete their links, with an entry in the trail."""
     subjects = sorted(set(sids))
-    new = opposition.record(connection, subjects)
+    new = opposed_subjects.record(connection, subjects)
     applied = AppliedOppositions(
         people=len(subjects),
         new=new,
-        links_cut=linkage.delete_links(connection, subjects),
-        studies_hidden=opposition.count_studies(connection, subjects),
+        links_cut=direct_linkage.delete_links(connection, subjects),
+        studies_hidden=opposed_subjects.count_studies(connection, subjects),
         releases_stopped=catalogue.count_releases_with(connection, subjects),
     )
     detail: dict[str, object] = {"people": applied.people, "new": applied.new, "links_cut": applied.links_cut}

@@ -17,7 +17,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 
 from imaging_hub.audit import trail
-from imaging_hub.pseudonymisation.third_party import ThirdParty
+from imaging_hub.pseudonymisation.third_party_client import ThirdParty
 
 COLUMNS = ("id_acc", "ins", "birth_date", "sex")
 DEFAULT_TTL = timedelta(days=30)

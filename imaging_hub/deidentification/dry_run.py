@@ -44,7 +44,7 @@ class KeptValue:
 
 
 @dataclass(frozen=True, slots=True)
-class ProfileRehearsal:
+class ProfileDryRun:
     """What a profile would do to some files."""
 
     delivered: int
@@ -57,7 +57,7 @@ class ProfileRehearsal:
     """The riskiest values of each attribute, the riskiest first."""
 
 
-def rehearse(paths: Iterable[Path], profile: Profile, *, show_values: bool = False) -> ProfileRehearsal:
+def rehearse(paths: Iterable[Path], profile: Profile, *, show_values: bool = False) -> ProfileDryRun:
     """Try a profile on files. Reads each once more than it de-identifies it; writes nothing."""
     actions, rules, quarantined = Counter[str](), Counter[str](), Counter[str]()
     subjects: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
@@ -73,7 +73,7 @@ def rehearse(paths: Iterable[Path], profile: Profile, *, show_values: bool = Fal
         rules.update(change.rule for change in outcome.changes)
         for text in _texts(walk.read(outcome.header, outcome.transfer_syntax_uid)):
             subjects[text].add(subject)
-    return ProfileRehearsal(delivered, actions, rules, quarantined, _riskiest(subjects, show_values))
+    return ProfileDryRun(delivered, actions, rules, quarantined, _riskiest(subjects, show_values))
 
 
 def _patients(paths: Iterable[Path], quarantined: Counter[str]) -> Iterator[tuple[Path, str, Pseudonyms]]:

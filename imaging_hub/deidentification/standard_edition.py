@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.attribute import vr_of
 from imaging_hub.errors import ProfileError
 
@@ -86,7 +86,7 @@ class Edition:
 
 def in_use(table: str) -> Edition:
     """Read the edition of a table, `E.1-1`, that this package has."""
-    return _edition(standard.table(_FILES[table]), _FILES[table])
+    return _edition(standard_tables.table(_FILES[table]), _FILES[table])
 
 
 def read(path: Path) -> Edition:
@@ -102,7 +102,7 @@ def _edition(content: Any, source: str) -> Edition:
     if not isinstance(content, dict) or content.get("table") not in _FILES or not isinstance(content.get("rows"), list):
         raise _wrong(source, f"`table` is one of {', '.join(_FILES)}, and `rows` a list")
     table = content["table"]
-    columns = standard.table(_FILES[table])["columns"]
+    columns = standard_tables.table(_FILES[table])["columns"]
     if content.get("columns") != columns or not isinstance(content.get("edition"), str):
         raise _wrong(source, f"the columns are {', '.join(columns)}, and `edition` a name")
     rows: dict[tuple[str, ...], EditionRow] = {}
@@ -127,7 +127,7 @@ def _row(table: str, columns: list[str], values: Any) -> EditionRow | None:
         return None
     known = (
         row.get("basic", "X") in _ACTIONS
-        and options.keys() <= set(standard.OPTIONS)
+        and options.keys() <= set(standard_tables.OPTIONS)
         and set(options.values()) <= _OPTION_ACTIONS
         and (table not in _TAGS or _TAGS[table].fullmatch(row["tag"]) is not None)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from imaging_hub.reasons.explanation import ReasonExplanation, ReasonText
+from imaging_hub.reasons.reason_text import ReasonExplanation, ReasonText
 
 
 def explain(code: str, *, calling: str, address: str, ours: str) -> ReasonExplanation:

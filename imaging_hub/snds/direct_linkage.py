@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
-from imaging_hub.archive import opposition, search
+from imaging_hub.archive import opposed_subjects, search
 from imaging_hub.audit import trail
 from imaging_hub.errors import LinkageError
 from imaging_hub.snds import clerical_review
@@ -104,7 +104,7 @@ def _link(connection: Connection, sid: str, person: str, delivery: str, outcomes
     if by_ins:
         outcomes["unchanged" if by_ins == [(sid, person)] else "changed"] += 1
         return
-    if opposition.is_opposed(connection, sid):
+    if opposed_subjects.is_opposed(connection, sid):
         outcomes["opposed"] += 1
         return
     if not search.has_subject(connection, sid):

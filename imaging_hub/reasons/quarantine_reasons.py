@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from imaging_hub.reasons.explanation import ReasonExplanation, ReasonText
 from imaging_hub.reasons.malformed import MALFORMED, MALFORMED_PREFIX
+from imaging_hub.reasons.reason_text import ReasonExplanation, ReasonText
 
 
 def explain(code: str) -> ReasonExplanation:

@@ -1,8 +1,8 @@
 """Register of subjects who opposed the use of their data (*droit d'opposition*), in the de-identified zone.
 
 An opposition has five effects: new instances of the subject are not archived, the subject is not linked, counted or
-frozen, and no release with its series is prepared or downloaded. `cohorts.opposition` applies it, and deletes the
-subject's link at once. Lifting it restores nothing; later instances are archived and linked again.
+frozen, and no release with its series is prepared or downloaded. `cohorts.applied_oppositions` applies it, and
+deletes the subject's link at once. Lifting it restores nothing; later instances are archived and linked again.
 """
 
 from __future__ import annotations

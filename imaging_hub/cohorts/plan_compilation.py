@@ -16,9 +16,7 @@ from typing import Any
 import ibis
 from ibis import _
 
-from imaging_hub.cohorts.image_criteria import SeriesCriterion
-from imaging_hub.cohorts.nomenclature import CodeMatch
-from imaging_hub.cohorts.plan import (
+from imaging_hub.cohorts.cohort_plan import (
     AgeBetween,
     AliveAtIndex,
     CohortPlan,
@@ -33,6 +31,8 @@ from imaging_hub.cohorts.plan import (
     SeriesWanted,
     SexIs,
 )
+from imaging_hub.cohorts.image_criteria import SeriesCriterion
+from imaging_hub.cohorts.nomenclature import CodeMatch
 
 TableExpression = Any  # Ibis ships no types that strict mode can follow
 ColumnExpression = Any

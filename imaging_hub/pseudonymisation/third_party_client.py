@@ -45,6 +45,10 @@ class ThirdParty:
             )
         )
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
     def check(self) -> None:
         """Raise `ThirdPartyUnavailable` unless subjects can be requested."""
         self._request("GET", "/readyz")

@@ -18,7 +18,7 @@ from splink import DuckDBAPI, Linker, SettingsCreator, block_on
 from splink import comparison_level_library as levels
 from splink import comparison_library as comparisons
 
-from imaging_hub.snds.concordance import CascadeResult, ConcordantPerson
+from imaging_hub.snds.exam_claim_concordance import CascadeResult, ConcordantPerson
 
 MIN_KNOWN_PAIRS = 200
 """Least number of known pairs to train the model on; with fewer there is no search."""

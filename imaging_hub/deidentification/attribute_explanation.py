@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from imaging_hub.deidentification import standard
+from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.attribute import attribute_name, vr_of
 from imaging_hub.deidentification.engine.decision import AttributeDecision, Handling
+from imaging_hub.deidentification.engine.decision_scope import DecisionScope
 from imaging_hub.deidentification.engine.plan import Plan, compile
-from imaging_hub.deidentification.engine.scope import Scope
 from imaging_hub.deidentification.profile.profile import Profile
 from imaging_hub.deidentification.profile.selector import place_of
 
@@ -59,7 +59,7 @@ def explain(plan: Plan, *path: int) -> AttributeExplanation:
     return explain_at(plan.scope(CT_IMAGE, "CT"), *path)
 
 
-def explain_at(scope: Scope, *path: int) -> AttributeExplanation:
+def explain_at(scope: DecisionScope, *path: int) -> AttributeExplanation:
     """Explain why an attribute is treated as it is below one place, such as the top level of a given instance.
 
     `path`: the tags of the sequences around it, and its own. It goes with the first of these that goes.
@@ -73,7 +73,7 @@ def explain_at(scope: Scope, *path: int) -> AttributeExplanation:
     return AttributeExplanation(
         attribute=place_of(path),
         vr=vr_of(tag),
-        type=standard.type_of(scope.instance.sop_class_uid, path),
+        type=standard_tables.type_of(scope.instance.sop_class_uid, path),
         action=decision.change.action,
         becomes=WORDS[decision.handling] + _with(decision, path),
         otherwise=WORDS[decision.fallback],
@@ -81,7 +81,7 @@ def explain_at(scope: Scope, *path: int) -> AttributeExplanation:
     )
 
 
-def enclosing(scope: Scope, sequences: tuple[int, ...]) -> AttributeDecision | None:
+def enclosing(scope: DecisionScope, sequences: tuple[int, ...]) -> AttributeDecision | None:
     """Find the decision by which the items of nested sequences do not stay; None when they do."""
     for tag in sequences:
         decision = scope.decide(tag, vr_of(tag))
@@ -99,7 +99,7 @@ def _with(decision: AttributeDecision, path: tuple[int, ...]) -> str:
 
 def differences(first: Profile, second: Profile) -> list[tuple[AttributeExplanation, AttributeExplanation]]:
     """List what two profiles treat differently in a CT image, of Table E.1-1 and of their own rules."""
-    paths = {(tag,) for tag in standard.by_tag()} | {
+    paths = {(tag,) for tag in standard_tables.by_tag()} | {
         (*(around for around in selector.place if around is not None), selector.tag)
         for rule in first.rules + second.rules
         if (selector := rule.selector) is not None and selector.tag is not None

@@ -8,7 +8,7 @@ from functools import cache
 from pydicom import datadict
 
 from imaging_hub.deidentification.attribute import attribute_name
-from imaging_hub.deidentification.engine.scope import Scope
+from imaging_hub.deidentification.engine.decision_scope import DecisionScope
 from imaging_hub.dicom import tags
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.dicom.value_representation import TEXT_VRS
@@ -101,10 +101,10 @@ def items(tag: int, name: str) -> list[Dataset]:
     return []
 
 
-_Agreeing = Callable[[Element, Scope, str], "Element | None"]
+_Agreeing = Callable[[Element, DecisionScope, str], "Element | None"]
 
 
-def blank_items(items: list[Dataset], scope: Scope, name: str, agreeing: _Agreeing) -> list[Dataset]:
+def blank_items(items: list[Dataset], scope: DecisionScope, name: str, agreeing: _Agreeing) -> list[Dataset]:
     """Put dummies in the items of a sequence called `name`; private attributes are left out.
 
     `agreeing` gives the element to write where it agrees with others of the instance, such as a UID; None otherwise.
@@ -112,7 +112,7 @@ def blank_items(items: list[Dataset], scope: Scope, name: str, agreeing: _Agreei
     return [_blank(item, scope, f"{name}[{place}].", agreeing) for place, item in enumerate(items)]
 
 
-def _blank(item: Dataset, scope: Scope, path: str, agreeing: _Agreeing) -> Dataset:
+def _blank(item: Dataset, scope: DecisionScope, path: str, agreeing: _Agreeing) -> Dataset:
     blank: Dataset = []
     for element in item:
         tag, vr = element.tag, element.vr

@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from imaging_hub.database import DatabaseLogin
-from imaging_hub.intake import feed_status
+from imaging_hub.intake import hospital_feeds
 
 
 class FeedMetrics(Collector):
@@ -39,11 +39,11 @@ class FeedMetrics(Collector):
         )
         try:
             with self._login.begin() as connection:
-                for finess, moment in feed_status.last_received_at(connection).items():
+                for finess, moment in hospital_feeds.last_received_at(connection).items():
                     last.add_metric([finess], moment)
-                for finess, seconds in feed_status.longest_wait_seconds(connection).items():
+                for finess, seconds in hospital_feeds.longest_wait_seconds(connection).items():
                     oldest.add_metric([finess], seconds)
-                for labels, instances in feed_status.count_quarantined(connection).items():
+                for labels, instances in hospital_feeds.count_quarantined(connection).items():
                     held.add_metric(labels, instances)
         except SQLAlchemyError:
             yield _journal_up(0)

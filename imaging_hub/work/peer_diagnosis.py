@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import rejection_log, senders
 from imaging_hub.gateway.rejection_log import RefusalReason
-from imaging_hub.intake.problem_report import Problem
-from imaging_hub.reasons import refusals
+from imaging_hub.intake.last_diagnosis import Problem
+from imaging_hub.reasons import association_refusals
 
 _TIMEOUT_SECONDS = 3.0
 
@@ -25,7 +25,7 @@ def peer_problems(database: Database, our_title: str) -> Iterator[Problem]:
     for cause in refused:
         peer_name = " ".join(filter(None, (cause.calling_ae_title, f"from {cause.address}")))
         facts = {"calling": cause.calling_ae_title, "address": cause.address, "ours": our_title}
-        explanation = refusals.explain(cause.reason, **facts).english
+        explanation = association_refusals.explain(cause.reason, **facts).english
         called = f", called {cause.called_ae_title}" if cause.reason == RefusalReason.WRONG_CALLED_AE_TITLE else ""
         syntax = f" {cause.syntax}" if cause.syntax else ""
         yield Problem(
