@@ -22,6 +22,6 @@ def test_who_follows_an_instance_to_its_object_changes_the_file_seldom(root: Pat
     counted = _counted(root)
     assert counted["changes_of_file"] <= MOST
     page = (root / "docs" / "architecture.md").read_text("utf-8")
-    written = re.search(r"(\d+) changes of file, in (\d+) files", page)
+    written = re.search(r"changes files (\d+) times, among (\d+)\s+files", page)
     assert written is not None
     assert written.groups() == (str(counted["changes_of_file"]), str(counted["files"])), "docs/architecture.md"
