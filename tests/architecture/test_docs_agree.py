@@ -21,6 +21,7 @@ from imaging_hub.settings import Settings
 if TYPE_CHECKING:
     from conftest import Module
 
+PROSE_COLUMNS = 120
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 _CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"imaging-hub ([a-z-]+)(?: ([a-z-]+))?")
@@ -83,6 +84,18 @@ def test_links_lead_somewhere(root: Path) -> None:
         targets = [target for target in _LINK.findall(page.read_text("utf-8")) if "://" not in target]
         broken += [f"{page.relative_to(root)}: {target}" for target in targets if not (page.parent / target).exists()]
     assert broken == []
+
+
+def test_lines_of_prose_are_short(root: Path) -> None:
+    """Rows of tables, code and pages that scripts write from data are as long as they are."""
+    made = {root / "docs" / "conformance.md", root / "docs" / "cohorts" / "README.md"}
+    long = []
+    for page in _pages(root):
+        if page not in made and page.parent.name != "profiles":
+            prose = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+            lines = [line for line in prose.splitlines() if len(line) > PROSE_COLUMNS and not line.startswith("|")]
+            long += [f"{page.relative_to(root)}: {line[:40]}" for line in lines if " " in line.strip()]
+    assert long == []
 
 
 def test_files_that_a_page_names_exist(root: Path) -> None:
