@@ -87,7 +87,7 @@ def test_neighbouring_questions_tell_no_small_number(
 def test_without_the_guard_the_same_attack_learns(
     database: Database, world: tuple[World, list[Subject]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(differencing.CountedCells, "tell", lambda *_: True)
+    monkeypatch.setattr(differencing.CountedCells, "disclose", lambda *_: True)
     made, people = world
     found = attack(lambda asked: chart_of(database, made, asked), people, 12, random.Random(1))
     assert found.smallest_part < K

@@ -85,8 +85,9 @@ def test_a_sender_without_a_certificate_of_the_authority_is_not_heard(
 def test_old_versions_of_tls_are_not_spoken(settings: Settings, database: Database, certificates: Certificates) -> None:
     with receiving(settings, database, **_tls(certificates)) as server:
         context = _client(certificates, certificates.hospital)
-        context.minimum_version = ssl.TLSVersion.TLSv1
-        context.maximum_version = ssl.TLSVersion.TLSv1_1
+        with pytest.warns(DeprecationWarning, match="TLSv1"):
+            context.minimum_version = ssl.TLSVersion.TLSv1
+            context.maximum_version = ssl.TLSVersion.TLSv1_1
         context.set_ciphers("ALL:@SECLEVEL=0")
         with pytest.raises(OSError):
             RawScu(server.port, context=context)

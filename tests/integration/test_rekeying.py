@@ -153,7 +153,7 @@ def test_broken_off_anywhere_nobody_becomes_somebody_new_and_it_goes_on(
     # Whoever was cut off is called again: first the third party, if it was not done, and then the gateway.
     if (step, call) in (("rotate", 1), ("_insert_epoch", 1), ("create_blinding_key", 1)):
         epochs.begin(vault, blinded=True)
-    if (step, call, after) == ("forget_former", 2, True):
+    if (step, call, after) == ("destroy_former_key", 2, True):
         assert (
             refusal(lambda: resubmit(database.login(DatabaseRole.GATEWAY), keys, third_party)) == "epoch-other"
         )  # nothing is left to do

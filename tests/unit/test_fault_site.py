@@ -26,7 +26,7 @@ def test_the_place_of_what_a_library_raised_is_the_line_of_ours_that_called_it()
     with pytest.raises(FileNotFoundError) as failed:
         standard_tables.table(CANARY)
     site = FaultSite.from_exception(failed.value)
-    assert site.place.startswith("deidentification.standard:")
+    assert site.place.startswith("deidentification.standard_tables:")
     assert CANARY not in repr(site) + str(site)
 
 

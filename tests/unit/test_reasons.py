@@ -28,7 +28,7 @@ GIVERS = {
     "_held": (0, "reason"),
     "ContestedIdentity": (0, "reason"),
     "FileOutcome": (2, "reason"),
-    "Examination": (1, "reason"),
+    "InstanceValidation": (1, "reason"),
     "_record_quarantined": (3, "reason"),
     "MalformedDataset": (None, "code"),
     "replace": (None, "reason"),
@@ -36,13 +36,13 @@ GIVERS = {
 """Calls that say why something is held back: the place of the code among the arguments, and its name."""
 
 PASSED_ON = {
-    "held.reason": "of a profile's own rule",
-    "who.reason": "of `ContestedIdentity`",
+    "rule.reason": "of a profile's own rule",
+    "identified.reason": "of `ContestedIdentity`",
     "outcome.reason": "of `Quarantined`",
     "header.reason": "of `_Header`",
-    "arrival.reason": "of `Examination`",
+    "arrival.reason": "of `InstanceValidation`",
     "fault.code": "of `MalformedDataset`",
-    "fault_of_uids": "of `_uid_fault`",
+    "uid_fault": "of `_uid_fault`",
     "reason": "of the caller",
 }
 """Arguments that hand on a code that another of these calls has given."""
