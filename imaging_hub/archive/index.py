@@ -24,18 +24,18 @@ _T = TypeVar("_T")
 
 
 class ArchivedStudyState(StrEnum):
-    """Where a study of the archive is, as its series have it."""
+    """State of an archived study, derived from its series."""
 
-    COMPLETE = "COMPLETE"  # while it is being indexed
+    COMPLETE = "COMPLETE"  # being indexed
     IN_REVIEW = "IN_REVIEW"  # a series waits for a verdict
     RELEASABLE = "RELEASABLE"
     VETOED = "VETOED"  # a series was rejected
 
 
 class ReviewState(StrEnum):
-    """Whether a radiologist has to look at a series, or has."""
+    """State of the review of a series."""
 
-    NOT_NEEDED = "NOT_NEEDED"  # its profile wants no review of it
+    NOT_NEEDED = "NOT_NEEDED"  # the profile requires no review
     PENDING = "PENDING"
     APPROVED = "APPROVED"
     REJECTED = "REJECTED"
@@ -328,7 +328,7 @@ def _first(values: Iterable[_T | None]) -> _T | None:
 
 
 def fold_changes(connection: Connection) -> None:
-    """Join the rows in which triggers note changes of the index, into one a bucket of subjects; its version stays."""
+    """Merge the change marks that triggers write to one row for each bucket; versions of buckets stay the same."""
     connection.execute(
         text(
             "WITH noted AS (DELETE FROM hub.index_change RETURNING bucket, mark)"

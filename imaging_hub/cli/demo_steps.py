@@ -210,8 +210,9 @@ def _link(demo: Demonstration, home: Path) -> None:
     demo.step("The SNDS is loaded, and patients are linked through the third party")
     loaded = loading.load(home / "synthetic" / "snds", demo.settings.tables)
     demo.report(persons=loaded.persons, events=sum(loaded.events.values()))
-    third_party = ThirdParty.connect(demo.settings)
-    report = link_with_simulated_operator(demo.settings, demo.database, third_party, home / "synthetic" / "operator")
+    with ThirdParty.connect(demo.settings) as third_party:
+        operator = home / "synthetic" / "operator"
+        report = link_with_simulated_operator(demo.settings, demo.database, third_party, operator)
     with demo.database.begin(DatabaseRole.WORKER) as connection:
         by_exams = indirect_linkage.link(connection, demo.settings.tables, codes=ProcedureCodes({}), actor="demo")
     linkable = len({patient["person"] for patient in demo.truth["patients"] if patient["linkable"]})

@@ -56,6 +56,5 @@ def lift(people: People, config: Config = None, as_json: Json = False) -> None:
 
 
 def _subjects(settings: Settings, database: Database, people: Path) -> list[str]:
-    third_party = ThirdParty.connect(settings)
-    with database.begin(DatabaseRole.GATEWAY) as connection:
+    with ThirdParty.connect(settings) as third_party, database.begin(DatabaseRole.GATEWAY) as connection:
         return import_oppositions(connection, gateway_keys(settings.keys), third_party, people)

@@ -91,13 +91,13 @@ def link(  # noqa: PLR0917 - options of a command are given by name
     if by_exams:
         _print_indirect_report(as_json, _link_by_exams(settings, database))
         return
-    third_party = ThirdParty.connect(settings)
-    if answer is not None and delivery_id is not None:
-        _print(as_json, _import(database, third_party, answer, delivery_id))
-    elif export is not None:
-        _print(as_json, asdict(_export(database, third_party, export)))
-    elif operator is not None:
-        _print(as_json, link_with_simulated_operator(settings, database, third_party, operator))
+    with ThirdParty.connect(settings) as third_party:
+        if answer is not None and delivery_id is not None:
+            _print(as_json, _import(database, third_party, answer, delivery_id))
+        elif export is not None:
+            _print(as_json, asdict(_export(database, third_party, export)))
+        elif operator is not None:
+            _print(as_json, link_with_simulated_operator(settings, database, third_party, operator))
 
 
 def _link_by_exams(settings: Settings, database: Database) -> IndirectReport:

@@ -107,7 +107,8 @@ def resubmit(config: Config = None, as_json: Json = False) -> None:
 
     settings = load(config)
     login = open_database(settings).login(DatabaseRole.GATEWAY)
-    report = submit_again(login, settings.keys, ThirdParty.connect(settings))
+    with ThirdParty.connect(settings) as third_party:
+        report = submit_again(login, settings.keys, third_party)
     if as_json:
         typer.echo(json.dumps(asdict(report)))
     else:

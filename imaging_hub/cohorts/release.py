@@ -28,11 +28,11 @@ _BATCH_INSTANCES = 32  # instances per transaction, which a killed worker repeat
 
 
 class ReleaseState(StrEnum):
-    """Whether a release can be downloaded."""
+    """State of a release."""
 
-    PREPARING = "PREPARING"  # a worker writes its copies, or will
-    READY = "READY"
-    FAILED = "FAILED"  # it could not be prepared; the same may be asked for again
+    PREPARING = "PREPARING"  # requested; a worker writes its instances
+    READY = "READY"  # can be downloaded
+    FAILED = "FAILED"  # could not be prepared; may be requested again
 
 
 @dataclass(frozen=True)

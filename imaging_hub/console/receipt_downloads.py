@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
 from io import StringIO
-from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from imaging_hub.console.authorization import STAFF, ConsoleRequest, RequiresRole
+from imaging_hub.console.route_parameters import RowNumber, StaffRequest
 from imaging_hub.errors import NotFound
 from imaging_hub.intake import completeness, receipts
 from imaging_hub.intake.receipts import ReceiptInstance
@@ -22,12 +21,9 @@ from imaging_hub.spreadsheet import escape_formula
 
 router = APIRouter(include_in_schema=False)
 
-Staff = Annotated[ConsoleRequest, RequiresRole(STAFF)]
-StudyRow = Annotated[int, Path(ge=1, lt=1 << 62)]
-
 
 @router.get("/studies/{study}.csv")
-def receipt_csv(request: Staff, study: StudyRow) -> Response:
+def receipt_csv(request: StaffRequest, study: RowNumber) -> Response:
     """The receipt as CSV."""
     with request.begin() as connection:
         instances = _instances(connection, study)
@@ -40,7 +36,7 @@ def receipt_csv(request: Staff, study: StudyRow) -> Response:
 
 
 @router.get("/studies/{study}.json")
-def receipt_json(request: Staff, study: StudyRow) -> Response:
+def receipt_json(request: StaffRequest, study: RowNumber) -> Response:
     """The receipt as JSON, with its summary."""
     with request.begin() as connection:
         instances, receipt = _instances(connection, study), receipts.find_receipt(connection, study)

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Path
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from imaging_hub.console.authorization import STAFF, ConsoleRequest, RequiresRole
 from imaging_hub.console.page_texts import explain_quarantine, explain_refusal
+from imaging_hub.console.route_parameters import StaffRequest
 from imaging_hub.deidentification.engine import plan
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.identifiers import collector
@@ -27,7 +27,6 @@ from imaging_hub.settings import Settings
 
 router = APIRouter(include_in_schema=False)
 
-Staff = Annotated[ConsoleRequest, RequiresRole(STAFF)]
 AeTitleParameter = Annotated[str, Path(max_length=16)]
 _REFUSALS_SEARCHED = 200
 """Latest refusals, among which the sender's last one is searched."""
@@ -46,7 +45,7 @@ class ProfileTrial:
 
 
 @router.get("/senders/{title}")
-def sender(request: Staff, title: AeTitleParameter) -> Response:
+def sender(request: StaffRequest, title: AeTitleParameter) -> Response:
     """The four steps of the sender with this AE title."""
     with request.begin() as connection:
         matching = [known for known in senders.list_senders(connection) if known.calling_ae_title == title]

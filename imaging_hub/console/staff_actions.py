@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Form, Path
+from fastapi import APIRouter, Form
 from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
-from imaging_hub.console.authorization import STAFF, ConsoleRequest, RequiresRole
+from imaging_hub.console.route_parameters import RowNumber, StaffRequest
 from imaging_hub.errors import HubError, NotFound
 from imaging_hub.gateway import senders
 from imaging_hub.http.problem_details import ProblemDetails
@@ -18,13 +18,11 @@ from imaging_hub.intake import completeness, quarantine
 
 router = APIRouter(include_in_schema=False)
 
-Staff = Annotated[ConsoleRequest, RequiresRole(STAFF)]
-RowNumber = Annotated[int, Path(ge=1, lt=1 << 62)]
 FormText = Annotated[str, Form(max_length=200)]
 
 
 @router.post("/senders")
-def add_sender(request: Staff, calling_ae_title: FormText, address: FormText, like: FormText) -> Response:
+def add_sender(request: StaffRequest, calling_ae_title: FormText, address: FormText, like: FormText) -> Response:
     """Add a refused sender with the hospital and settings of the sender `like`."""
     with request.begin() as connection:
         model = next((sender for sender in senders.list_senders(connection) if sender.calling_ae_title == like), None)
@@ -42,7 +40,7 @@ def add_sender(request: Staff, calling_ae_title: FormText, address: FormText, li
 
 
 @router.post("/studies/{study}/complete")
-def close_study(request: Staff, study: RowNumber) -> Response:
+def close_study(request: StaffRequest, study: RowNumber) -> Response:
     """Close an open study without waiting for its quiet period."""
     with request.begin() as connection:
         if not completeness.close_study(connection, study, by=request.person.name):
@@ -51,7 +49,7 @@ def close_study(request: Staff, study: RowNumber) -> Response:
 
 
 @router.post("/quarantine/{instance}/replay")
-def replay(request: Staff, instance: RowNumber) -> Response:
+def replay(request: StaffRequest, instance: RowNumber) -> Response:
     """Process one quarantined instance again."""
     with request.begin() as connection:
         if not quarantine.replay(connection, [instance], by=request.person.name):
@@ -60,7 +58,7 @@ def replay(request: Staff, instance: RowNumber) -> Response:
 
 
 @router.post("/quarantine/replay")
-def replay_all(request: Staff, reason: FormText) -> Response:
+def replay_all(request: StaffRequest, reason: FormText) -> Response:
     """Process all instances quarantined for a reason again, as after a change of rules."""
     with request.begin() as connection:
         if not quarantine.replay(connection, quarantine.list_row_numbers(connection, reason), by=request.person.name):
@@ -69,7 +67,7 @@ def replay_all(request: Staff, reason: FormText) -> Response:
 
 
 @router.post("/quarantine/{instance}/purge")
-def purge(request: Staff, instance: RowNumber) -> Response:
+def purge(request: StaffRequest, instance: RowNumber) -> Response:
     """Delete the original of a quarantined instance."""
     with request.begin() as connection:
         if not quarantine.purge(connection, request.app.spool, instance, by=request.person.name):

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from imaging_hub.console import originals
-from imaging_hub.console.authorization import ALL_ROLES, STAFF, ConsoleRequest, RequiresRole
+from imaging_hub.console.authorization import ConsoleRequest
 from imaging_hub.console.page_texts import explain_quarantine, explain_refusal, part_name
+from imaging_hub.console.route_parameters import AnyOperatorRequest, RowNumber, StaffRequest
 from imaging_hub.errors import NotFound
 from imaging_hub.gateway import rejection_log
 from imaging_hub.gateway import senders as known_senders
@@ -27,14 +28,11 @@ PAGE = 200
 STALE_AFTER = timedelta(minutes=5)
 """A report older than this means that no worker runs."""
 
-Staff = Annotated[ConsoleRequest, RequiresRole(STAFF)]
-AnyOperator = Annotated[ConsoleRequest, RequiresRole(ALL_ROLES)]
 BeforeRow = Annotated[int | None, Query(ge=1, lt=1 << 62)]
-RowNumber = Annotated[int, Path(ge=1, lt=1 << 62)]
 
 
 @router.get("/")
-def reception(request: AnyOperator, before: BeforeRow = None) -> Response:
+def reception(request: AnyOperatorRequest, before: BeforeRow = None) -> Response:
     """Receipts of studies; for a radiologist, the link to the reviews."""
     if request.person.role is OperatorRole.RADIOLOGIST:
         return request.page("reviewer.html", hub=request.app.settings.hub_url)
@@ -46,7 +44,7 @@ def reception(request: AnyOperator, before: BeforeRow = None) -> Response:
 
 
 @router.get("/studies/{study}")
-def study_receipt(request: Staff, study: RowNumber) -> Response:
+def study_receipt(request: StaffRequest, study: RowNumber) -> Response:
     """The receipt of one study, with its quarantined instances."""
     with request.begin() as connection:
         receipt = receipts.find_receipt(connection, study)
@@ -58,7 +56,7 @@ def study_receipt(request: Staff, study: RowNumber) -> Response:
 
 @router.get("/quarantine")
 def quarantine(
-    request: Staff, reason: Annotated[str | None, Query(max_length=64)] = None, before: BeforeRow = None
+    request: StaffRequest, reason: Annotated[str | None, Query(max_length=64)] = None, before: BeforeRow = None
 ) -> Response:
     """Quarantined instances, by reason."""
     with request.begin() as connection:
@@ -71,7 +69,7 @@ def quarantine(
 
 
 @router.get("/quarantine/{instance}")
-def quarantined_instance(request: Staff, instance: RowNumber) -> Response:
+def quarantined_instance(request: StaffRequest, instance: RowNumber) -> Response:
     """One quarantined instance, without any value."""
     row = _find_quarantined(request, instance)
     return request.page(
@@ -80,7 +78,7 @@ def quarantined_instance(request: Staff, instance: RowNumber) -> Response:
 
 
 @router.get("/quarantine/{instance}/original")
-def quarantined_original(request: Staff, instance: RowNumber) -> Response:
+def quarantined_original(request: StaffRequest, instance: RowNumber) -> Response:
     """The same with attributes and first frame, which is recorded each time."""
     row = _find_quarantined(request, instance)
     if not row.kept:
@@ -93,7 +91,9 @@ def quarantined_original(request: Staff, instance: RowNumber) -> Response:
 
 
 @router.get("/quarantine/{instance}/{frame}.png")
-def quarantined_picture(request: Staff, instance: RowNumber, frame: Annotated[int, Path(ge=0, lt=1 << 31)]) -> Response:
+def quarantined_picture(
+    request: StaffRequest, instance: RowNumber, frame: Annotated[int, Path(ge=0, lt=1 << 31)]
+) -> Response:
     """One frame of a quarantined instance as PNG."""
     row = _find_quarantined(request, instance)
     if not row.kept:
@@ -104,7 +104,7 @@ def quarantined_picture(request: Staff, instance: RowNumber, frame: Annotated[in
 
 
 @router.get("/senders")
-def senders(request: Staff) -> Response:
+def senders(request: StaffRequest) -> Response:
     """The senders."""
     with request.begin() as connection:
         summaries = known_senders.list_summaries(connection)
@@ -112,7 +112,7 @@ def senders(request: Staff) -> Response:
 
 
 @router.get("/refusals")
-def refusals(request: Staff) -> Response:
+def refusals(request: StaffRequest) -> Response:
     """Refused associations and contexts, with reasons and remedies."""
     our_title = request.app.settings.ae_title
     with request.begin() as connection:
@@ -124,7 +124,7 @@ def refusals(request: Staff) -> Response:
 
 
 @router.get("/health")
-def health(request: Staff) -> Response:
+def health(request: StaffRequest) -> Response:
     """Problems of the hub, as a worker last found them."""
     with request.begin() as connection:
         at, problems = last_diagnosis.read(connection)
@@ -135,7 +135,7 @@ def health(request: Staff) -> Response:
 
 
 @router.get("/retrievals")
-def retrievals(request: Staff) -> Response:
+def retrievals(request: StaffRequest) -> Response:
     """Retrievals from PACS, without the requested values, which may identify a patient."""
     with request.begin() as connection:
         return request.page("retrievals.html", lines=progress.list_summaries(connection, limit=PAGE))

@@ -1,8 +1,10 @@
-"""Authenticated encryption, AES-256-GCM (NIST SP 800-38D): what is sealed is read and changed with its key only.
+"""Authenticated encryption with AES-256-GCM (NIST SP 800-38D).
 
-nonce       12 random bytes
-ciphertext  as long as what was sealed
-tag         16 bytes
+A sealed value is
+
+    nonce       12 random bytes
+    ciphertext  as long as the plaintext
+    tag         16 bytes
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ TAG_BYTES = 16
 
 
 class AuthenticatedCipher:
-    """Seals and opens under one key of 256 bits."""
+    """Encrypts (seals) and decrypts (opens) under one 256-bit key; raises `ValueError` for a key of another length."""
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
@@ -28,12 +30,12 @@ class AuthenticatedCipher:
         self._cipher = AESGCM(key)
 
     def seal(self, plain: bytes, context: bytes = b"") -> bytes:
-        """Nonce, ciphertext and tag; opened again with the same `context` only, which is not part of it."""
+        """Return the sealed value; `context` is authenticated but not included, and must be given to open it."""
         nonce = os.urandom(NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, plain, context)
 
     def open(self, sealed: bytes, context: bytes = b"") -> bytes:
-        """What `seal` was given; raises `SealBroken`."""
+        """Return the plaintext; raises `SealBroken` when value, key or context is not that of `seal`."""
         if len(sealed) < NONCE_BYTES + TAG_BYTES:
             raise SealBroken
         try:
@@ -42,11 +44,11 @@ class AuthenticatedCipher:
             raise SealBroken from None
 
     def seal_into(self, nonce: bytes, plain: memoryview, sealed: memoryview) -> None:
-        """Write ciphertext and tag into `sealed`, of `TAG_BYTES` more; the caller sees that no nonce comes twice."""
+        """Write ciphertext and tag into `sealed`, `TAG_BYTES` longer than `plain`; a nonce must not be used twice."""
         self._cipher.encrypt_into(nonce, plain, None, sealed)
 
     def open_into(self, nonce: bytes, sealed: memoryview, plain: memoryview) -> None:
-        """Write what was sealed into `plain`, of `TAG_BYTES` less; raises `SealBroken`."""
+        """Write the plaintext into `plain`, `TAG_BYTES` shorter than `sealed`; raises `SealBroken`."""
         try:
             self._cipher.decrypt_into(nonce, sealed, None, plain)
         except InvalidTag:

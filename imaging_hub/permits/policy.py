@@ -124,7 +124,7 @@ class RequestActor:
 
 
 class PermitState(StrEnum):
-    """Where a permit is in its time."""
+    """State of a permit on a day."""
 
     NOT_YET = "not yet"
     IN_FORCE = "in force"
@@ -149,7 +149,7 @@ class Permit:
     """SNDS domains it covers (`diagnosis`, `act`, `drug`, `death` …)."""
 
     def state(self, today: date) -> PermitState:
-        """Whether it is in force on a day."""
+        """Return the permit's state on the day `today`."""
         if self.revoked:
             return PermitState.REVOKED
         if today < self.valid_from:

@@ -16,20 +16,20 @@ SYNTAXES = frozenset(JPEGTransferSyntaxes + JPEGLSTransferSyntaxes)
 
 
 def register() -> None:
-    """Add the plug-in to pydicom's decoders; raises `ValueError` when it is there already."""
+    """Add the plug-in to pydicom's decoders; raises `ValueError` when it was added before."""
     for uid in SYNTAXES:
         get_decoder(uid).add_plugin(PLUGIN, (__name__, decode_frame.__name__))
 
 
 def is_available(uid: str) -> bool:
-    """Whether frames of this transfer syntax can be decoded; pydicom asks it of each plug-in."""
+    """Return whether frames of this transfer syntax can be decoded, as pydicom requires of a plug-in."""
     return uid in SYNTAXES
 
 
 def decode_frame(stream: bytes, runner: DecodeRunner) -> bytes:
-    """The samples of one frame, colour by pixel, in the colour space they were encoded in.
+    """Return the samples of one frame, colour by pixel, in the colour space they were encoded in.
 
-    Raises `ValueError` when the stream is of another size than the header says, and what imagecodecs raises.
+    Raises `ValueError` when the stream has not the size in the header, and any error of imagecodecs.
     """
     shape: tuple[int, ...] = (runner.rows, runner.columns)
     if runner.samples_per_pixel > 1:

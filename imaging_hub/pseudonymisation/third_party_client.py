@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from itertools import islice
+from types import TracebackType
 from typing import Any, Self
 
 import httpx
@@ -44,6 +45,12 @@ class ThirdParty:
                 trust_env=False,
             )
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the connection."""

@@ -27,9 +27,9 @@ ACTOR = "third-party"
 
 
 class EpochState(StrEnum):
-    """Where an epoch of the third party's key is."""
+    """State of a key epoch."""
 
-    FILLING = "FILLING"  # its tokens are made of those before; nobody is given a subject
+    FILLING = "FILLING"  # tokens are being submitted; no subject is issued
     IN_FORCE = "IN_FORCE"
     ENDED = "ENDED"
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote
@@ -189,7 +188,7 @@ def _sink_problems(settings: Settings) -> Iterator[Problem]:
 
 def _third_party_problems(settings: Settings) -> Iterator[Problem]:
     try:
-        with closing(ThirdParty.connect(settings)) as third_party:
+        with ThirdParty.connect(settings) as third_party:
             third_party.check()
     except ThirdPartyUnavailable as away:
         yield Problem("third party", f"{away}: complete studies wait", away.hint)

@@ -69,14 +69,11 @@ def test_names_are_nouns_of_the_field(modules: list[Module]) -> None:
 
 
 def test_no_class_name_is_there_twice(modules: list[Module]) -> None:
+    """An alias of a type is a name like that of a class; capitals alone name a constant."""
     places: dict[str, list[str]] = defaultdict(list)
     for module in modules:
-        for node in module.tree.body:
-            is_alias = isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias"
-            if isinstance(node, ast.ClassDef):
-                places[node.name].append(module.path)
-            elif is_alias and isinstance(node.target, ast.Name):
-                places[node.target.id].append(module.path)
+        for name in _names_of_types(module.tree):
+            places[name].append(module.path)
     assert {name: paths for name, paths in places.items() if len(paths) > 1 and not name.startswith("_")} == {}
 
 
@@ -134,6 +131,18 @@ def test_the_tree_of_faults_is_drawn_as_it_is() -> None:
     drawn = re.findall(r"[├└]── (\w+)", imaging_hub.errors.__doc__ or "")
     faults = [fault for fault in _descendants(HubError) if fault.__module__ == imaging_hub.errors.__name__]
     assert drawn == [fault.__name__ for fault in faults]
+
+
+def _names_of_types(tree: ast.Module) -> Iterator[str]:
+    for node in tree.body:
+        match node:
+            case ast.ClassDef(name=name):
+                yield name
+            case ast.AnnAssign(target=ast.Name(id=name), annotation=ast.Name(id="TypeAlias")):
+                yield name
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Subscript() | ast.BinOp()) if not name.isupper():
+                if name[:1].isupper() and "_" not in name:
+                    yield name
 
 
 def _public(tree: ast.Module) -> Iterator[tuple[str, Function | ast.ClassDef]]:

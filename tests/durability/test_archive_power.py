@@ -49,4 +49,8 @@ def test_what_was_archived_is_whole_after_a_power_cut(tmp_path: Path) -> None:
 
 
 def test_without_the_sync_a_power_cut_loses_objects(tmp_path: Path) -> None:
-    assert lost_after_a_cut(tmp_path, NO_SYNC)
+    """A busy machine may have written everything by itself before the cut: one of three tries tells."""
+    folders = [tmp_path / attempt for attempt in "123"]
+    for folder in folders:
+        folder.mkdir()
+    assert any(lost_after_a_cut(folder, NO_SYNC) for folder in folders)

@@ -65,7 +65,8 @@ def test_new_keys_need_no_hub_that_stands_still(database: Database, tmp_path: Pa
         # More sweeps than attempts: waiting is no attempt.
         hub.wait(lambda: warned(hub, MAX_ATTEMPTS + 2), "studies wait for the new keys")
         assert hub.states() == {"ARCHIVED": 1, "RECEIVED": 1}
-        resubmit(database.login(DatabaseRole.GATEWAY), hub.settings.keys, ThirdParty.connect(hub.settings))
+        with ThirdParty.connect(hub.settings) as third_party:
+            resubmit(database.login(DatabaseRole.GATEWAY), hub.settings.keys, third_party)
         hub.wait_until_settled()
         assert hub.states() == {"ARCHIVED": 2}
         with database.begin(DatabaseRole.OWNER) as owner:

@@ -104,17 +104,18 @@ def test_nothing_new_is_taken_in_and_the_original_is_purged(
         "people": 1, "new": 1, "links_cut": 0, "studies_hidden": 0, "releases_stopped": 0,
     }  # fmt: skip
     assert told(settings, "add", people)["new"] == 0
-    pipeline = StudyPipeline(settings, database, ThirdParty.connect(settings))
-    received(settings, database, pipeline, study=1)
-    ((state, reason, purged, digest),) = rows(
-        database, "SELECT state, reason, purged_at IS NOT NULL, digest FROM identifying.instance"
-    )
-    assert (state, reason, purged) == ("QUARANTINED", "patient-opposes", True)
-    assert list(settings.spool.rglob(f"*{digest}*")) == []
-    assert rows(database, "SELECT * FROM hub.study") == []
-    assert told(settings, "lift", people) == {"lifted": 1}
-    received(settings, database, pipeline, study=2)
-    assert ("ARCHIVED",) in rows(database, "SELECT state FROM identifying.instance")
+    with ThirdParty.connect(settings) as third_party:
+        pipeline = StudyPipeline(settings, database, third_party)
+        received(settings, database, pipeline, study=1)
+        ((state, reason, purged, digest),) = rows(
+            database, "SELECT state, reason, purged_at IS NOT NULL, digest FROM identifying.instance"
+        )
+        assert (state, reason, purged) == ("QUARANTINED", "patient-opposes", True)
+        assert list(settings.spool.rglob(f"*{digest}*")) == []
+        assert rows(database, "SELECT * FROM hub.study") == []
+        assert told(settings, "lift", people) == {"lifted": 1}
+        received(settings, database, pipeline, study=2)
+        assert ("ARCHIVED",) in rows(database, "SELECT state FROM identifying.instance")
 
 
 def test_it_outlives_the_keys_and_a_purge_that_was_broken_off(
@@ -126,23 +127,25 @@ def test_it_outlives_the_keys_and_a_purge_that_was_broken_off(
     from_the_hospital(database)
     told(settings, "add", a_list(tmp_path, ";;;chu-test;PATIENT-1", "279035121518989;19790304;2;;"))
     epochs.begin(vault)
-    rekeyed = resubmit(database.login(DatabaseRole.GATEWAY), settings.keys, ThirdParty.connect(settings))
+    with ThirdParty.connect(settings) as third_party:
+        rekeyed = resubmit(database.login(DatabaseRole.GATEWAY), settings.keys, third_party)
     assert (rekeyed.tokens, rekeyed.left_behind) == (2, 0)
-    pipeline = StudyPipeline(settings, database, ThirdParty.connect(settings))
+    with ThirdParty.connect(settings) as third_party:
+        pipeline = StudyPipeline(settings, database, third_party)
 
-    def killed(*_: object, **__: object) -> None:
-        raise RuntimeError
+        def killed(*_: object, **__: object) -> None:
+            raise RuntimeError
 
-    monkeypatch.setattr(retention, "purge", killed)
-    with pytest.raises(RuntimeError):
-        received(settings, database, pipeline, study=1)
-    monkeypatch.undo()
-    pipeline.purge()
-    ((reason, purged, digest),) = rows(
-        database, "SELECT reason, purged_at IS NOT NULL, digest FROM identifying.instance"
-    )
-    assert (reason, purged) == ("patient-opposes", True)
-    assert list(settings.spool.rglob(f"*{digest}*")) == []
+        monkeypatch.setattr(retention, "purge", killed)
+        with pytest.raises(RuntimeError):
+            received(settings, database, pipeline, study=1)
+        monkeypatch.undo()
+        pipeline.purge()
+        ((reason, purged, digest),) = rows(
+            database, "SELECT reason, purged_at IS NOT NULL, digest FROM identifying.instance"
+        )
+        assert (reason, purged) == ("patient-opposes", True)
+        assert list(settings.spool.rglob(f"*{digest}*")) == []
 
 
 def received(settings: Settings, database: Database, pipeline: StudyPipeline, *, study: int) -> None:

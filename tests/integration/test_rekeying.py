@@ -352,7 +352,8 @@ def test_a_key_of_two_shares_is_made_of_both_and_the_trail_names_them(
 ) -> None:
     """The two commands, beside a third party that runs on."""
     hub = settings_with_third_party
-    before = everybody(database, keys, ThirdParty.connect(hub))
+    with ThirdParty.connect(hub) as third_party:
+        before = everybody(database, keys, third_party)
     files = [tmp_path / "first", tmp_path / "second"]
     told = [CliRunner().invoke(app, ["share", str(file)]).stdout for file in files]
     its = third_partys(vault, tmp_path / "its")
@@ -369,7 +370,8 @@ def test_a_key_of_two_shares_is_made_of_both_and_the_trail_names_them(
     done = CliRunner().invoke(app, ["resubmit", "--json"], env=hub.as_environment())
     assert (done.exit_code, json.loads(done.stdout)) == (0, {"epoch": 2, "tokens": 4, "left_behind": 0}), done.output
     forgotten(database)
-    assert everybody(database, keys, ThirdParty.connect(hub)) == before
+    with ThirdParty.connect(hub) as third_party:
+        assert everybody(database, keys, third_party) == before
 
 
 def test_shares_that_come_after_it_began_are_refused(

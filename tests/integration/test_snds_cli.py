@@ -28,9 +28,9 @@ def hub(settings_with_third_party: Settings, database: Database) -> Settings:
     patient = next(one for one in synthetic_snds().truth["patients"] if one["linkable"])
     person = next(one for one in synthetic_snds().truth["persons"] if one["id"] == patient["person"])
     reading = QualifiedIns(person["ins"], date.fromisoformat(person["birth_date"]), person["sex"])
-    with database.begin(DatabaseRole.WORKER) as connection:
+    with ThirdParty.connect(settings) as third_party, database.begin(DatabaseRole.WORKER) as connection:
         identity.register(
-            connection, gateway_keys(settings.keys), ThirdParty.connect(settings),
+            connection, gateway_keys(settings.keys), third_party,
             hospital=patient["hospital"], patient_id=patient["ipp"], reading=reading,
         )  # fmt: skip
     return settings

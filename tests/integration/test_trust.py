@@ -193,7 +193,8 @@ def test_the_process_runs_alone_and_says_who_it_is_to_nobody_else(
         assert stranger.value.code == "keyring-missing"
         assert f"bring it from the third party's folder of keys to {hub.keys / 'access.json'}" in stranger.value.hint
         Keyring.open(alone.trust_keys / "access.json").copy_to(hub.keys)
-        assert len(ThirdParty.connect(hub).subject(TOKEN, "INS")) == 32
+        with ThirdParty.connect(hub) as third_party:
+            assert len(third_party.subject(TOKEN, "INS")) == 32
         assert {path.name for path in alone.home.rglob("*.json")} == {"trust.json", "access.json"}
         said = CliRunner().invoke(app, ["verify", "--json"], env=alone.as_environment())
         assert (said.exit_code, json.loads(said.stdout)["findings"]) == (0, {})
