@@ -211,15 +211,6 @@ def list_unsettled(connection: Connection, study_id: int) -> list[JournalEntry]:
     return [_entry(row) for row in rows]
 
 
-def find_entry(connection: Connection, instance_id: int) -> JournalEntry | None:
-    """Return the journal row with that number, or None."""
-    row = connection.execute(
-        text(f"SELECT {_COLUMNS} FROM identifying.instance WHERE id = :id"),  # noqa: S608 - constant columns
-        {"id": instance_id},
-    ).one_or_none()
-    return _entry(row) if row else None
-
-
 def _entry(row: Row[tuple[object, ...]]) -> JournalEntry:
     return JournalEntry(**{**row._mapping, "state": InstanceState(row.state)})
 
