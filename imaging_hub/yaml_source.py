@@ -34,15 +34,15 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 class YamlFault(HubError):
-    """A file that people wrote cannot be read; says at which line, what is wrong there, and the cure."""
+    """A file that people wrote cannot be read; says at which line, what is wrong there, and the remedy."""
 
     code = "yaml"
 
-    def __init__(self, line: int, problem: str, cure: str) -> None:
-        super().__init__(f"line {line}: {problem}", hint=cure)
+    def __init__(self, line: int, problem: str, remedy: str) -> None:
+        super().__init__(f"line {line}: {problem}", hint=remedy)
         self.line = line
         self.problem = problem
-        self.cure = cure
+        self.remedy = remedy
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from free_ports import free_ports
 from fresh_databases import dropped, folder_in_memory, migrated, without_durability
 from running_hub import a_server
 from share import Case, Share
@@ -26,6 +26,8 @@ from imaging_hub.trust.vault import Vault
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared"
 _LONGEST = (
+    "test_faults_at_length.py",
+    "test_figures_at_length.py",
     "test_demo_story.py",
     "test_hub_kill.py",
     "test_nothing_identifying_leaves.py",
@@ -35,7 +37,7 @@ _LONGEST = (
     "test_cohort_spark.py",
     "test_benches.py",
     "test_doctor.py",
-    "test_third_party_away.py",
+    "test_third_party_unavailable.py",
     "test_gateway_power.py",
     "test_planted_identifiers.py",
     "test_linkage_indirect.py",
@@ -45,7 +47,7 @@ _LONGEST = (
     "test_peers.py",
     "test_api_access.py",
 )
-"""Files that take longest go first, so that two processes end together; the others follow."""
+"""Files that take longest go first, so that the processes end together; the others follow."""
 _NOBODY = 1
 """A port on which nobody listens: a hub that asks nothing of its third party needs none."""
 
@@ -143,11 +145,8 @@ def module_database(server: Database) -> Iterator[Database]:
 
 @pytest.fixture
 def free_port() -> int:
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A TCP port on which nobody listens."""
+    return free_ports(1)[0]
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import httpx
 from dcmtk import tool
+from free_ports import free_ports
 from raw_scu import CALLED, CALLING
-from running_hub import free_ports
 
 _FILE = re.compile(r"Filename\s+: (.+)")
 _STATUS = re.compile(r"DIMSE Status\s+: 0x([0-9a-f]{4})")

@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 from dataset_bytes import EXPLICIT
+from free_ports import free_ports
 from raw_scu import CALLING, Instance, let_in, receiving
-from running_hub import free_ports, until_answered
+from running_hub import until_answered
 
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.dicom import part10

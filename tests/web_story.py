@@ -13,9 +13,10 @@ from io import BytesIO
 import httpx
 import numpy as np
 from archived import FINESS, SID, archive, deidentified, slice_of
+from free_ports import free_ports
 from originals import spool_of
 from pydicom import Dataset
-from running_hub import free_ports, until_answered
+from running_hub import until_answered
 from sqlalchemy import text
 from starlette.types import ASGIApp
 

@@ -69,7 +69,7 @@ def check(name: str, *, profiles: Folder = None) -> None:
     loaded = _load(name, profiles)
     concerns_found = concerns(loaded)
     for concern in concerns_found:
-        typer.echo(f"{concern.where}: {concern.message}\n  What to do: {concern.cure}")
+        typer.echo(f"{concern.where}: {concern.message}\n  What to do: {concern.remedy}")
     errors = sum(concern.is_error for concern in concerns_found)
     counts = f"{len(loaded.rules)} rules, {len(loaded.options)} options"
     typer.echo(f"{loaded.name}: {counts}, {errors or 'no'} error{'s' * (errors > 1)}")

@@ -46,7 +46,7 @@ def _naming_file(name: str) -> Iterator[None]:
     try:
         yield
     except YamlFault as fault:
-        message = f"{name}:{fault.line}: {fault.problem}; {fault.cure}"
+        message = f"{name}:{fault.line}: {fault.problem}; {fault.remedy}"
         raise DefinitionError(message) from None
 
 
@@ -145,8 +145,8 @@ def _event_findings(definition: CohortDefinition) -> Iterator[DefinitionFault]:
         nomenclatures = _NOMENCLATURES[event.domain]
         if codes is None:
             similar = difflib.get_close_matches(str(event.set), definition.sets, 1)
-            cure = f"did you mean `{similar[0]}`?" if similar else "add it under sets"
-            yield (*place, "set"), f"there is no set `{event.set}`; {cure}"
+            remedy = f"did you mean `{similar[0]}`?" if similar else "add it under sets"
+            yield (*place, "set"), f"there is no set `{event.set}`; {remedy}"
         elif not set(codes.nomenclatures()) <= set(nomenclatures):
             yield (
                 (*place, "set"),

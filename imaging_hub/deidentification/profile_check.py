@@ -19,7 +19,7 @@ class ProfileConcern:
     where: str
     """Profile and line."""
     message: str
-    cure: str
+    remedy: str
     is_error: bool = True
     """Whether the profile does not do what it says; otherwise it does, and somebody should know."""
 

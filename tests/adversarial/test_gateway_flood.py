@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 from dataset_bytes import EXPLICIT
@@ -30,8 +30,16 @@ def gateway(settings: Settings, database: Database) -> Iterator[StorageServer]:
         yield server
 
 
-def _stranger(server: StorageServer, source: str = "127.0.0.9") -> socket.socket:
-    return socket.create_connection(("127.0.0.1", server.port), 10, source_address=(source, 0))
+@pytest.fixture
+def stranger(gateway: StorageServer) -> Iterator[Callable[..., socket.socket]]:
+    """Connects from an address; every connection is closed at the end."""
+    with ExitStack() as opened:
+
+        def connect(source: str = "127.0.0.9") -> socket.socket:
+            connection = socket.create_connection(("127.0.0.1", gateway.port), 10, source_address=(source, 0))
+            return opened.enter_context(connection)
+
+        yield connect
 
 
 def _is_over(sock: socket.socket, seconds: float) -> bool:
@@ -48,7 +56,7 @@ def _is_over(sock: socket.socket, seconds: float) -> bool:
 
 
 def test_half_open_and_trickling_strangers_do_not_keep_a_hospital_out(
-    gateway: StorageServer, database: Database
+    gateway: StorageServer, database: Database, stranger: Callable[..., socket.socket]
 ) -> None:
     stop = threading.Event()
 
@@ -63,13 +71,11 @@ def test_half_open_and_trickling_strangers_do_not_keep_a_hospital_out(
                 return
 
     # From another address, from the hospital's own, and from many.
-    strangers = [
-        _stranger(gateway, source) for source in ["127.0.0.9"] * 250 + ["127.0.0.1"] * 150 + ["127.0.0.7"] * 100
-    ]
+    strangers = [stranger(source) for source in ["127.0.0.9"] * 250 + ["127.0.0.1"] * 150 + ["127.0.0.7"] * 100]
     for sock in strangers:
         with suppress(OSError):  # it has made way already
             sock.sendall(b"\x01\x00\x00")
-    tricklers = [_stranger(gateway, f"127.0.1.{1 + number}") for number in range(200)]
+    tricklers = [stranger(f"127.0.1.{1 + number}") for number in range(200)]
     threads = [threading.Thread(target=trickle, args=(sock,), daemon=True) for sock in tricklers]
     for thread in threads:
         thread.start()
@@ -85,9 +91,11 @@ def test_half_open_and_trickling_strangers_do_not_keep_a_hospital_out(
     assert len(rows(database)) == 10
 
 
-def test_an_association_at_work_does_not_make_way_for_strangers(gateway: StorageServer) -> None:
+def test_an_association_at_work_does_not_make_way_for_strangers(
+    gateway: StorageServer, stranger: Callable[..., socket.socket]
+) -> None:
     association = RawScu(gateway.port, source="127.0.0.9")
-    strangers = [_stranger(gateway) for _ in range(40)]
+    strangers = [stranger() for _ in range(40)]
     assert association.store(an_instance()) == 0
     assert any(_is_over(sock, 5) for sock in strangers)
     assert association.store(an_instance(2)) == 0
@@ -112,8 +120,10 @@ def test_senders_at_work_keep_their_slots_and_the_next_is_turned_away(gateway: S
     ],
     ids=["4-GiB-request", "4-GiB-data", "1-MiB-request", "unknown-type"],
 )
-def test_a_pdu_that_announces_too_much_ends_the_connection_at_once(gateway: StorageServer, announcement: bytes) -> None:
-    sock = _stranger(gateway)
+def test_a_pdu_that_announces_too_much_ends_the_connection_at_once(
+    stranger: Callable[..., socket.socket], announcement: bytes
+) -> None:
+    sock = stranger()
     sock.sendall(announcement)
     assert _is_over(sock, DEADLINE - 0.5), "before any of it is read"
 
@@ -140,23 +150,16 @@ def test_a_dataset_that_stops_in_mid_pdu_holds_its_slot_only_until_the_deadline(
     assert _is_over(association.socket, DEADLINE * 3)
 
 
-def _reply(server: StorageServer, send: Callable[[socket.socket], None]) -> bool:
-    sock = _stranger(server)
-    try:
-        send(sock)
-    except OSError:
-        return True
-    return _is_over(sock, DEADLINE * 3)
-
-
-def test_bytes_that_are_no_protocol_end_the_connection_and_nothing_else(gateway: StorageServer) -> None:
+def test_bytes_that_are_no_protocol_end_the_connection_and_nothing_else(
+    gateway: StorageServer, stranger: Callable[..., socket.socket]
+) -> None:
     chance = random.Random(20261123)
     request = associate_rq(CALLING, CALLED, ((CT, (EXPLICIT,)),))
     for _ in range(60):
         mutant = bytearray(request)
         for _ in range(chance.randint(1, 12)):
             mutant[chance.randrange(len(mutant))] = chance.randrange(256)
-        sock = _stranger(gateway, "127.0.0.66")
+        sock = stranger("127.0.0.66")
         sock.sendall(bytes(mutant[: chance.randint(1, len(mutant))]))
         sock.shutdown(socket.SHUT_WR)
         assert _is_over(sock, DEADLINE * 3)

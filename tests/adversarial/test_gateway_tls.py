@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,8 +63,8 @@ def test_silent_tls_clients_do_not_keep_a_hospital_out(
     settings: Settings, database: Database, certificates: Certificates
 ) -> None:
     let_in(database)
-    with receiving(settings, database, **_tls(certificates)) as server:
-        silent = [socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(12)]
+    with receiving(settings, database, **_tls(certificates)) as server, ExitStack() as opened:
+        silent = [opened.enter_context(socket.create_connection(("127.0.0.1", server.port), 10)) for _ in range(12)]
         association = RawScu(server.port, context=_client(certificates, certificates.hospital))
         assert association.store(an_instance(pixels=3 << 20)) == 0
         association.release()
@@ -82,6 +83,7 @@ def test_a_sender_without_a_certificate_of_the_authority_is_not_heard(
         RawScu(server.port, context=_client(certificates, own))
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 def test_old_versions_of_tls_are_not_spoken(settings: Settings, database: Database, certificates: Certificates) -> None:
     with receiving(settings, database, **_tls(certificates)) as server:
         context = _client(certificates, certificates.hospital)
@@ -93,7 +95,7 @@ def test_old_versions_of_tls_are_not_spoken(settings: Settings, database: Databa
             RawScu(server.port, context=context)
 
 
-def test_a_certificate_that_cannot_be_loaded_stops_the_start_with_its_cure(
+def test_a_certificate_that_cannot_be_loaded_stops_the_start_with_its_remedy(
     settings: Settings, database: Database, certificates: Certificates
 ) -> None:
     wrong = settings.model_copy(

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
+from free_ports import free_ports
 from pydicom import Dataset
 from pynetdicom import AE
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as FIND
 from raw_scu import RawScu, an_instance, let_in, receiving, rejections
-from running_hub import free_ports
 
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import senders

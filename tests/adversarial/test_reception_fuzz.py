@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import reception_fuzz
+from free_ports import free_ports
 from gateway_process import GatewayProcess
 from pydicom.data import get_testdata_files
 from raw_scu import let_in
-from running_hub import free_ports
 
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import senders

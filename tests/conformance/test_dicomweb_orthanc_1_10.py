@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import httpx
 import pytest
 from archived import PSEUDONYM, from_file, slice_of
 from dicomweb_server import ORTHANC_PLUGINS, Archive, orthanc, served
+from free_ports import free_ports
 
 from imaging_hub.database import Database
 
@@ -37,10 +37,7 @@ def hub(database: Database, tmp_path: Path, free_port: int) -> Iterator[Archive]
 
 @pytest.fixture
 def peer(hub: Archive, tmp_path: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with orthanc(tmp_path / "orthanc", port, DicomWeb={"Servers": {"hub": {"Url": hub.url + "/"}}}) as url:
+    with orthanc(tmp_path / "orthanc", *free_ports(1), DicomWeb={"Servers": {"hub": {"Url": hub.url + "/"}}}) as url:
         yield url
 
 

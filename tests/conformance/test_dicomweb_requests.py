@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from archived import FINESS, from_file, slice_of
 from dicomweb_server import Archive, served
 from fastapi import Depends, FastAPI
+from free_ports import free_ports
 from pydicom import dcmread
 
 from imaging_hub.database import Database, DatabaseRole
@@ -30,10 +30,7 @@ HOSTILE = '"><script>alert(1)</script>'
 @pytest.fixture(scope="module")
 def shared(module_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     """An archive for the tests that change nothing in it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with served(module_database, tmp_path_factory.mktemp("shared"), port) as found:
+    with served(module_database, tmp_path_factory.mktemp("shared"), *free_ports(1)) as found:
         found.hold(*(slice_of(STUDY, SERIES, n) for n in range(1, 3)))
         yield found
 

@@ -19,10 +19,10 @@ from dcmtk import tool
 from dicomweb_client import DICOMwebClient
 from dicomweb_client.session_utils import create_session
 from dicomweb_server import ORTHANC_PLUGINS, orthanc
+from free_ports import free_ports
 from http_gateway import HttpGateway, a_file, listening
 from pydicom import dcmread
 from raw_scu import an_instance, receiving, rows
-from running_hub import free_ports
 
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import senders

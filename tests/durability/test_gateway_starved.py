@@ -14,12 +14,12 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+from free_ports import free_ports
 from gateway_process import GatewayProcess
 from http_gateway import RELATED, a_file, multipart
 from originals import spool_of
 from psycopg import sql
 from raw_scu import CALLING, Closed, RawScu, Refused, an_instance, let_in, receiving, rows
-from running_hub import free_ports
 
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import senders

@@ -153,7 +153,7 @@ def test_a_request_without_end_is_answered_and_its_connection_closed(story: WebS
     assert b"\r\nconnection: close\r\n" in answer.lower()
 
 
-def test_a_wrong_definition_is_answered_with_line_and_cure(story: WebStory) -> None:
+def test_a_wrong_definition_is_answered_with_line_and_remedy(story: WebStory) -> None:
     with story.client("researcher") as client:
         answer = client.post("/api/v1/cohorts/check", json={"definition": "cohort: a\nversion: 1\nindexx: {}\n"})
         assert (answer.status_code, answer.json()["code"]) == (422, "cohort-definition")

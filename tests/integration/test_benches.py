@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dcmtk import tool
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -59,7 +60,7 @@ def told_by(bench: str, *options: str) -> dict[str, Any]:
 def test_reception_is_measured_beside_orthanc(few: Path) -> None:
     here = {
         "Debian's orthanc": shutil.which("Orthanc"),
-        "DCMTK": shutil.which("echoscu"),
+        "DCMTK": tool("echoscu"),
         "the shared tools beside the project": (ROOT.parent / "shared" / "tools").is_dir(),
     }
     if missing := [name for name, there in here.items() if not there]:

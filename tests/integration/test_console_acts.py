@@ -11,9 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from free_ports import free_ports
 from originals import spool_of
 from raw_scu import Instance, RawScu, Refused, an_instance, let_in, receiving, rows
-from running_hub import free_ports
 from sqlalchemy import text
 from web_story import served
 

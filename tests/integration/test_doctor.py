@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 from certificates import a_certificate
-from running_hub import RunningHub, a_hub, free_ports
+from free_ports import free_ports
+from running_hub import RunningHub, a_hub
 from sqlalchemy import text
 
 from imaging_hub.database import REVISION_TABLE, Database, DatabaseRole

@@ -321,7 +321,7 @@ def test_a_sender_that_breaks_off_leaves_what_was_acknowledged_and_an_open_study
         assert len(completeness.close_quiet_studies(connection, -1)) == 1
 
 
-def test_who_is_not_known_is_told_so_and_a_page_can_name_the_cure(gateway: StorageServer, database: Database) -> None:
+def test_who_is_not_known_is_told_so_and_a_page_can_name_the_remedy(gateway: StorageServer, database: Database) -> None:
     with pytest.raises(Refused, match=r"\(1, 1, 3\)"):
         RawScu(gateway.port, calling="STRANGER")
     with pytest.raises(Refused, match=r"\(1, 1, 7\)"):

@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 from certificates import a_certificate, named
+from free_ports import free_ports
 from raw_scu import CT, Closed, RawScu, Refused, let_in, receiving
-from running_hub import free_ports
 from sqlalchemy import text
 from web_story import served
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from free_ports import free_ports
 from pydicom import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.events import Event
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 from raw_scu import CT, Instance, RawScu, an_instance, let_in, receiving
-from running_hub import free_ports
 
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.gateway import senders

@@ -15,8 +15,9 @@ from pathlib import Path
 import psycopg
 import pytest
 from fastapi.testclient import TestClient
+from free_ports import free_ports
 from fresh_databases import dropped, empty
-from running_hub import free_ports, until_answered
+from running_hub import until_answered
 from sqlalchemy import text
 from third_parties import reached
 from typer.testing import CliRunner

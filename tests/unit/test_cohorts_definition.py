@@ -1,4 +1,4 @@
-"""Cohort definitions: what is wrong is shown at its line with its cure, and the digest is of the meaning."""
+"""Cohort definitions: what is wrong is shown at its line with its remedy, and the digest is of the meaning."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_there_are_worked_cohorts() -> None:
         ("  tki: {atc", "  spare: {atc", 6, "is not used"),
     ],
 )
-def test_a_fault_is_shown_at_its_line_with_its_cure(right: str, wrong: str, line: int, words: str) -> None:
+def test_a_fault_is_shown_at_its_line_with_its_remedy(right: str, wrong: str, line: int, words: str) -> None:
     assert right in RIGHT
     with pytest.raises(DefinitionError) as refused:
         parse(RIGHT.replace(right, wrong, 1), "lung.yaml")

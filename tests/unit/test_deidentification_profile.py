@@ -1,4 +1,4 @@
-"""Profiles: what ships, what extends what, and mistakes named with file, line and cure."""
+"""Profiles: what ships, what extends what, and mistakes named with file, line and remedy."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("body", WRONG)
-def test_a_mistake_is_named_with_its_line_and_a_cure(tmp_path: Path, body: str) -> None:
+def test_a_mistake_is_named_with_its_line_and_a_remedy(tmp_path: Path, body: str) -> None:
     line, word = WRONG[body]
     with pytest.raises(ProfileError) as caught:
         load(written(tmp_path, body))
@@ -204,7 +204,7 @@ def test_what_never_decides_or_is_kept_against_advice_is_told_with_its_line(tmp_
     for concern, (where, words, is_error) in zip(found, expected, strict=True):
         assert (concern.where, concern.is_error) == (where, is_error)
         assert words in concern.message
-        assert concern.cure
+        assert concern.remedy
 
 
 def test_a_profile_may_override_what_it_extends(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_the_narrower_network_wins_and_both_families_are_known(database: Databas
         ({"hospital": "é" * 60}, "hospital-name"),
     ],
 )
-def test_a_sender_described_wrongly_is_refused_with_its_cure(
+def test_a_sender_described_wrongly_is_refused_with_its_remedy(
     database: Database, changed: dict[str, str], code: str
 ) -> None:
     described = {"calling_ae_title": "CT1", "address": "10.1.2.3", **_CHU, **changed}

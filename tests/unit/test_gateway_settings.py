@@ -1,4 +1,4 @@
-"""T27: what would expose identities is refused at the start, with its cure."""
+"""T27: what would expose identities is refused at the start, with its remedy."""
 
 from __future__ import annotations
 

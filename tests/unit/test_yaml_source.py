@@ -28,7 +28,7 @@ def refused(text: str) -> YamlFault:
     """The fault of a document that must not be read."""
     with pytest.raises(YamlFault) as caught:
         yaml_source.parse(text)
-    assert caught.value.cure
+    assert caught.value.remedy
     return caught.value
 
 
@@ -164,7 +164,7 @@ def assert_read_or_refused(read: Callable[[], yaml_source.YamlSource], lines: in
     except YamlFault as fault:
         assert 1 <= fault.line <= lines + 1
         assert fault.problem
-        assert fault.cure
+        assert fault.remedy
     else:
         json.dumps(source.content, allow_nan=False, ensure_ascii=False).encode()
         assert all(1 <= line <= lines + 1 for line in source.lines.values())

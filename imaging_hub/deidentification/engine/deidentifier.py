@@ -72,7 +72,7 @@ class Deidentifier:
             dataset = [*elements_of(runs), Element(tags.PixelData, "OW", b"")]
             sop_class_uid, modality = values.text_at(dataset, tags.SOPClassUID), values.text_at(dataset, tags.Modality)
             return refusal.refused(dataset, sop_class_uid, modality, self._profile, pseudonyms)
-        except Exception:
+        except Exception:  # `deidentify` will meet it in the whole, and say where
             return None
 
     def _deidentify(self, source: SourceInstance, pseudonyms: Pseudonyms) -> DeidentifiedInstance | Quarantined:

@@ -132,7 +132,7 @@ class Profile:
 def load(name_or_path: str | Path, folders: Iterable[Path] = ()) -> Profile:
     """Load the profile of this name, from `folders` or the shipped ones, or of this file.
 
-    Raises `ProfileError`, its message `file:line: what is wrong`, its hint the cure.
+    Raises `ProfileError`, its message `file:line: what is wrong`, its hint the remedy.
     """
     path = _find(name_or_path, tuple(folders))
     if path is None:
@@ -230,7 +230,7 @@ def _read(path: Path) -> tuple[_File, YamlSource]:
     try:
         source = yaml_source.read(path)
     except YamlFault as fault:
-        raise _wrong(path, fault.line, fault.problem, fault.cure) from None
+        raise _wrong(path, fault.line, fault.problem, fault.remedy) from None
     rules = source.content.get("rules")
     for place, rule in enumerate(rules if isinstance(rules, list) else ()):
         if isinstance(rule, dict):
@@ -242,15 +242,15 @@ def _read(path: Path) -> tuple[_File, YamlSource]:
         raise _explained(path, first, source) from None
 
 
-def _wrong(path: Path, line: int, what: str, cure: str) -> ProfileError:
+def _wrong(path: Path, line: int, what: str, remedy: str) -> ProfileError:
     """The error that says where a profile is wrong, what is wrong and what to do."""
     message = f"{path.name}:{line}: {what}"
-    return ProfileError(message, hint=cure)
+    return ProfileError(message, hint=remedy)
 
 
 def _unknown(path: Path, line: int) -> ProfileError:
-    cure = f"shipped profiles: {', '.join(shipped())}; or give a file"
-    return _wrong(path, line, "there is no profile of this name", cure)
+    remedy = f"shipped profiles: {', '.join(shipped())}; or give a file"
+    return _wrong(path, line, "there is no profile of this name", remedy)
 
 
 def _explained(path: Path, error: Any, source: YamlSource) -> ProfileError:
