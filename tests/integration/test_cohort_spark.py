@@ -58,7 +58,7 @@ def test_cohorts_agree_on_both_engines_and_with_brute_force(database: Database, 
     assert list(dense.tables.glob(".snapshot-*")) == []
 
 
-def test_a_flowchart_is_the_same_on_both(database: Database, tmp_path: Path) -> None:
+def test_a_flowchart_is_the_same_on_both(database: Database, tmp_path: Path, share: Share) -> None:
     made, _ = a_world(tmp_path / "tables", random.Random(7))
     index_series(database, made)
     asked = [Asked((40, 70), "female", "", "one").text(), Asked((40, 69), "female", "L01XC02", "two").text()]
@@ -71,7 +71,7 @@ def test_a_flowchart_is_the_same_on_both(database: Database, tmp_path: Path) -> 
                     tables=made.tables,
                     small_cell=11, today=date(2026, 11, 27), spark=spark,
                 )
-                for definition in asked
+                for definition in share.of(asked, 2)
             ]  # fmt: skip
     assert charts[None] == charts[MASTER]
     assert all(isinstance(chart, Flowchart) for chart in charts[None])
