@@ -26,6 +26,7 @@ from imaging_hub.trust.vault import Vault
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared"
 _LONGEST = (
+    "test_power_cuts_at_length.py",
     "test_faults_at_length.py",
     "test_figures_at_length.py",
     "test_demo_story.py",
