@@ -101,6 +101,8 @@ def _suggest_key(key: str) -> str:
         if isinstance(model, type) and issubclass(model, BaseModel)
     ]
     known = sorted({field for model in models for field in model.model_fields})
+    if key in known:
+        return "it belongs to another part of a definition; move or remove it"
     similar = difflib.get_close_matches(key, known, 1)
     return f"did you mean `{similar[0]}`?" if similar else "remove it"
 

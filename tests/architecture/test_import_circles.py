@@ -29,6 +29,18 @@ def test_no_packages_within_a_room_import_each_other(modules: list[Module]) -> N
     assert list(circles(lifted(imports(modules), depth=3))) == []
 
 
+def test_imports_are_statements(modules: list[Module]) -> None:
+    """What is imported by a name in a string is in no graph; only a verb finds its command so."""
+    hidden = {
+        module.path
+        for module in modules
+        for node in ast.walk(module.tree)
+        if getattr(node, "attr", getattr(node, "id", "")) in ("import_module", "__import__", "spec_from_file_location")
+        or (isinstance(node, ast.alias) and node.name == "import_module")
+    }
+    assert hidden == {"imaging_hub/cli/__init__.py"}
+
+
 @pytest.mark.parametrize(
     ("graph", "expected"),
     [

@@ -94,7 +94,9 @@ WRITERS = {"review": {"hub.series": "the column `review_state`, on which the ind
 """Rooms that write a table of another."""
 
 _VERB = r"(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|COPY|LISTEN|NOTIFY)"
-_STATEMENT = re.compile(rf"^\s*{_VERB}\b")
+_STATEMENT = re.compile(
+    rf"^\s*{_VERB}\b|(?i:^\s*(?:select\s.+\sfrom|insert\s+into|update\s+\S+\s+set|delete\s+from)\s)", re.DOTALL
+)
 _TABLE = re.compile(r"\b(?:identifying|hub|trust|audit|work)\.[a-z_]+\b")
 _WRITTEN = re.compile(r"\b(?:INSERT INTO|UPDATE|DELETE FROM|COPY)\s+((?:identifying|hub|trust|audit)\.[a-z_]+)\b")
 _MADE = re.compile(r"\bCREATE (?:TABLE|VIEW) ((?:identifying|hub|trust|audit)\.[a-z_]+)\b")
@@ -118,6 +120,11 @@ def test_rooms_that_show_ask_the_others(modules: list[Module]) -> None:
         for line in _queries(module.tree)
     ]
     assert asking == []
+
+
+def test_statements_in_files_of_their_own_make_tables_or_invented_people(root: Path) -> None:
+    found = {path.parent.relative_to(root / "imaging_hub").as_posix() for path in root.glob("imaging_hub/**/*.sql")}
+    assert found == {"migrations/sql", "synthetic", "trust"}
 
 
 def test_a_table_is_written_by_its_owner(modules: list[Module]) -> None:

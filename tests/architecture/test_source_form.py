@@ -134,14 +134,17 @@ def test_the_tree_of_faults_is_drawn_as_it_is() -> None:
 
 
 def _names_of_types(tree: ast.Module) -> Iterator[str]:
+    """Classes, wherever they stand, and the types and aliases that a module gives a name."""
+    yield from (node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
     for node in tree.body:
         match node:
-            case ast.ClassDef(name=name):
-                yield name
             case ast.AnnAssign(target=ast.Name(id=name), annotation=ast.Name(id="TypeAlias")):
                 yield name
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Subscript() | ast.BinOp()) if not name.isupper():
                 if name[:1].isupper() and "_" not in name:
+                    yield name
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(args=[ast.Constant(value=told), *_])):
+                if name == told:  # NewType("A", int), namedtuple("A", "b"), Enum("A", "B C")
                     yield name
 
 

@@ -70,6 +70,7 @@ def test_there_are_worked_cohorts() -> None:
         ("set: lung_cancer", "set: tki", 8, "icd10 codes"),
         ("position: [DP, ALD]", "position: [DX]", 8, "'DP'"),
         ("position: [DP, ALD]", "positon: [DP]", 8, "did you mean `position`?"),
+        ("position: [DP, ALD]", "modality: CT", 8, "belongs to another part"),
         ("[40, 85]", "[85, 40]", 9, "upside down"),
         ("[40, 85]", "[40]", 9, "`"),
         ("before: [0, 90]", "before: [90, 0]", 13, "write `before: [0, 90]`"),
