@@ -89,7 +89,7 @@ def append(
     ).one_or_none()
     sequence, previous = (last.sequence + 1, last.hash) if last else (1, GENESIS)
     at = datetime.now(UTC)
-    entry = _Entry(sequence, at, actor, action.value, obj, detail or {})
+    entry = _ChainedEntry(sequence, at, actor, action.value, obj, detail or {})
     connection.execute(
         text(
             "INSERT INTO audit.entry (sequence, at, actor, action, object, detail, previous_hash, hash)"
@@ -133,7 +133,7 @@ def verify(connection: Connection) -> int | BrokenChain:
                 return BrokenChain(expected, "missing")
             if row.previous_hash != previous:
                 return BrokenChain(row.sequence, "does not follow its predecessor")
-            entry = _Entry(row.sequence, row.at, row.actor, row.action, row.obj, row.detail)
+            entry = _ChainedEntry(row.sequence, row.at, row.actor, row.action, row.obj, row.detail)
             if row.hash != _chained_hash(previous, entry):
                 return BrokenChain(row.sequence, "altered")
             previous, expected = row.hash, expected + 1
@@ -141,7 +141,7 @@ def verify(connection: Connection) -> int | BrokenChain:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _ChainedEntry:
     """Fields of an entry in the order in which they are hashed."""
 
     sequence: int
@@ -157,5 +157,5 @@ class _Entry:
         return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _chained_hash(previous: str, entry: _Entry) -> str:
+def _chained_hash(previous: str, entry: _ChainedEntry) -> str:
     return hashlib.sha256(previous.encode() + entry.canonical()).hexdigest()

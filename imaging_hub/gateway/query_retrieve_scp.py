@@ -80,7 +80,7 @@ class QueryRetrieveScp:
 
     def _serve(self, connection: PeerConnection) -> None:
         """Serve one association, from its request to its end."""
-        session = _Session(self._settings, self._login, self._spool, self._rejections, connection)
+        session = _QuerySession(self._settings, self._login, self._spool, self._rejections, connection)
         association = session.association()
         association.start()
         association.join()
@@ -89,7 +89,7 @@ class QueryRetrieveScp:
             association.dul.join(1.0)
 
 
-class _Session:
+class _QuerySession:
     """The handlers of one peer's association, with an AE of its own, since `require_calling_aet` is per AE."""
 
     def __init__(

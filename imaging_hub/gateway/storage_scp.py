@@ -92,7 +92,7 @@ class StorageServer:
         log.info("gateway-stopped")
 
     def _serve(self, connection: PeerConnection) -> None:
-        session = _Session(self, connection.address)
+        session = _StorageSession(self, connection.address)
         with self.metrics.associations.track_inprogress():
             Association(
                 connection, session, IncomingDataset(self.reception.spool), self._settings.dataset_max_bytes
@@ -135,7 +135,7 @@ _REJECTION = {
 }
 
 
-class _Session:
+class _StorageSession:
     """The `AssociationService` of one association."""
 
     def __init__(self, server: StorageServer, address: str) -> None:

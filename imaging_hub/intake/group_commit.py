@@ -28,7 +28,7 @@ TIMEOUT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _WaitingArrival:
     arrival: Arrival
     profile: str
     same_content: Callable[[str], bool] | None = None
@@ -41,7 +41,7 @@ class GroupCommit:
 
     def __init__(self, login: DatabaseLogin) -> None:
         self._login = login
-        self._entries: SimpleQueue[_Entry | None] = SimpleQueue()
+        self._entries: SimpleQueue[_WaitingArrival | None] = SimpleQueue()
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
         """In autocommit, so that a statement costs one round trip and one flush."""
         self._thread = Thread(target=self._run, name="journal", daemon=True)
@@ -57,16 +57,16 @@ class GroupCommit:
 
     def record(self, arrival: Arrival, profile: str, same_content: Callable[[str], bool]) -> RecordedArrival:
         """As `journal.record`, committed. Raises `StorageUnavailable` when the journal does not answer."""
-        recorded = self._commit(_Entry(arrival, profile, same_content))
+        recorded = self._commit(_WaitingArrival(arrival, profile, same_content))
         if recorded is None:
             raise ValueError("an arrival without an outcome always has a row")
         return recorded
 
     def record_deidentified(self, arrival: Arrival, profile: str) -> RecordedArrival | None:
         """As `journal.record_deidentified`, committed. Raises `StorageUnavailable` as `record` does."""
-        return self._commit(_Entry(arrival, profile))
+        return self._commit(_WaitingArrival(arrival, profile))
 
-    def _commit(self, entry: _Entry) -> RecordedArrival | None:
+    def _commit(self, entry: _WaitingArrival) -> RecordedArrival | None:
         self._entries.put(entry)
         try:
             return entry.recorded.result(TIMEOUT_SECONDS)
@@ -83,7 +83,7 @@ class GroupCommit:
                 break
         self._disconnect()
 
-    def _take_waiting(self, first: _Entry) -> tuple[list[_Entry], bool]:
+    def _take_waiting(self, first: _WaitingArrival) -> tuple[list[_WaitingArrival], bool]:
         """Return `first` with the entries that wait behind it, and whether the thread has to end after them."""
         batch = [first]
         while len(batch) < BATCH:
@@ -96,7 +96,7 @@ class GroupCommit:
             batch.append(entry)
         return batch, False
 
-    def _write(self, batch: list[_Entry]) -> None:
+    def _write(self, batch: list[_WaitingArrival]) -> None:
         """Record the valid instances of a batch in one statement, and the others one by one."""
         valid = [entry for entry in batch if entry.arrival.reason is None]
         recorded = {id(entry): row for entry, row in self._write_valid(valid) if row is not None}
@@ -107,7 +107,7 @@ class GroupCommit:
             else:
                 self._write_one(entry)
 
-    def _write_valid(self, entries: list[_Entry]) -> Iterable[tuple[_Entry, RecordedArrival | None]]:
+    def _write_valid(self, entries: list[_WaitingArrival]) -> Iterable[tuple[_WaitingArrival, RecordedArrival | None]]:
         """Return the entries with their rows; nothing when the database does not answer."""
         if not entries:
             return ()
@@ -121,7 +121,7 @@ class GroupCommit:
             self._disconnect()
             return ()
 
-    def _write_one(self, entry: _Entry) -> None:
+    def _write_one(self, entry: _WaitingArrival) -> None:
         try:
             with self._login.begin() as connection:
                 recorded = (

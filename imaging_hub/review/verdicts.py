@@ -149,7 +149,7 @@ def approve(
 ) -> VerdictOutcome:
     """Approve the content of this digest for release, in the caller's transaction."""
     return _decide(
-        connection, series_instance_uid, content_digest, _Decision(ReviewState.APPROVED, None, reviewer, basis)
+        connection, series_instance_uid, content_digest, _SignedVerdict(ReviewState.APPROVED, None, reviewer, basis)
     )
 
 
@@ -164,19 +164,19 @@ def reject(
 ) -> VerdictOutcome:
     """Reject the content of this digest, in the caller's transaction; no release serves it any more."""
     return _decide(
-        connection, series_instance_uid, content_digest, _Decision(ReviewState.REJECTED, reason, reviewer, basis)
+        connection, series_instance_uid, content_digest, _SignedVerdict(ReviewState.REJECTED, reason, reviewer, basis)
     )
 
 
 @dataclass(frozen=True)
-class _Decision:
+class _SignedVerdict:
     verdict: GivenVerdict
     reason: RejectionReason | None
     reviewer: str
     basis: VerdictBasis
 
 
-def _decide(connection: Connection, series: str, content_digest: str, decision: _Decision) -> VerdictOutcome:
+def _decide(connection: Connection, series: str, content_digest: str, decision: _SignedVerdict) -> VerdictOutcome:
     study = connection.execute(
         text("SELECT study_instance_uid FROM hub.series WHERE series_instance_uid = :series"), {"series": series}
     ).scalar_one_or_none()
