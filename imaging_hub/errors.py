@@ -1,6 +1,6 @@
 """Exceptions of the hub, each with a reason code and never a value.
 
-A *decision* (refused, denied, quarantined) is a value, not an exception: see `deidentification.instance` and
+A *decision* (refused, denied, quarantined) is a value, not an exception: see `deidentification.source_and_outcome` and
 `permits.policy`. Exceptions are for faults and wrong calls.
 
     HubError

@@ -8,8 +8,13 @@ from pathlib import Path
 from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.engine.plan import compile as compile_plan
-from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.deidentification.profile.profile import load
+from imaging_hub.deidentification.source_and_outcome import (
+    DeidentifiedInstance,
+    Pseudonyms,
+    Quarantined,
+    SourceInstance,
+)
 from imaging_hub.dicom import encode, part10, values, walk
 from imaging_hub.dicom.elements import Dataset, Element
 

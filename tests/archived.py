@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from imaging_hub.archive.index import StoredInstance, admit
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.deidentification.instance import AttributeChange, DeidentifiedInstance
+from imaging_hub.deidentification.source_and_outcome import AttributeChange, DeidentifiedInstance
 
 SID = "5" * 32
 PSEUDONYM = "P-0001"

@@ -11,8 +11,8 @@ from pathlib import Path
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.engine.plan import compile as compile_plan
 from imaging_hub.deidentification.identifiers.collector import collect
-from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, SourceInstance
 from imaging_hub.deidentification.profile.profile import load
+from imaging_hub.deidentification.source_and_outcome import DeidentifiedInstance, Pseudonyms, SourceInstance
 from imaging_hub.dicom import part10, values, walk
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.errors import MalformedDataset

@@ -20,7 +20,7 @@ from pydicom import Dataset
 
 from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.deidentification.instance import DeidentifiedInstance
+from imaging_hub.deidentification.source_and_outcome import DeidentifiedInstance
 from imaging_hub.dicomweb import routes
 from imaging_hub.http import problem_details
 from imaging_hub.http.pages import PageTemplates

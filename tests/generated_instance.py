@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydicom.datadict import DicomDictionary
 
 from imaging_hub.deidentification import standard_tables
-from imaging_hub.deidentification.instance import SourceInstance
+from imaging_hub.deidentification.source_and_outcome import SourceInstance
 from imaging_hub.dicom import encode, values
 from imaging_hub.dicom.elements import Dataset, Element
 

@@ -21,7 +21,7 @@ from imaging_hub.deidentification.engine.actions import InstanceActions
 from imaging_hub.deidentification.engine.plan import Plan
 from imaging_hub.deidentification.identifiers import collector
 from imaging_hub.deidentification.identifiers.patient import PatientContext
-from imaging_hub.deidentification.instance import Pseudonyms
+from imaging_hub.deidentification.source_and_outcome import Pseudonyms
 from imaging_hub.dicom import dictionary, encode, tags, values, walk
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.dicom.transfer_syntax import KNOWN

@@ -5,7 +5,7 @@ from __future__ import annotations
 from an_instance import PSEUDONYMS, an_instance, sequence, text
 from hypothesis import strategies as st
 
-from imaging_hub.deidentification.instance import Pseudonyms, SourceInstance
+from imaging_hub.deidentification.source_and_outcome import Pseudonyms, SourceInstance
 from imaging_hub.dicom.elements import Element
 
 OTHER = Pseudonyms("S-OTHER-0000-0000-0002", bytes(32), -77)

@@ -24,7 +24,7 @@ from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.cohorts import release
 from imaging_hub.console import create_console
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.deidentification.instance import AttributeChange, DeidentifiedInstance
+from imaging_hub.deidentification.source_and_outcome import AttributeChange, DeidentifiedInstance
 from imaging_hub.gateway import console_operators
 from imaging_hub.http.serving import serve
 from imaging_hub.intake import journal

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, text
 
-from imaging_hub.deidentification.instance import AttributeChange
+from imaging_hub.deidentification.source_and_outcome import AttributeChange
 
 
 def store(connection: Connection, lists: Iterable[Sequence[AttributeChange] | str]) -> list[str]:

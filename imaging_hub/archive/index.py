@@ -17,7 +17,7 @@ from imaging_hub.archive import deidentification_changes
 from imaging_hub.archive.objects import StoredObject
 from imaging_hub.archive.series import describe, position_mm
 from imaging_hub.archive.stored_header import StoredHeader
-from imaging_hub.deidentification.instance import DeidentifiedInstance
+from imaging_hub.deidentification.source_and_outcome import DeidentifiedInstance
 from imaging_hub.errors import HubError
 
 _T = TypeVar("_T")

@@ -15,8 +15,8 @@ from imaging_hub.console.route_parameters import StaffRequest
 from imaging_hub.deidentification.engine import plan
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.identifiers import collector
-from imaging_hub.deidentification.instance import AttributeChange, Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.deidentification.profile import profile
+from imaging_hub.deidentification.source_and_outcome import AttributeChange, Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.dicom import part10, walk
 from imaging_hub.errors import HubError, NotFound
 from imaging_hub.gateway import rejection_log, senders

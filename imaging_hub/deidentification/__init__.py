@@ -20,14 +20,14 @@ from imaging_hub.deidentification.engine.plan import Plan, compile
 from imaging_hub.deidentification.folder import FileOutcome, pseudonyms
 from imaging_hub.deidentification.folder import deidentify as deidentify_files
 from imaging_hub.deidentification.identifiers.collector import collect
-from imaging_hub.deidentification.instance import (
+from imaging_hub.deidentification.profile.profile import Profile, load, shipped
+from imaging_hub.deidentification.source_and_outcome import (
     AttributeChange,
     DeidentifiedInstance,
     Pseudonyms,
     Quarantined,
     SourceInstance,
 )
-from imaging_hub.deidentification.profile.profile import Profile, load, shipped
 
 __all__ = [
     "AttributeChange",

@@ -19,8 +19,8 @@ from imaging_hub.deidentification.engine.plan import compile
 from imaging_hub.deidentification.folder import pseudonyms
 from imaging_hub.deidentification.identifiers.collector import collect
 from imaging_hub.deidentification.identifiers.vocabulary import fold, is_term
-from imaging_hub.deidentification.instance import Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.deidentification.profile.profile import Profile
+from imaging_hub.deidentification.source_and_outcome import Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.dicom import part10, tags, values, walk
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.errors import MalformedDataset

@@ -24,8 +24,8 @@ from typing import Any
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.engine.plan import compile
 from imaging_hub.deidentification.identifiers import collector
-from imaging_hub.deidentification.instance import Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.deidentification.profile.profile import Profile
+from imaging_hub.deidentification.source_and_outcome import Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.dicom import part10, tags, values, walk
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.errors import HubError, MalformedDataset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 
-from imaging_hub.deidentification.instance import Pseudonyms
+from imaging_hub.deidentification.source_and_outcome import Pseudonyms
 from imaging_hub.keys.keyring import Keyring
 from imaging_hub.keys.pseudonym_chain import crockford_base32
 

@@ -24,7 +24,7 @@ from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.engine.plan import Plan, PlanCache
 from imaging_hub.deidentification.identifiers.collector import IdentifierCollector
-from imaging_hub.deidentification.instance import AttributeChange, Pseudonyms, Quarantined, SourceInstance
+from imaging_hub.deidentification.source_and_outcome import AttributeChange, Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.dicom.elements import Buffer, Dataset
 from imaging_hub.errors import HubError
 from imaging_hub.intake import deidentification_socket, patient_identifiers, retention

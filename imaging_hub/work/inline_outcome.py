@@ -16,7 +16,7 @@ from typing import Any
 
 from imaging_hub.archive.index import StoredInstance
 from imaging_hub.deidentification.identifiers import residual_check
-from imaging_hub.deidentification.instance import DeidentifiedInstance, Quarantined
+from imaging_hub.deidentification.source_and_outcome import DeidentifiedInstance, Quarantined
 from imaging_hub.errors import KeyringError, SealBroken
 from imaging_hub.intake.journal import SEND_AGAIN
 from imaging_hub.intake.study_keys import StudyKey

@@ -23,7 +23,7 @@ from imaging_hub.cohorts import release as releases
 from imaging_hub.database import Database, DatabaseRole, wake_workers
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.engine.plan import PlanCache
-from imaging_hub.deidentification.instance import Pseudonyms, Quarantined
+from imaging_hub.deidentification.source_and_outcome import Pseudonyms, Quarantined
 from imaging_hub.errors import KeyringError, StorageUnavailable, ThirdPartyUnavailable
 from imaging_hub.intake import completeness, journal, patient_identifiers, retention, study_keys
 from imaging_hub.intake.completeness import StudyRevision

@@ -12,7 +12,12 @@ from typing import Self
 from imaging_hub.archive.index import StoredInstance
 from imaging_hub.archive.objects import ObjectStore, StoredObject
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
-from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
+from imaging_hub.deidentification.source_and_outcome import (
+    DeidentifiedInstance,
+    Pseudonyms,
+    Quarantined,
+    SourceInstance,
+)
 from imaging_hub.dicom import part10
 from imaging_hub.dicom.elements import Buffer
 from imaging_hub.intake.journal import JournalEntry

@@ -10,7 +10,7 @@ import pytest
 from an_instance import PSEUDONYMS, an_instance, delivered, engine, first_item, leaves, text, value_at
 from dataset_bytes import EXPLICIT, IMPLICIT, SEQUENCE_END, UNDEFINED, element, implicit, item, nested
 
-from imaging_hub.deidentification.instance import Quarantined, SourceInstance
+from imaging_hub.deidentification.source_and_outcome import Quarantined, SourceInstance
 from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Dataset, Element
 

@@ -14,8 +14,8 @@ from varied_series import sources
 
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.engine.plan import compile as compile_plan
-from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, SourceInstance
 from imaging_hub.deidentification.profile.profile import load
+from imaging_hub.deidentification.source_and_outcome import DeidentifiedInstance, Pseudonyms, SourceInstance
 from imaging_hub.dicom import part10
 from imaging_hub.dicom.transfer_syntax import KNOWN
 from imaging_hub.errors import MalformedDataset

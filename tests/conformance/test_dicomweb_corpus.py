@@ -19,8 +19,8 @@ from imaging_hub.archive.objects import ObjectStore
 from imaging_hub.database import Database, DatabaseRole
 from imaging_hub.deidentification.engine import plan
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
-from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, SourceInstance
 from imaging_hub.deidentification.profile import profile
+from imaging_hub.deidentification.source_and_outcome import DeidentifiedInstance, Pseudonyms, SourceInstance
 from imaging_hub.dicom import part10
 from imaging_hub.dicomweb import routes
 from imaging_hub.errors import MalformedDataset

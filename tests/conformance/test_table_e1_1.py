@@ -27,8 +27,8 @@ from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.attribute import TEXT_VRS, vr_of
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.engine.plan import compile as compile_plan
-from imaging_hub.deidentification.instance import Quarantined, SourceInstance
 from imaging_hub.deidentification.profile.profile import load
+from imaging_hub.deidentification.source_and_outcome import Quarantined, SourceInstance
 from imaging_hub.deidentification.standard_tables import FULL_DATES, MODIFIED_DATES, RETAIN_UIDS, AttributeRow
 from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Dataset, Element

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, seed, settings
 
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.engine.plan import compile as compile_plan
-from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, SourceInstance
 from imaging_hub.deidentification.profile.profile import load, shipped
+from imaging_hub.deidentification.source_and_outcome import DeidentifiedInstance, Pseudonyms, SourceInstance
 from imaging_hub.dicom import part10
 
 OTHER = Pseudonyms("S-OTHER-0000-0000-0002", bytes(32), -77)

@@ -6,7 +6,7 @@ import pytest
 from an_instance import PSEUDONYMS, an_instance, delivered, engine, leaves, sequence, text
 
 from imaging_hub.deidentification import shipped
-from imaging_hub.deidentification.instance import DeidentifiedInstance, Quarantined
+from imaging_hub.deidentification.source_and_outcome import DeidentifiedInstance, Quarantined
 from imaging_hub.dicom.elements import Element
 
 NAME, PATIENT_ID, NUMBER = "GAELDOURT^LOIC", "IPP77120934", "77120934"

@@ -20,7 +20,12 @@ from an_instance import (
     written,
 )
 
-from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
+from imaging_hub.deidentification.source_and_outcome import (
+    DeidentifiedInstance,
+    Pseudonyms,
+    Quarantined,
+    SourceInstance,
+)
 from imaging_hub.dicom.elements import Element
 
 COMMENTS = 0x00104000

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from imaging_hub.archive import index, search, totals
 from imaging_hub.archive.search_filters import SeriesFilter, StudyFilter
 from imaging_hub.database import Database, DatabaseRole
-from imaging_hub.deidentification.instance import AttributeChange
+from imaging_hub.deidentification.source_and_outcome import AttributeChange
 from imaging_hub.errors import HubError
 from imaging_hub.review import differences
 

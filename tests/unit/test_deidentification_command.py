@@ -18,8 +18,8 @@ from imaging_hub.cli import app
 from imaging_hub.deidentification import folder
 from imaging_hub.deidentification.engine.actions import InstanceActions
 from imaging_hub.deidentification.folder import deidentify, files_of, pseudonyms
-from imaging_hub.deidentification.instance import SourceInstance
 from imaging_hub.deidentification.profile.profile import load, shipped
+from imaging_hub.deidentification.source_and_outcome import SourceInstance
 from imaging_hub.dicom import part10, values, walk
 from imaging_hub.errors import HubError
 

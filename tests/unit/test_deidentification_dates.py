@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
-from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms
+from imaging_hub.deidentification.source_and_outcome import DeidentifiedInstance, Pseudonyms
 from imaging_hub.dicom.elements import Dataset, Element
 
 RESEARCH = "research-longitudinal"

@@ -13,7 +13,7 @@ from reportlab.lib import pdfencrypt
 from reportlab.pdfgen.canvas import Canvas
 
 from imaging_hub.deidentification.documents import document_reader
-from imaging_hub.deidentification.instance import DeidentifiedInstance, Quarantined, SourceInstance
+from imaging_hub.deidentification.source_and_outcome import DeidentifiedInstance, Quarantined, SourceInstance
 from imaging_hub.dicom import values
 from imaging_hub.dicom.elements import Element
 

@@ -23,7 +23,12 @@ from an_instance import (
 )
 
 from imaging_hub.deidentification.identifiers.collector import collect
-from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
+from imaging_hub.deidentification.source_and_outcome import (
+    DeidentifiedInstance,
+    Pseudonyms,
+    Quarantined,
+    SourceInstance,
+)
 from imaging_hub.dicom import part10, values, walk
 from imaging_hub.dicom.elements import Dataset, Element
 

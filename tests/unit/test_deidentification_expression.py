@@ -9,8 +9,8 @@ from an_instance import EXPLICIT, PSEUDONYMS, an_instance, delivered, engine, te
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imaging_hub.deidentification.instance import DeidentifiedInstance, Quarantined
 from imaging_hub.deidentification.profile.expression import condition
+from imaging_hub.deidentification.source_and_outcome import DeidentifiedInstance, Quarantined
 from imaging_hub.dicom import walk
 from imaging_hub.dicom.elements import Element
 

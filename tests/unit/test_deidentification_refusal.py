@@ -9,7 +9,7 @@ from an_instance import EXPLICIT, PSEUDONYMS, an_instance, engine, text, written
 from dataset_bytes import JPEG_BASELINE, element, fragments
 
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
-from imaging_hub.deidentification.instance import Quarantined, SourceInstance
+from imaging_hub.deidentification.source_and_outcome import Quarantined, SourceInstance
 from imaging_hub.dicom import part10
 from imaging_hub.errors import MalformedDataset
 

@@ -19,7 +19,7 @@ from an_instance import (
 )
 from varied_series import OTHER
 
-from imaging_hub.deidentification.instance import DeidentifiedInstance, Quarantined
+from imaging_hub.deidentification.source_and_outcome import DeidentifiedInstance, Quarantined
 from imaging_hub.dicom.elements import Element
 
 STUDY_ID, INSTITUTION, PROTOCOL, SPECIES = 0x00200010, 0x00080080, 0x00181030, 0x00102201

@@ -14,8 +14,13 @@ from varied_series import OTHER, sources
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.engine.plan import compile as compile_plan
 from imaging_hub.deidentification.identifiers.collector import IdentifierCollector, collect
-from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.deidentification.profile.profile import load
+from imaging_hub.deidentification.source_and_outcome import (
+    DeidentifiedInstance,
+    Pseudonyms,
+    Quarantined,
+    SourceInstance,
+)
 from imaging_hub.dicom import part10, walk
 from imaging_hub.errors import MalformedDataset
 

@@ -13,9 +13,9 @@ from imaging_hub.deidentification.engine.private_elements import PrivateElements
 from imaging_hub.deidentification.engine.slice_cache import RunOutput
 from imaging_hub.deidentification.engine.structured_content import ContentItems
 from imaging_hub.deidentification.identifiers.patient import PatientContext, UndecodableText
-from imaging_hub.deidentification.instance import AttributeChange, Pseudonyms
 from imaging_hub.deidentification.profile import substitute
 from imaging_hub.deidentification.profile.profile import Profile
+from imaging_hub.deidentification.source_and_outcome import AttributeChange, Pseudonyms
 from imaging_hub.dicom import dates, tags, uid, values
 from imaging_hub.dicom.elements import Dataset, Element
 from imaging_hub.dicom.values import Charset

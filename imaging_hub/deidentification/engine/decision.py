@@ -7,9 +7,9 @@ from enum import IntEnum, auto
 
 from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.attribute import TEXT_VRS, is_known, is_rebuilt
-from imaging_hub.deidentification.instance import AttributeChange
 from imaging_hub.deidentification.profile.rule import ProfileRule
 from imaging_hub.deidentification.profile.substitute import LONGEST
+from imaging_hub.deidentification.source_and_outcome import AttributeChange
 from imaging_hub.dicom import tags
 
 

@@ -31,10 +31,10 @@ from imaging_hub.deidentification.engine.decision import (
     why_excluded,
     without_value,
 )
-from imaging_hub.deidentification.instance import AttributeChange
 from imaging_hub.deidentification.profile.profile import Profile
 from imaging_hub.deidentification.profile.rule import ProfileRule
 from imaging_hub.deidentification.profile.selector import AttributeSelector
+from imaging_hub.deidentification.source_and_outcome import AttributeChange
 from imaging_hub.dicom import tags
 
 _CODES_BY_URL = frozenset((tags.CodingSchemeURL, tags.URNCodeValue))

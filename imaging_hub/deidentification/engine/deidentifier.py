@@ -11,16 +11,21 @@ from __future__ import annotations
 
 from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.attribute import attribute_name
-from imaging_hub.deidentification.documents import document
+from imaging_hub.deidentification.documents import encapsulated_document
 from imaging_hub.deidentification.engine import output, refusal, slice_cache
 from imaging_hub.deidentification.engine.actions import InstanceActions, RejectedByRule
 from imaging_hub.deidentification.engine.decision_scope import DecisionScope
 from imaging_hub.deidentification.engine.plan import Plan
 from imaging_hub.deidentification.engine.slice_cache import PIXELS, EncodedRun, RunContext, SliceCache
 from imaging_hub.deidentification.identifiers.patient import PatientContext, RecentPatients, UndecodableText
-from imaging_hub.deidentification.instance import DeidentifiedInstance, Pseudonyms, Quarantined, SourceInstance
 from imaging_hub.deidentification.profile import expression
 from imaging_hub.deidentification.profile.profile import Profile
+from imaging_hub.deidentification.source_and_outcome import (
+    DeidentifiedInstance,
+    Pseudonyms,
+    Quarantined,
+    SourceInstance,
+)
 from imaging_hub.dicom import dates, encode, part10, tags, values
 from imaging_hub.dicom.element_runs import VARYING, ElementRun, ElementRunReader, around, elements_of
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
@@ -116,7 +121,7 @@ class Deidentifier:
         """What is written in place of an encapsulated document; nothing where there is none."""
         is_document = (standard_tables.iod(sop_class_uid) or "").startswith("encapsulated")
         if is_document or values.find(dataset, tags.EncapsulatedDocument) is not None:
-            return document.decide(dataset, sop_class_uid, self._profile.documents, patient)
+            return encapsulated_document.decide(dataset, sop_class_uid, self._profile.documents, patient)
         return []
 
     def _encoded(self, runs: list[ElementRun], context: RunContext, before: SliceCache) -> dict[ElementRun, EncodedRun]:

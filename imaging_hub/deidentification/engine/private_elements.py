@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from imaging_hub.deidentification.engine.decision import AttributeDecision, Handling
 from imaging_hub.deidentification.engine.decision_scope import DecisionScope
-from imaging_hub.deidentification.instance import AttributeChange
+from imaging_hub.deidentification.source_and_outcome import AttributeChange
 from imaging_hub.dicom.elements import Dataset, Element
 
 

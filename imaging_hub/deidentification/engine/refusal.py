@@ -10,9 +10,9 @@ from bisect import bisect_left
 from operator import attrgetter
 
 from imaging_hub.deidentification import standard_tables
-from imaging_hub.deidentification.instance import Pseudonyms, Quarantined
 from imaging_hub.deidentification.profile import expression
 from imaging_hub.deidentification.profile.profile import Profile
+from imaging_hub.deidentification.source_and_outcome import Pseudonyms, Quarantined
 from imaging_hub.dicom import tags, values
 from imaging_hub.dicom.elements import Dataset
 

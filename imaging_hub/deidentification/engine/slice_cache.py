@@ -14,7 +14,7 @@ from imaging_hub.deidentification.engine.decision_scope import DecisionScope
 from imaging_hub.deidentification.identifiers import residual_check
 from imaging_hub.deidentification.identifiers.patient import PatientContext
 from imaging_hub.deidentification.identifiers.residual_check import ResidualIdentifier
-from imaging_hub.deidentification.instance import AttributeChange, Pseudonyms
+from imaging_hub.deidentification.source_and_outcome import AttributeChange, Pseudonyms
 from imaging_hub.dicom import tags
 from imaging_hub.dicom.element_runs import ElementRun, around
 from imaging_hub.dicom.elements import Dataset

@@ -15,8 +15,8 @@ from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.attribute import attribute_name, vr_of
 from imaging_hub.deidentification.engine.decision import BY_NO_OPTION, AttributeDecision, Handling, action_of
 from imaging_hub.deidentification.engine.decision_scope import DecisionScope
-from imaging_hub.deidentification.instance import AttributeChange
 from imaging_hub.deidentification.profile.profile import Profile
+from imaging_hub.deidentification.source_and_outcome import AttributeChange
 from imaging_hub.dicom import tags, values
 from imaging_hub.dicom.elements import Dataset, Element
 

@@ -13,7 +13,7 @@ from imaging_hub.deidentification.identifiers.collector import IdentifierParts, 
 from imaging_hub.deidentification.identifiers.residual_check import SearchedIdentifiers
 from imaging_hub.deidentification.identifiers.text_cleaning import TextCleaner
 from imaging_hub.deidentification.identifiers.vocabulary import fold, is_term
-from imaging_hub.deidentification.instance import Pseudonyms
+from imaging_hub.deidentification.source_and_outcome import Pseudonyms
 from imaging_hub.dicom import uid, values
 from imaging_hub.dicom.element_runs import ElementRun
 from imaging_hub.dicom.elements import Buffer

@@ -30,7 +30,7 @@ from pydantic import Field, ValidationError, field_validator
 from imaging_hub import yaml_source
 from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.attribute import attribute_name
-from imaging_hub.deidentification.documents import document
+from imaging_hub.deidentification.documents import encapsulated_document
 from imaging_hub.deidentification.profile.rule import ConditionText, ProfilePart, ProfileRule
 from imaging_hub.errors import ProfileError
 from imaging_hub.yaml_source import YamlFault, YamlSource
@@ -70,7 +70,7 @@ class _File(ProfilePart):
     rules: tuple[ProfileRule, ...] = ()
     burned_in: BurnedInModalities = BurnedInModalities()
     quarantine: tuple[QuarantineCondition, ...] = ()
-    documents: document.DocumentPolicy | None = None
+    documents: encapsulated_document.DocumentPolicy | None = None
     review: tuple[ReviewCondition | str, ...] = ()
     age_cap_years: Annotated[int, Field(ge=1, le=150)] | None = None
 
@@ -96,7 +96,7 @@ class Profile:
     suspect: frozenset[str]
     trust: frozenset[str]
     quarantine: tuple[QuarantineCondition, ...]
-    documents: document.DocumentPolicy
+    documents: encapsulated_document.DocumentPolicy
     """What becomes of encapsulated documents."""
     review: frozenset[str]
     """Modalities whose series wait for a radiologist."""

@@ -1,4 +1,4 @@
--- identifying zone: doors beside the DICOM port, and what a sender must show there.
+-- identifying zone: STOW-RS and retrieval beside the DICOM port, and what a sender must show there.
 
 ALTER TABLE identifying.sender
   ADD COLUMN certificate      text,          -- SHA-256 of the certificate that it must show over TLS; NULL: any that is trusted

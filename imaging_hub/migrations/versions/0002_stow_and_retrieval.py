@@ -1,4 +1,4 @@
-"""Doors beside the DICOM port: STOW-RS, retrieval from a PACS, an Orthanc as source."""
+"""STOW-RS beside the DICOM port, retrieval from a PACS, an Orthanc as source."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ _SQL = Path(__file__).parent.parent / "sql"
 
 
 def upgrade() -> None:
-    statements = (_SQL / "doors.sql").read_text("utf-8")
+    statements = (_SQL / "stow_and_retrieval.sql").read_text("utf-8")
     op.get_bind().execution_options(no_parameters=True).exec_driver_sql(statements)
 
 

@@ -13,7 +13,7 @@ from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.documents import document_reader, transcript
 from imaging_hub.deidentification.identifiers import residual_check
 from imaging_hub.deidentification.identifiers.patient import PatientContext
-from imaging_hub.deidentification.instance import Quarantined
+from imaging_hub.deidentification.source_and_outcome import Quarantined
 from imaging_hub.dicom import tags, values
 from imaging_hub.dicom.elements import Dataset, Element
 
