@@ -158,6 +158,7 @@ def settings(tmp_path: Path, database: Database) -> Settings:
         environment="demonstration",
         database_url=database.owner_url.render_as_string(hide_password=False),
         database_role_password="unused-by-the-embedded-server",
+        spool_reserve_bytes=0,  # however full the disk is of whoever runs the tests
         gateway_port=0,
         trust_url=f"http://127.0.0.1:{_NOBODY}",
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import resource
 import shutil
 import time
 from collections import Counter
@@ -11,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import process_memory
 from pydicom.datadict import DicomDictionary
 
 from imaging_hub.deidentification.folder import FileState, deidentify
@@ -41,7 +41,7 @@ class Account:
     @property
     def peak_bytes(self) -> int:
         """The most memory that this process has had."""
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return process_memory.peak_bytes()
 
 
 def originals(folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import process_memory
 from gateway_process import GatewayProcess
 from http_gateway import RELATED, multipart
 from raw_scu import CT, VERIFICATION, Closed, Instance, RawScu, an_instance, associate_rq
@@ -121,9 +122,7 @@ def _look(gateway: GatewayProcess, account: Account, number: int) -> None:
     except (Closed, OSError):
         account.wrong.append(f"{number}: an honest sender was not served")
     assert gateway.process
-    for line in Path(f"/proc/{gateway.process.pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            account.peak_bytes = int(line.split()[1]) * 1024
+    account.peak_bytes = process_memory.peak_bytes(gateway.process.pid)
 
 
 def _states(database: Database, account: Account) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
+import process_memory
 import pytest
 from dataset_bytes import EXPLICIT, IMPLICIT, JPEG_BASELINE, element, fragments, implicit, item
 from gateway_process import GatewayProcess
@@ -235,21 +236,16 @@ def test_the_memory_of_a_receiver_does_not_grow_with_the_object(
         receiver.start()
         association = RawScu(receiver.settings.dicom_port, contexts=((CT, (JPEG_BASELINE,)),))
         assert association.store(_with(fragments(*(bytes(1 << 20) for _ in range(9))), 1)) == 0
-        before = _peak_kib(receiver)
+        assert receiver.process
+        before = process_memory.peak_bytes(receiver.process.pid)
         assert association.store(_with(fragments(*(bytes(1 << 20) for _ in range(150))), 2)) == 0
-        assert _peak_kib(receiver) - before < 32 << 10
+        assert process_memory.peak_bytes(receiver.process.pid) - before < 32 << 20
 
 
 def _with(pixels: bytes, number: int = 1) -> Instance:
     """A CT instance with these pixel data and what is before and behind them."""
     small = an_instance(number)
     return Instance(small.sop_instance_uid, small.dataset[: small.dataset.rindex(b"\xe0\x7f\x10\0OW")] + pixels)
-
-
-def _peak_kib(receiver: GatewayProcess) -> int:
-    assert receiver.process is not None
-    status = Path(f"/proc/{receiver.process.pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0])
 
 
 def test_a_study_with_two_patients_is_told_when_it_is_complete(gateway: StorageServer, database: Database) -> None:
