@@ -42,6 +42,13 @@ def contracts(root: Path) -> dict[str, dict[str, Any]]:
     return {one["name"]: one for one in tools["importlinter"]["contracts"]}
 
 
+def test_every_folder_is_a_package_that_the_contracts_see(root: Path) -> None:
+    """Alembic loads its revisions by path."""
+    folders = {path.parent for path in (root / "imaging_hub").rglob("*.py")}
+    without = {folder.relative_to(root).as_posix() for folder in folders if not (folder / "__init__.py").exists()}
+    assert without == {"imaging_hub/migrations", "imaging_hub/migrations/versions", "imaging_hub/trust/migrations"}
+
+
 def test_every_room_has_a_zone(root: Path) -> None:
     package = root / "imaging_hub"
     rooms = {path.stem for path in package.glob("*.py")} | {path.parent.name for path in package.glob("*/__init__.py")}

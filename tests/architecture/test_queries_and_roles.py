@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 CHOOSERS = ("cli/", "console/", "gateway/", "trust/", "web/", "work/", "database.py")
 """Rooms that are processes of a role, or start them. Every other one is handed a `Connection` or a `DatabaseLogin`."""
 
+ROLES = {
+    "console": {"CONSOLE"},
+    "gateway": {"GATEWAY"},
+    "trust": {"OWNER", "TRUST"},
+    "web": {"WEB"},
+    "work": {"OWNER", "WORKER"},
+}
+"""Roles that these choose; who owns a database migrates it and asks whether it is well. A command may start any."""
+
 WITHOUT_QUERIES = ("cli/", "console/", "dicomweb/", "http/", "web/")
 """Rooms that show, and ask the others."""
 
@@ -93,12 +102,15 @@ READERS = {
 WRITERS = {"review": {"hub.series": "the column `review_state`, on which the index builds the state of a study"}}
 """Rooms that write a table of another."""
 
-_VERB = r"(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|COPY|LISTEN|NOTIFY)"
+_VERB = r"(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|MERGE INTO|TRUNCATE|WITH|COPY|LISTEN|NOTIFY|SET ROLE|CALL)"
 _STATEMENT = re.compile(
     rf"^\s*{_VERB}\b|(?i:^\s*(?:select\s.+\sfrom|insert\s+into|update\s+\S+\s+set|delete\s+from)\s)", re.DOTALL
 )
+_DRIVERS = ("sqlalchemy", "psycopg", "duckdb", "asyncpg", "sqlite3")
 _TABLE = re.compile(r"\b(?:identifying|hub|trust|audit|work)\.[a-z_]+\b")
-_WRITTEN = re.compile(r"\b(?:INSERT INTO|UPDATE|DELETE FROM|COPY)\s+((?:identifying|hub|trust|audit)\.[a-z_]+)\b")
+_WRITTEN = re.compile(
+    r"\b(?:INSERT INTO|UPDATE|DELETE FROM|MERGE INTO|TRUNCATE|COPY)\s+((?:identifying|hub|trust|audit)\.[a-z_]+)\b"
+)
 _MADE = re.compile(r"\bCREATE (?:TABLE|VIEW) ((?:identifying|hub|trust|audit)\.[a-z_]+)\b")
 
 
@@ -110,6 +122,19 @@ def test_a_role_is_chosen_only_by_what_runs_as_a_process(modules: list[Module]) 
         for line in _mentions_of_roles(module.tree)
     ]
     assert choosing == []
+
+
+def test_each_process_chooses_its_own_role(modules: list[Module]) -> None:
+    chosen = defaultdict(set)
+    for module in modules:
+        room = _place(module).partition("/")[0]
+        if room in ROLES and not module.is_revision:
+            chosen[room] |= {
+                node.attr
+                for node in ast.walk(module.tree)
+                if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "DatabaseRole"
+            }
+    assert chosen == ROLES
 
 
 def test_rooms_that_show_ask_the_others(modules: list[Module]) -> None:
@@ -170,13 +195,16 @@ def _mentions_of_roles(tree: ast.Module) -> Iterator[int]:
 
 
 def _queries(tree: ast.Module) -> Iterator[int]:
-    """Lines that hold a statement, or import what makes one of a text."""
+    """Lines that hold a statement, or name more of a driver than the type of a connection and what it raises."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and _STATEMENT.match(node.value):
             yield node.lineno
-        if isinstance(node, ast.ImportFrom) and node.module in ("sqlalchemy", "psycopg"):
-            yield from (node.lineno for name in node.names if name.name in ("text", "sql", "select", "table"))
-        if isinstance(node, ast.Attribute) and node.attr in ("execute", "exec_driver_sql"):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_DRIVERS):
+            known = node.module == "sqlalchemy.exc" or {name.name for name in node.names} == {"Connection"}
+            yield from () if known else (node.lineno,)
+        if isinstance(node, ast.Import):
+            yield from (node.lineno for name in node.names if name.name.startswith(_DRIVERS))
+        if isinstance(node, ast.Attribute) and node.attr in ("execute", "exec_driver_sql", "scalar", "scalars"):
             yield node.lineno
 
 
