@@ -30,7 +30,8 @@ _NULLS = {"", "~", "null", "Null", "NULL"}
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _HEXADECIMAL = re.compile(r"0x[0-9A-Fa-f]{1,15}")
 _DECIMAL = re.compile(r"[-+]?(?:[0-9]{1,18}\.[0-9]{0,18}|\.[0-9]{1,18})")
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+_NO_TEXT = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""A fault quotes keys on a terminal: what would steer it, or turn the direction of the text, is refused."""
 
 
 class YamlFault(HubError):

@@ -228,7 +228,7 @@ def _freeze_cohort(demo: Demonstration) -> str:
         for row in counted["flowchart"]:
             demo.console.print(f"   {row['step']:<56} {row['subjects']:>8}", highlight=False)
         frozen = _json(api.post("/cohorts", json={"definition": definition, "permit": demo.tokens["permit"]}))
-    demo.report(cohort=frozen["id"][:16])
+    demo.report(cohort=frozen["id"])
     return str(frozen["id"])
 
 
@@ -258,7 +258,7 @@ def _download_release(demo: Demonstration, cohort: str, home: Path) -> None:
     if not verification.ok:
         raise HubError("the download does not verify", code="demo")
     demo.report(
-        release=requested["id"][:16],
+        release=requested["id"],
         files=summary.files,
         megabytes=f"{summary.bytes / 1e6:.1f}",
         verified="every SHA-256",

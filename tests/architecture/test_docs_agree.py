@@ -28,7 +28,8 @@ _COMMAND = re.compile(r"imaging-hub ([a-z-]+)(?: ([a-z-]+))?")
 
 
 def _pages(root: Path) -> list[Path]:
-    return [root / "README.md", root / "CHANGELOG.md", *sorted((root / "docs").rglob("*.md"))]
+    first = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+    return [*(root / name for name in first), *sorted((root / "docs").rglob("*.md"))]
 
 
 def test_every_setting_is_documented_and_no_other(root: Path) -> None:
@@ -144,8 +145,10 @@ def test_every_dependency_has_its_reason(root: Path) -> None:
 
 
 def _exists(verb: str, noun: str) -> bool:
-    """Whether the command line has that verb and, where the verb is a group, that noun."""
+    """Whether the command line has that verb and, where the verb is a group, that noun; or that option of its own."""
     hub = typer.main.get_command(app)
+    if verb.startswith("--"):
+        return any(verb in option.opts for option in hub.params)
     try:
         command = hub.get_command(hub.context_class(hub), verb)
     except ModuleNotFoundError:

@@ -98,6 +98,15 @@ def test_the_same_search_finds_them_in_what_the_hospitals_sent_and_not_in_the_se
     assert len(_holders(home / "synthetic", needles)) > 100
 
 
+def test_what_is_printed_of_cohort_and_release_names_them(told: subprocess.CompletedProcess[str], home: Path) -> None:
+    """Whoever types it again, as after `imaging-hub download`, is understood."""
+    settings = Settings(home=home, environment="demonstration")
+    with open_database(settings).begin(DatabaseRole.OWNER) as connection:
+        rows = connection.execute(text("SELECT id, cohort FROM hub.release")).all()
+    printed = set(told.stdout.split())
+    assert any({row.id, row.cohort} <= printed for row in rows)
+
+
 def test_no_nir_is_at_rest_outside_the_identifying_zone(
     told: subprocess.CompletedProcess[str], home: Path, tmp_path: Path
 ) -> None:
