@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
-from pyarrow import parquet
+from pyarrow import ArrowException, parquet
 from sqlalchemy import Connection, text
 from stdnum.fr import nir
 
@@ -24,6 +26,7 @@ _SHAPE = re.compile(
 )
 _SHAPE_SQL = "[1-478] ?[0-9]{2} ?[0-9]{2} ?([0-9]{2}|2[ABab]) ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}"
 _BATCH_ROWS = 1000
+_PARQUET, _GZIP = b"PAR1", b"\x1f\x8b"
 _IDENTIFYING = "identifying"
 
 
@@ -89,17 +92,22 @@ def _list_files(folder: Path, excluded: Sequence[Path]) -> Iterator[Path]:
 
 
 def _count_in_file(file: Path) -> int:
-    """Count the NIR in one file, with Parquet and gzip decompressed."""
-    if file.suffix == ".parquet":
-        batches = parquet.ParquetFile(file).iter_batches(_BATCH_ROWS)
-        return sum(
-            count_nirs("\n".join(map(str, column.to_pylist())).encode())
-            for batch in batches
-            for column in batch.columns
-        )
-    if file.suffix == ".gz":
-        return count_nirs(gzip.decompress(file.read_bytes()))
+    """Count the NIR in one file, with Parquet and gzip decompressed; one that breaks off is searched as it is."""
     if not file.stat().st_size:
         return 0  # nothing to map
     with file.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as content:
+        # An object of the archive has no suffix, so its first bytes say what it is.
+        with suppress(ArrowException, OSError, EOFError, zlib.error):
+            if content[:4] == _PARQUET:
+                return _count_in_parquet(file)
+            if content[:2] == _GZIP:
+                return count_nirs(gzip.decompress(content))
         return count_nirs(content)
+
+
+def _count_in_parquet(file: Path) -> int:
+    return sum(
+        count_nirs("\n".join(map(str, column.to_pylist())).encode())
+        for batch in parquet.ParquetFile(file).iter_batches(_BATCH_ROWS)
+        for column in batch.columns
+    )

@@ -81,9 +81,21 @@ def test_every_file_is_searched_and_the_identifying_zone_is_not(database: Databa
     (tmp_path / "old.log.gz").write_bytes(gzip.compress(CORSICAN.encode()))
     (tmp_path / "empty").touch()
     pq.write_table(pa.table({"day": [1], "person": [NIR]}), tmp_path / "person.parquet")
+    # An object of the archive is named by its digest, whatever it is.
+    people = pa.table({"person": [f"{NIR} and {word} besides" for word in ("much", "more", "much") * 9]})
+    pq.write_table(people, tmp_path / "74e7585e")
+    (tmp_path / "b4c1").write_bytes(gzip.compress(NIR.encode()))
+    (tmp_path / "cut.parquet").write_bytes(f"PAR1 {NIR} ".encode())
     found = scanned(database, tmp_path, excluded=(tmp_path / "identifying",))
-    assert {Path(place).name for place in found.findings} == {"worker.log", "old.log.gz", "person.parquet"}
-    assert found.files == 4
+    assert {Path(place).name for place in found.findings} == {
+        "worker.log",
+        "old.log.gz",
+        "person.parquet",
+        "74e7585e",
+        "b4c1",
+        "cut.parquet",
+    }
+    assert found.files == 7
 
 
 def test_the_command_names_places_and_never_a_number(settings: Settings, database: Database, tmp_path: Path) -> None:
