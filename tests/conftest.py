@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -51,6 +52,10 @@ _LONGEST = (
 """Files that take longest go first, so that the processes end together; the others follow."""
 _NOBODY = 1
 """A port on which nobody listens: a hub that asks nothing of its third party needs none."""
+
+
+os.environ["IMAGING_HUB_SPOOL_RESERVE_BYTES"] = str(1 << 60)
+"""The disk counts as full, so that no test depends on how full it is: one that needs room asks for a reserve of 0."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -158,7 +163,7 @@ def settings(tmp_path: Path, database: Database) -> Settings:
         environment="demonstration",
         database_url=database.owner_url.render_as_string(hide_password=False),
         database_role_password="unused-by-the-embedded-server",
-        spool_reserve_bytes=0,  # however full the disk is of whoever runs the tests
+        spool_reserve_bytes=0,
         gateway_port=0,
         trust_url=f"http://127.0.0.1:{_NOBODY}",
     )

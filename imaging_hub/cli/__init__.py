@@ -16,6 +16,7 @@ from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
 from imaging_hub import __version__
+from imaging_hub.cli.fault import print_fault
 from imaging_hub.errors import HubError
 
 _VERBS = {
@@ -77,8 +78,11 @@ class _Verbs(TyperGroup):
 def _with_the_service() -> str:
     """The command that adds the service to this installation, from where pip has it (PEP 610): no index has it."""
     recorded = distribution("imaging-hub").read_text("direct_url.json")
-    origin = f" @ {json.loads(recorded)['url']}" if recorded else ""
-    return f"pip install 'imaging-hub[hub]{origin}'"
+    if not recorded:
+        return "pip install 'imaging-hub[hub]'"
+    origin = json.loads(recorded)
+    hashed = origin.get("archive_info", {}).get("hash", "")
+    return f"pip install 'imaging-hub[hub] @ {origin['url']}{hashed and '#'}{hashed}'"
 
 
 app = typer.Typer(cls=_Verbs, no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
@@ -102,10 +106,7 @@ def main() -> None:
     try:
         app()
     except HubError as fault:
-        console = Console(stderr=True)
-        console.print(f"{fault} [{fault.code}]", markup=False, highlight=False)
-        if fault.hint:
-            console.print(f"What to do: {fault.hint}", markup=False, highlight=False)
+        print_fault(fault)
         sys.exit(1)
     except ModuleNotFoundError as missing:
         if not missing.name or missing.name.startswith("imaging_hub"):

@@ -15,8 +15,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from imaging_hub.cli.fault import print_fault
 from imaging_hub.cli.options import Json
-from imaging_hub.errors import HubError, KeyringError
+from imaging_hub.errors import HubError, KeyringError, StorageUnavailable
 
 if TYPE_CHECKING:
     from imaging_hub.deidentification.folder import FileOutcome, FolderProgress
@@ -50,7 +51,7 @@ def deidentify(
         loaded = load(profile)
         key = read_key(key_file)
     except HubError as fault:
-        _print_fault(errors, fault)
+        print_fault(fault)
         raise typer.Exit(2) from None
     files = folder.files_of(source)
     try:
@@ -60,11 +61,15 @@ def deidentify(
         if report is not None:
             report.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", "utf-8")
     except OSError:
-        errors.print("The output could not be written [storage-unavailable]", markup=False)
-        errors.print("What to do: check the free space and the permissions of DST and the report", markup=False)
+        print_fault(
+            StorageUnavailable(
+                "the output could not be written",
+                hint="check the free space and the permissions of DST and the report",
+            )
+        )
         raise typer.Exit(1) from None
     except HubError as fault:
-        _print_fault(errors, fault)
+        print_fault(fault)
         raise typer.Exit(1) from None
     if as_json:
         typer.echo(json.dumps({name: value for name, value in result.items() if name != "files"}))
@@ -84,11 +89,6 @@ def read_key(path: Path) -> bytes:
     if len(text) != 64 or not all(character in "0123456789abcdefABCDEF" for character in text):
         raise KeyringError("the key is not 64 hexadecimal characters", hint="make one with `openssl rand -hex 32`")
     return bytes.fromhex(text)
-
-
-def _print_fault(console: Console, fault: HubError) -> None:
-    console.print(f"{fault} [{fault.code}]", markup=False, highlight=False)
-    console.print(f"What to do: {fault.hint}", markup=False, highlight=False)
 
 
 def _check_paths(source: Path, destination: Path) -> None:

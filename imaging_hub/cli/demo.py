@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import signal
 import socket
 import threading
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from rich.console import Console
@@ -33,7 +34,7 @@ def demo(
     """Run every step with synthetic patients, and keep serving the pages."""
     began = time.monotonic()
     console = Console(soft_wrap=True)
-    _prepare_folder(home)
+    lock = _prepare_folder(home)
     settings = _settings(home)
     hub = prepare(settings)
     processes = HubProcesses(settings, hub)
@@ -53,14 +54,33 @@ def demo(
         processes.stop()
         watcher.join()
         hub.dispose()
+        lock.close()
 
 
-def _prepare_folder(home: Path) -> None:
+def _prepare_folder(home: Path) -> TextIO:
+    """Empty the folder of a former demo; return its mark, locked until it is closed."""
+    if home.is_symlink() or (home.exists() and not home.is_dir()):
+        raise HubError("the home of the demo is no folder", code="demo", hint="choose another --home")
     if home.exists() and any(home.iterdir()) and not (home / _MARK).exists():
         raise HubError("the folder holds something that is no demo", code="demo", hint="choose another --home")
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
-    (home / _MARK).touch()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        mark = (home / _MARK).open("a")
+    except OSError:
+        raise HubError("the folder cannot be made", code="demo", hint="choose another --home") from None
+    try:
+        fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        mark.close()
+        raise HubError(
+            "another demo runs in this folder", code="demo", hint="end that one, or choose another --home"
+        ) from None
+    for entry in home.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != _MARK:
+            entry.unlink()
+    return mark
 
 
 def _settings(home: Path) -> Settings:

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+WAITING = (
+    "The import waits: the spool is near its quota, or the disk has less free than spool_reserve_bytes."
+    " It goes on by itself; imaging-hub doctor says which, and what to do."
+)
+
 
 @app.command()
 def take(
@@ -49,7 +54,13 @@ def take(
     with Reception(settings, database).running() as reception:
         imported = list(
             track(
-                folder_import.import_files(reception, known_sender, files, settings.dataset_max_bytes),
+                folder_import.import_files(
+                    reception,
+                    known_sender,
+                    files,
+                    settings.dataset_max_bytes,
+                    on_wait=lambda: console.print(WAITING, soft_wrap=True),
+                ),
                 "Importing",
                 total=len(files),
                 console=console,

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from imaging_hub.cli.fault import print_fault
 from imaging_hub.cli.options import Json
 from imaging_hub.errors import HubError
 
@@ -211,11 +212,8 @@ def _exit_on_fault(status: int) -> Iterator[None]:
     try:
         yield
     except (HubError, OSError) as fault:
-        console = Console(stderr=True)
-        message = f"{fault} [{fault.code}]" if isinstance(fault, HubError) else "the file cannot be read"
-        console.print(message, markup=False, highlight=False, soft_wrap=True)
-        if isinstance(fault, HubError) and fault.hint:
-            console.print(f"What to do: {fault.hint}", markup=False, highlight=False, soft_wrap=True)
+        unreadable = HubError("the file cannot be read", code="file-unreadable", hint="check its path and permissions")
+        print_fault(fault if isinstance(fault, HubError) else unreadable)
         raise typer.Exit(status) from None
 
 

@@ -85,7 +85,7 @@ def _journal_orphan(connection: Connection, spool: Spool, digest: str) -> bool:
         return False
     preamble = OriginalPreamble.decode(file)
     if preamble is None:
-        log.error("orphan-of-nobody")
+        log.error("orphan-without-hospital")
         return False
     meta, dataset = part10.split(file)
     validation = validate_instance(dataset, meta.transfer_syntax_uid, meta.sop_class_uid, meta.sop_instance_uid)

@@ -40,17 +40,20 @@ def import_files(
     files: Sequence[Path],
     dataset_max_bytes: int,
     *,
+    on_wait: Callable[[], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[ImportedFile]:
-    """Import files in order, and wait while the spool is above its watermark.
+    """Import files in order, and wait while spool or disk has too little room: `on_wait` is called as a wait begins.
 
     Raises `StorageUnavailable` after a failed fsync, when the disk can no longer be trusted.
     """
     readers = [IncomingFileReader(reception, sender, dataset_max_bytes) for _ in range(CONCURRENT_FILES)]
     with ThreadPoolExecutor(CONCURRENT_FILES) as pool:
         for start in range(0, len(files), CONCURRENT_FILES):
-            while not reception.is_accepting():
-                sleep(_PAUSE_SECONDS)
+            if not reception.is_accepting():
+                on_wait()
+                while not reception.is_accepting():
+                    sleep(_PAUSE_SECONDS)
             yield from pool.map(_import_file, readers, files[start : start + CONCURRENT_FILES])
 
 

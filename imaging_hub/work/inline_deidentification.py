@@ -12,6 +12,7 @@ import socket
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Lock, Thread
 
@@ -204,8 +205,14 @@ def run(settings: Settings, database: Database) -> None:
     deidentifier = InlineDeidentifier(settings, database, ThirdParty.connect(settings))
     listener = deidentification_socket.listen(settings.handover_socket)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: listener.shutdown(socket.SHUT_RDWR))
+        signal.signal(number, lambda *_: _end(listener))
     serve(listener, deidentifier)
+
+
+def _end(listener: socket.socket) -> None:
+    """Have `serve` return; a second signal finds the socket shut down or closed."""
+    with suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 def serve(listener: socket.socket, deidentifier: InlineDeidentifier) -> None:

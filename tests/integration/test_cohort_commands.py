@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,16 @@ def test_from_an_account_to_a_release_and_back(config: Path, tmp_path: Path) -> 
     nobody = call(cohort.app, "freeze", file, "--project", "q", *common)
     assert nobody.exit_code == 2
     assert "name the permit" in nobody.output
+
+
+def test_a_fault_is_one_line_however_long(tmp_path: Path) -> None:
+    file = tmp_path / ("long_" * 30) / "cancer.yaml"
+    file.parent.mkdir()
+    file.write_text(DEFINITION.replace("C*", "C34"))
+    command = [sys.executable, "-m", "imaging_hub", "cohort", "check", str(file)]
+    (fault,) = subprocess.run(command, capture_output=True, text=True).stderr.splitlines()
+    assert fault.startswith(f"{file}:3: ")
+    assert fault.endswith("[cohort-definition]")
 
 
 def test_a_wrong_definition_is_refused_before_anything_is_opened(tmp_path: Path) -> None:

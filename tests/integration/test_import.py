@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from http_gateway import a_file
@@ -86,7 +87,8 @@ def test_above_the_watermark_it_waits_for_room(settings: Settings, database: Dat
     for number in range(4):
         (folder / f"{number}.dcm").write_bytes(a_file(an_instance(number, pixels=250_000)))
     narrow = settings.model_copy(update={"spool_max_bytes": 1 << 20, "spool_reserve_bytes": 0})
-    paused = []
+    paused: list[float] = []
+    waits: list[int] = []
 
     def pause(seconds: float) -> None:
         paused.append(seconds)
@@ -96,15 +98,31 @@ def test_above_the_watermark_it_waits_for_room(settings: Settings, database: Dat
         )  # room is made, time passes
 
     with Reception(narrow, database).running() as reception:
-        first = _taken(reception, folder, pause)
+        first = _taken(reception, folder, pause, waits)
         (folder / "more.dcm").write_bytes(a_file(an_instance(9)))
         reception._capacity._disk_checked_at = float("-inf")
-        second = _taken(reception, folder, pause)
+        second = _taken(reception, folder, pause, waits)
     assert [one.received.situation.value for one in first] == ["stored"] * 4
-    assert paused == [2.0]
+    assert (paused, waits) == ([2.0], [0])  # told before the first pause
     assert [one.received.situation.value for one in second].count("stored") == 1
 
 
-def _taken(reception: Reception, folder: Path, pause: object) -> list[ImportedFile]:
+def test_who_waits_is_told_why(settings: Settings, database: Database, tmp_path: Path) -> None:
+    let_in(database)
+    full = settings.model_copy(update={"spool_reserve_bytes": 1 << 60})
+    command = [sys.executable, "-m", "imaging_hub", "import", "HOSPITAL", str(_a_folder(tmp_path / "cd"))]
+    environment = {**os.environ, **full.as_environment()}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stderr is not None
+        said = waiting.stderr.readline()
+        waiting.terminate()
+    assert "waits" in said
+    assert "spool_reserve_bytes" in said
+    assert "imaging-hub doctor" in said
+    assert rows(database) == []
+
+
+def _taken(reception: Reception, folder: Path, pause: Callable[[float], None], waits: list[int]) -> list[ImportedFile]:
     files = folder_import.list_files(folder)
-    return list(folder_import.import_files(reception, SENDER, files, 1 << 30, sleep=pause))  # type: ignore[arg-type]
+    on_wait = lambda: waits.append(len(waits))  # noqa: E731
+    return list(folder_import.import_files(reception, SENDER, files, 1 << 30, on_wait=on_wait, sleep=pause))

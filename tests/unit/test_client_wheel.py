@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -23,7 +24,8 @@ def test_pip_installs_it_and_it_runs(tmp_path: Path) -> None:
     built = tmp_path / build_wheel().name
     built.write_bytes(build_wheel().content)
     target = tmp_path / "installed"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", target, built]
+    origin = f"{built.as_uri()}#sha256={hashlib.sha256(build_wheel().content).hexdigest()}"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", target, origin]
     subprocess.run(pip, check=True, timeout=120)
     asked = "import imaging_hub, sys; print(imaging_hub.__file__); from imaging_hub.cli import main; main()"
     environment = {**os.environ, "PYTHONPATH": str(target)}
@@ -32,6 +34,11 @@ def test_pip_installs_it_and_it_runs(tmp_path: Path) -> None:
     )
     assert run.stdout.split() == [str(target / "imaging_hub" / "__init__.py"), __version__]
     assert (target / "bin" / "imaging-hub").exists()
+    asked = f"import sys; sys.modules['sqlalchemy'] = None; {asked}"
+    run = subprocess.run(
+        [sys.executable, "-c", asked, "doctor"], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert f"pip install 'imaging-hub[hub] @ {origin}'" in run.stderr
 
 
 def test_it_holds_what_a_built_wheel_holds() -> None:
