@@ -1,4 +1,4 @@
-"""Damaged files through `imaging_hub.deidentification.folder`, with an account of what became of each."""
+"""Damaged files through `imaging_hub.deidentification.folder`, with an account of their outcomes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TAGS = {
 
 @dataclass
 class Account:
-    """What became of damaged files."""
+    """Outcomes of damaged files."""
 
     states: Counter[str] = field(default_factory=Counter)
     """How many ended in which state, for which reason."""

@@ -22,7 +22,7 @@ _SOP_INSTANCE, _PATIENT_ID = 0x00080018, 0x00100020
 
 @dataclass
 class Outcome:
-    """What became of each file."""
+    """Outcome of each file."""
 
     written: dict[Path, Path] = field(default_factory=dict)
     """Source to output."""

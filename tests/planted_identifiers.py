@@ -26,7 +26,7 @@ def plant(tools: Path, source: Path, folder: Path, *, seed: int, limit: int = 0,
 
 
 def score(tools: Path, folder: Path, profile: str) -> tuple[dict[str, Any], Outcome]:
-    """The report on what `profile` makes of the planted files, and what became of each."""
+    """The report on what `profile` makes of the planted files, and the outcome of each."""
     output, uid_map, report = (folder / f"{name}-{profile}" for name in ("out", "uids.json", "report.json"))
     outcome = deidentify_folder(folder / "planted", output, profile)
     uid_map.write_text(json.dumps(outcome.uids))

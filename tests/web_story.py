@@ -162,7 +162,7 @@ def _studies(story: WebStory) -> None:
 
 
 def _pair(number: int) -> tuple[Dataset, DeidentifiedInstance]:
-    """An original with a hostile name, and what became of it."""
+    """An original with a hostile name, and its outcome."""
     before = slice_of(
         "1.2.3.4", "1.2.3.5", number, z=3.0 * number, PatientName=HOSTILE, PatientID="0012345678",
         PatientBirthDate="19551231", InstitutionName="CHU de Test", ReferringPhysicianName="MARTIN^JEANNE",

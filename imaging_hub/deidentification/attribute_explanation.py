@@ -41,7 +41,7 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class AttributeExplanation:
-    """What becomes of one attribute, and why."""
+    """The decision on one attribute, and its reason."""
 
     attribute: str
     vr: str
@@ -50,7 +50,7 @@ class AttributeExplanation:
     action: str
     becomes: str
     otherwise: str
-    """What becomes of a value that cannot be kept after all."""
+    """The action on a value that cannot be kept after all."""
     rule: str
 
 

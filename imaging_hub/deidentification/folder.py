@@ -47,7 +47,7 @@ class FileState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FileOutcome:
-    """What became of one file."""
+    """Outcome of one file."""
 
     path: Path
     state: FileState

@@ -90,7 +90,7 @@ def is_kept(uid: str) -> bool:
     """Whether what a known sender has of this SOP Class is taken.
 
     A SOP Class that is not of the Standard is taken for a private storage class: it must not be
-    lost, and the de-identification decides what becomes of it.
+    lost, and the de-identification decides on it.
     """
     return is_storage(uid) or not uid.startswith(STANDARD_ROOT)
 

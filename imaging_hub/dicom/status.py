@@ -22,7 +22,7 @@ class StoreStatus(IntEnum):
 
 
 class StoreSituation(Enum):
-    """What became of an instance that a hospital sent."""
+    """Outcome of an instance that a hospital sent."""
 
     STORED = "stored"
     """Durable and in the journal."""

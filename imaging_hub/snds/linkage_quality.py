@@ -76,6 +76,6 @@ def quality_by_group(
 
 
 def _quality(sids: list[str], persons: Mapping[str, str], known: Mapping[str, str]) -> LinkageQuality:
-    found = [sid for sid in sids if sid in persons]
-    correct = sum(persons[sid] == known[sid] for sid in found)
-    return LinkageQuality(Proportion(len(found), correct), Proportion(len(sids), correct))
+    linked = [sid for sid in sids if sid in persons]
+    correct = sum(persons[sid] == known[sid] for sid in linked)
+    return LinkageQuality(Proportion(len(linked), correct), Proportion(len(sids), correct))

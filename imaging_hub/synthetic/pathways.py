@@ -87,7 +87,7 @@ def cip13_by_atc() -> dict[str, int]:
 
 def make_pathway(person: Person, rng: np.random.Generator) -> list[Care]:
     """Return one person's care between `START` and `END` or the day of death."""
-    care = [*_DISEASES[person.disease](person, rng), *_common_drugs(person, rng)]
+    care = [*_DISEASES[person.disease](person, rng), *_everyday_drugs(person, rng)]
     last = min(END, person.death_date or END)
     items = [item for item in care if _first_day(item) <= last]
     for item in items:
@@ -192,7 +192,7 @@ def _healthy(person: Person, rng: np.random.Generator) -> Iterator[Care]:
         yield Stay(person, ELSEWHERE[0].finess, _random_day(rng, 30, 1500), 1, "K359", "06C091")
 
 
-def _common_drugs(person: Person, rng: np.random.Generator) -> Iterator[Care]:
+def _everyday_drugs(person: Person, rng: np.random.Generator) -> Iterator[Care]:
     for _ in range(int(rng.integers(1, 5))):
         yield Drug(person, _random_day(rng, 0, 1700), str(rng.choice(["N02BE01", "A02BC01", "J01CA04", "C09AA05"])), 1)
 

@@ -123,8 +123,8 @@ def count(request: CohortCounter, asked: DefinitionIn) -> FlowchartView:
 def freeze(request: CohortFreezer, asked: FreezeIn) -> FrozenCohortView:
     """Freeze a definition on the present data; the same definition and data give the same cohort."""
     frozen = _freeze(request, asked.definition, asked.permit)
-    told = _view_of(frozen.flowchart)
-    return FrozenCohortView(frozen.id, frozen.new, told.flowchart, told.series, told.data_version)
+    counted = _view_of(frozen.flowchart)
+    return FrozenCohortView(frozen.id, frozen.new, counted.flowchart, counted.series, counted.data_version)
 
 
 @pages.get("/cohorts")

@@ -99,7 +99,7 @@ def queue_page(request: LinkReviewer, done: Annotated[ProposalOutcome | None, Qu
 @pages.get("/linkage/{pseudonym}")
 def proposal_page(request: LinkReviewer, pseudonym: SubjectPseudonym) -> Response:
     """Both sides of a pair, and the form for the opinion."""
-    return request.page("proposal.html", found=_evidence(request, pseudonym))
+    return request.page("proposal.html", evidence=_evidence(request, pseudonym))
 
 
 @pages.post("/linkage/{pseudonym}")

@@ -134,7 +134,7 @@ INPUT: dict[str, tuple[SourceInstance, Callable[[Dataset], bool] | None]] = {
 
 
 def rows() -> dict[str, tuple[str, str]]:
-    """The table: input to what becomes of it and how."""
+    """The table: input to outcome and how."""
     found = re.findall(r"^\| ([^|]+) \| (delivered|quarantined) \| ([^|]+) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
     return {what: (becomes, how) for what, becomes, how in found}
 

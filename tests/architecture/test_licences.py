@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 READ_ELSEWHERE: dict[str, str] = {}
 """Distributions whose metadata name no licence, each with the licence and where it was read."""
 
-_GPL = re.compile(r"\bA?GPL|(?<!Lesser )General Public License", re.IGNORECASE)
+_GPL = re.compile(r"\bA?GPL|(?<!Lesser )(?<!Library )General Public License|GNU Public License", re.IGNORECASE)
 _FAMILY = re.compile(r"LGPL|GPL|BSD|MIT|Apache|MPL|PSF")
 
 
@@ -69,6 +69,7 @@ def _licence(installed: Distribution) -> str:
     """All that the metadata say; empty when they say nothing."""
     metadata = installed.metadata
     classifiers = [line for line in metadata.get_all("Classifier", []) if line.startswith("License ::")]
-    # Of a whole text the first line: the rest may quote licences of what it was once copied from.
-    written = (metadata.get("License") or "").strip().splitlines()[:1]
+    # Of a whole text the title: the rest may quote licences of what it was once copied from.
+    title = (metadata.get("License") or "").strip().partition("\n\n")[0]
+    written = [" ".join(title.split())]
     return "; ".join([metadata.get("License-Expression") or "", *written, *classifiers]).strip("; ")

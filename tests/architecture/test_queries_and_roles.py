@@ -106,11 +106,16 @@ _VERB = r"(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|MERGE INTO|TRUNCATE|WITH|COPY
 _STATEMENT = re.compile(
     rf"^\s*{_VERB}\b|(?i:^\s*(?:select\s.+\sfrom|insert\s+into|update\s+\S+\s+set|delete\s+from)\s)", re.DOTALL
 )
+_WORD = re.compile(rf"\b(?:{_VERB}|FROM|JOIN)\b|(?i:\b(?:from|join|into|update|truncate)\s+\w+\.\w)")
 _DRIVERS = ("sqlalchemy", "psycopg", "duckdb", "asyncpg", "sqlite3")
 _TABLE = re.compile(r"\b(?:identifying|hub|trust|audit|work)\.[a-z_]+\b")
 _WRITTEN = re.compile(
-    r"\b(?:INSERT INTO|UPDATE|DELETE FROM|MERGE INTO|TRUNCATE|COPY)\s+((?:identifying|hub|trust|audit)\.[a-z_]+)\b"
+    r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO|TRUNCATE|COPY)\s+(?:TABLE\s+)?(?:ONLY\s+)?"
+    r"((?:identifying|hub|trust|audit)\.[a-z_]+)\b",
+    re.IGNORECASE,
 )
+_ROLE = re.compile(r"\bimaging_hub_(?:gateway|console|trust|worker|web)\b|\bSET\s+(?:LOCAL\s+|SESSION\s+)?ROLE\b")
+
 _MADE = re.compile(r"\bCREATE (?:TABLE|VIEW) ((?:identifying|hub|trust|audit)\.[a-z_]+)\b")
 
 
@@ -186,19 +191,21 @@ def _place(module: Module) -> str:
 
 
 def _mentions_of_roles(tree: ast.Module) -> Iterator[int]:
-    """Lines that import the roles, under whatever name, or reach them through their module."""
+    """Lines that import the roles, under whatever name, reach them through their module, or write one's name."""
     for node in ast.walk(tree):
         named = isinstance(node, ast.ImportFrom) and any(name.name == "DatabaseRole" for name in node.names)
         reached = isinstance(node, ast.Attribute) and node.attr == "DatabaseRole"
-        if named or reached:
-            yield node.lineno
+        text = _text(node)
+        written = text is not None and (text == "DatabaseRole" or _ROLE.search(text))
+        if named or reached or written:
+            yield node.lineno  # type: ignore[attr-defined]
 
 
 def _queries(tree: ast.Module) -> Iterator[int]:
     """Lines that hold a statement, or name more of a driver than the type of a connection and what it raises."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _STATEMENT.match(node.value):
-            yield node.lineno
+        if _STATEMENT.match(_text(node) or ""):
+            yield node.lineno  # type: ignore[attr-defined]
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_DRIVERS):
             known = node.module == "sqlalchemy.exc" or {name.name for name in node.names} == {"Connection"}
             yield from () if known else (node.lineno,)
@@ -213,10 +220,18 @@ def _statements(modules: list[Module]) -> Iterator[tuple[str, str]]:
     for module in _written(modules):
         documentation = {id(node.value) for node in ast.walk(module.tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(module.tree):
-            if (
-                isinstance(node, ast.Constant)
-                and isinstance(node.value, str)
-                and id(node) not in documentation
-                and re.search(rf"\b(?:{_VERB}|FROM|JOIN)\b", node.value)
-            ):
-                yield _place(module).partition("/")[0], node.value
+            text = _text(node)
+            if text is not None and id(node) not in documentation and _WORD.search(text):
+                yield _place(module).partition("/")[0], text
+
+
+def _text(node: ast.AST) -> str | None:
+    """Text of a literal, identifiers without quotation marks; of an f-string, with `?` for what is put in."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text.replace('"', "")
+        case ast.Constant(value=bytes(text)):
+            return text.decode("utf-8", "replace").replace('"', "")
+        case ast.JoinedStr(values=values):
+            return "".join(_text(part) or "?" for part in values)
+    return None

@@ -25,8 +25,8 @@ FUNCTION_LINES = 60
 LONGER: dict[str, str] = {}
 """Files or `file:function` that may be longer, each with the reason."""
 
-FORBIDDEN_NAMES = re.compile(r"(^|_)(utils?|common|helpers?|misc|managers?)(_|$)", re.IGNORECASE)
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+FORBIDDEN_NAMES = re.compile(r"(^|_)(utils?|utilit(y|ies)|common|helpers?|misc|managers?)(_|$)", re.IGNORECASE)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -59,21 +59,21 @@ def test_an_exception_to_the_sizes_is_still_needed(modules: list[Module]) -> Non
 
 def test_names_are_nouns_of_the_field(modules: list[Module]) -> None:
     files = [m.path for m in modules if any(FORBIDDEN_NAMES.search(p.removesuffix(".py")) for p in m.path.split("/"))]
-    classes = [
+    names = [
         f"{m.path}:{node.name}"
         for m in modules
         for node in ast.walk(m.tree)
-        if isinstance(node, ast.ClassDef) and FORBIDDEN_NAMES.search(_CAMEL.sub("_", node.name))
+        if isinstance(node, ast.ClassDef | Function) and FORBIDDEN_NAMES.search(_CAMEL.sub("_", node.name))
     ]
-    assert files + classes == []
+    assert files + names == []
 
 
 def test_no_class_name_is_there_twice(modules: list[Module]) -> None:
-    """An alias of a type is a name like that of a class; capitals alone name a constant."""
+    """An alias of a type is a name like that of a class; capitals alone name a constant. Case makes no other name."""
     places: dict[str, list[str]] = defaultdict(list)
     for module in modules:
         for name in _names_of_types(module.tree):
-            places[name.lstrip("_")].append(module.path)
+            places[name.replace("_", "").lower()].append(module.path)
     assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
 
 
@@ -110,7 +110,7 @@ def test_attributes_are_named_by_keyword(modules: list[Module]) -> None:
         f"{m.path}: {literal}"
         for m in modules
         if m.path != "imaging_hub/dicom/tags.py"
-        for literal in re.findall(r"\b0x[0-9A-Fa-f]{8}\b", m.text)
+        for literal in _tags_in_digits(m.text)
         if keyword_for_tag(int(literal, 16)) or int(literal, 16) in tags.NEWER
     }
     assert written == set()
@@ -133,6 +133,12 @@ def test_the_tree_of_faults_is_drawn_as_it_is() -> None:
     assert drawn == [fault.__name__ for fault in faults]
 
 
+def _tags_in_digits(text: str) -> list[str]:
+    """Tags as one number, with an underscore or without, and as a pair; group 0 is that of a command's statuses too."""
+    pairs = re.findall(r"\(\s*0x(?!0000|FFFE)([0-9A-Fa-f]{4}),\s*0x([0-9A-Fa-f]{4})\b", text)
+    return [*re.findall(r"\b0x[0-9A-Fa-f]{8}\b", re.sub(r"(?<=[0-9A-Fa-f])_", "", text)), *map("".join, pairs)]
+
+
 def _names_of_types(tree: ast.Module) -> Iterator[str]:
     """Classes, wherever they stand, and the types and aliases that a module gives a name."""
     yield from (node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
@@ -143,8 +149,11 @@ def _names_of_types(tree: ast.Module) -> Iterator[str]:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Subscript() | ast.BinOp()) if not name.isupper():
                 if name[:1].isupper() and "_" not in name:
                     yield name
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(ast.Name(id=made), [ast.Constant(told), *_])):
-                if name == told and made != "TypeVar":  # NewType("A", int), namedtuple("A", "b"), Enum("A", "B C")
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Name() | ast.Attribute()) if not name.isupper():
+                if name[:1].isupper():  # Sender = int
+                    yield name
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(made, [ast.Constant(told), *_])):
+                if name == told and "TypeVar" not in ast.unparse(made):  # NewType("A", int), namedtuple("A", "b")
                     yield name
 
 

@@ -1,4 +1,4 @@
-"""PS3.15 Table E.3.4-1, row by row: what becomes of a content item of each concept, under each option."""
+"""PS3.15 Table E.3.4-1, row by row: the treatment of a content item of each concept, under each option."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def report(by: Deidentifier, *items: Dataset) -> Dataset:
 
 
 def cleaned(by: Deidentifier, item: Dataset, *, nested: bool) -> tuple[Dataset | None, Dataset]:
-    """What became of an item, None if it is gone; and the whole report."""
+    """The output of an item, None if it is gone; and the whole report."""
     dataset = report(by, *([container(finding(), container(item))] if nested else [finding(), item]))
     items = values.items(dataset, CONTENT)
     if nested:

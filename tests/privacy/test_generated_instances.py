@@ -32,7 +32,7 @@ def test_nothing_of_a_generated_patient_leaves(profile: str) -> None:
 
 
 def examine(profile: str, examples: int, first: int = 0) -> Counter[str]:
-    """Try so many generated instances, others for another `first` seed; what became of them."""
+    """Try so many generated instances, others for another `first` seed; their outcomes."""
     engine, outcomes = Deidentifier(PLANS[profile]), Counter[str]()
 
     @seed(first)

@@ -1,4 +1,4 @@
-"""Encapsulated documents (PS3.3 §A.45): what becomes of a PDF or CDA document by the profile.
+"""Encapsulated documents (PS3.3 §A.45): a PDF or CDA document is treated as the profile says.
 
 quarantine   held back; the reason says whether the patient was found in its text
 drop         held back without a look: the project wants no documents

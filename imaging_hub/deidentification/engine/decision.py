@@ -1,4 +1,4 @@
-"""What can become of an attribute, and what decides on it: exclusion, a rule, an option, an action of Table E.1-1."""
+"""Decisions on attributes, and what each is due to: exclusion, a rule, an option, an action of Table E.1-1."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ BY_NO_OPTION: frozenset[str] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class AttributeDecision:
-    """What becomes of one attribute at one place."""
+    """The decision on one attribute at one place."""
 
     vr: str
     """The VR, as encoded, that this decision is for."""

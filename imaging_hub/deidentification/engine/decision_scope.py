@@ -52,7 +52,7 @@ class CompiledProfile:
     """Those on private attributes and on VRs."""
     options: frozenset[str]
     date_option: str
-    """The option that says what becomes of dates; empty when none is chosen."""
+    """The option that decides on dates; empty when none is chosen."""
     safe_private: Mapping[tuple[int, str, int], standard_tables.SafePrivateRow]
     """Table E.3.10-1 by group, creator and element; empty when its option is not chosen."""
     creators: frozenset[str]

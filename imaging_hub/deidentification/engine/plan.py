@@ -1,4 +1,4 @@
-"""A profile compiled for speed: for each SOP Class and place in the dataset, what becomes of each attribute, and why.
+"""A profile compiled for speed: for each SOP Class and place in the dataset, the decision on each attribute.
 
 Nothing here has seen a patient: a plan is shared by all instances, of all patients.
 """

@@ -1,4 +1,4 @@
-"""Clean Structured Content (PS3.15 §E.3.4): what becomes of a content item of a report, by its concept.
+"""Clean Structured Content (PS3.15 §E.3.4): the treatment of each content item of a report, by its concept.
 
 The concept name decides on the item and on its own value (Table E.3.4-1); everything else in it, and every item whose
 concept the table does not name, is treated as anywhere by Table E.1-1: codes and numbers stay, text is cleaned as
@@ -42,13 +42,13 @@ _REPLACED = dict.fromkeys(("TEXT", "PNAME", "DATE", "TIME", "DATETIME", "CODE"),
 
 @dataclass(frozen=True, slots=True)
 class ContentTreatment:
-    """What becomes of the content items of one concept and Value Type."""
+    """Treatment of the content items of one concept and Value Type."""
 
     removed: bool
     """With everything below it."""
     rule: str
     value: AttributeDecision | None = None
-    """For the item's own value; None where Table E.1-1 says what becomes of it."""
+    """For the item's own value; None where Table E.1-1 decides."""
 
 
 ConceptCode = tuple[str, str, str]

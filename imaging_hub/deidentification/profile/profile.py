@@ -97,7 +97,7 @@ class Profile:
     trust: frozenset[str]
     quarantine: tuple[QuarantineCondition, ...]
     documents: encapsulated_document.DocumentPolicy
-    """What becomes of encapsulated documents."""
+    """How encapsulated documents are treated."""
     review: frozenset[str]
     """Modalities whose series wait for a radiologist."""
     reviewed: tuple[ReviewCondition, ...]

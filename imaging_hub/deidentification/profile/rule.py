@@ -1,4 +1,4 @@
-"""A rule of a profile: what it selects, in which instances, and what becomes of it."""
+"""A rule of a profile: what it selects, in which instances, and its action."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class PrivateAttribute(ProfilePart):
 
 
 class ProfileRule(ProfilePart):
-    """One rule: what it selects, and what becomes of it."""
+    """One rule: what it selects, and its action."""
 
     attribute: str | None = None
     private: PrivateAttribute | None = None

@@ -1,4 +1,4 @@
--- identifying zone: who sends, what came, and what became of it.
+-- identifying zone: who sends, what came, and the state of each.
 
 CREATE TABLE identifying.sender (
   calling_ae_title text NOT NULL,
