@@ -56,6 +56,8 @@ _NOBODY = 1
 
 os.environ["IMAGING_HUB_SPOOL_RESERVE_BYTES"] = str(1 << 60)
 """The disk counts as full, so that no test depends on how full it is: one that needs room asks for a reserve of 0."""
+os.environ["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""Spark runs for half a minute in these tests: a JVM that optimises less is sooner done."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
