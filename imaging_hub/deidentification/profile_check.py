@@ -11,6 +11,9 @@ from imaging_hub.deidentification.engine.plan import compile
 from imaging_hub.deidentification.profile.profile import Profile, selected
 from imaging_hub.deidentification.profile.rule import ProfileRule, RuleCondition
 
+_HELD_BY_SOP_CLASS = frozenset(("DMS", "ES", "GM", "IVUS", "OP", "US", "XC"))
+"""Modalities whose images are ultrasound, endoscopy or photographs: their SOP Classes are held whatever is trusted."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProfileConcern:
@@ -26,7 +29,13 @@ class ProfileConcern:
 
 def concerns(profile: Profile) -> list[ProfileConcern]:
     """List what there is to say of a profile and of those it extends, in the order of their rules."""
-    return [*_never_deciding(profile.rules), *_out_of_reach(profile), *_kept(profile), *_of_options(profile)]
+    return [
+        *_never_deciding(profile.rules),
+        *_out_of_reach(profile),
+        *_kept(profile),
+        *_of_options(profile),
+        *_trusted_in_vain(profile),
+    ]
 
 
 def _never_deciding(rules: tuple[ProfileRule, ...]) -> Iterator[ProfileConcern]:
@@ -123,5 +132,16 @@ def _of_options(profile: Profile) -> Iterator[ProfileConcern]:
             profile.name,
             "keeps UIDs and moves dates: many UIDs hold the true date",
             "choose retain-longitudinal-full-dates with retain-uids, or do without retain-uids",
+            False,
+        )
+
+
+def _trusted_in_vain(profile: Profile) -> Iterator[ProfileConcern]:
+    for modality in sorted(profile.trust & _HELD_BY_SOP_CLASS):
+        yield ProfileConcern(
+            profile.name,
+            f"trusts {modality}, which reaches none of its images: ultrasound, endoscopy, photographs and secondary"
+            " captures are held by their SOP Class",
+            f"remove {modality} from `trust`; such images pass once their pixels can be cleaned",
             False,
         )

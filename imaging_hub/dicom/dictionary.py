@@ -43,6 +43,14 @@ def vr(tag: int) -> str:
     return _repeating(tag)
 
 
+@lru_cache(maxsize=4096)
+def private_vr(group: int, creator: str, element: int) -> str:
+    """Look up the VR of an element of a private block by its creator; UN where pydicom's dictionary has none."""
+    entry = datadict.private_dictionaries.get(creator, {}).get(f"{group:04X}xx{element:02X}")
+    vr = entry[0].replace("_", " or ") if entry else "UN"
+    return _CHOICE.get(vr, vr)
+
+
 def keyword(tag: int) -> str:
     """Look up the keyword of a public attribute (`PatientName`), empty when there is none."""
     word: str = datadict.keyword_for_tag(tag)

@@ -18,7 +18,7 @@ from struct import Struct, error
 from imaging_hub.dicom import dictionary, tags
 from imaging_hub.dicom.big_endian import put_into_little_endian
 from imaging_hub.dicom.elements import Buffer, Dataset, Element
-from imaging_hub.dicom.transfer_syntax import KNOWN, TransferSyntax
+from imaging_hub.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN, KNOWN, TransferSyntax
 from imaging_hub.dicom.value_representation import LONG_VRS, NATURE, SHORT_VRS
 from imaging_hub.errors import MalformedDataset
 
@@ -66,6 +66,19 @@ def read(data: Buffer, transfer_syntax_uid: str, limits: WalkLimits | None = Non
     return dataset
 
 
+def read_items(value: Buffer, limits: WalkLimits | None = None) -> list[Dataset]:
+    """Read a value whose VR is unknown as the items of a sequence, in implicit VR (PS3.5 §6.2.2, note 2).
+
+    Raises `MalformedDataset` where it is none.
+    """
+    view = memoryview(value)
+    walk = DatasetWalk(view, KNOWN[IMPLICIT_VR_LITTLE_ENDIAN], limits or WalkLimits())
+    try:
+        return walk.items(0, len(view))
+    except error:
+        raise MalformedDataset("The data end inside an element's header.", code="truncated") from None
+
+
 def _inflated(data: memoryview, limit: int) -> bytes:
     """A deflated dataset (PS3.5 §A.5), as far as `limit` bytes and no further."""
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -100,6 +113,11 @@ class DatasetWalk:
         self.budget = limits.elements
         """Elements and items that may still come."""
         self._deepest = limits.depth
+
+    def items(self, position: int, end: int) -> list[Dataset]:
+        """Read the items from `position` to `end`, in implicit VR; raises as `dataset` does."""
+        items, _ = self._sequence(position, end - position, end, 1, True)
+        return items
 
     def dataset(  # noqa: PLR0917
         self, position: int, end: int, delimited: bool, depth: int, implicit: bool, stop: int = _AFTER_LAST

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 
 from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.attribute import TEXT_VRS, vr_of
+from imaging_hub.deidentification.engine import public_dates
 from imaging_hub.deidentification.engine.deidentifier import Deidentifier
 from imaging_hub.deidentification.engine.plan import compile as compile_plan
 from imaging_hub.deidentification.profile.profile import load
@@ -175,10 +176,10 @@ def treated(row: AttributeRow, options: frozenset[str], nested: bool, result: El
     """Assert that a clean element of the row came out as these options say; cleaning goes before keeping."""
     tag, vr = place_of(row)
     source = kept_element(tag, vr)
-    actions = {action for option, action in row.options.items() if option in options}
+    actions = set(chosen(row, options).values())
     cannot_be_cleaned = vr == "OB" or row.pattern in REPEATING
     if not actions or ("C" in actions and cannot_be_cleaned):
-        # Nobody can clean bytes, nor move a date in them: the Basic Profile's action stands.
+        # Nobody can clean bytes, nor move a date in them, nor one that others know: the Basic Profile's action stands.
         kind = standard_tables.type_of(CT_IMAGE, (SEQUENCE, tag) if nested else (tag,))
         holds(expected(row.basic, kind), source, result)
         return
@@ -264,12 +265,19 @@ def test_options_hold_together_in_any_combination(
 
 def deciding(row: AttributeRow, options: frozenset[str]) -> set[str]:
     """The options chosen that decide on a row: those that clean it, or else those that keep it."""
-    chosen = {option: action for option, action in row.options.items() if option in options}
-    cleaning = {option for option, action in chosen.items() if action == "C"}
+    by_option = chosen(row, options)
+    cleaning = {option for option, action in by_option.items() if action == "C"}
     if place_of(row)[1] == "OB" or row.pattern in REPEATING:
         # Bytes, overlays and curves cannot be cleaned, so no option did.
         cleaning = set()
-    return cleaning or {option for option, action in chosen.items() if action == "K"}
+    return cleaning or {option for option, action in by_option.items() if action == "K"}
+
+
+def chosen(row: AttributeRow, options: frozenset[str]) -> dict[str, str]:
+    """Action of each option that the row names; none for a date that would tell by how much all are moved."""
+    if MODIFIED_DATES in options and row.tag in public_dates.tags():
+        return {}
+    return {option: action for option, action in row.options.items() if option in options}
 
 
 def kept_element(tag: int, vr: str) -> Element:

@@ -90,6 +90,15 @@ WRONG = {
     "rules:\n  - {attribute: StudyDate, action: hash}": (5, "only text"),
     "rules:\n  - {private: {creator: X, element: 1}, action: hash}": (5, "only text"),
     "rules:\n  - {attribute: DeidentificationMethod, action: K}": (5, "the engine writes"),
+    "rules:\n  - {attribute: PatientID, action: replace, value: SITE1-001}": (5, "many patients"),
+    "rules:\n  - {attribute: PatientID, action: truncate, length: 2}": (5, "many patients"),
+    "rules:\n  - {attribute: '*.PatientID', action: replace, value: A}": (5, "many patients"),
+    "rules:\n  - {vr: LO, action: truncate, length: 2}": (5, "many patients"),
+    "rules:\n  - {attribute: SOPInstanceUID, action: X}": (5, "needs its UIDs"),
+    "rules:\n  - {attribute: StudyInstanceUID, action: Z}": (5, "needs its UIDs"),
+    "rules:\n  - {attribute: '(0020,000x)', action: X}": (5, "needs its UIDs"),
+    "rules:\n  - {vr: UI, action: X}": (5, "needs its UIDs"),
+    "rules:\n  - {private: {creator: X, element: 1, vr: sequence}, action: K}": (5, "vr"),
     "rules:\n  - {attribute: PatientName, vr: PN, action: X}": (5, "one of"),
     "rules:\n  - {private: {creator: X}, action: K}": (5, "element"),
     "rules:\n  - {attribute: '(60xx,3000)', action: hash}": (5, "several VRs"),
@@ -215,6 +224,12 @@ def test_a_profile_may_override_what_it_extends(tmp_path: Path) -> None:
 def test_kept_uids_beside_moved_dates_are_told(tmp_path: Path) -> None:
     both = "options: [retain-uids, retain-longitudinal-modified-dates]"
     assert ["true date" in concern.message for concern in concerns(load(written(tmp_path, both)))] == [True]
+
+
+def test_what_trust_does_not_reach_is_told(tmp_path: Path) -> None:
+    (concern,) = concerns(load(written(tmp_path, "burned_in: {trust: [DX, US]}")))
+    assert "trusts US, which reaches none of its images" in concern.message
+    assert not concern.is_error
 
 
 def test_no_profile_that_ships_has_a_rule_that_never_decides() -> None:

@@ -124,9 +124,10 @@ class InstanceActions:
         path: str,
         result: Dataset,
     ) -> None:
-        if decision.writes != element.vr and element.vr == "UN":
-            element = Element(element.tag, decision.writes, element.value)
-        kept = self._handle(element, decision, scope, path)
+        read = private.readable(element, decision)
+        if read is None:
+            return
+        kept = self._handle(*read, scope, path)
         if kept is not None:
             private.write(kept, result)
 

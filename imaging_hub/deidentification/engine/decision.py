@@ -89,6 +89,7 @@ PATIENT = frozenset((tags.PatientName, tags.PatientID))
 
 NOT_IN_TABLE = "not in E.1-1: values searched"
 WRONG_VR = "wrong VR"
+UNREADABLE = "cannot be examined"
 REBUILT = "rebuilt"
 
 # Opaque, so nobody can say what they hold: encrypted attributes, signatures, keys of other systems, drawings.
@@ -137,7 +138,7 @@ def why_excluded(tag: int) -> str:
         # An overlay or a curve goes whole: the rest of its group means nothing without its data.
         return "E.1-1 Basic"
     if tag in _OPAQUE or (group & 0xFF00 == 0x7F00 and group != 0x7FE0):
-        return "cannot be examined"
+        return UNREADABLE
     return "" if is_known(tag) else "unknown to the Standard"
 
 

@@ -12,7 +12,7 @@ from typing import Self
 
 from imaging_hub.deidentification import standard_tables
 from imaging_hub.deidentification.attribute import attribute_name, is_known, vr_of
-from imaging_hub.deidentification.engine import csa_header
+from imaging_hub.deidentification.engine import csa_header, public_dates
 from imaging_hub.deidentification.engine.decision import (
     BY_NO_OPTION,
     BY_TYPE,
@@ -20,6 +20,7 @@ from imaging_hub.deidentification.engine.decision import (
     PATIENT,
     REBUILT,
     STRINGS,
+    UNREADABLE,
     AttributeDecision,
     Handling,
     action_of,
@@ -35,7 +36,7 @@ from imaging_hub.deidentification.profile.profile import Profile
 from imaging_hub.deidentification.profile.rule import ProfileRule
 from imaging_hub.deidentification.profile.selector import AttributeSelector
 from imaging_hub.deidentification.source_and_outcome import AttributeChange
-from imaging_hub.dicom import tags
+from imaging_hub.dicom import dictionary, tags
 
 _CODES_BY_URL = frozenset((tags.CodingSchemeURL, tags.URNCodeValue))
 SCOPES_MAX = 4096
@@ -53,6 +54,8 @@ class CompiledProfile:
     options: frozenset[str]
     date_option: str
     """The option that decides on dates; empty when none is chosen."""
+    telling_dates: frozenset[int]
+    """Dates that would tell by how much all are moved; none where dates are not moved."""
     safe_private: Mapping[tuple[int, str, int], standard_tables.SafePrivateRow]
     """Table E.3.10-1 by group, creator and element; empty when its option is not chosen."""
     creators: frozenset[str]
@@ -72,6 +75,7 @@ class CompiledProfile:
             private_rules=tuple(rule for rule in profile.rules if rule.attribute is None),
             options=profile.options,
             date_option=next(dates, ""),
+            telling_dates=public_dates.tags() if standard_tables.MODIFIED_DATES in profile.options else frozenset(),
             safe_private=listed if standard_tables.SAFE_PRIVATE in profile.options else {},
             creators=frozenset(row.creator for row in listed.values())
             | {rule.private.creator for rule in profile.rules if rule.private is not None},
@@ -189,7 +193,7 @@ class DecisionScope:
         return rule.when.holds(self.instance.modality, self.instance.sop_class_uid, self.instance.conditions)
 
     def _by_table(self, tag: int, vr: str, row: standard_tables.AttributeRow) -> AttributeDecision:
-        action, options = action_of(row, self._profile.options)
+        action, options = action_of(row, BY_NO_OPTION if tag in self._profile.telling_dates else self._profile.options)
         handling = retained(vr, action, options[0]) if options else None
         if handling is None:
             return self._made(
@@ -220,7 +224,7 @@ class DecisionScope:
         fallback = BY_TYPE[self._type(tag)]
         if vr in ("DA", "DT", "TM"):
             option = self._profile.date_option
-            if not option:
+            if not option or tag in self._profile.telling_dates:
                 return fallback, BY_NO_OPTION
             shifted = option == standard_tables.MODIFIED_DATES and vr != "TM"
             return Handling.SHIFT if shifted else Handling.TIME, frozenset((option,))
@@ -277,16 +281,22 @@ class DecisionScope:
         writes = vr
         if rule is not None:
             kept, source = rule.action in ("K", "C"), rule.name
+            if vr == "UN" and rule.private is not None:
+                writes = rule.private.vr or vr
         elif safe is not None:
             # A creator can lie about its block: the VR must be the one of the table.
             kept, source = safe.vr in ("", vr) or vr == "UN", "E.3.10-1"
             writes = safe.vr or vr
         else:
             kept, source = False, "E.1-1 Basic"
+        if kept and writes == "UN":
+            writes = dictionary.private_vr(group, creator, element)
+            if writes == "UN":
+                kept, source = False, UNREADABLE
         if not kept:
             decision = AttributeDecision(vr, Handling.REMOVE, Handling.REMOVE, AttributeChange(name, "X", source))
         else:
-            handling, options = (Handling.KEEP, BY_NO_OPTION) if writes == "UN" else self._by_vr(0, writes)
+            handling, options = self._by_vr(0, writes)
             if rule is None:
                 options |= {standard_tables.SAFE_PRIVATE}
                 handling = Handling.RETAIN if handling is Handling.KEEP else handling

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from imaging_hub.deidentification.engine.decision import AttributeDecision, Handling
+from imaging_hub.deidentification.engine.decision import UNREADABLE, AttributeDecision, Handling
 from imaging_hub.deidentification.engine.decision_scope import DecisionScope
 from imaging_hub.deidentification.source_and_outcome import AttributeChange
+from imaging_hub.dicom import walk
 from imaging_hub.dicom.elements import Dataset, Element
+from imaging_hub.errors import MalformedDataset
+
+_ITEM = b"\xfe\xff\x00\xe0"
+"""How an item begins, in little endian (PS3.5 §7.5)."""
+_SIZES = {
+    **dict.fromkeys(("OW", "SS", "US"), 2),
+    **dict.fromkeys(("AT", "FL", "OF", "OL", "SL", "UL"), 4),
+    **dict.fromkeys(("FD", "OD", "OV", "SV", "UV"), 8),
+}
+"""Bytes of one value (PS3.5 §6.2)."""
 
 
 @dataclass(slots=True)
@@ -50,6 +61,29 @@ class PrivateElements:
             self._note(decision.change)
             return None
         return decision
+
+    def readable(self, element: Element, decision: AttributeDecision) -> tuple[Element, AttributeDecision] | None:
+        """Read an element that stays as what it is; None where it is not what it claims to be, and is left out.
+
+        In implicit VR, and where UN is written, a value says nothing of itself: its VR is the one of its creator's
+        dictionary. Whatever begins like an item is a sequence: what is nested in it is treated as anywhere.
+        """
+        value = element.value
+        if isinstance(value, list):
+            return element, decision
+        vr = decision.writes
+        if vr == "SQ" or value[:4] == _ITEM:
+            try:
+                sequence = Element(element.tag, "SQ", walk.read_items(value))
+            except MalformedDataset:
+                self._note(replace(decision.change, action="X", rule=UNREADABLE))
+                return None
+            opened = decision if vr == "SQ" else self.decide(sequence)
+            return None if opened is None else (sequence, opened)
+        if len(value) % _SIZES.get(vr, 1):
+            self._note(replace(decision.change, action="X", rule=UNREADABLE))
+            return None
+        return element if vr == element.vr else Element(element.tag, vr, value), decision
 
     def write(self, element: Element, result: Dataset) -> None:
         """Append an element that stays; the first of a block has its creator written before it."""

@@ -11,10 +11,14 @@ from imaging_hub.deidentification.attribute import TEXT_VRS, is_rebuilt
 from imaging_hub.deidentification.profile import expression
 from imaging_hub.deidentification.profile.selector import AttributeSelector, selector
 from imaging_hub.deidentification.profile.substitute import LONGEST
+from imaging_hub.dicom import tags
 
 RuleAction: TypeAlias = Literal["X", "Z", "D", "K", "C", "U", "shift", "replace", "hash", "truncate", "reject"]
 
 _DATES = frozenset(("DA", "DT"))
+_MERGING = frozenset(("replace", "truncate"))
+_EMPTYING = frozenset(("X", "Z"))
+_UIDS = (tags.SOPInstanceUID, tags.StudyInstanceUID, tags.SeriesInstanceUID)
 _OF_ANY_VR = frozenset(("X", "Z", "D", "K", "C", "reject"))
 
 
@@ -70,6 +74,8 @@ class PrivateAttribute(ProfilePart):
     creator: str = Field(min_length=1, max_length=64)
     element: Annotated[int, Field(ge=0, le=0xFF)]
     group: int | None = None
+    vr: str | None = Field(None, pattern=r"^[A-Z]{2}$")
+    """Its VR, for files in implicit VR and creators that pydicom's dictionary does not name."""
 
 
 class ProfileRule(ProfilePart):
@@ -116,6 +122,7 @@ class ProfileRule(ProfilePart):
             raise ValueError("the engine writes this attribute itself, whatever a rule says")
         vr = self.vr or (self.selector.vr if self.selector is not None else "")
         self._has_its_argument()
+        self._leaves_identity()
         if self.action in ("replace", "hash", "truncate") and vr not in LONGEST:
             raise ValueError("only text of a public attribute can be replaced, hashed or truncated")
         if self.value is not None and len(self.value) > LONGEST[vr]:
@@ -127,6 +134,17 @@ class ProfileRule(ProfilePart):
         if vr and self.action == "C" and vr not in TEXT_VRS | _DATES | {"SQ"}:
             raise ValueError("only text, dates and sequences can be cleaned")
         return self
+
+    def _leaves_identity(self) -> None:
+        """Patients stay apart, and an instance stays one of its series and study."""
+        if self.action in _MERGING and self._reaches(tags.PatientID, "LO"):
+            raise ValueError("many patients would get one Patient ID: the engine writes a pseudonym of each, or `hash`")
+        if self.action in _EMPTYING and any(self._reaches(tag, "UI") for tag in _UIDS):
+            raise ValueError("an instance needs its UIDs: the engine writes others in their place, `U`")
+
+    def _reaches(self, tag: int, vr: str) -> bool:
+        """Whether the rule selects an attribute of the top level."""
+        return self.vr == vr or (self.selector is not None and self.selector.selects(tag, ()))
 
     def _has_its_argument(self) -> None:
         if (self.action == "replace") != (self.value is not None):
