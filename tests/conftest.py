@@ -50,14 +50,14 @@ _LONGEST = (
     "test_api_access.py",
 )
 """Files that take longest go first, so that the processes end together; the others follow."""
+_LONG_SECONDS = 3600
+"""The long form takes all of what the short one takes a share of, beside other long forms."""
 _NOBODY = 1
 """A port on which nobody listens: a hub that asks nothing of its third party needs none."""
 
 
 os.environ["IMAGING_HUB_SPOOL_RESERVE_BYTES"] = str(1 << 60)
 """The disk counts as full, so that no test depends on how full it is: one that needs room asks for a reserve of 0."""
-os.environ["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-"""Spark runs for half a minute in these tests: a JVM that optimises less is sooner done."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,6 +68,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--share", type=int, default=date.today().toordinal(), metavar="N",
         help="which cases of those that take turns run, as the header of an earlier run names them; else by the day",
     )  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have Spark's JVM optimise less in the short form, where it runs for half a minute: it is sooner done."""
+    if not config.option.long:
+        os.environ["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -85,6 +91,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept = _share(config).kept([_told(item) for item in items])
     config.hook.pytest_deselected(items=[item for item, stays in zip(items, kept, strict=True) if not stays])
     items[:] = [item for item, stays in zip(items, kept, strict=True) if stays]
+    if config.option.long:
+        for item in items:
+            if "share" in item.fixturenames:  # type: ignore[attr-defined]
+                item.add_marker(pytest.mark.timeout(_LONG_SECONDS))
     if not config.pluginmanager.hasplugin("randomly"):
         place = {name: number for number, name in enumerate(_LONGEST)}
         items.sort(key=lambda item: place.get(item.path.name, len(place)))

@@ -81,8 +81,8 @@ def _with_the_service() -> str:
     if not recorded:
         return "pip install 'imaging-hub[hub]'"
     origin = json.loads(recorded)
-    hashed = origin.get("archive_info", {}).get("hash", "")
-    return f"pip install 'imaging-hub[hub] @ {origin['url']}{hashed and '#'}{hashed}'"
+    url, digest = origin["url"], origin.get("archive_info", {}).get("hash")
+    return f"pip install 'imaging-hub[hub] @ {url}#{digest}'" if digest else f"pip install 'imaging-hub[hub] @ {url}'"
 
 
 app = typer.Typer(cls=_Verbs, no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)

@@ -11,7 +11,7 @@ from imaging_hub.deidentification.engine.plan import compile
 from imaging_hub.deidentification.profile.profile import Profile, selected
 from imaging_hub.deidentification.profile.rule import ProfileRule, RuleCondition
 
-_HELD_BY_SOP_CLASS = frozenset(("DMS", "ES", "GM", "IVUS", "OP", "US", "XC"))
+HELD_BY_SOP_CLASS = frozenset(("DMS", "ES", "IVUS", "OP", "US", "XC"))
 """Modalities whose images are ultrasound, endoscopy or photographs: their SOP Classes are held whatever is trusted."""
 
 
@@ -137,7 +137,7 @@ def _of_options(profile: Profile) -> Iterator[ProfileConcern]:
 
 
 def _trusted_in_vain(profile: Profile) -> Iterator[ProfileConcern]:
-    for modality in sorted(profile.trust & _HELD_BY_SOP_CLASS):
+    for modality in sorted(profile.trust & HELD_BY_SOP_CLASS):
         yield ProfileConcern(
             profile.name,
             f"trusts {modality}, which reaches none of its images: ultrasound, endoscopy, photographs and secondary"

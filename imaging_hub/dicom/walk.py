@@ -66,13 +66,13 @@ def read(data: Buffer, transfer_syntax_uid: str, limits: WalkLimits | None = Non
     return dataset
 
 
-def read_items(value: Buffer, limits: WalkLimits | None = None) -> list[Dataset]:
+def read_items(value: Buffer) -> list[Dataset]:
     """Read a value whose VR is unknown as the items of a sequence, in implicit VR (PS3.5 §6.2.2, note 2).
 
     Raises `MalformedDataset` where it is none.
     """
     view = memoryview(value)
-    walk = DatasetWalk(view, KNOWN[IMPLICIT_VR_LITTLE_ENDIAN], limits or WalkLimits())
+    walk = DatasetWalk(view, KNOWN[IMPLICIT_VR_LITTLE_ENDIAN], WalkLimits())
     try:
         return walk.items(0, len(view))
     except error:

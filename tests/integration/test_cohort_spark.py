@@ -35,7 +35,6 @@ MASTER = "local[2]"
 COHORTS = 50
 
 
-@pytest.mark.timeout(3600)  # all fifty, beside other long forms
 def test_cohorts_agree_on_both_engines_and_with_brute_force(database: Database, tmp_path: Path, share: Share) -> None:
     chance = random.Random(41)
     dense = a_dense_world(tmp_path, chance)

@@ -8,7 +8,6 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from http_gateway import a_file
@@ -87,23 +86,30 @@ def test_above_the_watermark_it_waits_for_room(settings: Settings, database: Dat
     for number in range(4):
         (folder / f"{number}.dcm").write_bytes(a_file(an_instance(number, pixels=250_000)))
     narrow = settings.model_copy(update={"spool_max_bytes": 1 << 20, "spool_reserve_bytes": 0})
-    paused: list[float] = []
-    waits: list[int] = []
+    happened: list[object] = []
 
     def pause(seconds: float) -> None:
-        paused.append(seconds)
+        happened.append(seconds)
         reception._capacity._quota, reception._capacity._disk_checked_at = (
             1 << 30,
             float("-inf"),
         )  # room is made, time passes
 
+    def taken() -> list[ImportedFile]:
+        files = folder_import.list_files(folder)
+        return list(
+            folder_import.import_files(
+                reception, SENDER, files, 1 << 30, on_wait=lambda: happened.append("told"), sleep=pause
+            )
+        )
+
     with Reception(narrow, database).running() as reception:
-        first = _taken(reception, folder, pause, waits)
+        first = taken()
         (folder / "more.dcm").write_bytes(a_file(an_instance(9)))
         reception._capacity._disk_checked_at = float("-inf")
-        second = _taken(reception, folder, pause, waits)
+        second = taken()
     assert [one.received.situation.value for one in first] == ["stored"] * 4
-    assert (paused, waits) == ([2.0], [0])  # told before the first pause
+    assert happened == ["told", 2.0]
     assert [one.received.situation.value for one in second].count("stored") == 1
 
 
@@ -120,9 +126,3 @@ def test_who_waits_is_told_why(settings: Settings, database: Database, tmp_path:
     assert "spool_reserve_bytes" in said
     assert "imaging-hub doctor" in said
     assert rows(database) == []
-
-
-def _taken(reception: Reception, folder: Path, pause: Callable[[float], None], waits: list[int]) -> list[ImportedFile]:
-    files = folder_import.list_files(folder)
-    on_wait = lambda: waits.append(len(waits))  # noqa: E731
-    return list(folder_import.import_files(reception, SENDER, files, 1 << 30, on_wait=on_wait, sleep=pause))

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import pytest
 import yaml
-from an_instance import CT_IMAGE, written
+from an_instance import CT_IMAGE, PSEUDONYMS, an_instance, engine, written
 from jsonschema import Draft202012Validator
+from pydicom import uid
 
+from imaging_hub.deidentification import profile_check
 from imaging_hub.deidentification.attribute_explanation import differences, explain
 from imaging_hub.deidentification.engine.decision import Handling
 from imaging_hub.deidentification.engine.plan import compile as compile_plan
 from imaging_hub.deidentification.profile.profile import load, schema, shipped
 from imaging_hub.deidentification.profile.selector import attribute_path
 from imaging_hub.deidentification.profile_check import concerns
+from imaging_hub.deidentification.source_and_outcome import Quarantined
+from imaging_hub.dicom.elements import Element
 from imaging_hub.errors import ProfileError
 
 COMMENTS = 0x00104000
@@ -72,6 +76,16 @@ def test_a_rule_holds_only_for_the_instances_it_names(tmp_path: Path) -> None:
     assert plan.scope(CT_IMAGE, "MR").decide(COMMENTS, "LT").handling is Handling.EMPTY
     assert plan.scope(CT_IMAGE, "CT").decide(COMMENTS, "LT").handling is Handling.REMOVE
 
+
+IMAGES_OF = {
+    "DMS": [uid.DermoscopicPhotographyImageStorage],
+    "ES": [uid.VLEndoscopicImageStorage, uid.VideoEndoscopicImageStorage],
+    "IVUS": [uid.UltrasoundImageStorage, uid.UltrasoundMultiFrameImageStorage],
+    "OP": [uid.OphthalmicPhotography8BitImageStorage, uid.OphthalmicPhotography16BitImageStorage],
+    "US": [uid.UltrasoundImageStorage, uid.UltrasoundMultiFrameImageStorage, uid.EnhancedUSVolumeStorage],
+    "XC": [uid.VLPhotographicImageStorage, uid.VideoPhotographicImageStorage],
+}
+"""SOP Classes of the images of a modality (PS3.3 §C.7.3.1.1.1)."""
 
 WRONG = {
     "optons: []": (4, "optons"),
@@ -230,6 +244,16 @@ def test_what_trust_does_not_reach_is_told(tmp_path: Path) -> None:
     (concern,) = concerns(load(written(tmp_path, "burned_in: {trust: [DX, US]}")))
     assert "trusts US, which reaches none of its images" in concern.message
     assert not concern.is_error
+
+
+@pytest.mark.parametrize("modality", sorted(profile_check.HELD_BY_SOP_CLASS))
+def test_what_is_said_to_be_out_of_the_reach_of_trust_is_held(modality: str, tmp_path: Path) -> None:
+    trusting = engine(written(tmp_path, f"burned_in: {{trust: [{modality}]}}"))
+    pixels = Element(0x7FE00010, "OW", bytes(8))
+    for sop_class in IMAGES_OF[modality]:
+        outcome = trusting.deidentify(an_instance(pixels, sop_class=sop_class, modality=modality), PSEUDONYMS)
+        assert isinstance(outcome, Quarantined)
+        assert (outcome.reason, outcome.attribute) == ("burned-in-text-possible", "SOPClassUID")
 
 
 def test_no_profile_that_ships_has_a_rule_that_never_decides() -> None:

@@ -54,7 +54,7 @@ class CompiledProfile:
     options: frozenset[str]
     date_option: str
     """The option that decides on dates; empty when none is chosen."""
-    telling_dates: frozenset[int]
+    public_dates: frozenset[int]
     """Dates that would tell by how much all are moved; none where dates are not moved."""
     safe_private: Mapping[tuple[int, str, int], standard_tables.SafePrivateRow]
     """Table E.3.10-1 by group, creator and element; empty when its option is not chosen."""
@@ -75,7 +75,7 @@ class CompiledProfile:
             private_rules=tuple(rule for rule in profile.rules if rule.attribute is None),
             options=profile.options,
             date_option=next(dates, ""),
-            telling_dates=public_dates.tags() if standard_tables.MODIFIED_DATES in profile.options else frozenset(),
+            public_dates=public_dates.tags() if standard_tables.MODIFIED_DATES in profile.options else frozenset(),
             safe_private=listed if standard_tables.SAFE_PRIVATE in profile.options else {},
             creators=frozenset(row.creator for row in listed.values())
             | {rule.private.creator for rule in profile.rules if rule.private is not None},
@@ -193,7 +193,7 @@ class DecisionScope:
         return rule.when.holds(self.instance.modality, self.instance.sop_class_uid, self.instance.conditions)
 
     def _by_table(self, tag: int, vr: str, row: standard_tables.AttributeRow) -> AttributeDecision:
-        action, options = action_of(row, BY_NO_OPTION if tag in self._profile.telling_dates else self._profile.options)
+        action, options = action_of(row, BY_NO_OPTION if tag in self._profile.public_dates else self._profile.options)
         handling = retained(vr, action, options[0]) if options else None
         if handling is None:
             return self._made(
@@ -224,7 +224,7 @@ class DecisionScope:
         fallback = BY_TYPE[self._type(tag)]
         if vr in ("DA", "DT", "TM"):
             option = self._profile.date_option
-            if not option or tag in self._profile.telling_dates:
+            if not option or tag in self._profile.public_dates:
                 return fallback, BY_NO_OPTION
             shifted = option == standard_tables.MODIFIED_DATES and vr != "TM"
             return Handling.SHIFT if shifted else Handling.TIME, frozenset((option,))

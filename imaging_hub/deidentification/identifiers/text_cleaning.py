@@ -32,22 +32,30 @@ _UID = r"(?<![\w.])(?=[\d.]{16})[0-2](?:\.\d+){3,}(?!\w)"
 _PHONE = r"(?<!\d)(?:\+33|0033|0)[ .\-]?[1-9](?:[ .\-]?\d{2}){4}(?!\d)"
 
 _DAY, _MONTH_NUMBER, _YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])", r"(?:(?:19|20)\d\d|\d\d)"
-_BEFORE, _AFTER = r"(?<![\w])(?<!\d[.,])", r"(?!\w|[.,]\d)"
+_AFTER = r"(?!\w|[.,]\d)"
 _ORDINAL = r"(?:er|ère|e|st|nd|rd|th)?"
-_DATES = (
-    # 14.01.2023, 3/2/23, 14-01-2023, 01/14/2023; 2023-01-14, also with a time of day behind it
-    rf"{_BEFORE}\d{{1,2}}\s?[/.\-]\s?(?:\d{{1,2}}|[IVX]{{1,4}})\s?[/.\-]\s?{_YEAR}{_AFTER}",
-    rf"{_BEFORE}(?:19|20)\d\d\s?[/.\-]\s?\d{{1,2}}\s?[/.\-]\s?\d{{1,2}}(?!\d)(?:T[\d:.]+Z?)?",
+_NUMERIC_DATES = (
+    # 14.01.2023, 3/2/23, 14-01-2023, 01/14/2023, 14/I/2023; 2023-01-14, also with a time of day behind it
+    rf"\d{{1,2}}\s?[/.\-]\s?(?:\d{{1,2}}|[IVX]{{1,4}})\s?[/.\-]\s?{_YEAR}{_AFTER}",
+    r"(?:19|20)\d\d\s?[/.\-]\s?\d{1,2}\s?[/.\-]\s?\d{1,2}(?!\d)(?:T[\d:.]+Z?)?",
     # 17 02 56, 17 02 1956, 1956 02 17
-    rf"{_BEFORE}(?:0[1-9]|[12]\d|3[01]) (?:0[1-9]|1[0-2]) {_YEAR}{_AFTER}",
-    rf"{_BEFORE}(?:19|20)\d\d (?:0[1-9]|1[0-2]) (?:0[1-9]|[12]\d|3[01]){_AFTER}",
+    rf"(?:0[1-9]|[12]\d|3[01]) (?:0[1-9]|1[0-2]) {_YEAR}{_AFTER}",
+    rf"(?:19|20)\d\d (?:0[1-9]|1[0-2]) (?:0[1-9]|[12]\d|3[01]){_AFTER}",
     # 17/02, 01/2023
-    rf"{_BEFORE}(?:0[1-9]|[12]\d|3[01])/(?:0[1-9]|1[0-2])(?!\w|[/.,]\d)",
-    rf"{_BEFORE}{_MONTH_NUMBER}[/.\-](?:19|20)\d\d{_AFTER}",
-    # 14 janvier 2023, 1er mars, 14-Jan-23; January 14th, 2023, mars 2023
-    rf"{_BEFORE}{_DAY}{_ORDINAL}(?:\s+of\s)?[\s.\-/]*{_MONTH}(?!\w)\.?(?:[\s,.\-/]*{_YEAR}{_AFTER})?",
-    rf"(?<!\w){_MONTH}(?!\w)\.?[\s\-/]*{_DAY}{_ORDINAL}(?!\w)(?:[\s,.\-/]*{_YEAR}{_AFTER})?",
-    rf"(?<!\w){_MONTH}(?!\w)\.?[\s,.\-/]*(?:19|20)\d\d{_AFTER}",
+    r"(?:0[1-9]|[12]\d|3[01])/(?:0[1-9]|1[0-2])(?!\w|[/.,]\d)",
+    rf"{_MONTH_NUMBER}[/.\-](?:19|20)\d\d{_AFTER}",
+    # 14 janvier 2023, 1er mars, 14-Jan-23
+    rf"{_DAY}{_ORDINAL}(?:\s+of\s)?[\s.\-/]*{_MONTH}(?!\w)\.?(?:[\s,.\-/]*{_YEAR}{_AFTER})?",
+)
+# January 14th, 2023; mars 2023
+_MONTH_DATES = (
+    rf"[\s\-/]*{_DAY}{_ORDINAL}(?!\w)(?:[\s,.\-/]*{_YEAR}{_AFTER})?",
+    rf"[\s,.\-/]*(?:19|20)\d\d{_AFTER}",
+)
+_DATES = (
+    # What cannot begin a date is passed at its first character.
+    rf"(?<![\w])(?<!\d[.,])(?=\d)(?:{'|'.join(_NUMERIC_DATES)})",
+    rf"(?<!\w)(?=[adfjmnos]){_MONTH}(?!\w)\.?(?:{'|'.join(_MONTH_DATES)})",
 )
 
 _ANYWHERE = re.compile("|".join((_NIR, _EMAIL, _UID)))
